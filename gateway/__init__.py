@@ -1,0 +1,1 @@
+"""A GraphQL gateway over Twilio's 2010-04-01 Calls resource."""

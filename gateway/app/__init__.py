@@ -1,0 +1,1 @@
+"""The wiring: settings, upstream client, context per operation, Starlette app."""

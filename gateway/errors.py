@@ -1,0 +1,1 @@
+"""The exception tree (whose fault, then which phase) and its GraphQL codes."""

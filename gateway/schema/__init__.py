@@ -1,0 +1,1 @@
+"""What a client may ask: Strawberry types, resolvers, cursors. No HTTP here."""

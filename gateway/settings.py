@@ -1,0 +1,1 @@
+"""Every setting, default and limit, in one frozen table."""

@@ -1,0 +1,1 @@
+"""What was asked upstream: one record, one hook protocol, log lines, counts."""

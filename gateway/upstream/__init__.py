@@ -1,0 +1,1 @@
+"""The Twilio REST client: the only room that speaks HTTP."""
