@@ -1,1 +1,168 @@
-"""The exception tree (whose fault, then which phase) and its GraphQL codes."""
+"""The exception tree: whose fault first, then which phase. Each leaf has its GraphQL code.
+
+    GatewayError
+    ├── CallerError              the query asks for something that cannot be
+    │   ├── BadUserInput         an argument or a SID is malformed
+    │   ├── InvalidFilter        a filter that no call can be held against
+    │   └── InvalidCursor        damaged, or of another list
+    ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
+    ├── UpstreamError            Twilio, or the way to it
+    │   ├── UpstreamUnavailable  no whole answer, or a 5xx
+    │   │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
+    │   ├── UpstreamTimeout      no whole answer in time
+    │   ├── UpstreamRateLimited  429: too many requests at once
+    │   ├── UpstreamAuth         401 or 403: the credential is refused
+    │   ├── UpstreamRejected     another 4xx
+    │   │   └── UpstreamNotFound 404
+    │   └── UpstreamInvalid      an answer that is not what Twilio's API says
+    └── SettingsError            the operator's: a setting that cannot be used
+
+Messages are ours: what upstream wrote is never passed on, only its numbers. This module must not
+know GraphQL: graphql-core reads `extensions` from any exception that has it.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "BadUserInput",
+    "BudgetExceeded",
+    "CallerError",
+    "GatewayError",
+    "InvalidCursor",
+    "InvalidFilter",
+    "NeverSent",
+    "SettingsError",
+    "UpstreamAuth",
+    "UpstreamError",
+    "UpstreamInvalid",
+    "UpstreamNotFound",
+    "UpstreamRateLimited",
+    "UpstreamRejected",
+    "UpstreamTimeout",
+    "UpstreamUnavailable",
+]
+
+
+class GatewayError(Exception):
+    """Whatever this gateway refuses or cannot answer, for a reason that it knows."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """What a client's program may act on (SCHEMA rule 10)."""
+        return {"code": self.code}
+
+
+class CallerError(GatewayError):
+    """The query asks for something that cannot be. Correct it; a repeat will not help."""
+
+    code = "BAD_USER_INPUT"
+
+
+class BadUserInput(CallerError):
+    """An argument is out of its range, or a SID is not a SID."""
+
+
+class InvalidFilter(CallerError):
+    """A filter that no row can be held against: an empty range, an unknown status."""
+
+    code = "INVALID_FILTER"
+
+
+class InvalidCursor(CallerError):
+    """A cursor that is damaged or belongs to another list."""
+
+    code = "INVALID_CURSOR"
+
+
+class BudgetExceeded(GatewayError):
+    """The answer would cost more upstream pages or rows than allowed. Narrow the query."""
+
+    code = "BUDGET_EXCEEDED"
+
+
+class UpstreamError(GatewayError):
+    """Twilio, or the way to it, did not give the answer.
+
+    `status` is the HTTP status, `twilio_code` Twilio's own error number, `more_info` its page about
+    it and `request_id` what Twilio's support asks for; each is None where there was no answer.
+    """
+
+    code = "UPSTREAM_UNAVAILABLE"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        twilio_code: int | None = None,
+        more_info: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.twilio_code = twilio_code
+        self.more_info = more_info
+        self.request_id = request_id
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """The code and, where upstream answered, its numbers (SCHEMA rule 10)."""
+        facts = {
+            "twilioCode": self.twilio_code,
+            "httpStatus": self.status,
+            "moreInfo": self.more_info,
+            "requestId": self.request_id,
+        }
+        return {"code": self.code} | {
+            name: fact for name, fact in facts.items() if fact is not None
+        }
+
+
+class UpstreamUnavailable(UpstreamError):
+    """No connection, a connection that broke, or a 5xx."""
+
+
+class NeverSent(UpstreamUnavailable):
+    """The connection could not be made: upstream has not seen the request."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """No whole answer within the time that the settings allow."""
+
+    code = "UPSTREAM_TIMEOUT"
+
+
+class UpstreamRateLimited(UpstreamError):
+    """429: too many requests at once; this one was never processed (FACTS section 2)."""
+
+    code = "UPSTREAM_RATE_LIMITED"
+
+
+class UpstreamAuth(UpstreamError):
+    """401 or 403: upstream refuses the credential."""
+
+    code = "UPSTREAM_AUTH"
+
+
+class UpstreamRejected(UpstreamError):
+    """Another 4xx: upstream understood the request and refuses it."""
+
+    code = "UPSTREAM_REJECTED"
+
+
+class UpstreamNotFound(UpstreamRejected):
+    """404: there is no such resource (any more)."""
+
+    code = "UPSTREAM_NOT_FOUND"
+
+
+class UpstreamInvalid(UpstreamError):
+    """An answer that is not what Twilio's API says: not JSON, no list, a link to elsewhere."""
+
+    code = "UPSTREAM_INVALID"
+
+
+class SettingsError(GatewayError):
+    """A setting that cannot be used; the message names it. Ends the program with one line."""

@@ -1,1 +1,47 @@
-"""What was asked upstream: one record, one hook protocol, log lines, counts."""
+"""What was asked upstream: one record, one hook protocol, a log line.
+
+Paths hold SIDs only. Queries hold phone numbers, which are personal data: they are not in the
+record and so in no log. This module must not know who asks or what for.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["UpstreamExchange", "UpstreamHook", "log_exchange"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamExchange:
+    """One REST request and how it ended.
+
+    `path` is relative to the account, `seconds` from sending to the last byte, `status` the HTTP
+    status or None where there was no answer, `failure` the name of the error or None.
+    """
+
+    path: str
+    seconds: float
+    status: int | None = None
+    request_id: str | None = None
+    failure: str | None = None
+
+
+class UpstreamHook(Protocol):
+    """Whoever wants to know of every exchange. It must be quick and must not raise."""
+
+    def __call__(self, exchange: UpstreamExchange, /) -> None: ...
+
+
+def log_exchange(exchange: UpstreamExchange) -> None:
+    """The default hook: failures as warnings, the rest at debug level."""
+    level = logging.WARNING if exchange.failure else logging.DEBUG
+    log.log(
+        level,
+        "upstream %s: %s in %.3f s, request id %s",
+        exchange.path,
+        exchange.failure or exchange.status,
+        exchange.seconds,
+        exchange.request_id,
+    )

@@ -1,0 +1,120 @@
+"""Following next_page_uri, safely.
+
+The seed document: "you may want to use the provided nextpageuri rather than incrementing through
+the pages by page number". Of the link we take upstream's page token and leave the rest: a link to
+another origin, account or list is refused, so no credential can be led astray. A walk stops at a
+page that it has seen, at its page budget and at its row budget; a row that comes again is dropped.
+This module must not know how a page is fetched.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from gateway.errors import BudgetExceeded, UpstreamInvalid
+from gateway.upstream.requests import ListRequest, Page, PageRef
+from gateway.upstream.resources import Resource
+
+__all__ = ["Budget", "PageWalk", "page_ref"]
+
+R = TypeVar("R", bound=Resource)
+ReadPage = Callable[[ListRequest[R]], Awaitable[Page[R]]]
+MAX_TOKEN_LENGTH = 256
+
+
+def page_ref(link: Any, list_url: str, index: int) -> PageRef | None:
+    """The page that a next_page_uri or previous_page_uri of the list at `list_url` names.
+
+    `index` is the page's number if the link does not say. Raises UpstreamInvalid unless the link
+    stays on the same scheme, host, port and path.
+    """
+    if link is None or link == "":
+        return None
+    if not isinstance(link, str):
+        raise UpstreamInvalid("Upstream sent a page link that is not a text")
+    here, there = urlsplit(list_url), _split(urljoin(list_url, link))
+    if (here.scheme, here.netloc, here.path) != (there.scheme, there.netloc, there.path):
+        raise UpstreamInvalid("Upstream sent a page link that leaves the list")
+    query = parse_qs(there.query)
+    return PageRef(_index(query.get("Page"), index), _token(query.get("PageToken")))
+
+
+def _split(url: str) -> Any:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise UpstreamInvalid("Upstream sent a page link that is not a URL") from error
+
+
+def _index(given: list[str] | None, otherwise: int) -> int:
+    text = given[0] if given else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else otherwise
+
+
+def _token(given: list[str] | None) -> str | None:
+    token = given[0] if given else None
+    if token is not None and len(token) > MAX_TOKEN_LENGTH:
+        raise UpstreamInvalid("Upstream sent a page token of absurd length")
+    return token
+
+
+@dataclass
+class Budget:
+    """How much one connection may still read. Raises BudgetExceeded before the page too many."""
+
+    pages: int
+    rows: int
+
+    def admit_page(self) -> None:
+        """To be called before a page is read."""
+        if self.pages <= 0 or self.rows <= 0:
+            raise BudgetExceeded("This list takes more upstream pages than allowed: narrow it")
+        self.pages -= 1
+
+    def count_rows(self, rows: int) -> None:
+        """To be called after a page was read."""
+        self.rows -= rows
+
+
+class PageWalk(Generic[R]):
+    """One list read page by page, onwards or backwards, each row once."""
+
+    def __init__(
+        self, read: ReadPage[R], start: ListRequest[R], budget: Budget, *, backwards: bool = False
+    ) -> None:
+        self._read = read
+        self._next: ListRequest[R] | None = start
+        self._budget = budget
+        self._backwards = backwards
+        self._pages: set[PageRef] = set()
+        self._rows: set[str] = set()
+
+    @property
+    def has_more(self) -> bool:
+        """True when upstream named a further page in this direction."""
+        return self._next is not None
+
+    async def turn(self) -> Page[R] | None:
+        """The next page, with the rows not yet seen; None at the end of the list.
+
+        Raises UpstreamInvalid when the list leads back to a page of this walk, BudgetExceeded
+        when the budget is spent, and what reading a page raises.
+        """
+        if self._next is None:
+            return None
+        request = self._next
+        if request.page in self._pages:
+            raise UpstreamInvalid("Upstream's page links lead in a circle")
+        self._pages.add(request.page)
+        self._budget.admit_page()
+        page = await self._read(request)
+        self._budget.count_rows(page.rows_read)
+        ref = page.previous if self._backwards else page.next
+        self._next = request.at(ref) if ref else None
+        return self._unseen(page)
+
+    def _unseen(self, page: Page[R]) -> Page[R]:
+        rows = tuple(row for row in page.rows if row.sid not in self._rows)
+        self._rows.update(row.sid for row in rows)
+        return replace(page, rows=rows)

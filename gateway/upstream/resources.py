@@ -1,0 +1,299 @@
+"""Rows as Twilio sends them: calls, recordings, notifications, and a page of them.
+
+A row is decoded once, straight from JSON into one of these structs, and is what the schema's
+resolvers see. Decoding keeps each property as it came; reading it converts it. So a bad value costs
+its own field and never the row (SCHEMA rule 6), and a property that nobody asks for costs nothing.
+This module must not know how rows are asked for, nor GraphQL.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from functools import lru_cache
+from typing import Annotated, Any, Generic, TypeVar, overload
+
+import msgspec
+
+from gateway.errors import UpstreamInvalid
+
+__all__ = [
+    "AnsweredBy",
+    "CallDirection",
+    "CallResource",
+    "CallStatus",
+    "NotificationLevel",
+    "NotificationResource",
+    "RecordingResource",
+    "RecordingSource",
+    "RecordingStatus",
+    "RecordingTrack",
+    "Resource",
+]
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Wire(Generic[T]):
+    """A property of an answer, read leniently: `""`, null and absent are None.
+
+    Raises UpstreamInvalid, naming the property, when the value cannot be what Twilio documents.
+    """
+
+    def __init__(self, convert: Callable[[Any], T]) -> None:
+        self._convert = convert
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name.rstrip("_")
+        self._slot = f"wire_{name}"
+
+    @overload
+    def __get__(self, row: None, owner: type) -> "Wire[T]": ...
+    @overload
+    def __get__(self, row: "Resource", owner: type) -> T | None: ...
+    def __get__(self, row: "Resource | None", owner: type) -> "Wire[T] | T | None":
+        if row is None:
+            return self
+        value = getattr(row, self._slot)
+        if value is None or value == "" or value is msgspec.UNSET:
+            return None
+        try:
+            return self._convert(value)
+        except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
+            raise UpstreamInvalid(f"Upstream sent a {self._name} that cannot be read") from error
+
+    def is_absent(self, row: "Resource") -> bool:
+        """True when this representation of the row has no such property at all."""
+        return getattr(row, self._slot) is msgspec.UNSET
+
+
+class ResourceMeta(msgspec.StructMeta):
+    """Gives a struct one slot for each Wire property, under the property's name on the wire."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]
+    ) -> "ResourceMeta":
+        annotations = namespace.setdefault("__annotations__", {})
+        for attribute in [key for key, value in namespace.items() if isinstance(value, Wire)]:
+            annotations[f"wire_{attribute}"] = Any
+            namespace[f"wire_{attribute}"] = msgspec.UNSET
+        return super().__new__(
+            mcls, name, bases, namespace, rename=_wire_name, frozen=True, kw_only=True, gc=False
+        )
+
+
+def _wire_name(field: str) -> str:
+    return field.removeprefix("wire_").rstrip("_")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _sid(prefix: str) -> Callable[[Any], str]:
+    pattern = re.compile(prefix + "[0-9a-fA-F]{32}")
+
+    def convert(value: Any) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError("not a SID")
+        return str(value)
+
+    return convert
+
+
+@lru_cache(maxsize=8192)
+def _timestamp(value: Any) -> datetime:
+    """RFC 2822 (`Fri, 18 Oct 2019 17:00:00 +0000`) to UTC; other offsets are converted."""
+    moment = parsedate_to_datetime(_text(value))
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _whole_number(value: Any) -> int:
+    """Durations and counts come as text, `"15"`, and sometimes as a number."""
+    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,18}", str(value)):
+        raise ValueError("not a whole number")
+    return int(value)
+
+
+def _decimal(value: Any) -> Decimal:
+    """A price as text, `"-0.03000"`, keeps every digit."""
+    if isinstance(value, bool) or not re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", str(value)):
+        raise ValueError("not an amount")
+    return Decimal(str(value))
+
+
+E = TypeVar("E", bound=Enum)
+
+
+def _open_enum(choices: type[E]) -> Callable[[Any], E]:
+    """Twilio adds values: what is not known here is UNKNOWN, with a log line (SCHEMA rule 4)."""
+
+    @lru_cache(maxsize=64)
+    def unknown(value: str) -> E:
+        log.warning("upstream sent an unknown %s: %.40r", choices.__name__, value)
+        return choices["UNKNOWN"]
+
+    known = {choice.value: choice for choice in choices}
+
+    def convert(value: Any) -> E:
+        choice = known.get(_text(value))
+        return choice if choice is not None else unknown(value[:40])
+
+    return convert
+
+
+class CallStatus(Enum):
+    """The eight states of a call (seed, "Call Status Values")."""
+
+    QUEUED = "queued"
+    RINGING = "ringing"
+    IN_PROGRESS = "in-progress"
+    CANCELED = "canceled"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    UNKNOWN = "unknown"
+
+
+class CallDirection(Enum):
+    """Who began the call; trunking values are younger than the seed (FACTS section 3)."""
+
+    INBOUND = "inbound"
+    OUTBOUND_API = "outbound-api"
+    OUTBOUND_DIAL = "outbound-dial"
+    TRUNKING_ORIGINATING = "trunking-originating"
+    TRUNKING_TERMINATING = "trunking-terminating"
+    UNKNOWN = "unknown"
+
+
+class AnsweredBy(Enum):
+    """What answering machine detection heard (FACTS section 3)."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+    MACHINE_START = "machine_start"
+    MACHINE_END_BEEP = "machine_end_beep"
+    MACHINE_END_SILENCE = "machine_end_silence"
+    MACHINE_END_OTHER = "machine_end_other"
+    FAX = "fax"
+    UNKNOWN = "unknown"
+
+
+class RecordingStatus(Enum):
+    """The state of a recording (FACTS section 4)."""
+
+    IN_PROGRESS = "in-progress"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    ABSENT = "absent"
+    DELETED = "deleted"
+    UNKNOWN = "unknown"
+
+
+class RecordingSource(Enum):
+    """What began a recording (FACTS section 4)."""
+
+    DIAL_VERB = "DialVerb"
+    CONFERENCE = "Conference"
+    OUTBOUND_API = "OutboundAPI"
+    TRUNKING = "Trunking"
+    RECORD_VERB = "RecordVerb"
+    START_CALL_RECORDING_API = "StartCallRecordingAPI"
+    START_CONFERENCE_RECORDING_API = "StartConferenceRecordingAPI"
+    UNKNOWN = "unknown"
+
+
+class RecordingTrack(Enum):
+    """Whose voice a recording holds (FACTS section 4)."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    BOTH = "both"
+    UNKNOWN = "unknown"
+
+
+class NotificationLevel(Enum):
+    """The `log` of a notification: 0 and 1 are documented, others were seen (FACTS section 4)."""
+
+    ERROR = "0"
+    WARNING = "1"
+    UNKNOWN = "unknown"
+
+
+class Resource(msgspec.Struct, metaclass=ResourceMeta):
+    """What every row has."""
+
+    @property
+    def id(self) -> str:
+        """The SID is the global id (SCHEMA rule 2)."""
+        return self.sid
+
+    sid: str
+    account_sid = Wire(_sid("AC"))
+    date_created = Wire(_timestamp)
+    date_updated = Wire(_timestamp)
+    uri = Wire(_text)
+
+
+class CallResource(Resource):
+    """A call, with the properties of the seed document."""
+
+    sid: Annotated[str, msgspec.Meta(pattern="^CA[0-9a-fA-F]{32}\\Z")]
+    parent_call_sid = Wire(_sid("CA"))
+    to = Wire(_text)
+    from_ = Wire(_text)
+    phone_number_sid = Wire(_text)
+    status = Wire(_open_enum(CallStatus))
+    start_time = Wire(_timestamp)
+    end_time = Wire(_timestamp)
+    duration = Wire(_whole_number)
+    price = Wire(_decimal)
+    price_unit = Wire(_text)
+    direction = Wire(_open_enum(CallDirection))
+    answered_by = Wire(_open_enum(AnsweredBy))
+    forwarded_from = Wire(_text)
+    caller_name = Wire(_text)
+
+
+class RecordingResource(Resource):
+    """A recording. `track` is only in the per-call form, `media_url` only in the account's."""
+
+    sid: Annotated[str, msgspec.Meta(pattern="^RE[0-9a-fA-F]{32}\\Z")]
+    call_sid = Wire(_sid("CA"))
+    conference_sid = Wire(_text)
+    start_time = Wire(_timestamp)
+    duration = Wire(_whole_number)
+    price = Wire(_decimal)
+    price_unit = Wire(_text)
+    status = Wire(_open_enum(RecordingStatus))
+    channels = Wire(_whole_number)
+    source = Wire(_open_enum(RecordingSource))
+    error_code = Wire(_whole_number)
+    track = Wire(_open_enum(RecordingTrack))
+    media_url = Wire(_text)
+
+
+class NotificationResource(Resource):
+    """A notification. The last three properties are only in the instance, not in lists."""
+
+    sid: Annotated[str, msgspec.Meta(pattern="^NO[0-9a-fA-F]{32}\\Z")]
+    call_sid = Wire(_sid("CA"))
+    error_code = Wire(_whole_number)
+    log = Wire(_open_enum(NotificationLevel))
+    message_date = Wire(_timestamp)
+    message_text = Wire(_text)
+    more_info = Wire(_text)
+    request_method = Wire(_text)
+    request_url = Wire(_text)
+    request_variables = Wire(_text)
+    response_body = Wire(_text)
+    response_headers = Wire(_text)
