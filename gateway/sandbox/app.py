@@ -1,0 +1,165 @@
+"""The routes of the seed document over one sandbox. Knows HTTP; knows no SQL and no properties."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.sandbox import reading
+from gateway.sandbox.config import SandboxConfig
+from gateway.sandbox.errors import TwilioError, method_not_allowed, not_found, unauthorized
+from gateway.sandbox.reading import Asked, Resource
+from gateway.sandbox.rendering import Place, json_instance
+from gateway.sandbox.resources import Row
+from gateway.sandbox.service import Sandbox
+from gateway.sandbox.store import Store
+
+ACCOUNTS = "/2010-04-01/Accounts/"
+DEFAULT = SandboxConfig()
+
+R = TypeVar("R", bound=Row)
+Handler = Callable[[Store, Asked], bytes]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class _Name(Convertor[str]):
+    """A path segment up to its suffix."""
+
+    regex = "[^/.]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+class _Suffix(_Name):
+    """The format asked for."""
+
+    regex = r"\.json"
+
+
+register_url_convertor("name", _Name())
+register_url_convertor("suffix", _Suffix())
+
+
+def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
+    """The sandbox as an app: cheap to make, seeded in a worker thread when first asked.
+
+    ``app.state.sandbox`` is the account behind it; its ``aclose()`` does what the end of the
+    lifespan does, for those who run the app without one.
+    """
+    sandbox = Sandbox(config)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            await sandbox.run(lambda _: None)
+            yield
+        finally:
+            await sandbox.aclose()
+
+    app = Starlette(
+        routes=_routes(sandbox),
+        middleware=[Middleware(_Credentials, config=config)],
+        exception_handlers={TwilioError: _refused, HTTPException: _unrouted},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.sandbox = sandbox
+    return app
+
+
+def _routes(sandbox: Sandbox) -> list[Route]:
+    account = ACCOUNTS + "{account_sid:name}"
+    call = account + "/Calls/{call_sid:name}"
+    return [
+        *_readable(sandbox, account + "/Calls", reading.CALLS),
+        *_readable(sandbox, account + "/Recordings", reading.RECORDINGS),
+        *_readable(sandbox, account + "/Notifications", reading.NOTIFICATIONS),
+        *_readable(sandbox, call + "/Recordings", reading.CALL_RECORDINGS),
+        *_readable(sandbox, call + "/Notifications", reading.NOTIFICATIONS),
+    ]
+
+
+def _readable(sandbox: Sandbox, path: str, resource: Resource[R]) -> list[Route]:
+    def listing(store: Store, asked: Asked) -> bytes:
+        return reading.listing(resource, store, asked)
+
+    def instance(store: Store, asked: Asked) -> bytes:
+        return reading.instance(resource, store, asked)
+
+    return [
+        Route(path + "{suffix:suffix}", _endpoint(sandbox, listing)),
+        Route(path + "/{sid:name}{suffix:suffix}", _endpoint(sandbox, instance)),
+    ]
+
+
+def _endpoint(sandbox: Sandbox, handler: Handler) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        asked = _asked(request)
+        if asked.place.account_sid != sandbox.config.account_sid:
+            raise not_found(asked.path)
+        body = await sandbox.run(lambda store: handler(store, asked))
+        return Response(body, media_type="application/json")
+
+    return endpoint
+
+
+def _asked(request: Request) -> Asked:
+    names = request.path_params
+    place = Place(names["account_sid"], names["suffix"], names.get("call_sid"))
+    return Asked(request.url.path, place, names.get("sid"), dict(request.query_params))
+
+
+def _refusal(error: TwilioError) -> Response:
+    body = json_instance(error.body())
+    return Response(body, error.status, error.headers, media_type="application/json")
+
+
+async def _refused(_: Request, error: Any) -> Response:
+    return _refusal(error)
+
+
+async def _unrouted(request: Request, error: Any) -> Response:
+    if error.status_code == 405:
+        return _refusal(method_not_allowed(error.headers))
+    return _refusal(not_found(request.url.path))
+
+
+class _Credentials:
+    """HTTP Basic in front of everything below the accounts (FACTS section 2)."""
+
+    def __init__(self, app: ASGIApp, config: SandboxConfig) -> None:
+        self._app = app
+        pairs = [(config.account_sid, config.auth_token), (config.api_key, config.api_secret)]
+        self._accepted = [f"{user}:{word}".encode() for user, word in pairs if user and word]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(ACCOUNTS):
+            request = Request(scope)
+            if not self._accepts(request.headers.get("authorization", "")):
+                await _refusal(unauthorized())(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _accepts(self, header: str) -> bool:
+        scheme, _, encoded = header.partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        known = [hmac.compare_digest(given, accepted) for accepted in self._accepted]
+        return scheme.lower() == "basic" and any(known)

@@ -1,0 +1,25 @@
+"""What a sandbox can be told before it starts. Knows nothing of how each value is used."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """One account, its credentials and its example calls.
+
+    The default account and token are well known, so that nobody takes them for secrets.
+    """
+
+    account_sid: str = "AC5a9db0c55a9db0c55a9db0c55a9db0c5"
+    auth_token: str = field(default="70cc0de570cc0de570cc0de570cc0de5", repr=False)
+    api_key: str | None = None
+    """An API key (SK and 32 hex digits) that, with its secret, also opens the account."""
+    api_secret: str | None = field(default=None, repr=False)
+    database: str = ":memory:"
+    """A file path, or memory. A file that already holds an account's calls is not seeded again."""
+    calls: int = 2000
+    """How many example calls the account starts with, legs included."""
+    seed: int = 1
+    now: datetime | None = None
+    """The moment at which the example calls end, UTC; none means the second of the start."""

@@ -1,0 +1,107 @@
+"""What GET answers: instances and lists. Runs in the worker thread; knows neither SQL nor ASGI."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from gateway.sandbox import filters, paging, rendering
+from gateway.sandbox.errors import invalid, not_found
+from gateway.sandbox.filters import Condition, Equal, Filter
+from gateway.sandbox.paging import Window
+from gateway.sandbox.rendering import Place, Properties
+from gateway.sandbox.resources import Call, Notification, Recording, Row
+from gateway.sandbox.store import Store
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, taken apart."""
+
+    path: str
+    place: Place
+    sid: str | None = None
+    """The SID of the instance asked for; none for a list."""
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[R]):
+    """How rows of one kind are listed and shown."""
+
+    kind: type[R]
+    name: str
+    filters: Mapping[str, Filter]
+    listed: Callable[[R, Place], Properties]
+    alone: Callable[[R, Place], Properties]
+
+
+CALLS = Resource(Call, "calls", filters.CALLS, rendering.call, rendering.call)
+CALL_RECORDINGS = Resource(
+    Recording, "recordings", filters.CALL_RECORDINGS, rendering.recording, rendering.recording
+)
+RECORDINGS = Resource(
+    Recording, "recordings", filters.RECORDINGS, rendering.recording, rendering.recording
+)
+NOTIFICATIONS = Resource(
+    Notification,
+    "notifications",
+    filters.NOTIFICATIONS,
+    rendering.notification,
+    rendering.whole_notification,
+)
+
+
+def instance(resource: Resource[R], store: Store, asked: Asked) -> bytes:
+    """One row by its SID; a row of another call is not found below this one."""
+    row = store.get(resource.kind, asked.sid or "")
+    call_sid = asked.place.call_sid
+    if row is None or (call_sid and getattr(row, "call_sid", call_sid) != call_sid):
+        raise not_found(asked.path)
+    return rendering.json_instance(resource.alone(row, asked.place))
+
+
+def listing(resource: Resource[R], store: Store, asked: Asked) -> bytes:
+    """One page of a list, newest first; below a call that is gone there is nothing."""
+    call_sid = asked.place.call_sid
+    if call_sid and store.get(Call, call_sid) is None:
+        raise not_found(asked.path)
+    window = Window.of(asked.query)
+    rows, more = _page(store, resource.kind, _conditions(resource, asked), window)
+    given = filters.given(resource.filters, asked.query)
+    envelope = paging.envelope(asked.path, given, window, [row.sid for row in rows], more=more)
+    properties = [resource.listed(row, asked.place) for row in rows]
+    return rendering.json_list(resource.name, properties, envelope)
+
+
+def _conditions(resource: Resource[R], asked: Asked) -> list[Condition]:
+    found = filters.conditions(resource.filters, asked.query)
+    if asked.place.call_sid:
+        found.append(Equal("call_sid", asked.place.call_sid))
+    if resource.kind is Recording:
+        found += filters.hides_deleted(
+            asked.query if "IncludeSoftDeleted" in resource.filters else {}
+        )
+    return found
+
+
+def _page(
+    store: Store, kind: type[R], conditions: list[Condition], window: Window
+) -> tuple[list[R], bool]:
+    """The window's rows, and whether older ones follow them."""
+    if window.before:
+        first = _position(store, kind, window.before)
+        rows = store.newer(kind, conditions, limit=window.size, than=first)
+        last = _position(store, kind, rows[-1].sid) if rows else first
+        return rows, bool(store.older(kind, conditions, limit=1, than=last))
+    edge = _position(store, kind, window.after) if window.after else None
+    rows = store.older(kind, conditions, limit=window.size + 1, than=edge, offset=window.offset)
+    return rows[: window.size], len(rows) > window.size
+
+
+def _position(store: Store, kind: type[Row], sid: str) -> int:
+    position = store.position(kind, sid)
+    if position is None:
+        raise invalid("PageToken")
+    return position

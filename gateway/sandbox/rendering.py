@@ -1,0 +1,192 @@
+"""Rows into the representations the service answers with. Knows neither SQL nor the store.
+
+One step turns a row into its properties (names and order as the specification lists them; dates
+RFC 2822 in UTC; duration and price as text), the next writes properties in a format.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
+
+import msgspec
+
+from gateway.sandbox.resources import Call, Notification, Recording
+
+Properties = dict[str, object]
+
+_NORTH_AMERICAN = re.compile(r"\+1(\d{3})(\d{3})(\d{4})")
+_CALL_PARTS = {
+    "notifications": "Notifications",
+    "recordings": "Recordings",
+    "payments": "Payments",
+    "events": "Events",
+    "siprec": "Siprec",
+    "streams": "Streams",
+    "transcriptions": "Transcriptions",
+    "user_defined_message_subscriptions": "UserDefinedMessageSubscriptions",
+    "user_defined_messages": "UserDefinedMessages",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an answer lives: decides the URIs inside it."""
+
+    account_sid: str
+    suffix: str
+    """The suffix of the format asked for, which every URI inside the answer repeats."""
+    call_sid: str | None = None
+    """Set when the rows were asked for below a call."""
+    origin: str = "https://api.twilio.com"
+    """Scheme and host of ``media_url``, the one absolute URL."""
+
+    @property
+    def account(self) -> str:
+        return f"/2010-04-01/Accounts/{self.account_sid}"
+
+    @property
+    def parent(self) -> str:
+        """The path that recordings and notifications were asked below."""
+        return f"{self.account}/Calls/{self.call_sid}" if self.call_sid else self.account
+
+
+@lru_cache(maxsize=1 << 16)
+def rfc2822(seconds: int) -> str:
+    """An instant such as ``Fri, 18 Oct 2019 17:00:00 +0000``."""
+    return format_datetime(datetime.fromtimestamp(seconds, UTC))
+
+
+def _date(seconds: int | None) -> str | None:
+    return None if seconds is None else rfc2822(seconds)
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def formatted(party: str) -> str:
+    """``(415) 867-5309`` for North American numbers, any other party as it is."""
+    match = _NORTH_AMERICAN.fullmatch(party)
+    return "({}) {}-{}".format(*match.groups()) if match else party
+
+
+def call(row: Call, place: Place) -> Properties:
+    """A call's properties (FACTS section 3)."""
+    base = f"{place.account}/Calls/{row.sid}"
+    return {
+        "sid": row.sid,
+        "date_created": rfc2822(row.date_created),
+        "date_updated": rfc2822(row.date_updated),
+        "parent_call_sid": row.parent_call_sid,
+        "account_sid": place.account_sid,
+        "to": row.to,
+        "to_formatted": formatted(row.to),
+        "from": row.from_,
+        "from_formatted": formatted(row.from_),
+        "phone_number_sid": row.phone_number_sid,
+        "status": row.status,
+        "start_time": _date(row.start_time),
+        "end_time": _date(row.end_time),
+        "duration": _text(row.duration),
+        "price": row.price,
+        "price_unit": row.price_unit,
+        "direction": row.direction,
+        "answered_by": row.answered_by,
+        "api_version": row.api_version,
+        "forwarded_from": row.forwarded_from,
+        "group_sid": row.group_sid,
+        "caller_name": row.caller_name,
+        "queue_time": _text(row.queue_time),
+        "trunk_sid": row.trunk_sid,
+        "uri": base + place.suffix,
+        "subresource_uris": {
+            key: f"{base}/{part}{place.suffix}" for key, part in _CALL_PARTS.items()
+        },
+    }
+
+
+def recording(row: Recording, place: Place) -> Properties:
+    """A recording's properties; they differ below a call and at account level (FACTS section 4)."""
+    base = f"{place.parent}/Recordings/{row.sid}"
+    common: Properties = {
+        "sid": row.sid,
+        "account_sid": place.account_sid,
+        "call_sid": row.call_sid,
+        "conference_sid": row.conference_sid,
+        "api_version": row.api_version,
+        "date_created": rfc2822(row.date_created),
+        "date_updated": rfc2822(row.date_updated),
+        "start_time": _date(row.start_time),
+        "duration": _text(row.duration),
+        "price": row.price,
+        "price_unit": row.price_unit,
+        "status": row.status,
+        "channels": row.channels,
+        "source": row.source,
+        "error_code": row.error_code,
+        "encryption_details": _encryption(row),
+        "uri": base + place.suffix,
+    }
+    if place.call_sid:
+        return {**common, "track": row.track}
+    return {
+        **common,
+        "subresource_uris": {
+            "add_on_results": f"{base}/AddOnResults{place.suffix}",
+            "transcriptions": f"{base}/Transcriptions{place.suffix}",
+        },
+        "media_url": place.origin + base,
+    }
+
+
+def _encryption(row: Recording) -> Properties | None:
+    if row.encryption_public_key_sid is None:
+        return None
+    return {
+        "encryption_public_key_sid": row.encryption_public_key_sid,
+        "encryption_cek": row.encryption_cek,
+        "encryption_iv": row.encryption_iv,
+    }
+
+
+def notification(row: Notification, place: Place) -> Properties:
+    """A notification's properties as lists show them (FACTS section 4)."""
+    return {
+        "sid": row.sid,
+        "account_sid": place.account_sid,
+        "call_sid": row.call_sid,
+        "api_version": row.api_version,
+        "date_created": rfc2822(row.date_created),
+        "date_updated": rfc2822(row.date_updated),
+        "error_code": row.error_code,
+        "log": row.log,
+        "message_date": rfc2822(row.message_date),
+        "message_text": row.message_text,
+        "more_info": row.more_info,
+        "request_method": row.request_method,
+        "request_url": row.request_url,
+        "uri": f"{place.parent}/Notifications/{row.sid}{place.suffix}",
+    }
+
+
+def whole_notification(row: Notification, place: Place) -> Properties:
+    """A notification alone, with the request and the response that lists leave out."""
+    return {
+        **notification(row, place),
+        "request_variables": row.request_variables,
+        "response_body": row.response_body,
+        "response_headers": row.response_headers,
+    }
+
+
+def json_instance(properties: Properties) -> bytes:
+    """One resource, or an error."""
+    return msgspec.json.encode(properties)
+
+
+def json_list(name: str, rows: Sequence[Properties], envelope: Properties) -> bytes:
+    """A list's rows under its name, beside the envelope: any further key breaks clients."""
+    return msgspec.json.encode({name: rows, **envelope})

@@ -1,0 +1,84 @@
+"""The rows the sandbox keeps: one struct per resource, one field per column.
+
+Instants are whole seconds since 1970, UTC. Everything a URL or a format decides (``uri``, RFC 2822
+dates, ``to_formatted``) is left to rendering; this module knows neither SQL nor HTTP.
+"""
+
+import msgspec
+
+API_VERSION = "2010-04-01"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What every resource has."""
+
+    sid: str
+    date_created: int
+    date_updated: int
+
+
+class Call(Row, frozen=True, kw_only=True):
+    """One leg of a call: the properties of the seed and those added since (FACTS section 3)."""
+
+    parent_call_sid: str | None = None
+    to: str
+    from_: str
+    phone_number_sid: str | None = None
+    status: str
+    start_time: int | None = None
+    end_time: int | None = None
+    duration: int | None = None
+    """Seconds."""
+    price: str | None = None
+    """A decimal as text, negative for a charge; null until it is known."""
+    price_unit: str = "USD"
+    direction: str
+    answered_by: str | None = None
+    api_version: str = API_VERSION
+    forwarded_from: str | None = None
+    group_sid: str | None = None
+    caller_name: str | None = None
+    queue_time: int | None = 0
+    """Milliseconds."""
+    trunk_sid: str | None = None
+
+
+class Recording(Row, frozen=True, kw_only=True):
+    """A recording of a call or a conference (FACTS section 4)."""
+
+    call_sid: str | None
+    conference_sid: str | None = None
+    api_version: str = API_VERSION
+    start_time: int | None
+    duration: int | None = None
+    """Seconds; null while the recording is going on."""
+    price: str | None = None
+    price_unit: str | None = None
+    status: str
+    channels: int = 1
+    source: str
+    error_code: int | None = None
+    track: str = "both"
+    encryption_public_key_sid: str | None = None
+    encryption_cek: str | None = None
+    encryption_iv: str | None = None
+
+
+class Notification(Row, frozen=True, kw_only=True):
+    """A log entry about a call or about a use of the REST API (FACTS section 4)."""
+
+    message_date: int
+    """When it happened; ``date_created`` is when it was stored, up to a second later."""
+    call_sid: str | None
+    api_version: str | None = API_VERSION
+    error_code: str | None
+    log: str
+    """"0" for an error, "1" for a warning."""
+    message_text: str
+    """A form-encoded string."""
+    more_info: str
+    request_method: str | None
+    request_url: str | None
+    request_variables: str = ""
+    response_body: str = ""
+    response_headers: str = ""

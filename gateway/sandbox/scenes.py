@@ -1,0 +1,385 @@
+"""What happens in a call centre: each scene is one contact with its legs, recordings and logs.
+
+A scene takes the stage and the second it begins and returns rows, parents before children. It is
+written as if nothing were cut short; the stage turns whatever is not over by ``now`` into a live
+call. Knows neither SQL nor HTTP.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+from gateway.sandbox import people
+from gateway.sandbox.resources import Call, Notification, Recording, Row
+
+Scene = Callable[["Stage", int], list[Row]]
+
+PRICE_DELAY = 2 * 3600
+"""Seconds after its end in which a call has no price yet."""
+_OUTCOMES_WITHOUT_TALK = ("busy", "no-answer", "failed", "canceled")
+_WEBHOOK = "https://ivr.callcentre.example.com"
+_MESSAGES = {
+    "11200": ("0", "HTTP retrieval failure"),
+    "11205": ("0", "HTTP connection failure"),
+    "12100": ("0", "Document parse failure"),
+    "12300": ("1", "Invalid Content-Type"),
+    "13224": ("0", "Dial: Twilio does not support calling this number or the number is invalid"),
+    "13227": ("0", "Geo Permission configuration is not permitting call"),
+    "15003": ("1", "Got HTTP 503 response to status callback"),
+    "20001": ("1", "Unknown parameters were ignored"),
+    "21201": ("0", "No 'To' number is specified"),
+}
+
+
+class Stage:
+    """Makes rows with SIDs from a seeded generator, as they look at ``now``."""
+
+    def __init__(self, rng: Random, now: int) -> None:
+        self.rng = rng
+        self.now = now
+
+    def sid(self, prefix: str) -> str:
+        """A SID that no other draw of this generator repeats."""
+        return f"{prefix}{self.rng.getrandbits(128):032x}"
+
+    def leg(
+        self, at: int, to: str, from_: str, direction: str, *, ring: int, talk: int, **more: Any
+    ) -> Call:
+        """A leg created at a second, that rings and then talks for so many seconds.
+
+        ``outcome`` names how a leg without talk ends; the rest are the call's own fields.
+        """
+        outcome = more.pop("outcome", "completed")
+        common: dict[str, Any] = {
+            "sid": self.sid("CA"),
+            "date_created": at,
+            "to": to,
+            "from_": from_,
+            "direction": direction,
+            **more,
+        }
+        start = at + self.rng.choice((0, 1))
+        answered = start + ring
+        if answered > self.now:
+            status = "queued" if start > self.now or more.get("queue_time") else "ringing"
+            begun = None if status == "queued" else start
+            return Call(**common, date_updated=at, status=status, start_time=begun)
+        if outcome in _OUTCOMES_WITHOUT_TALK:
+            return Call(**common, **self._unanswered(outcome, start, answered))
+        return Call(**common, **self._answered(start, answered + talk, more))
+
+    def _answered(self, start: int, end: int, call: dict[str, Any]) -> dict[str, Any]:
+        if end > self.now:
+            return {"status": "in-progress", "start_time": start, "date_updated": start}
+        known = end <= self.now - PRICE_DELAY and self.rng.random() > 0.005
+        return {
+            "status": "completed",
+            "start_time": start,
+            "end_time": end,
+            "date_updated": end,
+            "duration": end - start,
+            "price": self.price(end - start, 0.014 if call.get("parent_call_sid") else 0.0085)
+            if known
+            else None,
+        }
+
+    def _unanswered(self, outcome: str, start: int, end: int) -> dict[str, Any]:
+        """The service shows these in more than one way (FACTS section 1): so does the example."""
+        if outcome == "canceled" and self.rng.random() < 0.6:
+            return {"status": outcome, "date_updated": end}
+        shown: dict[str, Any] = {"status": outcome, "start_time": start, "date_updated": end}
+        if self.rng.random() < 0.5:
+            return {**shown, "end_time": end, "duration": 0}
+        return {**shown, "end_time": end}
+
+    def price(self, seconds: int, per_minute: float) -> str:
+        """What so many seconds cost, by the begun minute."""
+        return f"{-per_minute * max(1, -(-seconds // 60)):.5f}"
+
+    def ended(self, call: Call) -> int:
+        """When a call ended or, for a live one, now."""
+        return call.end_time or self.now
+
+    def recording(self, call: Call, source: str, at: int, length: int, **more: Any) -> Recording:
+        """A recording on a leg; in progress or processing when it is not long over."""
+        common: dict[str, Any] = {
+            "sid": self.sid("RE"),
+            "call_sid": call.sid,
+            "date_created": at,
+            "start_time": at,
+            "source": source,
+            **more,
+        }
+        if at + length > self.now:
+            status = "in-progress" if self.rng.random() < 0.85 else "paused"
+            return Recording(**common, date_updated=at, status=status)
+        done: dict[str, Any] = {"date_updated": at + length, "duration": length}
+        if at + length > self.now - 20:
+            return Recording(**common, **done, status="processing")
+        if length < 2:
+            return Recording(**common, **done, status="absent", error_code=13617)
+        price = self.price(length, 0.0025)
+        kept = "deleted" if self.rng.random() < 0.01 else "completed"
+        return Recording(**common, **done, status=kept, price=price, price_unit="USD")
+
+    def notification(
+        self, code: str, at: int, call: Call | None, url: str = f"{_WEBHOOK}/voice"
+    ) -> Notification:
+        """A log entry at a second, stored then or a second later."""
+        log, message = _MESSAGES[code]
+        level = "ERROR" if log == "0" else "WARN"
+        text = urlencode({"LogLevel": level, "ErrorCode": code, "Msg": message, "url": url})
+        stored = at + self.rng.choice((0, 1))
+        about = call and {
+            "CallSid": call.sid,
+            "CallStatus": call.status,
+            "Direction": call.direction,
+        }
+        return Notification(
+            sid=self.sid("NO"),
+            date_created=stored,
+            date_updated=stored,
+            message_date=at,
+            call_sid=call.sid if call else None,
+            api_version="2010-04-01" if call else None,
+            error_code=code,
+            log=log,
+            message_text=text,
+            more_info=f"https://www.twilio.com/docs/errors/{code}",
+            request_method=self.rng.choice(("POST", "POST", "GET")) if call else None,
+            request_url=url if call else "",
+            request_variables=urlencode(about or {}),
+            response_headers="Content-Type=text%2Fhtml&Server=example",
+            response_body="" if code == "11205" else "<h1>Service Unavailable</h1>",
+        )
+
+
+def _inbound(stage: Stage, at: int, seconds: int, **more: Any) -> Call:
+    """The customer's leg: answered at once by the call centre's TwiML."""
+    rng = stage.rng
+    line = rng.choice(tuple(people.LINES))
+    return stage.leg(
+        at,
+        line,
+        people.customer(rng),
+        "inbound",
+        ring=0,
+        talk=seconds,
+        **{
+            "phone_number_sid": people.LINES[line],
+            "caller_name": people.caller_name(rng),
+            "forwarded_from": people.customer(rng) if rng.random() < 0.06 else None,
+            "group_sid": people.GROUP_SID if rng.random() < 0.02 else None,
+            **more,
+        },
+    )
+
+
+def _dialled(stage: Stage, parent: Call, at: int, ring: int, talk: int, **more: Any) -> Call:
+    """A leg to an agent, made by the parent's ``<Dial>``."""
+    to = more.pop("to", None) or stage.rng.choice(people.AGENTS)
+    return stage.leg(
+        at,
+        to,
+        parent.from_,
+        "outbound-dial",
+        ring=ring,
+        talk=talk,
+        parent_call_sid=parent.sid,
+        phone_number_sid=stage.rng.choice(("", None)),
+        **more,
+    )
+
+
+def _played(stage: Stage, parent: Call, children: list[Call], *rest: Row) -> list[Row]:
+    """What has happened by now: legs and rows that still lie in the future are left out."""
+    return [row for row in (parent, *children, *rest) if row.date_created <= stage.now]
+
+
+def answered(stage: Stage, at: int) -> list[Row]:
+    """A customer waits, then talks to an agent; half of these are recorded on the parent leg."""
+    rng = stage.rng
+    wait, ring = rng.randint(4, 90), rng.randint(3, 15)
+    talk = int(rng.lognormvariate(5.2, 0.7))
+    parent = _inbound(stage, at, wait + ring + talk + 2)
+    child = _dialled(stage, parent, at + wait, ring, talk)
+    rows = _played(stage, parent, [child])
+    if rng.random() < 0.5 and at + wait + ring <= stage.now:
+        length = min(talk, stage.ended(parent) - at) if parent.end_time else talk
+        source = "DialVerb" if rng.random() < 0.9 else "StartCallRecordingAPI"
+        rows.append(stage.recording(parent, source, at + wait + ring + 1, length, channels=2))
+    return rows
+
+
+def hunted(stage: Stage, at: int) -> list[Row]:
+    """The first agents do not pick up or are busy; the next one does."""
+    rng = stage.rng
+    begun, children = at + rng.randint(3, 25), list[tuple[int, str]]()
+    for outcome in rng.choices(("no-answer", "busy", "canceled"), k=rng.choice((1, 1, 2))):
+        children.append((begun, outcome))
+        begun += 20 if outcome == "no-answer" else 3
+    talk = int(rng.lognormvariate(5.0, 0.6))
+    parent = _inbound(stage, at, begun - at + 6 + talk)
+    missed = [
+        _dialled(stage, parent, when, 18 if outcome == "no-answer" else 2, 0, outcome=outcome)
+        for when, outcome in children
+    ]
+    return _played(stage, parent, [*missed, _dialled(stage, parent, begun, 5, talk)])
+
+
+def transferred(stage: Stage, at: int) -> list[Row]:
+    """An agent hands the customer to another, sometimes on to the supervisor; all recorded."""
+    rng = stage.rng
+    talks = [rng.randint(30, 240) for _ in range(rng.choice((2, 2, 3)))]
+    parent = _inbound(stage, at, 12 + sum(talks) + 8 * len(talks))
+    children, rows, begun = list[Call](), list[Row](), at + 10
+    for number, talk in enumerate(talks):
+        to = people.SUPERVISOR if number == 2 else None
+        children.append(_dialled(stage, parent, begun, 6, talk, to=to))
+        if begun + 7 <= stage.now:
+            rows.append(stage.recording(parent, "DialVerb", begun + 7, talk - 1, channels=2))
+        begun += 6 + talk + 2
+    return _played(stage, parent, children, *rows)
+
+
+def voicemail(stage: Stage, at: int) -> list[Row]:
+    """Nobody is there: the customer leaves a message."""
+    rng = stage.rng
+    length = rng.choice((0, rng.randint(4, 30), rng.randint(15, 110)))
+    rang = rng.random() < 0.4
+    greeting = 34 if rang else 12
+    parent = _inbound(stage, at, greeting + length + 2)
+    children = [_dialled(stage, parent, at + 2, 20, 0, outcome="no-answer")] if rang else []
+    rows = _played(stage, parent, children)
+    if at + greeting <= stage.now:
+        rows.append(stage.recording(parent, "RecordVerb", at + greeting, length))
+    return rows
+
+
+def abandoned(stage: Stage, at: int) -> list[Row]:
+    """The customer hangs up in the queue."""
+    return _played(stage, _inbound(stage, at, stage.rng.randint(2, 150)), [])
+
+
+def broken(stage: Stage, at: int) -> list[Row]:
+    """The call centre's own application fails, and Twilio says so."""
+    code = stage.rng.choice(("11200", "11200", "11205", "12100", "12300"))
+    parent = _inbound(stage, at, stage.rng.randint(1, 8))
+    return _played(stage, parent, [], stage.notification(code, at + 1, parent))
+
+
+def undialable(stage: Stage, at: int) -> list[Row]:
+    """The number that the TwiML dials does not exist or may not be called."""
+    parent = _inbound(stage, at, 15)
+    wrong = _dialled(stage, parent, at + 3, 1, 0, outcome="failed", to="+15005550001")
+    code = stage.rng.choice(("13224", "13227"))
+    return _played(stage, parent, [wrong], stage.notification(code, at + 4, parent))
+
+
+def campaign(stage: Stage, at: int, outcome: str | None = None) -> list[Row]:
+    """One call of an outbound campaign, with answering machine detection."""
+    rng = stage.rng
+    outcome = (
+        outcome
+        or rng.choices(("completed", "no-answer", "busy", "failed", "canceled"), (60, 18, 9, 7, 6))[
+            0
+        ]
+    )
+    to = "+15005550002" if outcome == "failed" and rng.random() < 0.3 else people.customer(rng)
+    heard = rng.choice(
+        (
+            "human",
+            "human",
+            "human",
+            "machine_start",
+            "machine_end_beep",
+            "unknown",
+            "fax",
+            "machine",
+        )
+    )
+    ring = 60 if outcome == "no-answer" else rng.randint(2, 25)
+    more = {"answered_by": heard} if outcome == "completed" and at + ring + 2 < stage.now else {}
+    call = stage.leg(
+        at,
+        to,
+        people.CAMPAIGN_LINE,
+        "outbound-api",
+        ring=ring,
+        talk=rng.randint(6, 90),
+        outcome=outcome,
+        phone_number_sid=people.LINES[people.CAMPAIGN_LINE],
+        queue_time=rng.choice((0, 0, 1000, 2000, 7000)),
+        **more,
+    )
+    rows = _played(stage, call, [])
+    if call.end_time and rng.random() < 0.05:
+        rows += _played(stage, call, [], stage.notification("15003", call.end_time + 2, call))[1:]
+    return rows
+
+
+def browser(stage: Stage, at: int) -> list[Row]:
+    """An agent calls a customer from the browser: the client's leg is the inbound one."""
+    rng = stage.rng
+    outcome = rng.choice(("completed", "completed", "completed", "busy", "no-answer"))
+    ring, talk = rng.randint(5, 20), rng.randint(20, 400) if outcome == "completed" else 1
+    agent = rng.choice(people.AGENTS[:4])
+    parent = stage.leg(
+        at, people.customer(rng), agent, "inbound", ring=0, talk=ring + talk, caller_name=None
+    )
+    child = stage.leg(
+        at + 1,
+        parent.to,
+        people.MAIN_LINE,
+        "outbound-dial",
+        ring=ring,
+        talk=talk,
+        parent_call_sid=parent.sid,
+        phone_number_sid=people.LINES[people.MAIN_LINE],
+        outcome=outcome,
+    )
+    return _played(stage, parent, [child])
+
+
+def trunked(stage: Stage, at: int) -> list[Row]:
+    """A call over the office's own trunk, recorded there."""
+    rng = stage.rng
+    ways = [
+        ("trunking-originating", people.MAIN_LINE, people.customer(rng)),
+        ("trunking-terminating", people.customer(rng), "sip:desk-07@pbx.example.com"),
+    ]
+    direction, to, from_ = rng.choice(ways)
+    call = stage.leg(
+        at, to, from_, direction, ring=4, talk=rng.randint(30, 600), trunk_sid=people.TRUNK_SID
+    )
+    rows = _played(stage, call, [])
+    if call.status in ("in-progress", "completed"):
+        length = (call.duration or 600) - 5
+        rows.append(stage.recording(call, "Trunking", at + 5, length))
+    return [row for row in rows if row.date_created <= stage.now]
+
+
+def orphaned(stage: Stage, at: int) -> list[Row]:
+    """What remains of a call that was deleted: its dialled leg and its recording."""
+    gone = _inbound(stage, at, 90)
+    child = _dialled(stage, gone, at + 8, 5, 70)
+    return _played(stage, gone, [child], stage.recording(gone, "DialVerb", at + 14, 68))[1:]
+
+
+def misused(stage: Stage, at: int) -> list[Row]:
+    """A mistake in a use of the REST API: a log entry with no call; and one more lost customer."""
+    code = stage.rng.choice(("20001", "21201"))
+    return [*abandoned(stage, at), stage.notification(code, at, None)]
+
+
+def conference(stage: Stage, at: int) -> list[Row]:
+    """Two agents and a customer meet in a conference, which is recorded as such."""
+    rng = stage.rng
+    talk = rng.randint(60, 500)
+    parent = _inbound(stage, at, talk + 15)
+    room = stage.sid("CF")
+    rows = _played(stage, parent, [_dialled(stage, parent, at + 5, 6, talk)])
+    if at + 12 <= stage.now:
+        rows.append(stage.recording(parent, "Conference", at + 12, talk, conference_sid=room))
+    return rows

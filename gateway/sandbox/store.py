@@ -1,0 +1,151 @@
+"""The sandbox's rows in SQLite: the only module with SQL text. Knows no HTTP and no parameters.
+
+Not safe for use by several threads at once: its owner runs everything in one worker thread.
+
+Note [Position]. The primary key of each table is the row's place in its list: the second of
+``date_created`` in the high bits, and a count of the rows of that second in the low bits. SQLite
+clusters a table by that key and ends every index with it, so each list and each filtered list is
+read in its order, newest first and latest inserted first, from any place, with no sorting.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from typing import TypeVar
+
+import msgspec
+
+from gateway.sandbox.filters import Condition, Differ, Equal
+from gateway.sandbox.resources import Call, Notification, Recording, Row
+
+R = TypeVar("R", bound=Row)
+
+_PER_SECOND = 1 << 22  # rows of one kind that one second has room for
+_BATCH = 1000  # rows that go into the database at once
+_TABLES: dict[type[Row], str] = {
+    Call: "calls",
+    Recording: "recordings",
+    Notification: "notifications",
+}
+_INDEXES = (
+    "calls (sid)",
+    "calls (parent_call_sid)",
+    "calls (status)",
+    'calls ("to")',
+    "calls (from_)",
+    "recordings (sid)",
+    "recordings (call_sid)",
+    "notifications (sid)",
+    "notifications (call_sid)",
+)
+
+
+class Store:
+    """Calls, recordings and notifications of one account, in a file or in memory."""
+
+    def __init__(self, database: str) -> None:
+        """Opens the database and creates its tables when it has none."""
+        self._connection = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
+        self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        self.is_new = not self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if self.is_new:
+            self._connection.executescript(_schema())
+
+    def close(self) -> None:
+        """Closes the database; a store in memory is gone."""
+        self._connection.close()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Adds rows of any kinds, the latest last, all of them or none."""
+        with self._connection:
+            self._connection.execute("BEGIN")
+            rest = iter(rows)
+            while batch := list(islice(rest, _BATCH)):
+                for kind, of_kind in groupby(sorted(batch, key=_kind), key=type):
+                    self._connection.executemany(_insert(kind), map(_values, of_kind))
+
+    def get(self, kind: type[R], sid: str) -> R | None:
+        """The row of this SID, or none."""
+        return next(self._select(kind, "WHERE sid = ?", [sid]), None)
+
+    def position(self, kind: type[Row], sid: str) -> int | None:
+        """The place of a row in its list, see Note [Position]."""
+        query = f"SELECT position FROM {_TABLES[kind]} WHERE sid = ?"  # noqa: S608 - our names
+        return next((position for (position,) in self._connection.execute(query, [sid])), None)
+
+    def older(
+        self,
+        kind: type[R],
+        conditions: Sequence[Condition],
+        *,
+        limit: int,
+        than: int | None = None,
+        offset: int = 0,
+    ) -> list[R]:
+        """Rows in list order, from the newest or from below a position."""
+        where, values = _where(conditions)
+        if than is not None:
+            where, values = f"{where} AND position < ?", [*values, than]
+        rest = f"{where} ORDER BY position DESC LIMIT ? OFFSET ?"
+        return list(self._select(kind, rest, [*values, limit, offset]))
+
+    def newer(
+        self, kind: type[R], conditions: Sequence[Condition], *, limit: int, than: int
+    ) -> list[R]:
+        """The rows next above a position, in list order."""
+        where, values = _where(conditions)
+        rest = f"{where} AND position > ? ORDER BY position LIMIT ?"
+        return list(self._select(kind, rest, [*values, than, limit]))[::-1]
+
+    def _select(self, kind: type[R], rest: str, values: Sequence[object]) -> Iterator[R]:
+        query = f"SELECT {_columns(kind)} FROM {_TABLES[kind]} {rest}"  # noqa: S608 - our names
+        found = self._connection.execute(query, tuple(values))
+        fields = kind.__struct_fields__
+        return (kind(**dict(zip(fields, row, strict=True))) for row in found)
+
+
+def _kind(row: Row) -> str:
+    return _TABLES[type(row)]
+
+
+def _columns(kind: type[Row]) -> str:
+    return ", ".join(f'"{name}"' for name in kind.__struct_fields__)
+
+
+def _schema() -> str:
+    tables = [
+        f"CREATE TABLE {table} (position INTEGER PRIMARY KEY, {_columns(kind)});"
+        for kind, table in _TABLES.items()
+    ]
+    indexes = [f"CREATE INDEX index_{n} ON {index};" for n, index in enumerate(_INDEXES)]
+    return "\n".join([*tables, *indexes, "PRAGMA user_version = 1;"])
+
+
+def _insert(kind: type[Row]) -> str:
+    table, marks = _TABLES[kind], ", ".join("?" * len(kind.__struct_fields__))
+    top = f"SELECT max(position) FROM {table}"  # noqa: S608 - our names
+    second = f"position BETWEEN ?1 AND ?1 + {_PER_SECOND - 1}"
+    return f"INSERT INTO {table} SELECT coalesce(({top} WHERE {second}) + 1, ?1), {marks}"
+
+
+def _values(row: Row) -> tuple[object, ...]:
+    return (row.date_created * _PER_SECOND, *msgspec.structs.astuple(row))
+
+
+def _where(conditions: Iterable[Condition]) -> tuple[str, list[object]]:
+    """Conditions in SQL; a comparison with null is never true, as the conditions want it."""
+    clauses, values = ["WHERE true"], list[object]()
+    for condition in conditions:
+        for operator, value in _comparisons(condition):
+            clauses.append(f'"{condition.column}" {operator} ?')
+            values.append(value)
+    return " AND ".join(clauses), values
+
+
+def _comparisons(condition: Condition) -> list[tuple[str, object]]:
+    if isinstance(condition, Equal):
+        return [("=", condition.value)]
+    if isinstance(condition, Differ):
+        return [("<>", condition.value)]
+    bounds = [(">=", condition.start), ("<", condition.end)]
+    return [(operator, bound) for operator, bound in bounds if bound is not None]
