@@ -35,7 +35,7 @@ SUPERVISOR = "client:supervisor"
 QUEUES = ("sales", "support", "billing")
 
 _AREAS = ("201", "206", "303", "312", "404", "416", "512", "604", "617", "702", "808", "917")
-_ABROAD = ("+442079460", "+441614960", "+447700900", "+35320917", "+61491570")
+_ABROAD = ("+442079460", "+441614960", "+447700900", "+353209170", "+61491570")
 _GIVEN = ("ADA", "BRAM", "CHIDI", "DOLORES", "EMIL", "FATIMA", "GUNNAR", "HANA", "IVO", "JUNE")
 _FAMILY = ("OKAFOR", "LINDQVIST", "MARTINEZ", "NOVAK", "PATEL", "QUINN", "ROSSI", "TANAKA")
 

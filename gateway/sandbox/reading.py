@@ -68,7 +68,7 @@ def listing(resource: Resource[R], store: Store, asked: Asked) -> bytes:
     if call_sid and store.get(Call, call_sid) is None:
         raise not_found(asked.path)
     window = Window.of(asked.query)
-    rows, more = _page(store, resource.kind, _conditions(resource, asked), window)
+    rows, more = page(store, resource.kind, _conditions(resource, asked), window)
     given = filters.given(resource.filters, asked.query)
     envelope = paging.envelope(asked.path, given, window, [row.sid for row in rows], more=more)
     properties = [resource.listed(row, asked.place) for row in rows]
@@ -86,7 +86,7 @@ def _conditions(resource: Resource[R], asked: Asked) -> list[Condition]:
     return found
 
 
-def _page(
+def page(
     store: Store, kind: type[R], conditions: list[Condition], window: Window
 ) -> tuple[list[R], bool]:
     """The window's rows, and whether older ones follow them."""

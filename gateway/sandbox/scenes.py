@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
+
 from gateway.sandbox import people
 from gateway.sandbox.resources import Call, Notification, Recording, Row
 
@@ -59,11 +61,10 @@ class Stage:
             "direction": direction,
             **more,
         }
-        start = at + self.rng.choice((0, 1))
+        start = at + self.rng.choice((0, 1)) + more.get("queue_time", 0) // 1000
         answered = start + ring
         if answered > self.now:
-            status = "queued" if start > self.now or more.get("queue_time") else "ringing"
-            begun = None if status == "queued" else start
+            status, begun = ("queued", None) if start > self.now else ("ringing", start)
             return Call(**common, date_updated=at, status=status, start_time=begun)
         if outcome in _OUTCOMES_WITHOUT_TALK:
             return Call(**common, **self._unanswered(outcome, start, answered))
@@ -277,9 +278,13 @@ def undialable(stage: Stage, at: int) -> list[Row]:
     return _played(stage, parent, [wrong], stage.notification(code, at + 4, parent))
 
 
-def campaign(stage: Stage, at: int, outcome: str | None = None) -> list[Row]:
+def campaign(
+    stage: Stage, at: int, outcome: str | None = None, queue_time: int | None = None
+) -> list[Row]:
     """One call of an outbound campaign, with answering machine detection."""
     rng = stage.rng
+    if queue_time is None:
+        queue_time = rng.choice((0, 0, 0, 1000, 2000, 7000))
     outcome = (
         outcome
         or rng.choices(("completed", "no-answer", "busy", "failed", "canceled"), (60, 18, 9, 7, 6))[
@@ -300,7 +305,6 @@ def campaign(stage: Stage, at: int, outcome: str | None = None) -> list[Row]:
         )
     )
     ring = 60 if outcome == "no-answer" else rng.randint(2, 25)
-    more = {"answered_by": heard} if outcome == "completed" and at + ring + 2 < stage.now else {}
     call = stage.leg(
         at,
         to,
@@ -310,9 +314,10 @@ def campaign(stage: Stage, at: int, outcome: str | None = None) -> list[Row]:
         talk=rng.randint(6, 90),
         outcome=outcome,
         phone_number_sid=people.LINES[people.CAMPAIGN_LINE],
-        queue_time=rng.choice((0, 0, 1000, 2000, 7000)),
-        **more,
+        queue_time=queue_time,
     )
+    if call.status == "completed":
+        call = msgspec.structs.replace(call, answered_by=heard)
     rows = _played(stage, call, [])
     if call.end_time and rng.random() < 0.05:
         rows += _played(stage, call, [], stage.notification("15003", call.end_time + 2, call))[1:]
@@ -325,9 +330,7 @@ def browser(stage: Stage, at: int) -> list[Row]:
     outcome = rng.choice(("completed", "completed", "completed", "busy", "no-answer"))
     ring, talk = rng.randint(5, 20), rng.randint(20, 400) if outcome == "completed" else 1
     agent = rng.choice(people.AGENTS[:4])
-    parent = stage.leg(
-        at, people.customer(rng), agent, "inbound", ring=0, talk=ring + talk, caller_name=None
-    )
+    parent = stage.leg(at, people.customer(rng), agent, "inbound", ring=0, talk=ring + talk + 3)
     child = stage.leg(
         at + 1,
         parent.to,

@@ -37,10 +37,10 @@ _BY_DAY: dict[Scene, int] = {
 }
 _BY_NIGHT: dict[Scene, int] = {scenes.voicemail: 60, scenes.abandoned: 25, scenes.answered: 15}
 _SHOWCASE: tuple[tuple[int, Scene], ...] = (
+    (2, lambda stage, at: scenes.campaign(stage, at, "completed", queue_time=7000)),
     (4, scenes.answered),
-    (6, lambda stage, at: scenes.campaign(stage, at, "completed")),
     (9, scenes.hunted),
-    (14, lambda stage, at: scenes.campaign(stage, at, "no-answer")),
+    (14, lambda stage, at: scenes.campaign(stage, at, "no-answer", queue_time=0)),
     (22, scenes.transferred),
     (35, scenes.browser),
     (50, scenes.answered),

@@ -28,14 +28,11 @@ _TABLES: dict[type[Row], str] = {
     Notification: "notifications",
 }
 _INDEXES = (
-    "calls (sid)",
     "calls (parent_call_sid)",
     "calls (status)",
     'calls ("to")',
     "calls (from_)",
-    "recordings (sid)",
     "recordings (call_sid)",
-    "notifications (sid)",
     "notifications (call_sid)",
 )
 
@@ -115,6 +112,7 @@ def _columns(kind: type[Row]) -> str:
 def _schema() -> str:
     tables = [
         f"CREATE TABLE {table} (position INTEGER PRIMARY KEY, {_columns(kind)});"
+        f"CREATE UNIQUE INDEX {table}_sid ON {table} (sid);"
         for kind, table in _TABLES.items()
     ]
     indexes = [f"CREATE INDEX index_{n} ON {index};" for n, index in enumerate(_INDEXES)]

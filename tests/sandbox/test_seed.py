@@ -1,0 +1,166 @@
+"""The example calls: what a newcomer finds, and that it is always the same."""
+
+import re
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.sandbox.resources import Call, Notification, Recording, Row
+from gateway.sandbox.seed import DAYS, HOUR, example_rows
+
+NOW = int(datetime(2026, 7, 8, 15, 30, tzinfo=UTC).timestamp())
+NIGHT = int(datetime(2026, 7, 5, 3, 0, tzinfo=UTC).timestamp())
+TWO_WEEKS = list(example_rows(2000, 1, NOW))
+CALLS = {row.sid: row for row in TWO_WEEKS if isinstance(row, Call)}
+RECORDINGS = [row for row in TWO_WEEKS if isinstance(row, Recording)]
+NOTIFICATIONS = [row for row in TWO_WEEKS if isinstance(row, Notification)]
+
+
+def newest(rows: list[Row], count: int) -> list[Call]:
+    calls = [row for row in rows if isinstance(row, Call)]
+    return sorted(calls, key=lambda row: -row.date_created)[:count]
+
+
+def test_the_same_number_gives_the_same_rows() -> None:
+    assert list(example_rows(300, 7, NOW)) == list(example_rows(300, 7, NOW))
+    assert list(example_rows(300, 7, NOW)) != list(example_rows(300, 8, NOW))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 77, 1234])
+@pytest.mark.parametrize("now", [NOW, NIGHT])
+def test_there_are_exactly_as_many_calls_as_asked_for(count: int, now: int) -> None:
+    rows = list(example_rows(count, 1, now))
+
+    assert sum(isinstance(row, Call) for row in rows) == count
+    assert len({row.sid for row in rows}) == len(rows)
+
+
+def test_everything_happened_in_the_two_weeks_to_now() -> None:
+    for row in TWO_WEEKS:
+        assert NOW - DAYS * 24 * HOUR - HOUR <= row.date_created <= row.date_updated <= NOW
+
+
+def test_calls_are_made_in_business_hours_and_on_weekdays() -> None:
+    moments = [datetime.fromtimestamp(row.date_created, UTC) for row in CALLS.values()]
+    weekend = sum(moment.weekday() >= 5 for moment in moments)
+    night = sum(moment.hour < 6 for moment in moments)
+
+    assert 0 < weekend < len(moments) * 0.15
+    assert 0 < night < len(moments) * 0.05
+
+
+@pytest.mark.parametrize("now", [NOW, NIGHT])
+def test_the_newest_page_shows_a_good_variety_at_any_hour(now: int) -> None:
+    page = newest(list(example_rows(2000, 1, now)), 50)
+
+    assert {row.status for row in page} >= {
+        "queued",
+        "ringing",
+        "in-progress",
+        "completed",
+        "busy",
+        "no-answer",
+        "failed",
+        "canceled",
+    }
+    assert {row.direction for row in page} >= {"inbound", "outbound-dial", "outbound-api"}
+    assert any(row.direction.startswith("trunking") for row in page)
+    assert {row.to.partition(":")[0] for row in page} >= {"client", "sip"}
+    assert any(row.answered_by for row in page)
+    assert any(row.caller_name for row in page)
+
+
+def test_every_status_obeys_its_meaning() -> None:
+    for row in CALLS.values():
+        live = row.status in ("queued", "ringing", "in-progress")
+        assert (row.start_time is None) <= (row.status in ("queued", "canceled"))
+        assert (row.end_time is None) <= (live or row.status == "canceled")
+        assert (row.price is not None) <= (row.status == "completed")
+        if row.status == "completed":
+            assert row.start_time is not None
+            assert row.end_time is not None
+            assert row.duration == row.end_time - row.start_time
+
+
+def test_dialled_legs_are_created_after_their_parents_and_never_outlive_them() -> None:
+    children = [row for row in CALLS.values() if row.parent_call_sid in CALLS]
+    families = Counter(row.parent_call_sid for row in children)
+
+    for child in children:
+        parent = CALLS[child.parent_call_sid or ""]
+        assert child.direction == "outbound-dial"
+        assert parent.date_created <= child.date_created
+        if parent.end_time is not None and child.end_time is not None:
+            assert child.end_time <= parent.end_time + 1
+    assert {1, 2, 3} <= set(families.values())
+
+
+def test_there_are_live_calls_with_live_children() -> None:
+    live = ("queued", "ringing", "in-progress")
+    assert any(
+        CALLS[row.parent_call_sid].status == "in-progress"
+        for row in CALLS.values()
+        if row.status in live and row.parent_call_sid
+    )
+
+
+def test_prices_arrive_late() -> None:
+    completed = [row for row in CALLS.values() if row.status == "completed"]
+    old = [row for row in completed if (row.end_time or 0) < NOW - DAYS * HOUR]
+
+    assert all(row.price is None for row in newest(list(completed), 20))
+    assert 0 < sum(row.price is None for row in old) < len(old) * 0.05
+
+
+def test_recordings_belong_to_the_parent_leg() -> None:
+    """FACTS section 1, fact 7."""
+    for row in RECORDINGS:
+        recorded = CALLS.get(row.call_sid or "")
+        assert recorded is None or recorded.parent_call_sid is None
+
+
+def test_recordings_come_in_several_kinds_and_states() -> None:
+    assert {row.source for row in RECORDINGS} >= {
+        "DialVerb",
+        "RecordVerb",
+        "Conference",
+        "Trunking",
+        "StartCallRecordingAPI",
+    }
+    assert {row.status for row in RECORDINGS} >= {"in-progress", "completed", "absent", "deleted"}
+    for row in RECORDINGS:
+        if row.status in ("in-progress", "paused"):
+            assert (row.duration, row.price, row.price_unit) == (None, None, None)
+
+
+def test_notifications_come_in_several_kinds() -> None:
+    codes = {row.error_code for row in NOTIFICATIONS}
+    late = [row for row in NOTIFICATIONS if row.error_code == "15003"]
+
+    assert codes >= {"11200", "11205", "12100", "13224", "15003"}
+    assert {row.log for row in NOTIFICATIONS} == {"0", "1"}
+    assert any(row.call_sid is None for row in NOTIFICATIONS)
+    assert late
+    for row in late:
+        assert row.message_date >= (CALLS[row.call_sid or ""].end_time or NOW)
+
+
+def test_there_are_orphans() -> None:
+    """Legs and recordings whose call is gone: the gateway has to live with them."""
+    assert any(row.parent_call_sid not in {None, *CALLS} for row in CALLS.values())
+    assert any(row.call_sid not in CALLS for row in RECORDINGS)
+
+
+FICTIONAL = re.compile(
+    r"\+1\d{3}55501\d{2}|\+1500555000\d"  # 555-0100 to 555-0199, and Twilio's test numbers
+    r"|\+442079460\d{3}|\+441614960\d{3}|\+447700900\d{3}"  # Ofcom's drama ranges
+    r"|\+35320917\d{4}|\+61491570\d{3}"  # ComReg's and ACMA's
+    r"|client:[a-z.]+|sip:[a-z0-9-]+@pbx\.example\.com"
+)
+
+
+def test_all_parties_are_fictional() -> None:
+    for row in CALLS.values():
+        for party in (row.to, row.from_, row.forwarded_from):
+            assert party is None or FICTIONAL.fullmatch(party), party

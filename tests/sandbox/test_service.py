@@ -1,0 +1,76 @@
+"""Opening, sharing and closing the store behind the app."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.sandbox import SandboxConfig, create_app
+from gateway.sandbox.resources import Call
+from gateway.sandbox.store import Store
+from tests.sandbox.rows import call
+
+
+def ask(config: SandboxConfig, app: object) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app),  # type: ignore[arg-type]
+        base_url=f"http://sandbox/2010-04-01/Accounts/{config.account_sid}/",
+        auth=(config.account_sid, config.auth_token),
+    )
+
+
+async def test_the_first_requests_seed_once_even_when_they_come_together() -> None:
+    config = SandboxConfig(calls=120)
+    app = create_app(config)
+
+    async with ask(config, app) as client:
+        responses = await asyncio.gather(
+            *(client.get("Calls.json?PageSize=1000") for _ in range(5))
+        )
+    await app.state.sandbox.aclose()
+
+    assert [len(response.json()["calls"]) for response in responses] == [120] * 5
+    assert len({response.text for response in responses}) == 1
+
+
+async def test_the_lifespan_opens_and_closes_the_store() -> None:
+    app = create_app(SandboxConfig(calls=10))
+
+    async with app.router.lifespan_context(app):
+        calls = await app.state.sandbox.run(lambda store: store.older(Call, [], limit=99))
+
+    assert len(calls) == 10
+    await app.state.sandbox.aclose()
+
+
+async def test_closing_a_sandbox_that_was_never_asked_or_twice_is_harmless() -> None:
+    app = create_app()
+
+    await app.state.sandbox.aclose()
+    await app.state.sandbox.aclose()
+
+
+async def test_a_file_keeps_its_calls(tmp_path: Path) -> None:
+    config = SandboxConfig(calls=25, database=str(tmp_path / "calls.sqlite"))
+    bodies = []
+    for _ in range(2):
+        app = create_app(config)
+        async with ask(config, app) as client:
+            bodies.append((await client.get("Calls.json")).json())
+        await app.state.sandbox.aclose()
+
+    assert bodies[0] == bodies[1]
+    assert len(bodies[0]["calls"]) == 25
+
+
+def test_rows_are_added_all_or_none() -> None:
+    """A row that cannot be added takes its whole group with it."""
+    store = Store(":memory:")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add([call(1), call(2), call(1)])
+
+    assert store.older(Call, [], limit=9) == []
+    store.close()
