@@ -35,7 +35,7 @@ class Playground:
         installed = {pin: File(pin.name, content) for pin, content in found.items() if content}
         self._files = [*installed.values(), _STYLE, _SCRIPT]
         self._addresses = {
-            pin: installed[pin].url if pin in installed else pin.cdn_url for pin in PINS
+            pin: installed[pin].url if pin in installed else pin.url() for pin in PINS
         }
 
     def page(self, *, endpoint: str = "/graphql") -> Response:

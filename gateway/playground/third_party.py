@@ -45,9 +45,9 @@ class Pin:
         """Our own file name."""
         return self.path.rpartition("/")[2]
 
-    @property
-    def cdn_url(self) -> str:
-        return f"{CDN}/{self.release}/{self.path}"
+    def url(self, cdn: str = CDN) -> str:
+        """Where a CDN has it that mirrors npm packages file by file."""
+        return f"{cdn}/{self.release}/{self.path}"
 
     def content_in(self, directory: Path) -> bytes | None:
         """The file as it was published; None when it is not there or is not that file."""
@@ -116,33 +116,37 @@ def _npm_pack(releases: Sequence[str], folder: str) -> None:
         raise OSError("; ".join(reason[:3]) or f"npm pack ended with status {done.returncode}")
 
 
-def cdn(pins: Sequence[Pin]) -> Iterator[tuple[Pin, bytes]]:
-    """The files from jsDelivr, which mirrors npm packages file by file."""
+def jsdelivr(pins: Sequence[Pin], cdn: str = CDN) -> Iterator[tuple[Pin, bytes]]:
+    """The files one by one from the CDN."""
     for pin in pins:
-        with urlopen(pin.cdn_url, timeout=30) as answer:  # noqa: S310 (https, from our own pins)
+        with urlopen(pin.url(cdn), timeout=30) as answer:  # noqa: S310 (the address is ours)
             yield pin, answer.read()
 
 
-def install(directory: Path = DIRECTORY, sources: Sequence[Source] = (npm, cdn)) -> Iterator[str]:
+def install(
+    directory: Path = DIRECTORY,
+    sources: Sequence[Source] = (npm, jsdelivr),
+    pins: Sequence[Pin] = PINS,
+) -> Iterator[str]:
     """Get every pinned file that is not there yet, source after source.
 
     Yields one sentence for each thing that went wrong and never raises: a gateway without its
     playground is still a gateway, and the page can name the CDN.
     """
-    yield from _sweep(directory)
+    yield from _sweep(directory, pins)
     for source in sources:
-        if wanted := missing(directory):
+        if wanted := missing(directory, pins):
             yield from _take(source, wanted, directory)
 
 
-def missing(directory: Path = DIRECTORY) -> list[Pin]:
+def missing(directory: Path = DIRECTORY, pins: Sequence[Pin] = PINS) -> list[Pin]:
     """The pinned files that are not there, or are not what was pinned."""
-    return [pin for pin in PINS if pin.content_in(directory) is None]
+    return [pin for pin in pins if pin.content_in(directory) is None]
 
 
-def _sweep(directory: Path) -> Iterator[str]:
+def _sweep(directory: Path, pins: Sequence[Pin]) -> Iterator[str]:
     """Nothing but pinned files may reach a wheel: not a damaged one, not one of an older pin."""
-    good = {pin.name for pin in PINS} - {pin.name for pin in missing(directory)}
+    good = {pin.name for pin in pins} - {pin.name for pin in missing(directory, pins)}
     for path in directory.glob("[!.]*"):
         if path.name not in good:
             try:
