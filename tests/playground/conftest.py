@@ -140,6 +140,11 @@ class Visit:
         result = self.page.locator(".result-window .CodeMirror")
         return str(result.evaluate("element => element.CodeMirror.getValue()"))
 
+    def stored(self, name: str) -> str:
+        """What GraphiQL keeps for the next visit under this name of its own."""
+        key = f"twilio-calls-gateway:graphiql:{name}"
+        return str(self.page.evaluate("key => localStorage.getItem(key)", key))
+
     def foreign_origins(self) -> set[str]:
         """Where requests went that are not the page's own origin."""
         own = urlsplit(self.page.url).netloc

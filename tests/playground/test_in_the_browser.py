@@ -52,7 +52,8 @@ def test_the_next_visit_shows_what_was_left(visit: Visit, stand_in_url: str) -> 
     """The default tabs do not come back over a user's own query."""
     visit.open(stand_in_url)
     visit.write("query Mine { calls { nodes { sid } } }")
-    visit.page.wait_for_function("JSON.stringify(localStorage).includes('query Mine')")
+    while "query Mine" not in visit.stored("tabState"):
+        visit.page.wait_for_timeout(100)
     visit.open(stand_in_url)
 
     assert visit.page.locator(".graphiql-tab-button").first.inner_text() == "Mine"
