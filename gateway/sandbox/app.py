@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.sandbox import reading
 from gateway.sandbox.config import SandboxConfig
 from gateway.sandbox.errors import TwilioError, method_not_allowed, not_found, unauthorized
+from gateway.sandbox.formats import BY_SUFFIX, Document, Instance, of_path
 from gateway.sandbox.reading import Asked, Resource
-from gateway.sandbox.rendering import Place, json_instance
+from gateway.sandbox.rendering import Place
 from gateway.sandbox.resources import Row
 from gateway.sandbox.service import Sandbox
 from gateway.sandbox.store import Store
@@ -29,7 +30,7 @@ ACCOUNTS = "/2010-04-01/Accounts/"
 DEFAULT = SandboxConfig()
 
 R = TypeVar("R", bound=Row)
-Handler = Callable[[Store, Asked], bytes]
+Handler = Callable[[Store, Asked], Document]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -48,7 +49,7 @@ class _Name(Convertor[str]):
 class _Suffix(_Name):
     """The format asked for."""
 
-    regex = r"\.json"
+    regex = r"(?:\.json|\.xml|\.csv)?"
 
 
 register_url_convertor("name", _Name())
@@ -95,10 +96,10 @@ def _routes(sandbox: Sandbox) -> list[Route]:
 
 
 def _readable(sandbox: Sandbox, path: str, resource: Resource[R]) -> list[Route]:
-    def listing(store: Store, asked: Asked) -> bytes:
+    def listing(store: Store, asked: Asked) -> Document:
         return reading.listing(resource, store, asked)
 
-    def instance(store: Store, asked: Asked) -> bytes:
+    def instance(store: Store, asked: Asked) -> Document:
         return reading.instance(resource, store, asked)
 
     return [
@@ -112,31 +113,36 @@ def _endpoint(sandbox: Sandbox, handler: Handler) -> Endpoint:
         asked = _asked(request)
         if asked.place.account_sid != sandbox.config.account_sid:
             raise not_found(asked.path)
-        body = await sandbox.run(lambda store: handler(store, asked))
-        return Response(body, media_type="application/json")
+        format_ = BY_SUFFIX[request.path_params["suffix"]]
+        body = await sandbox.run(lambda store: format_.write(handler(store, asked)))
+        return Response(body, media_type=format_.media_type)
 
     return endpoint
 
 
 def _asked(request: Request) -> Asked:
     names = request.path_params
-    place = Place(names["account_sid"], names["suffix"], names.get("call_sid"))
+    suffix = BY_SUFFIX[names["suffix"]].suffix
+    place = Place(names["account_sid"], suffix, names.get("call_sid"))
     return Asked(request.url.path, place, names.get("sid"), dict(request.query_params))
 
 
-def _refusal(error: TwilioError) -> Response:
-    body = json_instance(error.body())
-    return Response(body, error.status, error.headers, media_type="application/json")
+def _refusal(path: str, error: TwilioError) -> Response:
+    """An error in the format that the path asks for."""
+    format_ = of_path(path)[1]
+    body = format_.write(Instance("RestException", error.body()))
+    return Response(body, error.status, error.headers, media_type=format_.media_type)
 
 
-async def _refused(_: Request, error: Any) -> Response:
-    return _refusal(error)
+async def _refused(request: Request, error: Any) -> Response:
+    return _refusal(request.url.path, error)
 
 
 async def _unrouted(request: Request, error: Any) -> Response:
+    path = request.url.path
     if error.status_code == 405:
-        return _refusal(method_not_allowed(error.headers))
-    return _refusal(not_found(request.url.path))
+        return _refusal(path, method_not_allowed(error.headers))
+    return _refusal(path, not_found(path))
 
 
 class _Credentials:
@@ -151,7 +157,7 @@ class _Credentials:
         if scope["type"] == "http" and scope["path"].startswith(ACCOUNTS):
             request = Request(scope)
             if not self._accepts(request.headers.get("authorization", "")):
-                await _refusal(unauthorized())(scope, receive, send)
+                await _refusal(scope["path"], unauthorized())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

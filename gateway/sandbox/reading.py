@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gateway.sandbox import filters, paging, rendering
 from gateway.sandbox.errors import invalid, not_found
 from gateway.sandbox.filters import Condition, Equal, Filter
+from gateway.sandbox.formats import Document, Instance, Listing, of_path
 from gateway.sandbox.paging import Window
 from gateway.sandbox.rendering import Place, Properties
 from gateway.sandbox.resources import Call, Notification, Recording, Row
@@ -31,38 +32,36 @@ class Resource(Generic[R]):
     """How rows of one kind are listed and shown."""
 
     kind: type[R]
-    name: str
     filters: Mapping[str, Filter]
     listed: Callable[[R, Place], Properties]
     alone: Callable[[R, Place], Properties]
 
+    def columns(self, place: Place) -> list[str]:
+        """The names of a listed row's properties, also when there is no row."""
+        nothing: dict[str, Any] = dict.fromkeys(self.kind.__struct_fields__)
+        return list(self.listed(self.kind(**nothing), place))
 
-CALLS = Resource(Call, "calls", filters.CALLS, rendering.call, rendering.call)
+
+CALLS = Resource(Call, filters.CALLS, rendering.call, rendering.call)
 CALL_RECORDINGS = Resource(
-    Recording, "recordings", filters.CALL_RECORDINGS, rendering.recording, rendering.recording
+    Recording, filters.CALL_RECORDINGS, rendering.recording, rendering.recording
 )
-RECORDINGS = Resource(
-    Recording, "recordings", filters.RECORDINGS, rendering.recording, rendering.recording
-)
+RECORDINGS = Resource(Recording, filters.RECORDINGS, rendering.recording, rendering.recording)
 NOTIFICATIONS = Resource(
-    Notification,
-    "notifications",
-    filters.NOTIFICATIONS,
-    rendering.notification,
-    rendering.whole_notification,
+    Notification, filters.NOTIFICATIONS, rendering.notification, rendering.whole_notification
 )
 
 
-def instance(resource: Resource[R], store: Store, asked: Asked) -> bytes:
+def instance(resource: Resource[R], store: Store, asked: Asked) -> Document:
     """One row by its SID; a row of another call is not found below this one."""
     row = store.get(resource.kind, asked.sid or "")
     call_sid = asked.place.call_sid
     if row is None or (call_sid and getattr(row, "call_sid", call_sid) != call_sid):
         raise not_found(asked.path)
-    return rendering.json_instance(resource.alone(row, asked.place))
+    return Instance(resource.kind.__name__, resource.alone(row, asked.place))
 
 
-def listing(resource: Resource[R], store: Store, asked: Asked) -> bytes:
+def listing(resource: Resource[R], store: Store, asked: Asked) -> Document:
     """One page of a list, newest first; below a call that is gone there is nothing."""
     call_sid = asked.place.call_sid
     if call_sid and store.get(Call, call_sid) is None:
@@ -70,9 +69,11 @@ def listing(resource: Resource[R], store: Store, asked: Asked) -> bytes:
     window = Window.of(asked.query)
     rows, more = page(store, resource.kind, _conditions(resource, asked), window)
     given = filters.given(resource.filters, asked.query)
-    envelope = paging.envelope(asked.path, given, window, [row.sid for row in rows], more=more)
-    properties = [resource.listed(row, asked.place) for row in rows]
-    return rendering.json_list(resource.name, properties, envelope)
+    path = of_path(asked.path)[0] + asked.place.suffix
+    envelope = paging.envelope(path, given, window, [row.sid for row in rows], more=more)
+    element = resource.kind.__name__
+    items = [resource.listed(row, asked.place) for row in rows]
+    return Listing(f"{element.lower()}s", element, items, envelope, resource.columns(asked.place))
 
 
 def _conditions(resource: Resource[R], asked: Asked) -> list[Condition]:

@@ -1,17 +1,14 @@
-"""Rows into the representations the service answers with. Knows neither SQL nor the store.
+"""Rows into the properties the service shows. Knows neither SQL nor the store.
 
-One step turns a row into its properties (names and order as the specification lists them; dates
-RFC 2822 in UTC; duration and price as text), the next writes properties in a format.
+A row becomes its properties: names as in JSON, order as in the recorded XML, dates RFC 2822 in UTC,
+duration and price as text. How properties are spelled in a format is left to formats.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
-
-import msgspec
 
 from gateway.sandbox.resources import Call, Notification, Recording
 
@@ -59,7 +56,8 @@ def rfc2822(seconds: int) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC))
 
 
-def _date(seconds: int | None) -> str | None:
+def date(seconds: int | None) -> str | None:
+    """An instant, or null where there is none."""
     return None if seconds is None else rfc2822(seconds)
 
 
@@ -69,7 +67,7 @@ def _text(number: int | None) -> str | None:
 
 def formatted(party: str) -> str:
     """``(415) 867-5309`` for North American numbers, any other party as it is."""
-    match = _NORTH_AMERICAN.fullmatch(party)
+    match = _NORTH_AMERICAN.fullmatch(party or "")
     return "({}) {}-{}".format(*match.groups()) if match else party
 
 
@@ -78,8 +76,8 @@ def call(row: Call, place: Place) -> Properties:
     base = f"{place.account}/Calls/{row.sid}"
     return {
         "sid": row.sid,
-        "date_created": rfc2822(row.date_created),
-        "date_updated": rfc2822(row.date_updated),
+        "date_created": date(row.date_created),
+        "date_updated": date(row.date_updated),
         "parent_call_sid": row.parent_call_sid,
         "account_sid": place.account_sid,
         "to": row.to,
@@ -88,8 +86,8 @@ def call(row: Call, place: Place) -> Properties:
         "from_formatted": formatted(row.from_),
         "phone_number_sid": row.phone_number_sid,
         "status": row.status,
-        "start_time": _date(row.start_time),
-        "end_time": _date(row.end_time),
+        "start_time": date(row.start_time),
+        "end_time": date(row.end_time),
         "duration": _text(row.duration),
         "price": row.price,
         "price_unit": row.price_unit,
@@ -117,9 +115,9 @@ def recording(row: Recording, place: Place) -> Properties:
         "call_sid": row.call_sid,
         "conference_sid": row.conference_sid,
         "api_version": row.api_version,
-        "date_created": rfc2822(row.date_created),
-        "date_updated": rfc2822(row.date_updated),
-        "start_time": _date(row.start_time),
+        "date_created": date(row.date_created),
+        "date_updated": date(row.date_updated),
+        "start_time": date(row.start_time),
         "duration": _text(row.duration),
         "price": row.price,
         "price_unit": row.price_unit,
@@ -159,11 +157,11 @@ def notification(row: Notification, place: Place) -> Properties:
         "account_sid": place.account_sid,
         "call_sid": row.call_sid,
         "api_version": row.api_version,
-        "date_created": rfc2822(row.date_created),
-        "date_updated": rfc2822(row.date_updated),
+        "date_created": date(row.date_created),
+        "date_updated": date(row.date_updated),
         "error_code": row.error_code,
         "log": row.log,
-        "message_date": rfc2822(row.message_date),
+        "message_date": date(row.message_date),
         "message_text": row.message_text,
         "more_info": row.more_info,
         "request_method": row.request_method,
@@ -180,13 +178,3 @@ def whole_notification(row: Notification, place: Place) -> Properties:
         "response_body": row.response_body,
         "response_headers": row.response_headers,
     }
-
-
-def json_instance(properties: Properties) -> bytes:
-    """One resource, or an error."""
-    return msgspec.json.encode(properties)
-
-
-def json_list(name: str, rows: Sequence[Properties], envelope: Properties) -> bytes:
-    """A list's rows under its name, beside the envelope: any further key breaks clients."""
-    return msgspec.json.encode({name: rows, **envelope})

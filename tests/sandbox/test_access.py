@@ -72,7 +72,7 @@ async def test_other_credentials_get_the_401_of_the_service(
         "/Recordings/" + sid("RE", 9) + ".json",
         "/Notifications/" + sid("NO", 9) + ".json",
         "/Calls/x.json",
-        "/Calls.json/",
+        "/Calls/.json",
     ],
 )
 async def test_what_is_not_there_is_named_in_the_404(open_account: OpenAccount, path: str) -> None:
