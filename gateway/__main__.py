@@ -1,1 +1,217 @@
-"""The command line: serve (default), query, schema, sandbox."""
+"""The command line: serve (default), query, schema, sandbox.
+
+This module must not know how anything is answered: it reads arguments, prints and exits. Exit
+codes: 0 done, 1 an answer with errors, 2 wrong arguments or settings, or a port that is taken.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from gateway.app import configure_logging, create_app, open_gateway
+from gateway.errors import SettingsError
+from gateway.sandbox import SandboxConfig
+from gateway.sandbox import create_app as create_sandbox
+from gateway.schema import schema
+from gateway.settings import Settings
+
+__all__ = ["main"]
+
+EPILOG = """\
+Settings come from the environment: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_API_KEY
+and TWILIO_API_SECRET) connect the gateway to Twilio; without them an embedded sandbox with example
+calls answers. docs/settings.md lists every setting."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    flags = {name: value for name, value in vars(options).items() if name.isupper() and value}
+    try:
+        settings = Settings.from_environment({**os.environ, **flags})
+        code: int = options.run(options, settings)
+        return code
+    except SettingsError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gateway",
+        description="A GraphQL gateway over Twilio's Calls resource. Without a command it serves.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=_serve)
+    for setting, meaning in (
+        ("GATEWAY_HOST", "address to listen on (GATEWAY_HOST, 127.0.0.1)"),
+        ("GATEWAY_PORT", "port to listen on, 0 for a free one (GATEWAY_PORT, 8000)"),
+        ("GATEWAY_WORKERS", "processes that serve (GATEWAY_WORKERS, 1)"),
+    ):
+        _flag(parser, setting, meaning)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    query = commands.add_parser("query", help="answer one query in process, print it and end")
+    query.set_defaults(run=_query)
+    query.add_argument("document", help="the GraphQL document, or - to read it from standard input")
+    query.add_argument("--variables", default="{}", metavar="JSON", help="variables as JSON")
+    query.add_argument("--operation", metavar="NAME", help="which operation of the document")
+    commands.add_parser("schema", help="print the schema (SDL) and end").set_defaults(run=_schema)
+    sandbox = commands.add_parser("sandbox", help="serve the sandbox alone, as a Twilio Calls API")
+    sandbox.set_defaults(run=_sandbox)
+    sandbox.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    sandbox.add_argument("--port", default=8001, type=int, help="port to listen on (8001)")
+    sandbox.add_argument("--database", default=":memory:", help="SQLite file (in memory)")
+    _flag(sandbox, "GATEWAY_SANDBOX_CALLS", "example calls (GATEWAY_SANDBOX_CALLS, 2000)")
+    _flag(sandbox, "GATEWAY_SANDBOX_SEED", "what they are made from (GATEWAY_SANDBOX_SEED, 1)")
+    return parser
+
+
+def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
+    """An option that takes the place of an environment variable."""
+    name = setting.rsplit("_", 1)[-1].lower()
+    parser.add_argument(f"--{name}", dest=setting, metavar=name.upper(), help=meaning)
+
+
+def _serve(_options: argparse.Namespace, settings: Settings) -> int:
+    configure_logging(settings)
+    listener = _listen(settings.host, settings.port, "GATEWAY_PORT")
+    host, port = listener.getsockname()[:2]
+    url = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(_who_answers(settings), flush=True)
+    print(f"GraphQL: {url}/graphql", flush=True)
+    if settings.shows_page:
+        print(f"GraphiQL: {url}/  (Ctrl-C ends)", flush=True)
+    if settings.workers == 1:
+        _run(uvicorn.Config(create_app(settings), **UVICORN), listener)
+        return 0
+    with _shared_sandbox(settings):
+        config = uvicorn.Config(
+            "gateway.app:application", factory=True, workers=settings.workers, **UVICORN
+        )
+        Multiprocess(config, sockets=[listener]).run()
+    return 0
+
+
+# Access logs would hold query strings: they may name phone numbers. Log lines go through logging.
+UVICORN: Any = {
+    "http": "httptools",
+    "access_log": False,
+    "log_config": None,
+    "server_header": False,
+    "timeout_graceful_shutdown": 10,
+}
+
+
+def _who_answers(settings: Settings) -> str:
+    if settings.uses_sandbox:
+        return (
+            f"Sandbox: no TWILIO_ACCOUNT_SID is set, so an embedded sandbox with "
+            f"{settings.sandbox_calls} example calls answers."
+        )
+    return f"Twilio account {settings.account_sid} at {settings.base_url}"
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a port"
+        raise SettingsError(f"{setting}: cannot listen on {host} port {port}: {reason}") from None
+
+
+def _run(config: uvicorn.Config, listener: socket.socket) -> None:
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _shared_sandbox(settings: Settings) -> Iterator[None]:
+    """One sandbox for all worker processes, which reach it as they would reach Twilio."""
+    if not settings.uses_sandbox:
+        yield
+        return
+    sandbox = SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
+    listener = _listen("127.0.0.1", 0, "GATEWAY_WORKERS")
+    server = uvicorn.Server(uvicorn.Config(create_sandbox(sandbox), **UVICORN))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    os.environ["TWILIO_ACCOUNT_SID"] = sandbox.account_sid
+    os.environ["TWILIO_AUTH_TOKEN"] = sandbox.auth_token
+    os.environ["TWILIO_BASE_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=5)
+
+
+def _query(options: argparse.Namespace, settings: Settings) -> int:
+    configure_logging(settings)
+    document = sys.stdin.read() if options.document == "-" else options.document
+    try:
+        variables = msgspec.json.decode(options.variables, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"--variables: is not a JSON object: {error}") from None
+    answer = asyncio.run(_answer(settings, document, variables, options.operation))
+    print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    return 1 if "errors" in answer else 0
+
+
+async def _answer(
+    settings: Settings, document: str, variables: dict[str, Any], operation: str | None
+) -> dict[str, Any]:
+    async with open_gateway(settings) as gateway:
+        return await gateway.answer(document, variables, operation)
+
+
+def _schema(_options: argparse.Namespace, _settings: Settings) -> int:
+    print(schema.as_str())
+    return 0
+
+
+def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
+    configure_logging(settings)
+    credential = _sandbox_credential(settings)
+    config = SandboxConfig(
+        calls=settings.sandbox_calls,
+        seed=settings.sandbox_seed,
+        database=options.database,
+        **credential,
+    )
+    listener = _listen(options.host, options.port, "--port")
+    host, port = listener.getsockname()[:2]
+    print(f"Sandbox: a Twilio Calls API with {config.calls} example calls", flush=True)
+    print(f"TWILIO_BASE_URL=http://{host}:{port}", flush=True)
+    print(f"TWILIO_ACCOUNT_SID={config.account_sid}", flush=True)
+    if not credential:
+        print(f"TWILIO_AUTH_TOKEN={config.auth_token}", flush=True)
+    _run(uvicorn.Config(create_sandbox(config), **UVICORN), listener)
+    return 0
+
+
+def _sandbox_credential(settings: Settings) -> dict[str, Any]:
+    """What the environment sets; else the sandbox's own, well-known credential holds."""
+    given = {
+        "account_sid": settings.account_sid,
+        "auth_token": settings.auth_token and settings.auth_token.reveal(),
+        "api_key": settings.api_key,
+        "api_secret": settings.api_secret and settings.api_secret.reveal(),
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

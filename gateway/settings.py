@@ -216,6 +216,11 @@ class Settings:
             raise SettingsError("TWILIO_ACCOUNT_SID: is missing for the credential that is set")
 
     @property
+    def shows_page(self) -> bool:
+        """True when browsers get the GraphiQL page."""
+        return self.environment is Environment.DEVELOPMENT
+
+    @property
     def uses_sandbox(self) -> bool:
         """True when no credential is set: the embedded sandbox answers instead of Twilio."""
         return self.account_sid is None

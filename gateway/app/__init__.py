@@ -1,1 +1,64 @@
-"""The wiring: settings, upstream client, context per operation, Starlette app."""
+"""The wiring: settings → upstream client → a context for each operation → the Starlette app.
+
+Here it is decided who answers: Twilio, the base URL that is set, or the embedded sandbox, which
+differs from Twilio by its transport only.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway import playground
+from gateway.app.gateway import Gateway, open_gateway
+from gateway.app.graphql_http import GraphQLOverHTTP
+from gateway.app.health import healthz, readyz
+from gateway.settings import Settings
+
+__all__ = ["Gateway", "application", "configure_logging", "create_app", "open_gateway"]
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The gateway as an ASGI app. Its upstream client lives as long as its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_gateway(settings) as gateway:
+            app.state.gateway = gateway
+            yield
+
+    endpoint = GraphQLOverHTTP(page=playground.page if settings.shows_page else None)
+    routes: list[BaseRoute] = [
+        Route("/graphql", endpoint),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+    ]
+    if settings.shows_page:
+        routes += [Route("/", _page), *playground.routes()]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def _page(_request: Request) -> Response:
+    return playground.page()
+
+
+def application() -> Starlette:
+    """The app of one worker process, with its settings from the environment."""
+    settings = Settings.from_environment(os.environ)
+    configure_logging(settings)
+    return create_app(settings)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log lines go to standard error: what is printed on standard output stays clean."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )

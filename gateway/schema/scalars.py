@@ -1,10 +1,161 @@
-"""DateTime, Date, Decimal, enums."""
+"""DateTime, Date, Decimal, and Twilio's open enums.
 
-from typing import NewType
+What a value looks like to a client. Times are RFC 3339 in UTC with a Z; money is text, digit by
+digit as upstream wrote it (SCHEMA rule 6). This module must not know which fields use them.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeVar
 
 import strawberry
-from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
 
-__all__ = ["DateTime", "GraphQLError", "strawberry"]
+from gateway.errors import BadUserInput
+from gateway.upstream.resources import (
+    AnsweredBy,
+    CallDirection,
+    CallStatus,
+    NotificationLevel,
+    RecordingSource,
+    RecordingStatus,
+    RecordingTrack,
+)
 
-DateTime = NewType("DateTime", str)
+__all__ = [
+    "SCALARS",
+    "AnsweredBy",
+    "CallDirection",
+    "CallStatus",
+    "NotificationLevel",
+    "RecordingSource",
+    "RecordingStatus",
+    "RecordingTrack",
+]
+
+D = TypeVar("D", bound=date)
+RFC_3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+# Outside these years a day cannot be stepped, and no call has been made.
+YEARS = range(1970, 9000)
+
+
+def _write_datetime(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def _read_datetime(value: Any) -> datetime:
+    if not isinstance(value, str) or not RFC_3339.fullmatch(value):
+        raise BadUserInput("A DateTime is RFC 3339 with a zone, for example 2026-01-31T09:00:00Z")
+    try:
+        moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadUserInput("This DateTime names no moment") from None
+    return _of_our_time(moment)
+
+
+def _read_date(value: Any) -> date:
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+        raise BadUserInput("A Date is YYYY-MM-DD, for example 2026-01-31")
+    try:
+        return _of_our_time(date.fromisoformat(value))
+    except ValueError:
+        raise BadUserInput("This Date names no day") from None
+
+
+def _of_our_time(value: D) -> D:
+    if value.year not in YEARS:
+        raise BadUserInput(f"The year must be from {YEARS[0]} to {YEARS[-1]}")
+    return value
+
+
+def _read_decimal(value: Any) -> Decimal:
+    if not isinstance(value, str) or not re.fullmatch(r"[+-]?\d{1,20}(\.\d{1,20})?", value):
+        raise BadUserInput("A Decimal is a text of digits, for example -0.03000")
+    return Decimal(value)
+
+
+SCALARS: Mapping[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment in UTC, RFC 3339, for example 2026-01-31T09:00:00Z.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=_write_datetime,
+        parse_value=_read_datetime,
+    ),
+    date: strawberry.scalar(
+        name="Date",
+        description="A day in UTC (GMT), for example 2026-01-31.",
+        serialize=date.isoformat,
+        parse_value=_read_date,
+    ),
+    Decimal: strawberry.scalar(
+        name="Decimal",
+        description="An exact decimal number as text, for example -0.03000.",
+        serialize=lambda value: format(value, "f"),
+        parse_value=_read_decimal,
+    ),
+}
+
+
+def _open_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, str]) -> None:
+    """Makes a wire enum a GraphQL one: the value in SCREAMING_SNAKE, and UNKNOWN for new ones."""
+    strawberry.enum(
+        choices, description=f"{description} Twilio adds values: one not known here is UNKNOWN."
+    )
+    for value in choices.__strawberry_definition__.values:  # type: ignore[attr-defined]
+        value.description = meanings.get(choices[value.name])
+
+
+_open_enum(
+    CallStatus,
+    "The state of a call: REST property Status.",
+    {
+        CallStatus.QUEUED: "The call is ready and waiting in line before going out.",
+        CallStatus.RINGING: "The call is currently ringing.",
+        CallStatus.IN_PROGRESS: "The call was answered and is currently in progress.",
+        CallStatus.CANCELED: "The call was hung up while it was queued or ringing.",
+        CallStatus.COMPLETED: "The call was answered and has ended normally.",
+        CallStatus.FAILED: "The call could not be completed as dialed, most likely because the "
+        "phone number was non-existent.",
+        CallStatus.BUSY: "The caller received a busy signal.",
+        CallStatus.NO_ANSWER: "The call ended without being answered.",
+    },
+)
+_open_enum(
+    CallDirection,
+    "Who began a call: REST property Direction.",
+    {
+        CallDirection.INBOUND: "An inbound call.",
+        CallDirection.OUTBOUND_API: "A call initiated via the REST API.",
+        CallDirection.OUTBOUND_DIAL: "A call initiated by a <Dial> verb.",
+        CallDirection.TRUNKING_ORIGINATING: "A call from the phone network into a SIP trunk.",
+        CallDirection.TRUNKING_TERMINATING: "A call from a SIP trunk to the phone network.",
+    },
+)
+_open_enum(
+    AnsweredBy,
+    "What answering machine detection heard: REST property AnsweredBy.",
+    {
+        AnsweredBy.HUMAN: "A person.",
+        AnsweredBy.MACHINE: "A machine (older detection).",
+        AnsweredBy.MACHINE_START: "A machine, told at the beginning of its greeting.",
+        AnsweredBy.MACHINE_END_BEEP: "A machine, told after the beep that ends its greeting.",
+        AnsweredBy.MACHINE_END_SILENCE: "A machine whose greeting ended in silence.",
+        AnsweredBy.MACHINE_END_OTHER: "A machine whose greeting ended otherwise.",
+        AnsweredBy.FAX: "A fax.",
+        AnsweredBy.UNKNOWN: "Detection could not tell, or a value that is not known here.",
+    },
+)
+_open_enum(RecordingStatus, "The state of a recording: REST property Status.", {})
+_open_enum(RecordingSource, "What began a recording: REST property Source.", {})
+_open_enum(RecordingTrack, "Whose voice a recording holds: REST property Track.", {})
+_open_enum(
+    NotificationLevel,
+    "How grave a notification is: REST property Log.",
+    {NotificationLevel.ERROR: "Log 0: an error.", NotificationLevel.WARNING: "Log 1: a warning."},
+)

@@ -78,13 +78,23 @@ class Budget:
 
 
 class PageWalk(Generic[R]):
-    """One list read page by page, onwards or backwards, each row once."""
+    """One list read page by page, onwards or backwards, each row once.
+
+    `page_size` is that of the pages after the first.
+    """
 
     def __init__(
-        self, read: ReadPage[R], start: ListRequest[R], budget: Budget, *, backwards: bool = False
+        self,
+        read: ReadPage[R],
+        start: ListRequest[R] | None,
+        budget: Budget,
+        *,
+        page_size: int,
+        backwards: bool = False,
     ) -> None:
         self._read = read
-        self._next: ListRequest[R] | None = start
+        self._next = start
+        self._page_size = page_size
         self._budget = budget
         self._backwards = backwards
         self._pages: set[PageRef] = set()
@@ -94,6 +104,10 @@ class PageWalk(Generic[R]):
     def has_more(self) -> bool:
         """True when upstream named a further page in this direction."""
         return self._next is not None
+
+    def skip(self, sid: str) -> None:
+        """Treats a row as seen."""
+        self._rows.add(sid)
 
     async def turn(self) -> Page[R] | None:
         """The next page, with the rows not yet seen; None at the end of the list.
@@ -111,7 +125,7 @@ class PageWalk(Generic[R]):
         page = await self._read(request)
         self._budget.count_rows(page.rows_read)
         ref = page.previous if self._backwards else page.next
-        self._next = request.at(ref) if ref else None
+        self._next = request.at(ref, self._page_size) if ref else None
         return self._unseen(page)
 
     def _unseen(self, page: Page[R]) -> Page[R]:

@@ -273,6 +273,10 @@ class ListCalls(ListRequest[CallResource]):
             _kept(row, name, value.__eq__) for name, value in plain if value is not None
         ) and all(_kept(row, name, range_.holds) for name, range_ in ranges if range_)
 
+    def with_status(self, status: CallStatus) -> Self:
+        """The same list, of calls in this state only."""
+        return replace(self, status=status)
+
     def is_exact(self) -> bool:
         return all(range_.is_whole_days() for range_ in (self.start_time, self.end_time) if range_)
 

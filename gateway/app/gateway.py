@@ -1,0 +1,127 @@
+"""The gateway proper: an upstream client, and a context for each operation over it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+from strawberry.schema.exceptions import CannotGetOperationTypeError
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from gateway.loaders import Loaders
+from gateway.sandbox import SandboxConfig
+from gateway.sandbox import create_app as create_sandbox
+from gateway.schema import Context, schema
+from gateway.settings import Secret, Settings
+from gateway.upstream.client import Account, Limits, UpstreamClient
+
+__all__ = ["Gateway", "open_gateway", "response_map"]
+
+QUERIES = (OperationType.QUERY,)
+QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
+
+
+class Gateway:
+    """Executes operations. Each has loaders and a deadline of its own."""
+
+    def __init__(self, settings: Settings, client: UpstreamClient) -> None:
+        self.settings = settings
+        self.client = client
+
+    async def execute(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        *,
+        may_mutate: bool = True,
+    ) -> ExecutionResult:
+        """The result of one operation; its upstream work ends with it, also when it is cancelled.
+
+        Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
+        InvalidOperationTypeError for a mutation where none may be.
+        """
+        async with self.operation() as context:
+            return await schema.execute(
+                query,
+                variable_values=dict(variables or {}),
+                context_value=context,
+                operation_name=operation_name,
+                allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
+            )
+
+    async def answer(
+        self, query: str, variables: Mapping[str, Any], operation_name: str | None
+    ) -> dict[str, Any]:
+        """The response map of one operation: errors where there are any, and data."""
+        try:
+            result = await self.execute(query, variables, operation_name)
+        except CannotGetOperationTypeError:
+            return {"errors": [{"message": "The document has no operation of that name"}]}
+        return response_map(result)
+
+    @asynccontextmanager
+    async def operation(self) -> AsyncIterator[Context]:
+        """What one operation carries."""
+        deadline = asyncio.get_running_loop().time() + self.settings.operation_timeout
+        loaders = Loaders(self.client, deadline)
+        try:
+            yield Context(
+                loaders=loaders,
+                account_sid=self.client.account_sid,
+                page_budget=self.settings.page_budget,
+                row_budget=self.settings.row_budget,
+            )
+        finally:
+            await loaders.aclose()
+
+
+def response_map(result: ExecutionResult) -> dict[str, Any]:
+    """GraphQL's response format: no `data` where the request itself was at fault."""
+    body: dict[str, Any] = {}
+    if result.errors:
+        body["errors"] = [error.formatted for error in result.errors]
+    if result.data is not None or any(error.path for error in result.errors or ()):
+        body["data"] = result.data
+    if result.extensions:
+        body["extensions"] = result.extensions
+    return body
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Gateway]:
+    """A gateway to the account of the settings, or to an embedded sandbox where none is set.
+
+    `transport` takes the place of the network (tests).
+    """
+    async with AsyncExitStack() as stack:
+        account = _account(settings)
+        if settings.uses_sandbox:
+            sandbox = create_sandbox(
+                SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
+            )
+            stack.push_async_callback(sandbox.state.sandbox.aclose)
+            in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
+            transport = transport or in_process
+        limits = Limits(
+            connect=settings.connect_timeout,
+            read=settings.read_timeout,
+            in_flight=settings.max_in_flight,
+        )
+        client = UpstreamClient(account, settings.base_url, transport, limits)
+        stack.push_async_callback(client.aclose)
+        yield Gateway(settings, client)
+
+
+def _account(settings: Settings) -> Account:
+    if settings.account_sid is None:
+        sandbox = SandboxConfig()
+        return Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
+    if settings.api_key and settings.api_secret:
+        return Account(settings.account_sid, settings.api_key, settings.api_secret)
+    assert settings.auth_token  # noqa: S101 (Settings sees to it)
+    return Account(settings.account_sid, settings.account_sid, settings.auth_token)

@@ -1,0 +1,72 @@
+"""Who is at one end of a call: a phone number, a SIP address, a client, or something else.
+
+`to` and `from` stay the strings that Twilio keeps; these types say what they are. A PhoneNumber is
+an entity, so that another subgraph can hang a contact on every caller.
+"""
+
+import re
+from typing import Annotated
+
+import strawberry
+
+from gateway.errors import BadUserInput
+
+__all__ = ["CallEndpoint", "PhoneNumber", "endpoint"]
+
+E_164 = re.compile(r"\+[1-9][0-9]{1,14}")
+
+
+@strawberry.federation.type(keys=["number"], description="A phone number.")
+class PhoneNumber:
+    """E.164, for example +16175551212."""
+
+    number: str = strawberry.field(description="The number in E.164, for example +16175551212.")
+
+
+@strawberry.type(description="A SIP address.")
+class SipAddress:
+    """For example sip:kevin@example.com; the seed shows it without the scheme, too."""
+
+    address: str = strawberry.field(description="The address as Twilio keeps it.")
+
+
+@strawberry.type(description="A device that runs a Twilio client.")
+class ClientIdentifier:
+    """client:name."""
+
+    name: str = strawberry.field(description="The client's name, without the prefix client:.")
+
+
+@strawberry.type(description="Whatever else: a SIM, a caller id that could not be normalised.")
+class OtherEndpoint:
+    """As Twilio keeps it."""
+
+    value: str = strawberry.field(description="The text as Twilio keeps it.")
+
+
+CallEndpoint = Annotated[
+    PhoneNumber | SipAddress | ClientIdentifier | OtherEndpoint,
+    strawberry.union("CallEndpoint", description="Who is at one end of a call."),
+]
+
+
+def endpoint(
+    value: str | None,
+) -> PhoneNumber | SipAddress | ClientIdentifier | OtherEndpoint | None:
+    """What a call's `to` or `from` names (seed: E.164, name@company.com or client:name)."""
+    if value is None:
+        return None
+    if E_164.fullmatch(value):
+        return PhoneNumber(number=value)
+    if value.startswith("client:"):
+        return ClientIdentifier(name=value.removeprefix("client:"))
+    if value.startswith(("sip:", "sips:")) or "@" in value:
+        return SipAddress(address=value)
+    return OtherEndpoint(value=value)
+
+
+def phone_number(number: str) -> PhoneNumber:
+    """The entity for a number. Raises BadUserInput unless it is E.164."""
+    if not E_164.fullmatch(number):
+        raise BadUserInput("A PhoneNumber's number is E.164, for example +16175551212")
+    return PhoneNumber(number=number)

@@ -1,0 +1,140 @@
+"""Notification: what Twilio logged about a call. At run time a NotificationResource stands for it.
+
+The list form lacks three properties (FACTS 1.9); where one is selected, the instance is fetched.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from gateway.errors import InvalidFilter
+from gateway.schema.arguments import edge_page_size
+from gateway.schema.connection import Slice, Window, read_slice
+from gateway.schema.context import Context, Info
+from gateway.schema.node import Node
+from gateway.schema.scalars import NotificationLevel
+from gateway.upstream.requests import FetchCall, FetchNotification, ListNotifications
+from gateway.upstream.resources import CallResource, NotificationResource
+
+if TYPE_CHECKING:
+    from gateway.schema.call import Call
+
+__all__ = ["Notification", "notifications_of"]
+
+LazyCall = Annotated["Call", strawberry.lazy("gateway.schema.call")]
+
+
+async def _instance(row: NotificationResource, info: Info) -> NotificationResource | None:
+    if not NotificationResource.request_variables.is_absent(row):
+        return row
+    return await info.context.loaders.row(FetchNotification(sid=row.sid))
+
+
+@strawberry.federation.type(
+    keys=["sid"], description="An error or a warning that Twilio logged about a call."
+)
+class Notification(Node):
+    """REST resource Notifications (FACTS section 4)."""
+
+    sid: strawberry.ID = strawberry.field(description="The notification's SID: REST property Sid.")
+    account_sid: strawberry.ID = strawberry.field(
+        description="The account's SID: REST property AccountSid."
+    )
+    call_sid: strawberry.ID | None = strawberry.field(
+        description="The call's SID, null when REST use caused it: REST property CallSid."
+    )
+    date_created: datetime | None = strawberry.field(
+        description="When the resource was created: REST property DateCreated."
+    )
+    date_updated: datetime | None = strawberry.field(
+        description="When the resource was last updated: REST property DateUpdated."
+    )
+    error_code: int | None = strawberry.field(
+        description="Twilio's error code: REST property ErrorCode."
+    )
+    log: NotificationLevel | None = strawberry.field(
+        description="Error or warning: REST property Log."
+    )
+    message_date: datetime | None = strawberry.field(
+        description="When it happened: REST property MessageDate."
+    )
+    message_text: str | None = strawberry.field(
+        description="What happened, form-encoded: REST property MessageText."
+    )
+    more_info: str | None = strawberry.field(
+        description="Twilio's page about the error: REST property MoreInfo."
+    )
+    request_method: str | None = strawberry.field(
+        description="The method of the request that led to it: REST property RequestMethod."
+    )
+    request_url: str | None = strawberry.field(
+        description="The URL of the request that led to it: REST property RequestUrl."
+    )
+    uri: str | None = strawberry.field(
+        description="The resource's path, relative to https://api.twilio.com: REST property Uri."
+    )
+
+    @strawberry.field(
+        description="The variables of the request, form-encoded: REST property RequestVariables. "
+        "Costs a request for each notification."
+    )
+    @staticmethod
+    async def request_variables(
+        parent: strawberry.Parent[NotificationResource], info: Info
+    ) -> str | None:
+        """Only in the instance."""
+        row = await _instance(parent, info)
+        return row.request_variables if row else None
+
+    @strawberry.field(
+        description="The body that the request was answered with: REST property ResponseBody. "
+        "Costs a request for each notification."
+    )
+    @staticmethod
+    async def response_body(
+        parent: strawberry.Parent[NotificationResource], info: Info
+    ) -> str | None:
+        """Only in the instance."""
+        row = await _instance(parent, info)
+        return row.response_body if row else None
+
+    @strawberry.field(
+        description="The headers that the request was answered with, form-encoded: REST property "
+        "ResponseHeaders. Costs a request for each notification."
+    )
+    @staticmethod
+    async def response_headers(
+        parent: strawberry.Parent[NotificationResource], info: Info
+    ) -> str | None:
+        """Only in the instance."""
+        row = await _instance(parent, info)
+        return row.response_headers if row else None
+
+    @strawberry.field(
+        description="The call that it is about; null when there is none, or it is gone.",
+        graphql_type=LazyCall | None,
+    )
+    @staticmethod
+    async def call(
+        parent: strawberry.Parent[NotificationResource], info: Info
+    ) -> CallResource | None:
+        """Known without asking where the notification was reached through its call."""
+        sid = parent.call_sid
+        return await info.context.loaders.row(FetchCall(sid=sid)) if sid else None
+
+    @classmethod
+    def is_type_of(cls, row: Any, _info: Any) -> bool:
+        """Tells graphql-core which type a row is."""
+        return isinstance(row, NotificationResource)
+
+
+async def notifications_of(
+    context: Context, call_sid: str, window: Window, log: NotificationLevel | None
+) -> Slice[NotificationResource]:
+    """A call's notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
+    if log is NotificationLevel.UNKNOWN:
+        raise InvalidFilter("log: UNKNOWN is not a level that Twilio can look for")
+    page_size = edge_page_size(window.size)
+    request = ListNotifications(call_sid=call_sid, log=log, page_size=page_size)
+    return await read_slice(context, [request], window)

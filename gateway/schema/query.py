@@ -1,0 +1,123 @@
+"""The root fields that read."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import strawberry
+from strawberry.federation.schema_directives import Inaccessible, Shareable
+
+from gateway.errors import BadUserInput
+from gateway.schema.arguments import After, Before, First, Last
+from gateway.schema.call import Call
+from gateway.schema.connection import Connection, Slice, Window, read_slice
+from gateway.schema.context import Context, Info
+from gateway.schema.filters import CallFilter, call_lists
+from gateway.schema.node import Node
+from gateway.schema.notification import Notification
+from gateway.schema.recording import Recording
+from gateway.upstream.requests import FetchCall, FetchNotification, FetchRecording
+from gateway.upstream.resources import (
+    CallResource,
+    NotificationResource,
+    RecordingResource,
+    Resource,
+)
+
+__all__ = ["NODES", "Query"]
+
+FetchNode = Callable[[Context, str], Awaitable[Resource | None]]
+
+# By the two letters of the SID (SCHEMA rule 2).
+NODES: dict[str, FetchNode] = {
+    "CA": lambda context, sid: context.loaders.row(FetchCall(sid=sid)),
+    "RE": lambda context, sid: context.loaders.row(FetchRecording(sid=sid)),
+    "NO": lambda context, sid: context.loaders.row(FetchNotification(sid=sid)),
+}
+
+# Each subgraph can fetch its own nodes only. Shareable, so that subgraphs that all have Relay's
+# `node` compose; inaccessible, so that no router asks one of them for another's.
+_NODE_DIRECTIVES = [Shareable(), Inaccessible()]
+
+
+async def _node(context: Context, sid: str) -> Resource | None:
+    fetch = NODES.get(sid[:2])
+    if fetch is None:
+        raise BadUserInput("An id is the SID of a call (CA), recording (RE) or notification (NO)")
+    return await fetch(context, sid)
+
+
+async def _settled(context: Context, sid: str) -> Resource | Exception | None:
+    try:
+        return await _node(context, sid)
+    except Exception as error:  # graphql-core makes it this one entry's error
+        return error
+
+
+@strawberry.type
+class Query:
+    """SCHEMA.md, sketch."""
+
+    @strawberry.field(
+        description="The call with this SID; null when there is none.", graphql_type=Call | None
+    )
+    @staticmethod
+    async def call(info: Info, sid: strawberry.ID) -> CallResource | None:
+        """Calls/{sid}."""
+        return await info.context.loaders.row(FetchCall(sid=sid))
+
+    @strawberry.field(
+        description="Calls made to and from the account, newest first.",
+        graphql_type=Connection[Call],
+    )
+    @staticmethod
+    async def calls(
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: CallFilter | None = None,
+    ) -> Slice[CallResource]:
+        """Calls, with the widest filter that Twilio can answer, made exact here."""
+        window = Window.of(first, after, last, before)
+        parent_call_sid = filter.parent_call_sid if filter else None
+        lists = call_lists(filter, parent_call_sid=parent_call_sid, page_size=window.size)
+        return await read_slice(info.context, lists, window)
+
+    @strawberry.field(
+        description="The recording with this SID; null when there is none.",
+        graphql_type=Recording | None,
+    )
+    @staticmethod
+    async def recording(info: Info, sid: strawberry.ID) -> RecordingResource | None:
+        """Recordings/{sid}."""
+        return await info.context.loaders.row(FetchRecording(sid=sid))
+
+    @strawberry.field(
+        description="The notification with this SID; null when there is none.",
+        graphql_type=Notification | None,
+    )
+    @staticmethod
+    async def notification(info: Info, sid: strawberry.ID) -> NotificationResource | None:
+        """Notifications/{sid}."""
+        return await info.context.loaders.row(FetchNotification(sid=sid))
+
+    @strawberry.field(
+        description="The object with this id (its SID); null when there is none.",
+        graphql_type=Node | None,
+        directives=_NODE_DIRECTIVES,
+    )
+    @staticmethod
+    async def node(info: Info, id: strawberry.ID) -> Resource | None:
+        """By the SID's two letters."""
+        return await _node(info.context, id)
+
+    @strawberry.field(
+        description="The objects with these ids, each null where there is none.",
+        graphql_type=list[Node | None],
+        directives=_NODE_DIRECTIVES,
+    )
+    @staticmethod
+    def nodes(info: Info, ids: list[strawberry.ID]) -> list[Any]:
+        """One bad id costs its own entry."""
+        return [_settled(info.context, sid) for sid in ids]

@@ -1,0 +1,129 @@
+"""Recording: what was recorded of a call. At run time a RecordingResource stands for it.
+
+Two properties are only in one of Twilio's two forms of a recording (FACTS 1.8); where the form at
+hand lacks one, it is fetched on its own.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from gateway.schema.arguments import edge_page_size
+from gateway.schema.connection import Slice, Window, read_slice
+from gateway.schema.context import Context, Info
+from gateway.schema.node import Node
+from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
+from gateway.upstream.requests import FetchCall, FetchRecording, ListRecordings
+from gateway.upstream.resources import CallResource, RecordingResource
+
+if TYPE_CHECKING:
+    from gateway.schema.call import Call
+
+__all__ = ["Recording", "recordings_of"]
+
+LazyCall = Annotated["Call", strawberry.lazy("gateway.schema.call")]
+
+
+@strawberry.federation.type(
+    keys=["sid"],
+    description="A recording of a call. Recordings hang on the parent leg of a two-leg call.",
+)
+class Recording(Node):
+    """REST resource Recordings (FACTS section 4)."""
+
+    sid: strawberry.ID = strawberry.field(description="The recording's SID: REST property Sid.")
+    account_sid: strawberry.ID = strawberry.field(
+        description="The account's SID: REST property AccountSid."
+    )
+    call_sid: strawberry.ID | None = strawberry.field(
+        description="The SID of the call's parent leg: REST property CallSid."
+    )
+    conference_sid: strawberry.ID | None = strawberry.field(
+        description="The SID of the recorded conference: REST property ConferenceSid."
+    )
+    date_created: datetime | None = strawberry.field(
+        description="When the resource was created: REST property DateCreated."
+    )
+    date_updated: datetime | None = strawberry.field(
+        description="When the resource was last updated: REST property DateUpdated."
+    )
+    start_time: datetime | None = strawberry.field(
+        description="When the recording began: REST property StartTime."
+    )
+    duration: int | None = strawberry.field(
+        description="The length in seconds, once it is known: REST property Duration."
+    )
+    price: Decimal | None = strawberry.field(
+        description="The charge in priceUnit, negative for a cost: REST property Price."
+    )
+    price_unit: str | None = strawberry.field(
+        description="The currency of the price, ISO 4217: REST property PriceUnit."
+    )
+    status: RecordingStatus | None = strawberry.field(
+        description="The state of the recording: REST property Status."
+    )
+    channels: int | None = strawberry.field(
+        description="How many channels it has: REST property Channels."
+    )
+    source: RecordingSource | None = strawberry.field(
+        description="What began it: REST property Source."
+    )
+    error_code: int | None = strawberry.field(
+        description="Why it is absent, if it is: REST property ErrorCode."
+    )
+    uri: str | None = strawberry.field(
+        description="The resource's path, relative to https://api.twilio.com: REST property Uri."
+    )
+
+    @strawberry.field(
+        description="Whose voice it holds: REST property Track, which Twilio keeps per call only."
+    )
+    @staticmethod
+    async def track(
+        parent: strawberry.Parent[RecordingResource], info: Info
+    ) -> RecordingTrack | None:
+        """Costs a request of its own where the recording was not read from its call's list."""
+        if not RecordingResource.track.is_absent(parent) or parent.call_sid is None:
+            return parent.track
+        form = FetchRecording(sid=parent.sid, call_sid=parent.call_sid)
+        whole = await info.context.loaders.row(form)
+        return whole.track if whole else None
+
+    @strawberry.field(
+        description="Where the audio is: REST property MediaUrl, which Twilio gives at account "
+        "level only, so it costs a request for each recording."
+    )
+    @staticmethod
+    async def media_url(parent: strawberry.Parent[RecordingResource], info: Info) -> str | None:
+        """Costs a request of its own where the recording was read from its call's list."""
+        if not RecordingResource.media_url.is_absent(parent):
+            return parent.media_url
+        whole = await info.context.loaders.row(FetchRecording(sid=parent.sid))
+        return whole.media_url if whole else None
+
+    @strawberry.field(
+        description="The call that it is of; null when the call is gone.",
+        graphql_type=LazyCall | None,
+    )
+    @staticmethod
+    async def call(parent: strawberry.Parent[RecordingResource], info: Info) -> CallResource | None:
+        """Known without asking where the recording was reached through its call."""
+        sid = parent.call_sid
+        return await info.context.loaders.row(FetchCall(sid=sid)) if sid else None
+
+    @classmethod
+    def is_type_of(cls, row: Any, _info: Any) -> bool:
+        """Tells graphql-core which type a row is."""
+        return isinstance(row, RecordingResource)
+
+
+async def recordings_of(
+    context: Context, call_sid: str, window: Window
+) -> Slice[RecordingResource]:
+    """A call's recordings, newest first."""
+    page_size = edge_page_size(window.size)
+    return await read_slice(
+        context, [ListRecordings(call_sid=call_sid, page_size=page_size)], window
+    )
