@@ -19,11 +19,10 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gateway.app import configure_logging, create_app, open_gateway
-from gateway.errors import SettingsError
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import schema
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 
 __all__ = ["main"]
 

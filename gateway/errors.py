@@ -6,16 +6,15 @@
     │   ├── InvalidFilter        a filter that no call can be held against
     │   └── InvalidCursor        damaged, or of another list
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
-    ├── UpstreamError            Twilio, or the way to it
-    │   ├── UpstreamUnavailable  no whole answer, or a 5xx
-    │   │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
-    │   ├── UpstreamTimeout      no whole answer in time
-    │   ├── UpstreamRateLimited  429: too many requests at once
-    │   ├── UpstreamAuth         401 or 403: the credential is refused
-    │   ├── UpstreamRejected     another 4xx
-    │   │   └── UpstreamNotFound 404
-    │   └── UpstreamInvalid      an answer that is not what Twilio's API says
-    └── SettingsError            the operator's: a setting that cannot be used
+    └── UpstreamError            Twilio, or the way to it
+        ├── UpstreamUnavailable  no whole answer, or a 5xx
+        │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
+        ├── UpstreamTimeout      no whole answer in time
+        ├── UpstreamRateLimited  429: too many requests at once
+        ├── UpstreamAuth         401 or 403: the credential is refused
+        ├── UpstreamRejected     another 4xx
+        │   └── UpstreamNotFound 404
+        └── UpstreamInvalid      an answer that is not what Twilio's API says
 
 Messages are ours: what upstream wrote is never passed on, only its numbers. This module must not
 know GraphQL: graphql-core reads `extensions` from any exception that has it.
@@ -31,7 +30,6 @@ __all__ = [
     "InvalidCursor",
     "InvalidFilter",
     "NeverSent",
-    "SettingsError",
     "UpstreamAuth",
     "UpstreamError",
     "UpstreamInvalid",
@@ -162,7 +160,3 @@ class UpstreamInvalid(UpstreamError):
     """An answer that is not what Twilio's API says: not JSON, no list, a link to elsewhere."""
 
     code = "UPSTREAM_INVALID"
-
-
-class SettingsError(GatewayError):
-    """A setting that cannot be used; the message names it. Ends the program with one line."""

@@ -133,10 +133,10 @@ class Known:
         parent = self._calls.get(parent_sid)
         if parent is not None and _ran_no_twiml(parent):
             return Answer(Page(request, ()))
-        above = self._newest.above(parent_sid)
-        if above is None:
+        children = self._newest.children(parent_sid)
+        if children is None:
             return None
-        return Answer(Page(request, tuple(row for row in above if request.matches(row))))
+        return Answer(Page(request, tuple(row for row in children if request.matches(row))))
 
 
 def _ran_no_twiml(call: CallResource) -> bool:
@@ -154,8 +154,8 @@ class NewestCalls:
     """
 
     def __init__(self) -> None:
-        self._rows: list[CallResource] = []
-        self._places: dict[str, int] = {}
+        self._sids: set[str] = set()
+        self._children: dict[str, list[CallResource]] = {}
         self._continues_at: PageRef | None = TOP
         self._in_order = True
         self._oldest: datetime | None = None
@@ -167,13 +167,14 @@ class NewestCalls:
                 self._add_row(row)
             self._continues_at = page.next
 
-    def above(self, sid: str) -> Sequence[CallResource] | None:
-        """The rows above this one; None when it is not in the list or the order cannot be used."""
-        place = self._places.get(sid)
-        return self._rows[:place] if self._in_order and place is not None else None
+    def children(self, sid: str) -> Sequence[CallResource] | None:
+        """Every child of a call; None when that call is not here, or the order cannot be used."""
+        if not self._in_order or sid not in self._sids:
+            return None
+        return self._children.get(sid, ())
 
     def _add_row(self, row: CallResource) -> None:
-        if row.sid in self._places:
+        if row.sid in self._sids:
             return
         try:
             created, parent_sid = row.date_created, row.parent_call_sid
@@ -182,8 +183,9 @@ class NewestCalls:
             return
         if created and self._oldest and created > self._oldest:
             self._in_order = False
-        if parent_sid in self._places:
+        if parent_sid in self._sids:
             self._in_order = False  # a child below its parent
         self._oldest = created or self._oldest
-        self._places[row.sid] = len(self._rows)
-        self._rows.append(row)
+        self._sids.add(row.sid)
+        if parent_sid is not None:
+            self._children.setdefault(parent_sid, []).append(row)

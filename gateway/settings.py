@@ -12,9 +12,11 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.errors import SettingsError
+__all__ = ["Environment", "Secret", "Settings", "SettingsError", "settings_table"]
 
-__all__ = ["Environment", "Secret", "Settings", "settings_table"]
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names it. It ends the program with one line."""
 
 
 class Secret:

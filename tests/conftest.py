@@ -1,9 +1,15 @@
 """Fixtures for every room: asyncio as the one backend, and a guard against blocking the loop."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+
+from gateway.app import Gateway, open_gateway
+from gateway.settings import Secret, Settings
+from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +20,38 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[BlockBuster]:
-    """A call that blocks the event loop inside the gateway (SQLite, files, sleep) fails the test."""
+    """What blocks the event loop inside the gateway (SQLite, files, sleep) fails the test."""
     with blockbuster_ctx("gateway") as guard:
         yield guard
+
+
+class Client:
+    """A gateway over a plain account, asked in process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def answer(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The whole response map."""
+        return await self._gateway.answer(query, variables, None)
+
+    async def data(self, query: str, **variables: Any) -> Any:
+        """The data of an answer that must have no errors."""
+        answer = await self.answer(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    async def error(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The one error of an answer."""
+        answer = await self.answer(query, **variables)
+        assert len(answer.get("errors", ())) == 1, answer
+        error: dict[str, Any] = answer["errors"][0]
+        return error
+
+
+@asynccontextmanager
+async def connect(twilio: PlainTwilio, **settings: Any) -> AsyncIterator[Client]:
+    """A client of a gateway over this account."""
+    given = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN), **settings)
+    async with open_gateway(given, twilio) as gateway:
+        yield Client(gateway)

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -16,21 +17,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.sandbox import reading
+from gateway.sandbox import reading, writing
 from gateway.sandbox.config import SandboxConfig
+from gateway.sandbox.desk import Desk
 from gateway.sandbox.errors import TwilioError, method_not_allowed, not_found, unauthorized
 from gateway.sandbox.formats import BY_SUFFIX, Document, Instance, of_path
+from gateway.sandbox.orders import Form
 from gateway.sandbox.reading import Asked, Resource
 from gateway.sandbox.rendering import Place
 from gateway.sandbox.resources import Row
 from gateway.sandbox.service import Sandbox
-from gateway.sandbox.store import Store
 
 ACCOUNTS = "/2010-04-01/Accounts/"
+SUFFIX = "{suffix:suffix}"
 DEFAULT = SandboxConfig()
 
 R = TypeVar("R", bound=Row)
-Handler = Callable[[Store, Asked], Document]
+Handler = Callable[[Desk, Asked], Document | None]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -67,7 +70,7 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
-            await sandbox.run(lambda _: None)
+            await sandbox.run(lambda desk: None)
             yield
         finally:
             await sandbox.aclose()
@@ -86,45 +89,74 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
 def _routes(sandbox: Sandbox) -> list[Route]:
     account = ACCOUNTS + "{account_sid:name}"
     call = account + "/Calls/{call_sid:name}"
+    one = "/{sid:name}"
+    writing_routes: list[tuple[str, str, Handler, int]] = [
+        ("POST", account + "/Calls", writing.make_call, 201),
+        ("POST", account + "/Calls" + one, writing.modify_call, 200),
+        ("POST", call + "/Recordings", writing.start_recording, 201),
+        ("POST", call + "/Recordings" + one, writing.modify_recording, 200),
+        ("DELETE", call + "/Recordings" + one, writing.delete_recording, 204),
+        ("DELETE", account + "/Recordings" + one, writing.delete_recording, 204),
+    ]
     return [
         *_readable(sandbox, account + "/Calls", reading.CALLS),
         *_readable(sandbox, account + "/Recordings", reading.RECORDINGS),
         *_readable(sandbox, account + "/Notifications", reading.NOTIFICATIONS),
         *_readable(sandbox, call + "/Recordings", reading.CALL_RECORDINGS),
         *_readable(sandbox, call + "/Notifications", reading.NOTIFICATIONS),
+        *(
+            Route(path + SUFFIX, _endpoint(sandbox, handler, status), methods=[method])
+            for method, path, handler, status in writing_routes
+        ),
     ]
 
 
 def _readable(sandbox: Sandbox, path: str, resource: Resource[R]) -> list[Route]:
-    def listing(store: Store, asked: Asked) -> Document:
-        return reading.listing(resource, store, asked)
+    def listing(desk: Desk, asked: Asked) -> Document:
+        return reading.listing(resource, desk.store, asked)
 
-    def instance(store: Store, asked: Asked) -> Document:
-        return reading.instance(resource, store, asked)
+    def instance(desk: Desk, asked: Asked) -> Document:
+        return reading.instance(resource, desk.store, asked)
 
     return [
-        Route(path + "{suffix:suffix}", _endpoint(sandbox, listing)),
-        Route(path + "/{sid:name}{suffix:suffix}", _endpoint(sandbox, instance)),
+        Route(path + SUFFIX, _endpoint(sandbox, listing, 200)),
+        Route(path + "/{sid:name}" + SUFFIX, _endpoint(sandbox, instance, 200)),
     ]
 
 
-def _endpoint(sandbox: Sandbox, handler: Handler) -> Endpoint:
+def _endpoint(sandbox: Sandbox, handler: Handler, status: int) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        asked = _asked(request)
+        asked = _asked(request, await _form(request))
         if asked.place.account_sid != sandbox.config.account_sid:
             raise not_found(asked.path)
         format_ = BY_SUFFIX[request.path_params["suffix"]]
-        body = await sandbox.run(lambda store: format_.write(handler(store, asked)))
-        return Response(body, media_type=format_.media_type)
+
+        def answer(desk: Desk) -> bytes:
+            document = handler(desk, asked)
+            return format_.write(document) if document else b""
+
+        body = await sandbox.run(answer)
+        return Response(body, status, media_type=format_.media_type if body else None)
 
     return endpoint
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request, form: Form) -> Asked:
     names = request.path_params
     suffix = BY_SUFFIX[names["suffix"]].suffix
     place = Place(names["account_sid"], suffix, names.get("call_sid"))
-    return Asked(request.url.path, place, names.get("sid"), dict(request.query_params))
+    return Asked(request.url.path, place, names.get("sid"), dict(request.query_params), form)
+
+
+async def _form(request: Request) -> Form:
+    """The parameters of a body, if it is form-encoded: other bodies hold none."""
+    form: dict[str, list[str]] = {}
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and kind == "application/x-www-form-urlencoded":
+        text = (await request.body()).decode("utf-8", "replace")
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            form.setdefault(name, []).append(value)
+    return form
 
 
 def _refusal(path: str, error: TwilioError) -> Response:

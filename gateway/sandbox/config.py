@@ -22,4 +22,10 @@ class SandboxConfig:
     """How many example calls the account starts with, legs included."""
     seed: int = 1
     now: datetime | None = None
-    """The moment at which the example calls end, UTC; none means the second of the start."""
+    """The moment at which the clock starts and the example calls end, UTC; none means today's."""
+    speed: float = 1.0
+    """How many times as fast as real time the clock runs; at 0 it moves by steps only."""
+    calls_per_second: float = 1.0
+    """Calls made faster than this wait in the queue."""
+    callbacks_anywhere: bool = False
+    """Whether TwiML and callback URLs beyond this machine's loopback interface are asked."""

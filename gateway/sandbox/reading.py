@@ -1,6 +1,6 @@
 """What GET answers: instances and lists. Runs in the worker thread; knows neither SQL nor ASGI."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +25,8 @@ class Asked:
     sid: str | None = None
     """The SID of the instance asked for; none for a list."""
     query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The parameters of a POST; one may come several times."""
 
 
 @dataclass(frozen=True)

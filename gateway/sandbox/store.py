@@ -10,6 +10,7 @@ read in its order, newest first and latest inserted first, from any place, with 
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import TypeVar
 
@@ -52,14 +53,37 @@ class Store:
         """Closes the database; a store in memory is gone."""
         self._connection.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done inside is done or, after an exception, nothing; may be nested."""
+        self._connection.execute("SAVEPOINT sandbox")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK TO sandbox")
+            raise
+        finally:
+            self._connection.execute("RELEASE sandbox")
+
+    def clear(self) -> None:
+        """Forgets every row, plan and event."""
+        for table in (*_TABLES.values(), "plans", "agenda"):
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our names
+
     def add(self, rows: Iterable[Row]) -> None:
         """Adds rows of any kinds, the latest last, all of them or none."""
-        with self._connection:
-            self._connection.execute("BEGIN")
+        with self.transaction():
             rest = iter(rows)
             while batch := list(islice(rest, _BATCH)):
                 for kind, of_kind in groupby(sorted(batch, key=_kind), key=type):
                     self._connection.executemany(_insert(kind), map(_values, of_kind))
+
+    def change(self, row: Row) -> None:
+        """Writes a row over the one of the same SID, which keeps its place."""
+        fields = row.__struct_fields__
+        assignments = ", ".join(f'"{name}" = ?' for name in fields)
+        update = f"UPDATE {_TABLES[type(row)]} SET {assignments} WHERE sid = ?"  # noqa: S608
+        self._connection.execute(update, (*msgspec.structs.astuple(row), row.sid))
 
     def get(self, kind: type[R], sid: str) -> R | None:
         """The row of this SID, or none."""
@@ -94,6 +118,39 @@ class Store:
         rest = f"{where} AND position > ? ORDER BY position LIMIT ?"
         return list(self._select(kind, rest, [*values, than, limit]))[::-1]
 
+    def set_plan(self, sid: str, plan: bytes) -> None:
+        """Keeps what a call has been told."""
+        self._connection.execute("INSERT OR REPLACE INTO plans VALUES (?, ?)", [sid, plan])
+
+    def plan(self, sid: str) -> bytes | None:
+        """What a call has been told, if anything."""
+        found = self._connection.execute("SELECT plan FROM plans WHERE sid = ?", [sid])
+        return next((plan for (plan,) in found), None)
+
+    def schedule(self, due: float, sid: str, event: bytes) -> None:
+        """Puts an event of a call on the agenda, behind those due at the same moment."""
+        insert = "INSERT INTO agenda (due, sid, event) VALUES (?, ?, ?)"
+        self._connection.execute(insert, [due, sid, event])
+
+    def next_due(self) -> float | None:
+        """When the first event of the agenda is due."""
+        due: float | None = self._connection.execute("SELECT min(due) FROM agenda").fetchone()[0]
+        return due
+
+    def take_due(self, until: float, waiting: Iterable[str]) -> tuple[float, bytes] | None:
+        """Takes the first event due by a moment off the agenda; waiting calls' events stay."""
+        held = list(waiting)
+        marks = ", ".join("?" * len(held))
+        first = f"due <= ? AND sid NOT IN ({marks}) ORDER BY due, number LIMIT 1"
+        found = self._connection.execute(
+            f"SELECT due, event, number FROM agenda WHERE {first}",  # noqa: S608 - only marks
+            [until, *held],
+        ).fetchone()
+        if found is None:
+            return None
+        self._connection.execute("DELETE FROM agenda WHERE number = ?", [found[2]])
+        return found[0], found[1]
+
     def _select(self, kind: type[R], rest: str, values: Sequence[object]) -> Iterator[R]:
         query = f"SELECT {_columns(kind)} FROM {_TABLES[kind]} {rest}"  # noqa: S608 - our names
         found = self._connection.execute(query, tuple(values))
@@ -116,7 +173,13 @@ def _schema() -> str:
         for kind, table in _TABLES.items()
     ]
     indexes = [f"CREATE INDEX index_{n} ON {index};" for n, index in enumerate(_INDEXES)]
-    return "\n".join([*tables, *indexes, "PRAGMA user_version = 1;"])
+    hidden = [
+        "CREATE TABLE plans (sid PRIMARY KEY, plan) WITHOUT ROWID;",
+        "CREATE TABLE agenda (number INTEGER PRIMARY KEY, due REAL, sid, event);",
+        "CREATE INDEX agenda_due ON agenda (due);",
+        "PRAGMA user_version = 1;",
+    ]
+    return "\n".join([*tables, *indexes, *hidden])
 
 
 def _insert(kind: type[Row]) -> str:

@@ -13,6 +13,7 @@ rows are checked to the second here: right under every reading of Twilio's bound
 
 import re
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -219,10 +220,14 @@ class ListRequest(Generic[R]):
         return replace(self, page=TOP, page_size=0)
 
 
-def _kept(row: Resource, attribute: str, holds: Any) -> bool:
+def _equals(wanted: Any) -> Callable[[Any], bool]:
+    return lambda value: bool(value == wanted)
+
+
+def _kept(row: Resource, attribute: str, holds: Callable[[Any], bool]) -> bool:
     """Holds a value against a filter; one that cannot be read is left to upstream's word."""
     try:
-        return bool(holds(getattr(row, attribute)))
+        return holds(getattr(row, attribute))
     except UpstreamInvalid:
         return True
 
@@ -270,7 +275,7 @@ class ListCalls(ListRequest[CallResource]):
         )
         ranges = (("start_time", self.start_time), ("end_time", self.end_time))
         return all(
-            _kept(row, name, value.__eq__) for name, value in plain if value is not None
+            _kept(row, name, _equals(value)) for name, value in plain if value is not None
         ) and all(_kept(row, name, range_.holds) for name, range_ in ranges if range_)
 
     def with_status(self, status: CallStatus) -> Self:
@@ -297,7 +302,7 @@ class ListRecordings(ListRequest[RecordingResource]):
         return ()
 
     def matches(self, row: RecordingResource) -> bool:
-        return _kept(row, "call_sid", self.call_sid.__eq__)
+        return _kept(row, "call_sid", _equals(self.call_sid))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,8 +322,8 @@ class ListNotifications(ListRequest[NotificationResource]):
         return (("Log", self.log.value),) if self.log else ()
 
     def matches(self, row: NotificationResource) -> bool:
-        return _kept(row, "call_sid", self.call_sid.__eq__) and (
-            self.log is None or _kept(row, "log", self.log.__eq__)
+        return _kept(row, "call_sid", _equals(self.call_sid)) and (
+            self.log is None or _kept(row, "log", _equals(self.log))
         )
 
 

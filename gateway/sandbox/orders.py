@@ -1,0 +1,247 @@
+"""The forms that make and modify calls and recordings: parameters checked into values.
+
+Every refusal is the service's own error (FACTS sections 7 and 8), raised in the order the
+parameters are listed there. Knows no rows and does nothing.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.sandbox import people
+from gateway.sandbox.errors import TwilioError, invalid
+from gateway.sandbox.plans import RINGING_LIMIT, TIME_LIMIT, Callback, Plan
+
+Form = Mapping[str, Sequence[str]]
+
+LONGEST_TWIML = 4000
+LONGEST_CALLBACK = 4000
+LONGEST_RINGING = 600
+VALID_FROM = "+15005550006"
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_PARTY = re.compile(r"(?:client|sip|sips|sim):\S+")
+_REFUSED_TO = {
+    "+15005550001": (21217, "Phone number does not appear to be valid"),
+    "+15005550002": (21214, "'To' phone number cannot be reached"),
+    "+15005550003": (21215, "Account not authorized to call {}"),
+    "+15005550004": (21216, "The number {} is on the block list"),
+}
+_EVENTS = ("initiated", "ringing", "answered", "completed")
+
+
+class Making(msgspec.Struct, frozen=True):
+    """A call to be made."""
+
+    to: str
+    from_: str
+    plan: Plan
+
+
+class Modifying(msgspec.Struct, frozen=True):
+    """A call to be redirected or ended."""
+
+    redirect: Plan | None
+    status: str | None
+    time_limit: int | None
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """A recording to be started."""
+
+    channels: int
+    track: str
+    callback: Callback | None
+
+
+def making(form: Form) -> Making:
+    """Checks POST Calls."""
+    to, from_ = _to(form), _from(form)
+    is_number = _E164.fullmatch(to) is not None
+    if is_number and not _E164.fullmatch(from_):
+        raise _refused(21212, f"From is not a valid phone number: {from_}")
+    plan = _instructions(form)
+    return Making(to, from_, plan)
+
+
+def modifying(form: Form) -> Modifying:
+    """Checks POST to a call."""
+    status = one(form, "Status")
+    if status not in (None, "canceled", "completed"):
+        raise invalid("Status")
+    if one(form, "Url") and one(form, "Twiml"):
+        raise invalid("Twiml")
+    redirected = one(form, "Url") or one(form, "Twiml")
+    limit = one(form, "TimeLimit")
+    return Modifying(
+        _instructions(form) if redirected else None,
+        status,
+        _whole(form, "TimeLimit", 0) if limit else None,
+    )
+
+
+def recording(form: Form) -> Recording:
+    """Checks POST to the recordings of a call."""
+    return Recording(
+        _channels(form), _choice(form, "RecordingTrack", _TRACKS), _recording_callback(form)
+    )
+
+
+def recording_status(form: Form) -> Literal["in-progress", "paused", "stopped"]:
+    """Checks POST to a recording of a call."""
+    match one(form, "Status"):
+        case "in-progress" | "paused" | "stopped" as status:
+            return status
+    raise invalid("Status")
+
+
+def one(form: Form, name: str) -> str | None:
+    """A parameter's value; an empty one counts as none."""
+    return next(reversed(form.get(name, ())), None) or None
+
+
+def _refused(code: int, message: str) -> TwilioError:
+    return TwilioError(400, code, message)
+
+
+def _to(form: Form) -> str:
+    to = one(form, "To")
+    if to is None:
+        raise _refused(21201, "No 'To' number is specified")
+    if to in _REFUSED_TO:
+        code, message = _REFUSED_TO[to]
+        raise _refused(code, message.format(to))
+    if not (_E164.fullmatch(to) or _PARTY.fullmatch(to)):
+        raise _refused(21211, f"The phone number you are attempting to call, {to}, is not valid.")
+    return to
+
+
+def _from(form: Form) -> str:
+    from_ = one(form, "From")
+    if from_ is None:
+        raise _refused(21213, "Caller phone number is required.")
+    if from_ == "+15005550001" or not (_E164.fullmatch(from_) or _PARTY.fullmatch(from_)):
+        raise _refused(21212, f"From is not a valid phone number: {from_}")
+    if _E164.fullmatch(from_) and from_ not in (*people.LINES, VALID_FROM):
+        raise _refused(
+            21210,
+            f"The source phone number provided, {from_}, is not yet verified for your account."
+            " You may only make calls from phone numbers that you've verified or purchased"
+            " from Twilio.",
+        )
+    return from_
+
+
+def _instructions(form: Form) -> Plan:
+    application = one(form, "ApplicationSid")
+    if application is not None and not re.fullmatch("AP[0-9a-f]{32}", application):
+        raise _refused(21218, "ApplicationSid is not valid")
+    if not (application or one(form, "Url") or one(form, "Twiml")):
+        raise _refused(
+            21205,
+            "Url parameter is required. For more information, see"
+            " https://www.twilio.com/docs/errors/21205",
+        )
+    if len(one(form, "Twiml") or "") > LONGEST_TWIML:
+        raise invalid("Twiml")
+    plan = _ringing(form)
+    return plan if application else _told(form, plan)
+
+
+def _ringing(form: Form) -> Plan:
+    """The instructions that hold for any call, whoever answers it."""
+    digits = one(form, "SendDigits") or ""
+    if not re.fullmatch("[0-9A-D#*wW]{0,32}", digits):
+        raise _refused(21206, "SendDigits is not valid")
+    detection = one(form, "MachineDetection") or one(form, "IfMachine")
+    if detection not in (None, "Enable", "DetectMessageEnd", "Continue", "Hangup"):
+        raise _refused(21234, f"MachineDetection is not valid: {detection}")
+    timeout = _whole(form, "Timeout", RINGING_LIMIT)
+    if not 0 < timeout <= LONGEST_RINGING:
+        raise _refused(21208, "Timeout is not valid")
+    return Plan(
+        timeout=timeout,
+        time_limit=_whole(form, "TimeLimit", TIME_LIMIT),
+        machine_detection=detection is not None and not digits,
+        record=(one(form, "Record") or "false").lower() == "true",
+        channels=_channels(form),
+        recording_callback=_recording_callback(form),
+    )
+
+
+def _told(form: Form, plan: Plan) -> Plan:
+    """The instructions that an application of its own would bring along. Url goes before Twiml."""
+    url = _url(form, "Url", 21205)
+    return msgspec.structs.replace(
+        plan,
+        url=url,
+        method=_method(form, "Method"),
+        twiml=None if url else one(form, "Twiml"),
+        fallback_url=_url(form, "FallbackUrl", 21205),
+        fallback_method=_method(form, "FallbackMethod"),
+        status_callback=_status_callback(form),
+    )
+
+
+def _status_callback(form: Form) -> Callback | None:
+    url = _url(form, "StatusCallback", 21609)
+    given = [event for value in form.get("StatusCallbackEvent", ()) for event in value.split()]
+    if not set(given) <= set(_EVENTS):
+        raise _refused(21626, f"StatusCallbackEvent is not valid: {' '.join(given)}")
+    method = _method(form, "StatusCallbackMethod")
+    return Callback(url, method, tuple(given) or ("completed",)) if url else None
+
+
+def _recording_callback(form: Form) -> Callback | None:
+    url = _url(form, "RecordingStatusCallback", 21609)
+    given = [e for value in form.get("RecordingStatusCallbackEvent", ()) for e in value.split()]
+    method = _method(form, "RecordingStatusCallbackMethod")
+    return Callback(url, method, tuple(given) or ("completed",)) if url else None
+
+
+def _url(form: Form, name: str, code: int) -> str | None:
+    url = one(form, name)
+    if url is None:
+        return None
+    host = _host(url)
+    if not host or (code == 21609 and "_" in host) or len(url) > LONGEST_CALLBACK:
+        raise _refused(code, f"{name} is not a valid URL: {url}")
+    return url
+
+
+def _host(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        return parts.hostname if parts.scheme in ("http", "https") and parts.port != 0 else None
+    except ValueError:
+        return None
+
+
+def _method(form: Form, name: str) -> str:
+    return _choice(form, name, ("POST", "GET"), 21209)
+
+
+_TRACKS = ("both", "inbound", "outbound")
+
+
+def _channels(form: Form) -> int:
+    return 2 if _choice(form, "RecordingChannels", ("mono", "dual")) == "dual" else 1
+
+
+def _choice(form: Form, name: str, choices: Sequence[str], code: int | None = None) -> str:
+    """One of the words allowed, the first when there is none."""
+    value = one(form, name) or choices[0]
+    if value not in choices:
+        raise TwilioError(400, code, f"{name} is not valid: {value}") if code else invalid(name)
+    return value
+
+
+def _whole(form: Form, name: str, default: int) -> int:
+    value = one(form, name)
+    if value is None:
+        return default
+    if not re.fullmatch("[0-9]{1,6}", value):
+        raise _refused(21208, f"{name} is not valid") if name == "Timeout" else invalid(name)
+    return int(value)

@@ -1,0 +1,124 @@
+"""What applications are told: the forms of TwiML requests and callbacks (FACTS section 9), and
+the notifications that are left when they do not answer well. Pure.
+"""
+
+import math
+from urllib.parse import urlencode
+
+from gateway.sandbox.errands import Errand, Reply
+from gateway.sandbox.rendering import rfc2822
+from gateway.sandbox.resources import API_VERSION, Call, Notification, Recording
+
+Form = tuple[tuple[str, str], ...]
+
+_SIP_RESPONSES = {
+    "completed": "200",
+    "busy": "486",
+    "no-answer": "480",
+    "failed": "404",
+    "canceled": "487",
+}
+_WARNINGS = frozenset({"15003"})
+
+
+def voice_request(account_sid: str, call: Call) -> Form:
+    """What is sent to the URL of a call's TwiML."""
+    return _party(account_sid, call, call.status)
+
+
+def _party(account_sid: str, call: Call, status: str) -> Form:
+    known = {
+        "CallSid": call.sid,
+        "AccountSid": account_sid,
+        "From": call.from_,
+        "To": call.to,
+        "CallStatus": status,
+        "ApiVersion": call.api_version,
+        "Direction": call.direction,
+        "ForwardedFrom": call.forwarded_from,
+        "CallerName": call.caller_name,
+        "ParentCallSid": call.parent_call_sid,
+    }
+    return tuple((name, value) for name, value in known.items() if value is not None)
+
+
+def call_report(
+    account_sid: str,
+    call: Call,
+    status: str,
+    at: float,
+    number: int,
+    recording: Recording | None = None,
+) -> Form:
+    """A status callback; with the last one come the lengths and the recording."""
+    report = (
+        *_party(account_sid, call, status),
+        ("Timestamp", rfc2822(int(at))),
+        ("CallbackSource", "call-progress-events"),
+        ("SequenceNumber", str(number)),
+    )
+    if status not in _SIP_RESPONSES:
+        return report
+    return (*report, *_lengths(call), *_recorded(account_sid, recording))
+
+
+def _lengths(call: Call) -> Form:
+    """``Duration`` is in minutes, ``CallDuration`` in seconds."""
+    seconds = call.duration or 0
+    return (
+        ("Duration", str(math.ceil(seconds / 60))),
+        ("CallDuration", str(seconds)),
+        ("SipResponseCode", _SIP_RESPONSES[call.status]),
+    )
+
+
+def _recorded(account_sid: str, recording: Recording | None) -> Form:
+    if recording is None:
+        return ()
+    return (
+        ("RecordingUrl", _media_url(account_sid, recording)),
+        ("RecordingSid", recording.sid),
+        ("RecordingDuration", str(recording.duration or 0)),
+    )
+
+
+def _media_url(account_sid: str, recording: Recording) -> str:
+    path = f"/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
+    return f"https://api.twilio.com{path}"
+
+
+def recording_report(account_sid: str, recording: Recording) -> Form:
+    """A recording status callback."""
+    return (
+        ("AccountSid", account_sid),
+        ("CallSid", recording.call_sid or ""),
+        *_recorded(account_sid, recording),
+        ("RecordingStatus", recording.status),
+        ("RecordingChannels", str(recording.channels)),
+        ("RecordingStartTime", rfc2822(recording.start_time or 0)),
+        ("RecordingSource", recording.source),
+        ("RecordingTrack", recording.track),
+    )
+
+
+def notification(sid: str, errand: Errand, code: str, message: str, reply: Reply) -> Notification:
+    """What the account finds in its log about a request that did not go well."""
+    at = int(errand.at)
+    level = "WARN" if code in _WARNINGS else "ERROR"
+    text = {"url": errand.url, "ErrorCode": code, "LogLevel": level, "Msg": message}
+    return Notification(
+        sid=sid,
+        date_created=at,
+        date_updated=at,
+        message_date=at,
+        call_sid=errand.sid,
+        error_code=code,
+        log="1" if code in _WARNINGS else "0",
+        message_text=urlencode(text),
+        more_info=f"https://www.twilio.com/docs/errors/{code}",
+        request_method=errand.method,
+        request_url=errand.url,
+        request_variables=urlencode(errand.parameters),
+        response_body=reply.text if reply.status else "",
+        response_headers=urlencode({"Content-Type": reply.content_type}) if reply.status else "",
+    )
