@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
@@ -123,7 +124,7 @@ class Sandbox:
                 self.config.auth_token,
                 anywhere=self.config.callbacks_anywhere,
             )
-            await self._in_worker(lambda opened, e=errand, r=reply: _answer(opened, e, r))
+            await self._in_worker(partial(_answer, errand=errand, reply=reply))
 
 
 def _sid(errand: Errand) -> str:

@@ -49,7 +49,7 @@ async def open_account() -> AsyncIterator[OpenAccount]:
             config = config or SandboxConfig(calls=0)
             app = create_app(config)
             stack.push_async_callback(app.state.sandbox.aclose)
-            await app.state.sandbox.run(lambda store: store.add(rows))
+            await app.state.sandbox.run(lambda desk: desk.store.add(rows))
             client = httpx.AsyncClient(
                 transport=httpx.ASGITransport(app=app),
                 base_url="http://sandbox",

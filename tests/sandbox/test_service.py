@@ -39,7 +39,7 @@ async def test_the_lifespan_opens_and_closes_the_store() -> None:
     app = create_app(SandboxConfig(calls=10))
 
     async with app.router.lifespan_context(app):
-        calls = await app.state.sandbox.run(lambda store: store.older(Call, [], limit=99))
+        calls = await app.state.sandbox.run(lambda desk: desk.store.older(Call, [], limit=99))
 
     assert len(calls) == 10
     await app.state.sandbox.aclose()
