@@ -1,7 +1,8 @@
 """A sandbox in process, spoken to over HTTP with no socket."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -9,19 +10,45 @@ import pytest
 
 from gateway.sandbox import SandboxConfig, create_app
 from gateway.sandbox.resources import Row
+from gateway.sandbox.service import Sandbox
+from tests.sandbox.receiver import Application, application
+from tests.sandbox.rows import NOON
 
 
 class Account:
     """One account of one sandbox, as a client with its credentials sees it."""
 
-    def __init__(self, config: SandboxConfig, client: httpx.AsyncClient) -> None:
+    def __init__(self, config: SandboxConfig, sandbox: Sandbox, client: httpx.AsyncClient) -> None:
         self.config = config
+        self.sandbox = sandbox
         self.client = client
         self.path = f"/2010-04-01/Accounts/{config.account_sid}"
 
     async def get(self, resource: str, **parameters: str) -> httpx.Response:
         """Asks for ``/Calls.json`` and the like; ``params`` in Twilio's spelling."""
         return await self.client.get(self.path + resource, params=parameters)
+
+    async def post(self, resource: str, **form: str | list[str]) -> httpx.Response:
+        """Sends a form, in Twilio's spelling; a list is a repeated parameter."""
+        return await self.client.post(self.path + resource, data=form)
+
+    async def make(self, **form: str | list[str]) -> str:
+        """Makes a call to somebody who answers, unless the form says otherwise; its SID."""
+        usual = {"To": "+14155550199", "From": "+14155550100", "Twiml": "<Response/>"}
+        if "Url" in form:
+            del usual["Twiml"]
+        response = await self.post("/Calls.json", **{**usual, **form})
+        assert response.status_code == 201, response.text
+        return str(response.json()["sid"])
+
+    async def call(self, sid: str) -> dict[str, Any]:
+        """A call as it is now."""
+        body: dict[str, Any] = (await self.get(f"/Calls/{sid}.json")).json()
+        return body
+
+    async def step(self, seconds: float) -> None:
+        """Lets time pass, with all that it brings."""
+        await self.sandbox.step(seconds)
 
     async def rows(self, resource: str, **parameters: str) -> list[dict[str, Any]]:
         """The rows of a list's first page."""
@@ -37,6 +64,16 @@ class Account:
 
 OpenAccount = Callable[..., Any]
 
+STILL = SandboxConfig(calls=0, speed=0, now=datetime.fromtimestamp(NOON, UTC), calls_per_second=100)
+"""Nothing there, and no time passes but by steps."""
+
+
+@pytest.fixture
+def app() -> Iterator[Application]:
+    """An application on the loopback interface."""
+    with application() as running:
+        yield running
+
 
 @pytest.fixture
 async def open_account() -> AsyncIterator[OpenAccount]:
@@ -46,7 +83,7 @@ async def open_account() -> AsyncIterator[OpenAccount]:
         async def open_account(
             rows: Sequence[Row] = (), config: SandboxConfig | None = None
         ) -> Account:
-            config = config or SandboxConfig(calls=0)
+            config = config or STILL
             app = create_app(config)
             stack.push_async_callback(app.state.sandbox.aclose)
             await app.state.sandbox.run(lambda desk: desk.store.add(rows))
@@ -55,6 +92,6 @@ async def open_account() -> AsyncIterator[OpenAccount]:
                 base_url="http://sandbox",
                 auth=(config.account_sid, config.auth_token),
             )
-            return Account(config, await stack.enter_async_context(client))
+            return Account(config, app.state.sandbox, await stack.enter_async_context(client))
 
         yield open_account

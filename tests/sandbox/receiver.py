@@ -1,0 +1,74 @@
+"""An application on the loopback interface: answers TwiML and takes callbacks, in threads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qsl
+
+
+@dataclass
+class Received:
+    """One request, as it came."""
+
+    method: str
+    url: str
+    form: dict[str, str]
+    headers: dict[str, str]
+
+
+@dataclass
+class Application:
+    """What answers at ``origin``: a (status, body) per path, 204 elsewhere."""
+
+    origin: str
+    answers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    received: list[Received] = field(default_factory=list)
+
+    def at(self, path: str) -> list[Received]:
+        """What was received at a path, in order."""
+        return [one for one in self.received if one.url.split("?")[0] == self.origin + path]
+
+
+@contextmanager
+def application() -> Iterator[Application]:
+    """Serves an application on a free port until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length).decode()
+            app.received.append(
+                Received(
+                    self.command,
+                    app.origin + self.path,
+                    dict(parse_qsl(body, keep_blank_values=True)),
+                    dict(self.headers.items()),
+                )
+            )
+            status, text = app.answers.get(self.path.split("?")[0], (204, ""))
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", text)
+            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_GET = do_POST  # noqa: N815 - http.server's spelling
+
+        def log_message(self, *args: Any) -> None:
+            """Tests stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    app = Application(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield app
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
