@@ -120,6 +120,8 @@ class Queue:
 
     async def _read(self, step: Step, futures: list[asyncio.Future[Any]]) -> None:
         try:
+            if asyncio.get_running_loop().time() >= self._deadline:
+                raise TimeoutError
             async with asyncio.timeout_at(self._deadline):
                 answer = await self._send(step.request)
         except TimeoutError:

@@ -160,25 +160,17 @@ class PlainTwilio(httpx.AsyncBaseTransport):
         size = int(query.pop("PageSize", "50"))
         token = query.pop("PageToken", "")
         page = int(query.pop("Page", "0"))
-        sids = [row["sid"] for row in rows]
-        start, stop = 0, size
-        if token.startswith("PA"):
-            start = sids.index(token[2:]) + 1
-            stop = start + size
-        elif token.startswith("PB"):
-            stop = sids.index(token[2:])
-            start = max(0, stop - size)
-        elif page:
-            start, stop = page * size, (page + 1) * size
+        place = {row["sid"]: index for index, row in enumerate(rows)}
         # A token marks a place in the whole list; the filter is applied from there.
         kept = [row for row in rows if _matches(row, query)]
-        if token.startswith("PA") or not token:
-            shown = [row for row in kept if sids.index(row["sid"]) >= start][:size]
+        if token.startswith("PB"):
+            shown = [row for row in kept if place[row["sid"]] < place[token[2:]]][-size:]
         else:
-            shown = [row for row in kept if sids.index(row["sid"]) < stop][-size:]
+            start = place[token[2:]] if token else -1
+            shown = [row for row in kept if place[row["sid"]] > start][:size]
         uri = _linker(request.url.path, query, size)
-        older = shown and sids.index(kept[-1]["sid"]) > sids.index(shown[-1]["sid"])
-        newer = shown and sids.index(kept[0]["sid"]) < sids.index(shown[0]["sid"])
+        older = shown and place[kept[-1]["sid"]] > place[shown[-1]["sid"]]
+        newer = shown and place[kept[0]["sid"]] < place[shown[0]["sid"]]
         body = {
             name: shown,
             "page": page,

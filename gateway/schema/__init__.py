@@ -3,6 +3,7 @@
 This module builds the federated schema.
 """
 
+from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.schema.call import Call
@@ -20,7 +21,7 @@ __all__ = ["Context", "schema"]
 schema = FederatedSchema(
     query=Query,
     types=[Call, Recording, Notification, PhoneNumber],
-    extensions=[ErrorCodes, NamedOperation],
+    extensions=[ErrorCodes, ParserCache, ValidationCache, NamedOperation],
     config=StrawberryConfig(scalar_map=SCALARS),
     # The lowest with the directives used here: composers refuse one that they do not know.
     federation_version="2.0",

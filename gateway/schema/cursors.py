@@ -53,8 +53,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 def write_cursor(cursor: Cursor, account_sid: str, lists: Sequence[ListRequest[Any]]) -> str:
     """The cursor as text, bound to the account and the lists."""
     payload = bytes([VERSION]) + msgspec.json.encode(cursor)
-    text = _digest(payload, account_sid, lists) + payload
-    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+    return _text(_digest(payload, account_sid, lists) + payload)
 
 
 def read_cursor(text: str, account_sid: str, lists: Sequence[ListRequest[Any]]) -> Cursor:
@@ -64,11 +63,15 @@ def read_cursor(text: str, account_sid: str, lists: Sequence[ListRequest[Any]]) 
             raise ValueError("too long")
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         digest, payload = raw[:DIGEST_SIZE], raw[DIGEST_SIZE:]
-        if digest != _digest(payload, account_sid, lists):
-            raise ValueError("digest")
+        if digest != _digest(payload, account_sid, lists) or text != _text(raw):
+            raise ValueError("not what write_cursor wrote")
         return msgspec.json.decode(payload[1:], type=Cursor)
     except (ValueError, msgspec.DecodeError):
         raise InvalidCursor("This cursor is damaged or belongs to another list") from None
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _digest(payload: bytes, account_sid: str, lists: Sequence[ListRequest[Any]]) -> bytes:

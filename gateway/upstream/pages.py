@@ -129,6 +129,6 @@ class PageWalk(Generic[R]):
         return self._unseen(page)
 
     def _unseen(self, page: Page[R]) -> Page[R]:
-        rows = tuple(row for row in page.rows if row.sid not in self._rows)
-        self._rows.update(row.sid for row in rows)
-        return replace(page, rows=rows)
+        unseen = {row.sid: row for row in page.rows if row.sid not in self._rows}
+        self._rows.update(unseen)
+        return replace(page, rows=tuple(unseen.values()))
