@@ -17,19 +17,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.sandbox import reading, writing
+from gateway.sandbox import control, reading, writing
 from gateway.sandbox.config import SandboxConfig
 from gateway.sandbox.desk import Desk
 from gateway.sandbox.errors import TwilioError, method_not_allowed, not_found, unauthorized
-from gateway.sandbox.formats import BY_SUFFIX, Document, Instance, of_path
+from gateway.sandbox.formats import BY_SUFFIX, Document
 from gateway.sandbox.orders import Form
 from gateway.sandbox.reading import Asked, Resource
 from gateway.sandbox.rendering import Place
 from gateway.sandbox.resources import Row
 from gateway.sandbox.service import Sandbox
+from gateway.sandbox.traffic import Traffic, TrafficMiddleware, error_response
 
 ACCOUNTS = "/2010-04-01/Accounts/"
 SUFFIX = "{suffix:suffix}"
+_GUARDED = (ACCOUNTS, control.PREFIX)
 DEFAULT = SandboxConfig()
 
 R = TypeVar("R", bound=Row)
@@ -66,6 +68,7 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
     lifespan does, for those who run the app without one.
     """
     sandbox = Sandbox(config)
+    traffic = Traffic(control.rules_of(config), config.seed)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -76,17 +79,22 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
             await sandbox.aclose()
 
     app = Starlette(
-        routes=_routes(sandbox),
-        middleware=[Middleware(_Credentials, config=config)],
+        routes=_routes(sandbox, traffic)
+        + (control.routes(sandbox, traffic) if config.control else []),
+        middleware=[
+            Middleware(TrafficMiddleware, traffic=traffic, below=ACCOUNTS),
+            Middleware(_Credentials, config=config),
+        ],
         exception_handlers={TwilioError: _refused, HTTPException: _unrouted},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.state.sandbox = sandbox
+    app.state.traffic = traffic
     return app
 
 
-def _routes(sandbox: Sandbox) -> list[Route]:
+def _routes(sandbox: Sandbox, traffic: Traffic) -> list[Route]:
     account = ACCOUNTS + "{account_sid:name}"
     call = account + "/Calls/{call_sid:name}"
     one = "/{sid:name}"
@@ -99,19 +107,19 @@ def _routes(sandbox: Sandbox) -> list[Route]:
         ("DELETE", account + "/Recordings" + one, writing.delete_recording, 204),
     ]
     return [
-        *_readable(sandbox, account + "/Calls", reading.CALLS),
-        *_readable(sandbox, account + "/Recordings", reading.RECORDINGS),
-        *_readable(sandbox, account + "/Notifications", reading.NOTIFICATIONS),
-        *_readable(sandbox, call + "/Recordings", reading.CALL_RECORDINGS),
-        *_readable(sandbox, call + "/Notifications", reading.NOTIFICATIONS),
+        *_readable(sandbox, traffic, account + "/Calls", reading.CALLS),
+        *_readable(sandbox, traffic, account + "/Recordings", reading.RECORDINGS),
+        *_readable(sandbox, traffic, account + "/Notifications", reading.NOTIFICATIONS),
+        *_readable(sandbox, traffic, call + "/Recordings", reading.CALL_RECORDINGS),
+        *_readable(sandbox, traffic, call + "/Notifications", reading.NOTIFICATIONS),
         *(
-            Route(path + SUFFIX, _endpoint(sandbox, handler, status), methods=[method])
+            Route(path + SUFFIX, _endpoint(sandbox, traffic, handler, status), methods=[method])
             for method, path, handler, status in writing_routes
         ),
     ]
 
 
-def _readable(sandbox: Sandbox, path: str, resource: Resource[R]) -> list[Route]:
+def _readable(sandbox: Sandbox, traffic: Traffic, path: str, resource: Resource[R]) -> list[Route]:
     def listing(desk: Desk, asked: Asked) -> Document:
         return reading.listing(resource, desk.store, asked)
 
@@ -119,23 +127,25 @@ def _readable(sandbox: Sandbox, path: str, resource: Resource[R]) -> list[Route]
         return reading.instance(resource, desk.store, asked)
 
     return [
-        Route(path + SUFFIX, _endpoint(sandbox, listing, 200)),
-        Route(path + "/{sid:name}" + SUFFIX, _endpoint(sandbox, instance, 200)),
+        Route(path + SUFFIX, _endpoint(sandbox, traffic, listing, 200)),
+        Route(path + "/{sid:name}" + SUFFIX, _endpoint(sandbox, traffic, instance, 200)),
     ]
 
 
-def _endpoint(sandbox: Sandbox, handler: Handler, status: int) -> Endpoint:
+def _endpoint(sandbox: Sandbox, traffic: Traffic, handler: Handler, status: int) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         asked = _asked(request, await _form(request))
         if asked.place.account_sid != sandbox.config.account_sid:
             raise not_found(asked.path)
         format_ = BY_SUFFIX[request.path_params["suffix"]]
 
-        def answer(desk: Desk) -> bytes:
+        def answer(desk: Desk) -> tuple[bytes, int]:
             document = handler(desk, asked)
-            return format_.write(document) if document else b""
+            return (format_.write(document), document.rows) if document else (b"", 0)
 
-        body = await sandbox.run(answer)
+        body, rows = await sandbox.run(answer)
+        if rows:
+            await traffic.wait_for(rows)
         return Response(body, status, media_type=format_.media_type if body else None)
 
     return endpoint
@@ -159,22 +169,15 @@ async def _form(request: Request) -> Form:
     return form
 
 
-def _refusal(path: str, error: TwilioError) -> Response:
-    """An error in the format that the path asks for."""
-    format_ = of_path(path)[1]
-    body = format_.write(Instance("RestException", error.body()))
-    return Response(body, error.status, error.headers, media_type=format_.media_type)
-
-
 async def _refused(request: Request, error: Any) -> Response:
-    return _refusal(request.url.path, error)
+    return error_response(request.url.path, error)
 
 
 async def _unrouted(request: Request, error: Any) -> Response:
     path = request.url.path
     if error.status_code == 405:
-        return _refusal(path, method_not_allowed(error.headers))
-    return _refusal(path, not_found(path))
+        return error_response(path, method_not_allowed(error.headers))
+    return error_response(path, not_found(path))
 
 
 class _Credentials:
@@ -186,10 +189,10 @@ class _Credentials:
         self._accepted = [f"{user}:{word}".encode() for user, word in pairs if user and word]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(ACCOUNTS):
+        if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
             request = Request(scope)
             if not self._accepts(request.headers.get("authorization", "")):
-                await _refusal(scope["path"], unauthorized())(scope, receive, send)
+                await error_response(scope["path"], unauthorized())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

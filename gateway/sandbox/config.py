@@ -29,3 +29,13 @@ class SandboxConfig:
     """Calls made faster than this wait in the queue."""
     callbacks_anywhere: bool = False
     """Whether TwiML and callback URLs beyond this machine's loopback interface are asked."""
+    concurrency: int | None = 100
+    """Requests at a time; those above it get a 429. None is no limit."""
+    latency: float = 0.0
+    """Seconds that every request takes at least."""
+    latency_per_row: float = 0.0
+    """Seconds that every row of an answer adds."""
+    latency_jitter: float = 0.0
+    """The part of a latency by which it may be longer or shorter, from 0 to 1; seeded."""
+    control: bool = False
+    """Whether tests may control the sandbox through the routes below ``/sandbox``."""

@@ -54,6 +54,11 @@ def method_not_allowed(headers: Mapping[str, str] | None = None) -> TwilioError:
     return TwilioError(405, 20004, "Method not allowed", headers=headers)
 
 
+def too_many_requests() -> TwilioError:
+    """More requests at a time than the account may send: this one was not processed."""
+    return TwilioError(429, 20429, "Too Many Requests")
+
+
 def invalid(parameter: str) -> TwilioError:
     """A value that cannot be read; answered without a code, as other 2010 resources do."""
     return TwilioError(400, None, f"Invalid {parameter}")

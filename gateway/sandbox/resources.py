@@ -17,7 +17,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     date_updated: int
 
 
-class Call(Row, frozen=True, kw_only=True):
+class Call(Row, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One leg of a call: the properties of the seed and those added since (FACTS section 3)."""
 
     parent_call_sid: str | None = None

@@ -71,6 +71,11 @@ class Sandbox:
         await self._in_worker(lambda opened: opened.clock.step(seconds))
         await self._settle()
 
+    async def set_speed(self, speed: float) -> None:
+        """Lets the clock go on at another speed."""
+        await self._in_worker(lambda opened: opened.clock.run(speed))
+        self._attend_to_the_rest()
+
     async def aclose(self) -> None:
         """Closes the store. The sandbox cannot be asked again; closing twice is harmless."""
         if self._attending is not None:

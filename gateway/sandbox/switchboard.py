@@ -71,6 +71,12 @@ class Switchboard:
             SetPrice: self._set_price,
         }
 
+    def forget(self) -> None:
+        """Begins again with nothing to play; the book and the store are emptied by their owner."""
+        self._book.outbox.clear()
+        self._waiting.clear()
+        self._next_place = 0.0
+
     # What the account asks for
 
     def make(self, to: str, from_: str, plan: Plan, now: float) -> Call:

@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from gateway.sandbox import SandboxConfig, create_app
 from gateway.sandbox.resources import Row
 from gateway.sandbox.service import Sandbox
+from gateway.sandbox.traffic import Traffic
 from tests.sandbox.receiver import Application, application
 from tests.sandbox.rows import NOON
 
@@ -18,9 +20,10 @@ from tests.sandbox.rows import NOON
 class Account:
     """One account of one sandbox, as a client with its credentials sees it."""
 
-    def __init__(self, config: SandboxConfig, sandbox: Sandbox, client: httpx.AsyncClient) -> None:
+    def __init__(self, config: SandboxConfig, app: Starlette, client: httpx.AsyncClient) -> None:
         self.config = config
-        self.sandbox = sandbox
+        self.sandbox: Sandbox = app.state.sandbox
+        self.traffic: Traffic = app.state.traffic
         self.client = client
         self.path = f"/2010-04-01/Accounts/{config.account_sid}"
 
@@ -92,6 +95,6 @@ async def open_account() -> AsyncIterator[OpenAccount]:
                 base_url="http://sandbox",
                 auth=(config.account_sid, config.auth_token),
             )
-            return Account(config, app.state.sandbox, await stack.enter_async_context(client))
+            return Account(config, app, await stack.enter_async_context(client))
 
         yield open_account

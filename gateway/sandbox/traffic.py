@@ -1,0 +1,190 @@
+"""Between the wire and the routes: headers, the concurrency limit, latency, faults, the log.
+
+Knows requests and answers as such; knows no resource, no row and no format but that of an error.
+"""
+
+import asyncio
+import re
+import time
+import uuid
+from collections import deque
+from random import Random
+
+import msgspec
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.sandbox.errors import TwilioError, too_many_requests
+from gateway.sandbox.formats import Instance, of_path
+
+LOGGED = 10_000
+"""Requests that the log remembers."""
+_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag",
+    "X-API-Domain": "api.twilio.com",
+    "X-Home-Region": "us1",
+    "X-Powered-By": "AT-5000",
+    "X-Shenanigans": "none",
+}
+
+
+class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What goes wrong with the next requests that match; each of them uses it up once."""
+
+    method: str | None = None
+    path: str = ""
+    """A regular expression that the path has to contain."""
+    skip: int = 0
+    """Matching requests that go well before."""
+    times: int = 1
+    delay: float = 0.0
+    """Seconds before anything else; alone, it only slows the request down."""
+    status: int | None = None
+    code: int | None = None
+    message: str = "A fault was asked for"
+    body: str | None = None
+    """Sent as it is instead of an error's own, with ``status`` or 200."""
+    cut: bool = False
+    """The connection ends in the middle of the answer."""
+
+    def strikes(self, method: str, path: str) -> bool:
+        """Whether this request is hit; counts those that match."""
+        if self.times <= 0 or self.method not in (None, method) or not re.search(self.path, path):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.times -= 1
+        return True
+
+
+class Rules(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How requests are treated."""
+
+    concurrency: int | None = 100
+    """Requests at a time; those above it are refused and not processed. None is no limit."""
+    latency: float = 0.0
+    """Seconds that every request takes at least."""
+    latency_per_row: float = 0.0
+    """Seconds that every row of an answer adds."""
+    latency_jitter: float = 0.0
+    """The part of a latency by which it may be longer or shorter, from 0 to 1."""
+    faults: list[Fault] = []
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """One request, as the log remembers it."""
+
+    request_id: str
+    method: str
+    path: str
+    query: str
+    status: int
+    duration: float
+    """Seconds."""
+
+
+class Traffic:
+    """The requests of one sandbox: the rules they go by, and those that went."""
+
+    def __init__(self, rules: Rules, seed: int) -> None:
+        self.rules = rules
+        self.log: deque[Logged] = deque(maxlen=LOGGED)
+        self.under_way = 0
+        self._random = Random(seed)  # noqa: S311 - jitter is no secret
+
+    def latency(self, rows: int) -> float:
+        """Seconds to wait for an answer of so many rows, or before it for none."""
+        plain = self.rules.latency_per_row * rows if rows else self.rules.latency
+        jitter = self.rules.latency_jitter
+        return plain * self._random.uniform(1 - jitter, 1 + jitter) if plain else 0.0
+
+    async def wait_for(self, rows: int) -> None:
+        """Takes the time of an answer of so many rows."""
+        await asyncio.sleep(self.latency(rows))
+
+    def refused(self) -> bool:
+        """Whether there are more requests under way than the limit allows."""
+        limit = self.rules.concurrency
+        return limit is not None and self.under_way > limit
+
+    def fault(self, method: str, path: str) -> Fault | None:
+        """The fault that hits a request, if any."""
+        return next((fault for fault in self.rules.faults if fault.strikes(method, path)), None)
+
+
+def error_response(path: str, error: TwilioError) -> Response:
+    """An error in the format that the path asks for."""
+    format_ = of_path(path)[1]
+    body = format_.write(Instance("RestException", error.body()))
+    return Response(body, error.status, error.headers, media_type=format_.media_type)
+
+
+class TrafficMiddleware:
+    """Applies the rules to every request below a path, and logs it."""
+
+    def __init__(self, app: ASGIApp, traffic: Traffic, below: str) -> None:
+        self._app, self._traffic, self._below = app, traffic, below
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(self._below):
+            await self._app(scope, receive, send)
+            return
+        self._traffic.under_way += 1
+        try:
+            await self._counted(scope, receive, send)
+        finally:
+            self._traffic.under_way -= 1
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, request_id = time.perf_counter(), f"RQ{uuid.uuid4().hex}"
+        under_way = self._traffic.under_way
+
+        async def labelled(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                duration = time.perf_counter() - began
+                self._log(scope, request_id, message["status"], duration)
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers["Twilio-Request-Id"] = request_id
+                headers["Twilio-Request-Duration"] = f"{duration:.3f}"
+                headers["Twilio-Concurrent-Requests"] = str(under_way)
+            await send(message)
+
+        await self._answer(scope, receive, labelled)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if self._traffic.refused():
+            await error_response(path, too_many_requests())(scope, receive, send)
+            return
+        await self._traffic.wait_for(0)
+        fault = self._traffic.fault(scope["method"], path)
+        if fault is not None:
+            await asyncio.sleep(fault.delay)
+        if fault is None or not (fault.cut or fault.body is not None or fault.status):
+            await self._app(scope, receive, send)
+        elif fault.cut:
+            await _cut(send)
+        else:
+            await _broken(path, fault)(scope, receive, send)
+
+    def _log(self, scope: Scope, request_id: str, status: int, duration: float) -> None:
+        query = scope["query_string"].decode("latin-1")
+        logged = Logged(request_id, scope["method"], scope["path"], query, status, duration)
+        self._traffic.log.append(logged)
+
+
+def _broken(path: str, fault: Fault) -> Response:
+    if fault.body is not None:
+        return Response(fault.body, fault.status or 200, media_type=of_path(path)[1].media_type)
+    return error_response(path, TwilioError(fault.status or 500, fault.code, fault.message))
+
+
+async def _cut(send: Send) -> None:
+    """Promises a long body and ends early: the server then closes the connection."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"calls": [', "more_body": True})
