@@ -7,6 +7,7 @@ codes: 0 done, 1 an answer with errors, 2 wrong arguments or settings, or a port
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
 import threading
@@ -86,6 +87,7 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
+    _end_well_on_sigterm()
     listener = _listen(settings.host, settings.port, "GATEWAY_PORT")
     host, port = listener.getsockname()[:2]
     url = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -102,6 +104,11 @@ def _serve(_options: argparse.Namespace, settings: Settings) -> int:
         )
         Multiprocess(config, sockets=[listener]).run()
     return 0
+
+
+def _end_well_on_sigterm() -> None:
+    """uvicorn repeats the signal once its last answer is sent: by then it is a normal end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 # Access logs would hold query strings: they may name phone numbers. Log lines go through logging.
@@ -183,6 +190,7 @@ def _schema(_options: argparse.Namespace, _settings: Settings) -> int:
 
 def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
+    _end_well_on_sigterm()
     credential = _sandbox_credential(settings)
     config = SandboxConfig(
         calls=settings.sandbox_calls,

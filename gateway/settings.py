@@ -58,10 +58,15 @@ def _sid(prefix: str) -> Callable[[str], str]:
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    """Python's own words on a bad URL repeat it, and it may hold a credential."""
+    try:
+        parts = urlsplit(value)
+        is_absolute = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_absolute = False
+    if not is_absolute or not re.fullmatch("[!-~]+", value):
         raise ValueError("must be an absolute http or https URL")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must hold no credential, query or fragment")
     return value.rstrip("/")
 

@@ -6,12 +6,13 @@ schema.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -80,6 +81,8 @@ class GraphQLOverHTTP:
             return _result_response(result, media_type)
         except BadRequest as refusal:
             return _refusal_response(refusal, media_type)
+        except ClientDisconnect:  # before its body was whole
+            return Response(status_code=CLIENT_LEFT)
 
     def _shows_page(self, request: Request) -> bool:
         wants_answer = "query" in request.query_params
@@ -125,10 +128,7 @@ def _media_range(text: str) -> tuple[str, float]:
 
 
 def _quality(text: str) -> float:
-    try:
-        return min(max(float(text), 0.0), 1.0)
-    except ValueError:
-        return 0.0
+    return float(text) if re.fullmatch(r"0(\.[0-9]*)?|1(\.0*)?", text) else 0.0
 
 
 def _rate(media_type: str, ranges: list[tuple[str, float]]) -> tuple[float, int]:
@@ -182,6 +182,7 @@ def _checked(given: Any) -> Parameters:
     query = given.get("query")
     if not isinstance(query, str) or not query.strip():
         raise BadRequest(400, "query is missing or not a text")
+    _optional(given, "extensions", dict, "an object")
     return Parameters(
         query=query,
         variables=_optional(given, "variables", dict, "an object"),

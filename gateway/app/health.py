@@ -1,12 +1,13 @@
 """Liveness and readiness, for whatever keeps the process running and sends it traffic."""
 
+import asyncio
 import time
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.app.gateway import Gateway
-from gateway.errors import UpstreamError
+from gateway.errors import UpstreamError, UpstreamTimeout
 from gateway.upstream.requests import ListCalls
 
 __all__ = ["healthz", "readyz"]
@@ -35,7 +36,10 @@ async def readyz(request: Request) -> JSONResponse:
 
 async def _check(gateway: Gateway) -> str | None:
     try:
-        await gateway.client.page(ListCalls(page_size=1))
+        async with asyncio.timeout(gateway.settings.operation_timeout):
+            await gateway.client.page(ListCalls(page_size=1))
+    except TimeoutError:  # it may have waited for its turn
+        return UpstreamTimeout.code
     except UpstreamError as error:
         return error.code
     return None

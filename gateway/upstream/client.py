@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.settings import Secret
 from gateway.telemetry import UpstreamExchange, UpstreamHook, log_exchange
 from gateway.upstream.pages import page_ref
-from gateway.upstream.requests import FetchRequest, ListRequest, Page
+from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
 from gateway.upstream.resources import (
     CallResource,
     NotificationResource,
@@ -80,7 +80,7 @@ class UpstreamClient:
         hook: UpstreamHook = log_exchange,
     ) -> None:
         self.account_sid = account.sid
-        self._root = f"{base_url}/2010-04-01/Accounts/{account.sid}/"
+        self._root = f"{base_url}{API_ROOT}{account.sid}/"
         self._limits = limits
         self._hook = hook
         self._turn = asyncio.Semaphore(limits.in_flight)
@@ -253,7 +253,7 @@ def error_for_response(response: httpx.Response) -> UpstreamError | None:
     return leaf(
         message,
         status=status,
-        twilio_code=body.code if type(body.code) is int else None,
+        twilio_code=_error_number(body.code),
         more_info=_twilio_page(body.more_info),
         request_id=_request_id(response),
     )
@@ -271,6 +271,11 @@ def _leaf_for_status(status: int) -> tuple[type[UpstreamError], str]:
     if status >= 500:
         return UpstreamUnavailable, f"Twilio answered with status {status}"
     return UpstreamInvalid, f"Upstream answered with status {status}, which this API does not use"
+
+
+def _error_number(code: Any) -> int | None:
+    """Twilio's numbers have five or six digits; GraphQL clients read 32-bit integers."""
+    return code if type(code) is int and 0 < code < 1_000_000_000 else None
 
 
 def _twilio_page(more_info: Any) -> str | None:

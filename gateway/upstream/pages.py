@@ -10,10 +10,10 @@ This module must not know how a page is fetched.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
 from gateway.errors import BudgetExceeded, UpstreamInvalid
-from gateway.upstream.requests import ListRequest, Page, PageRef
+from gateway.upstream.requests import API_ROOT, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
 __all__ = ["Budget", "PageWalk", "page_ref"]
@@ -27,22 +27,26 @@ def page_ref(link: Any, list_url: str, index: int) -> PageRef | None:
     """The page that a next_page_uri or previous_page_uri of the list at `list_url` names.
 
     `index` is the page's number if the link does not say. Raises UpstreamInvalid unless the link
-    stays on the same scheme, host, port and path.
+    stays on the same scheme, host, port and path. Behind a proxy that serves the API below a path
+    of its own, upstream's links lack that path: they are of the list, too.
     """
     if link is None or link == "":
         return None
     if not isinstance(link, str):
         raise UpstreamInvalid("Upstream sent a page link that is not a text")
-    here, there = urlsplit(list_url), _split(urljoin(list_url, link))
-    if (here.scheme, here.netloc, here.path) != (there.scheme, there.netloc, there.path):
+    here, there = urlsplit(list_url), _follow(list_url, link)
+    upstreams_own_path = here.path[here.path.rindex(API_ROOT) :]
+    if (here.scheme, here.netloc) != (there.scheme, there.netloc) or (
+        there.path not in {here.path, upstreams_own_path}
+    ):
         raise UpstreamInvalid("Upstream sent a page link that leaves the list")
     query = parse_qs(there.query)
     return PageRef(_index(query.get("Page"), index), _token(query.get("PageToken")))
 
 
-def _split(url: str) -> Any:
+def _follow(list_url: str, link: str) -> SplitResult:
     try:
-        return urlsplit(url)
+        return urlsplit(urljoin(list_url, link))
     except ValueError as error:
         raise UpstreamInvalid("Upstream sent a page link that is not a URL") from error
 
@@ -97,7 +101,7 @@ class PageWalk(Generic[R]):
         self._page_size = page_size
         self._budget = budget
         self._backwards = backwards
-        self._pages: set[PageRef] = set()
+        self._pages: set[str | int] = set()
         self._rows: set[str] = set()
 
     @property
@@ -118,9 +122,9 @@ class PageWalk(Generic[R]):
         if self._next is None:
             return None
         request = self._next
-        if request.page in self._pages:
+        if request.page.place in self._pages:
             raise UpstreamInvalid("Upstream's page links lead in a circle")
-        self._pages.add(request.page)
+        self._pages.add(request.page.place)
         self._budget.admit_page()
         page = await self._read(request)
         self._budget.count_rows(page.rows_read)

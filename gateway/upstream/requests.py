@@ -29,6 +29,7 @@ from gateway.upstream.resources import (
 )
 
 __all__ = [
+    "API_ROOT",
     "TOP",
     "FetchCall",
     "FetchNotification",
@@ -47,6 +48,7 @@ __all__ = [
 R = TypeVar("R", bound=Resource)
 Query = tuple[tuple[str, str], ...]
 ONE_DAY = timedelta(days=1)
+API_ROOT = "/2010-04-01/Accounts/"
 
 
 def check_sid(prefix: str, value: str) -> str:
@@ -99,6 +101,11 @@ class PageRef:
 
     index: int = 0
     token: str | None = None
+
+    @property
+    def place(self) -> str | int:
+        """What tells one page of a list from another: the token decides where there is one."""
+        return self.index if self.token is None else self.token
 
     def query(self) -> Query:
         """Page and PageToken; nothing for the first page."""
