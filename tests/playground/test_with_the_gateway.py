@@ -1,0 +1,47 @@
+"""The page in a real browser over the real gateway: what a newcomer does first works at once."""
+
+import json
+
+import pytest
+from graphql import build_schema, parse, validate
+
+from gateway.playground import TABS, Tab
+from gateway.schema import schema
+from tests.playground.conftest import Visit
+
+browser = pytest.mark.xdist_group("browser")  # one browser at a time
+
+
+@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
+def test_every_default_tab_fits_the_schema(tab: Tab) -> None:
+    """Said at once also where there is no browser."""
+    known = build_schema(schema.as_str(), assume_valid_sdl=True)
+
+    assert validate(known, parse(tab.query)) == []
+
+
+@browser
+def test_the_readme_query_is_answered_on_the_page(visit: Visit, gateway_url: str) -> None:
+    """A newcomer opens the page, presses Run and reads fifty calls with what belongs to them."""
+    visit.open(gateway_url)
+    visit.run()
+    answer = json.loads(visit.answer())
+    nodes = answer["data"]["calls"]["nodes"]
+
+    assert "errors" not in answer
+    assert len(nodes) == 50
+    assert len(nodes[0]) == 19 + 4
+    assert nodes[0]["sid"] in visit.page.locator(".result-window").inner_text()
+
+
+@browser
+@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
+def test_every_default_tab_runs(visit: Visit, gateway_url: str, tab: Tab) -> None:
+    """Each tab is answered without an error, and the answer holds calls."""
+    visit.open(gateway_url)
+    visit.page.locator(".graphiql-tab-button").nth(TABS.index(tab)).click()
+    visit.run()
+    answer = json.loads(visit.answer())
+
+    assert "errors" not in answer
+    assert answer["data"]["calls"]["nodes"] != []
