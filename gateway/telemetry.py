@@ -35,8 +35,8 @@ class UpstreamHook(Protocol):
 
 
 def log_exchange(exchange: UpstreamExchange) -> None:
-    """The default hook: failures as warnings, the rest at debug level."""
-    level = logging.WARNING if exchange.failure else logging.DEBUG
+    """The default hook: failures as warnings, the rest at debug level. A 404 is an answer."""
+    level = logging.WARNING if exchange.failure and exchange.status != 404 else logging.DEBUG
     log.log(
         level,
         "upstream %s: %s in %.3f s, request id %s",

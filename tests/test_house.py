@@ -1,19 +1,84 @@
-"""The architecture is a test: the import contracts of pyproject.toml hold."""
+"""The architecture and the documents are tests: contracts, schema.graphql, settings, README."""
 
-from importlinter.application.use_cases import read_user_options
-from importlinter.cli import lint_imports
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from gateway import playground
+from gateway.schema import schema
+from gateway.settings import settings_table
+
+HOUSE = Path(__file__).parent.parent
+
+
+def contracts() -> list[dict[str, Any]]:
+    """The import contracts of pyproject.toml."""
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())
+    found: list[dict[str, Any]] = project["tool"]["importlinter"]["contracts"]
+    return found
 
 
 def test_import_contracts_hold() -> None:
     """Every contract in pyproject.toml is kept; a module placed in no layer fails."""
-    assert lint_imports() == 0
+    script = Path(sys.executable).parent / "lint-imports"
+    check = subprocess.run([script, "--no-cache"], cwd=HOUSE, capture_output=True, text=True)  # noqa: S603
+
+    assert check.returncode == 0, check.stdout
 
 
 def test_the_four_contracts_are_there() -> None:
     """Nobody loosens the architecture by deleting a contract."""
-    names = " / ".join(c["name"] for c in read_user_options().contracts_options)
+    names = {contract["name"].partition(":")[0] for contract in contracts()}
 
-    assert "A query flows one way" in names
-    assert "The sandbox meets the gateway only on the wire" in names
-    assert "Only the upstream client speaks HTTP" in names
-    assert "Nothing below the schema knows GraphQL" in names
+    assert names == {
+        "A query flows one way",
+        "The sandbox meets the gateway only on the wire",
+        "Only the upstream client speaks HTTP",
+        "Nothing below the schema knows GraphQL",
+    }
+
+
+def test_every_module_is_in_a_layer() -> None:
+    """The layers are exhaustive, so that a new module must be given its place."""
+    (layers,) = [contract for contract in contracts() if contract["type"] == "layers"]
+
+    assert layers["exhaustive"] is True
+    assert layers["layers"][0] == "__main__"
+
+
+def test_schema_graphql_is_the_schema() -> None:
+    """`gateway schema > schema.graphql` after a change."""
+    assert (HOUSE / "schema.graphql").read_text() == schema.as_str() + "\n"
+
+
+def test_the_settings_page_holds_the_settings_table() -> None:
+    """docs/settings.md ends with the table that the code prints."""
+    assert (HOUSE / "docs" / "settings.md").read_text().endswith(settings_table())
+
+
+def test_the_readme_prints_the_query_of_the_first_tab() -> None:
+    """What a newcomer reads is what GraphiQL shows, but for the tab's comments."""
+    query = "".join(
+        line
+        for line in playground.TABS[0].query.splitlines(keepends=True)
+        if not line.startswith("#")
+    )
+
+    assert f"```graphql\n{query.strip()}\n```" in (HOUSE / "README.md").read_text()
+
+
+def test_ci_runs_exactly_the_readmes_test_command() -> None:
+    """One command tests everything, for people and for CI."""
+    (command,) = re.findall(r"^(\S.*pytest.*)$", (HOUSE / "README.md").read_text(), re.MULTILINE)
+
+    assert command in (HOUSE / ".ci" / "run").read_text()
+
+
+def test_no_package_index_is_named() -> None:
+    """No lock file with hosts; the versions alone are pinned."""
+    assert not (HOUSE / "uv.lock").exists()
+    pins = (HOUSE / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+|#.*|", pin) for pin in pins)

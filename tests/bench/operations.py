@@ -1,0 +1,150 @@
+"""What an operation costs: CPU time and upstream requests, next to the floor.
+
+    python -m tests.bench.operations [--rounds 30]
+
+The floor is a bare Starlette route that answers the same bytes from memory. Both are called as ASGI
+apps in this process, by turns in one run, so that a noisy machine is noisy for both; upstream's
+answers come from memory, recorded once from the sandbox: only the gateway's own work is counted.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message
+
+from gateway.app.gateway import open_gateway
+from gateway.app.graphql_http import GraphQLOverHTTP
+from gateway.sandbox import SandboxConfig
+from gateway.sandbox import create_app as create_sandbox
+from gateway.settings import Settings
+
+SEED_PROPERTIES = """sid parentCallSid dateCreated dateUpdated accountSid to from phoneNumberSid
+    status startTime endTime duration price priceUnit direction answeredBy forwardedFrom callerName
+    uri"""
+OPERATIONS = {
+    "one call, 19 properties": f'{{ call(sid: "%s") {{ {SEED_PROPERTIES} }} }}',
+    "50 calls × 19 properties": f"{{ calls(first: 50) {{ nodes {{ {SEED_PROPERTIES} }} }} }}",
+    "50 calls × 6 with the four edges": """{ calls(first: 50) { nodes {
+        sid status to from startTime duration
+        parentCall { sid status to from }
+        childCalls { nodes { sid status to duration } }
+        recordings { nodes { sid duration status source } }
+        notifications { nodes { sid log errorCode messageDate } } } } }""",
+    "1,000 calls × 8 properties": """{ calls(first: 1000) { nodes {
+        sid status direction to from startTime duration price } } }""",
+}
+
+
+@dataclass
+class Replay(httpx.AsyncBaseTransport):
+    """Answers from memory what it has once asked of another transport."""
+
+    inner: httpx.AsyncBaseTransport
+    answers: dict[str, bytes] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = str(request.url)
+        self.requests += 1
+        if url not in self.answers:
+            response = await self.inner.handle_async_request(request)
+            self.answers[url] = await response.aread()
+            self.statuses[url] = response.status_code
+        return httpx.Response(self.statuses[url], content=self.answers[url])
+
+
+async def call(app: ASGIApp, body: bytes) -> bytes:
+    """One POST to an ASGI app; the body of its answer."""
+    incoming = [{"type": "http.request", "body": body, "more_body": False}]
+    answer = bytearray()
+
+    async def receive() -> Message:
+        if incoming:
+            return incoming.pop()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        answer.extend(message.get("body", b""))
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/graphql",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"accept", b"application/json")],
+        "app": app,
+    }
+    await app(scope, receive, send)
+    return bytes(answer)
+
+
+async def cpu_milliseconds(work: Callable[[], Awaitable[object]]) -> float:
+    """The process's CPU time for one run of the work."""
+    started = time.process_time()
+    await work()
+    return (time.process_time() - started) * 1000
+
+
+def floor(answer: bytes) -> Starlette:
+    """A bare route that reads the request and answers these bytes."""
+
+    async def endpoint(request: Request) -> Response:
+        await request.body()
+        return Response(answer, media_type="application/json")
+
+    return Starlette(routes=[Route("/graphql", endpoint, methods=["POST"])])
+
+
+async def main(rounds: int) -> None:
+    """Prints a line for each operation."""
+    now = datetime(2026, 3, 10, 15, tzinfo=UTC)
+    sandbox = create_sandbox(SandboxConfig(calls=3000, now=now))
+    replay = Replay(httpx.ASGITransport(app=sandbox))
+    print(
+        f"{'operation':34} {'gateway':>10} {'floor':>10} {'ratio':>7} {'upstream':>9} {'bytes':>9}"
+    )
+    async with open_gateway(Settings(max_in_flight=100), replay) as gateway:
+        app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP())])
+        app.state.gateway = gateway
+        newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
+        sid = newest["data"]["calls"]["nodes"][8]["sid"]
+        for name, query in OPERATIONS.items():
+            document = query % sid if "%s" in query else query
+            await measure(name, app, replay, json.dumps({"query": document}).encode(), rounds)
+    await sandbox.state.sandbox.aclose()
+
+
+async def measure(name: str, app: ASGIApp, replay: Replay, body: bytes, rounds: int) -> None:
+    """Gateway and floor by turns; medians."""
+    answer = await call(app, body)
+    assert b'"errors"' not in answer, answer[:300]
+    bare = floor(answer)
+    replay.requests = 0
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(await cpu_milliseconds(lambda: call(app, body)))
+        theirs.append(await cpu_milliseconds(lambda: call(bare, body)))
+    gateway, least = statistics.median(ours), statistics.median(theirs)
+    print(
+        f"{name:34} {gateway:7.2f} ms {least:7.2f} ms {gateway / least:6.0f}× "
+        f"{replay.requests / rounds:9.0f} {len(answer):9,}"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30)
+    asyncio.run(main(parser.parse_args().rounds))
