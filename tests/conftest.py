@@ -4,12 +4,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from gateway.app import Gateway, open_gateway
 from gateway.settings import Secret, Settings
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
+
+# Machines are noisy: no test is about time. `pytest --hypothesis-profile=long` looks far longer.
+hypothesis.settings.register_profile("gateway", deadline=None)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=3000)
+hypothesis.settings.load_profile("gateway")
 
 
 @pytest.fixture(scope="session")
