@@ -1,0 +1,232 @@
+"""Following next_page_uri, safely: honest links are followed, all others refused; a walk ends."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from gateway.errors import BudgetExceeded, UpstreamInvalid
+from gateway.upstream.pages import MAX_TOKEN_LENGTH, Budget, PageWalk, page_ref
+from gateway.upstream.requests import TOP, ListCalls, ListRequest, Page, PageRef
+from gateway.upstream.resources import CallResource
+from tests.plain_twilio import ACCOUNT, ROOT, sid
+from tests.upstream.stage import row
+
+HOST = "https://api.twilio.com"
+PATH = f"{ROOT}Calls.json"
+LIST_URL = HOST + PATH
+TOKEN = "PA" + sid("CA", 1)
+QUERY = f"?PageSize=50&Page=1&PageToken={TOKEN}"
+OTHER_ACCOUNT = PATH.replace(ACCOUNT, "AC" + "b" * 32)
+
+
+@pytest.mark.parametrize(
+    ("link", "ref"),
+    [
+        (PATH + QUERY, PageRef(1, TOKEN)),
+        (LIST_URL + QUERY, PageRef(1, TOKEN)),
+        (f"//api.twilio.com{PATH}{QUERY}", PageRef(1, TOKEN)),
+        (f"{PATH}?To=%2B1&StartTime%3E=2008-01-02&Page=3&PageToken=PA%2B1", PageRef(3, "PA+1")),
+        (f"{PATH}?PageToken={TOKEN}", PageRef(7, TOKEN)),
+        (f"{PATH}?Page=2&PageSize=50", PageRef(2, None)),
+        (f"{PATH}?Page=x&PageToken={TOKEN}", PageRef(7, TOKEN)),
+        (f"{PATH}?Page=-1&PageToken={TOKEN}", PageRef(7, TOKEN)),
+        (f"{PATH}?Page={'9' * 99}&PageToken={TOKEN}", PageRef(7, TOKEN)),
+    ],
+)
+def test_an_honest_link_is_its_page_and_token(link: str, ref: PageRef) -> None:
+    """The page's number is for upstream's own use: one that makes no sense is counted here."""
+    assert page_ref(link, LIST_URL, 7) == ref
+
+
+@pytest.mark.parametrize("link", [None, ""])
+def test_no_link_is_the_end(link: str | None) -> None:
+    assert page_ref(link, LIST_URL, 1) is None
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        f"https://evil.example{PATH}{QUERY}",
+        f"//evil.example{PATH}{QUERY}",
+        f"http://api.twilio.com{PATH}{QUERY}",
+        f"https://api.twilio.com:444{PATH}{QUERY}",
+        f"https://api.twilio.com.evil.example{PATH}{QUERY}",
+        f"https://api.twilio.com@evil.example{PATH}{QUERY}",
+        f"https://user:pw@api.twilio.com{PATH}{QUERY}",
+        f"https:\\\\evil.example{PATH}{QUERY}",
+        f"https://evil.example\\@api.twilio.com{PATH}{QUERY}",
+        f"ftp://api.twilio.com{PATH}{QUERY}",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        OTHER_ACCOUNT + QUERY,
+        f"{ROOT}Recordings.json{QUERY}",
+        f"{ROOT}Calls/{sid('CA', 1)}.json{QUERY}",
+        f"{ROOT}Calls.xml{QUERY}",
+        f"{ROOT}Calls.json/{QUERY}",
+        f"{ROOT}../{'AC' + 'b' * 32}/Calls.json{QUERY}",
+        f"{ROOT}%2e%2e/Calls.json{QUERY}",
+        f"{ROOT}Calls/../../Calls.json{QUERY}",
+        f"/2008-08-01{PATH}{QUERY}",
+        "Recordings.json" + QUERY,
+        f"{PATH}%0d%0aHost:evil.example{QUERY}",
+        "http://[",
+        "//[::1",
+        "https://api.twilio.com:99x" + PATH,
+        f"{PATH}?PageToken={'P' * (MAX_TOKEN_LENGTH + 1)}",
+        5,
+        True,
+        ["/"],
+        {"uri": PATH},
+    ],
+)
+def test_a_link_that_leaves_the_list_is_refused(link: Any) -> None:
+    with pytest.raises(UpstreamInvalid) as caught:
+        page_ref(link, LIST_URL, 1)
+    assert "evil" not in str(caught.value)
+
+
+def test_a_token_is_sent_as_a_value_whatever_it_holds() -> None:
+    """A line break in a token ends up percent-encoded in our own query, never in a header."""
+    ref = page_ref(f"{PATH}?Page=1&PageToken=PA%0d%0aHost:evil&x=1", LIST_URL, 1)
+
+    assert ref == PageRef(1, "PA\r\nHost:evil")
+    assert ref.query() == (("Page", "1"), ("PageToken", "PA\r\nHost:evil"))
+
+
+def test_behind_a_proxy_with_a_path_of_its_own_upstreams_links_still_lead_on() -> None:
+    """Twilio writes links from its own root; the proxy serves that root somewhere below."""
+    proxied = f"http://proxy.internal:8080/twilio/eu{PATH}"
+
+    assert page_ref(PATH + QUERY, proxied, 1) == PageRef(1, TOKEN)
+    assert page_ref(f"/twilio/eu{PATH}{QUERY}", proxied, 1) == PageRef(1, TOKEN)
+    for link in (f"/twilio{PATH}", f"/other{PATH}", OTHER_ACCOUNT, LIST_URL):
+        with pytest.raises(UpstreamInvalid):
+            page_ref(link + QUERY, proxied, 1)
+
+
+class Book:
+    """Pages by their place, each a list of call numbers; links lead as `onwards` says."""
+
+    def __init__(
+        self, pages: Mapping[str | int, Iterable[int]], onwards: Mapping[str | int, PageRef]
+    ) -> None:
+        self._pages = pages
+        self._onwards = onwards
+        self.read: list[ListRequest[CallResource]] = []
+
+    async def page(self, request: ListRequest[CallResource]) -> Page[CallResource]:
+        """One page, both links the same: the direction of a walk is the test's to choose."""
+        self.read.append(request)
+        sids = [sid("CA", number) for number in self._pages[request.page.place]]
+        ref = self._onwards.get(request.page.place)
+        rows = tuple(row(CallResource, sid=one) for one in sids)
+        return Page(request, rows, next=ref, previous=None, rows_read=len(rows))
+
+
+def walk(book: Book, pages: int = 40, rows: int = 40_000) -> PageWalk[CallResource]:
+    """A walk of the book from its top."""
+    return PageWalk(book.page, ListCalls(page_size=2), Budget(pages, rows), page_size=1000)
+
+
+async def numbers(walk: PageWalk[CallResource]) -> list[list[int]]:
+    """The call numbers of each page of the walk."""
+    pages = []
+    while (page := await walk.turn()) is not None:
+        pages.append([int(row.sid[2:], 16) for row in page.rows])
+    return pages
+
+
+async def test_a_walk_reads_page_after_page_to_the_end_with_the_size_of_the_later_pages() -> None:
+    book = Book({0: [1, 2], "b": [3, 4], "c": [5]}, {0: PageRef(1, "b"), "b": PageRef(2, "c")})
+    stroll = walk(book)
+
+    at_first = stroll.has_more
+    assert at_first
+    assert await numbers(stroll) == [[1, 2], [3, 4], [5]]
+    assert not stroll.has_more
+    assert [(r.page, r.page_size) for r in book.read] == [
+        (TOP, 2),
+        (PageRef(1, "b"), 1000),
+        (PageRef(2, "c"), 1000),
+    ]
+
+
+async def test_a_row_that_comes_again_is_dropped() -> None:
+    """Calls that arrive during the walk push rows onto the next page (seed, paging)."""
+    book = Book({0: [1, 2], "b": [2, 3, 3]}, {0: PageRef(1, "b")})
+
+    assert await numbers(walk(book)) == [[1, 2], [3]]
+
+
+async def test_a_row_that_is_skipped_counts_as_seen() -> None:
+    stroll = walk(Book({0: [1, 2]}, {}))
+    stroll.skip(sid("CA", 1))
+
+    assert await numbers(stroll) == [[2]]
+
+
+@pytest.mark.parametrize(
+    "back",
+    [PageRef(1, "b"), PageRef(9, "b"), PageRef(0, None)],
+    ids=["itself", "itself under another number", "the top"],
+)
+async def test_a_circle_of_links_is_refused(back: PageRef) -> None:
+    book = Book({0: [1], "b": [2]}, {0: PageRef(1, "b"), "b": back})
+
+    with pytest.raises(UpstreamInvalid, match="circle"):
+        await numbers(walk(book))
+    assert len(book.read) == 2
+
+
+async def test_a_walk_stops_before_the_page_that_its_budget_does_not_allow() -> None:
+    endless = Book(
+        {n: [n] for n in range(10)}, {n: PageRef(n + 1, None) for n in range(10)}
+    )  # fmt: skip
+
+    with pytest.raises(BudgetExceeded):
+        await numbers(walk(endless, pages=3))
+    assert len(endless.read) == 3
+
+
+async def test_a_walk_stops_when_its_rows_are_spent() -> None:
+    endless = Book({n: range(5 * n, 5 * n + 5) for n in range(10)},
+                   {n: PageRef(n + 1, None) for n in range(10)})  # fmt: skip
+
+    with pytest.raises(BudgetExceeded):
+        await numbers(walk(endless, rows=10))
+    assert len(endless.read) == 2
+
+
+async def test_rows_that_were_read_and_dropped_are_paid_for_too() -> None:
+    repeating = Book({n: [1, 2, 3, 4, 5] for n in range(10)},
+                     {n: PageRef(n + 1, None) for n in range(10)})  # fmt: skip
+
+    with pytest.raises(BudgetExceeded):
+        await numbers(walk(repeating, rows=10))
+    assert len(repeating.read) == 2
+
+
+async def test_a_walk_backwards_follows_the_links_to_previous_pages() -> None:
+    pages: dict[str | int, list[int]] = {"c": [5], "b": [3, 4], 0: [1, 2]}
+    back: dict[str | int, PageRef] = {"c": PageRef(1, "b"), "b": PageRef(0, None)}
+    asked: list[PageRef] = []
+
+    async def read(request: ListRequest[CallResource]) -> Page[CallResource]:
+        asked.append(request.page)
+        place = request.page.place
+        rows = tuple(row(CallResource, sid=sid("CA", number)) for number in pages[place])
+        return Page(request, rows, next=PageRef(9, "no"), previous=back.get(place), rows_read=2)
+
+    start = ListCalls().at(PageRef(2, "c"))
+    stroll = PageWalk(read, start, Budget(9, 99), page_size=50, backwards=True)
+
+    assert await numbers(stroll) == [[5], [3, 4], [1, 2]]
+    assert asked == [PageRef(2, "c"), PageRef(1, "b"), TOP]
+
+
+async def test_a_walk_from_nowhere_is_at_its_end() -> None:
+    stroll: PageWalk[CallResource] = PageWalk(Book({}, {}).page, None, Budget(1, 1), page_size=50)
+
+    assert not stroll.has_more
+    assert await stroll.turn() is None

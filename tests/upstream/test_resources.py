@@ -1,0 +1,228 @@
+"""Rows are read leniently: a bad value costs its own field, never the row (SCHEMA rule 6)."""
+
+import json
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import UpstreamInvalid
+from gateway.settings import Secret, Settings
+from gateway.upstream.client import Account
+from gateway.upstream.resources import (
+    AnsweredBy,
+    CallDirection,
+    CallResource,
+    CallStatus,
+    NotificationLevel,
+    NotificationResource,
+    RecordingResource,
+    RecordingSource,
+    Resource,
+)
+from tests.plain_twilio import ACCOUNT, TOKEN, call, sid
+from tests.upstream.stage import row
+
+FIVE_PM = datetime(2019, 10, 18, 17, tzinfo=UTC)
+PROPERTIES = [
+    "account_sid", "date_created", "date_updated", "uri", "parent_call_sid", "to", "from_",
+    "phone_number_sid", "status", "start_time", "end_time", "duration", "price", "price_unit",
+    "direction", "answered_by", "forwarded_from", "caller_name",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_empty_null_and_absent_mean_null(name: str) -> None:
+    assert getattr(row(CallResource, **{name: ""}), name) is None
+    assert getattr(row(CallResource, **{name: None}), name) is None
+    assert getattr(row(CallResource), name) is None
+
+
+def test_absent_is_told_from_empty_where_it_matters() -> None:
+    """The account's form of a recording has no `track` at all: it must be fetched, not null."""
+    assert RecordingResource.track.is_absent(row(RecordingResource))
+    assert not RecordingResource.track.is_absent(row(RecordingResource, track=None))
+    assert not RecordingResource.track.is_absent(row(RecordingResource, track=""))
+
+
+def test_a_call_as_twilio_sends_it() -> None:
+    sent = call(7, answered_by="machine_start", parent_call_sid=sid("CA", 3), price="-0.03000")
+    read = msgspec.json.decode(json.dumps(sent).encode(), type=CallResource)
+
+    assert (read.sid, read.id) == (sid("CA", 7), sid("CA", 7))
+    assert read.account_sid == ACCOUNT
+    assert read.parent_call_sid == sid("CA", 3)
+    assert (read.to, read.from_) == ("+18005550100", "+16175550101")
+    assert (read.status, read.direction) == (CallStatus.COMPLETED, CallDirection.INBOUND)
+    assert read.answered_by is AnsweredBy.MACHINE_START
+    assert read.start_time == datetime(2026, 3, 10, 12, tzinfo=UTC)
+    assert read.duration == 60
+    assert str(read.price) == "-0.03000"
+    assert read.forwarded_from is None
+
+
+@pytest.mark.parametrize("text", ["-0.03000", "-0.200", "0", "+1.5", "123456789012345.000001"])
+def test_money_keeps_every_digit(text: str) -> None:
+    assert row(CallResource, price=text).price == Decimal(text)
+    assert str(row(CallResource, price=text).price) == text.lstrip("+")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fri, 18 Oct 2019 17:00:00 +0000",
+        "Fri, 18 Oct 2019 18:00:00 +0100",
+        "Fri, 18 Oct 2019 12:30:00 -0430",
+        "Fri, 18 Oct 2019 17:00:00 GMT",
+        "Fri, 18 Oct 2019 17:00:00 -0000",
+        "Fri, 18 Oct 2019 17:00:00",
+        "18 Oct 2019 17:00:00 +0000",
+    ],
+)
+def test_times_are_utc_whatever_their_offset(text: str) -> None:
+    """A zone is converted, not dropped (FACTS 1.17); none at all is GMT, as Twilio documents."""
+    moment = row(CallResource, start_time=text).start_time
+
+    assert moment == FIVE_PM
+    assert moment.tzinfo is UTC
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("15", 15), ("0", 0), (15, 15), ("-1", -1)])
+def test_a_duration_is_a_number_though_it_comes_as_text(value: Any, seconds: int) -> None:
+    assert row(CallResource, duration=value).duration == seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("start_time", "yesterday"),
+        ("start_time", "2019-10-18T17:00:00Z"),
+        ("start_time", "Fri, 99 Oct 2019 17:00:00 +0000"),
+        ("start_time", "Fri, 18 Oct 2019 25:00:00 +0000"),
+        ("start_time", "Fri, 18 Oct 2019 17:00:00 +9999"),
+        ("start_time", "Fri, 31 Dec 9999 23:30:00 -0100"),
+        ("start_time", 1571418000),
+        ("start_time", []),
+        ("start_time", {"at": 1}),
+        ("duration", "fifteen"),
+        ("duration", "1.5"),
+        ("duration", 15.0),
+        ("duration", True),
+        ("duration", "9" * 30),
+        ("duration", 10**30),
+        ("duration", "٣"),
+        ("price", "free"),
+        ("price", "NaN"),
+        ("price", "1e9"),
+        ("price", "9" * 40),
+        ("price", True),
+        ("price", []),
+        ("to", 18005550100),
+        ("from_", {}),
+        ("status", 4),
+        ("status", ["busy"]),
+        ("parent_call_sid", "CAshort"),
+        ("parent_call_sid", sid("CA", 1) + "/../x"),
+        ("parent_call_sid", 5),
+        ("account_sid", sid("CA", 1)),
+        ("uri", False),
+    ],
+)
+def test_a_bad_value_raises_when_it_is_read_and_names_its_property_only(
+    name: str, value: Any
+) -> None:
+    read = row(CallResource, **({"caller_name": "Alice"} | {name: value}))
+
+    assert read.caller_name == "Alice"
+    with pytest.raises(UpstreamInvalid) as caught:
+        getattr(read, name)
+    assert str(caught.value) == f"Upstream sent a {name.rstrip('_')} that cannot be read"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.just("a"), inner),
+    max_leaves=3,
+)  # fmt: skip
+DATES = st.from_regex(
+    r"([A-Z][a-z]{2}, )?[0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{0,9} ?([+-][0-9]{0,5}|GMT)?",
+    fullmatch=True,
+)
+
+
+@given(st.sampled_from(PROPERTIES), JSON | DATES)
+def test_whatever_upstream_sends_is_a_value_null_or_upstream_invalid(name: str, value: Any) -> None:
+    read = row(CallResource, **{name: value})
+    with suppress(UpstreamInvalid):
+        getattr(read, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "unknown"),
+    [
+        (CallResource, "status", CallStatus.UNKNOWN),
+        (CallResource, "direction", CallDirection.UNKNOWN),
+        (CallResource, "answered_by", AnsweredBy.UNKNOWN),
+        (RecordingResource, "source", RecordingSource.UNKNOWN),
+        (NotificationResource, "log", NotificationLevel.UNKNOWN),
+    ],
+)
+def test_a_value_younger_than_this_gateway_is_unknown_with_one_log_line(
+    kind: type[Resource], name: str, unknown: Enum, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = f"teleported-{name}"  # of this test only: the line comes once in a process
+
+    with caplog.at_level(logging.WARNING, "gateway"):
+        read = [getattr(row(kind, **{name: new}), name) for _ in range(3)]
+
+    assert read == [unknown] * 3
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [f"upstream sent an unknown {type(unknown).__name__}: {new!r}"]
+
+
+def test_an_unknown_value_can_neither_forge_nor_flood_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hostile = "x\nWARNING forged" + "y" * 10_000
+
+    with caplog.at_level(logging.WARNING, "gateway"):
+        assert row(CallResource, status=hostile).status is CallStatus.UNKNOWN
+
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+    assert len(record.getMessage()) < 100
+
+
+@pytest.mark.parametrize("kind", [CallResource, RecordingResource, NotificationResource])
+@pytest.mark.parametrize("bad", ["", "CA1", "XX" + "0" * 32, 7, None, "CA" + "0" * 32 + "\n"])
+def test_a_row_without_its_sid_is_no_row(kind: type[Resource], bad: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(json.dumps({"sid": bad}).encode(), type=kind)
+
+
+def test_properties_that_nobody_knows_are_ignored() -> None:
+    assert row(CallResource, stir_verstat="A", subresource_uris={}, sip=[1]).to is None
+
+
+def test_what_holds_a_secret_shows_none() -> None:
+    secret = Secret(TOKEN)
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        repr(Account(ACCOUNT, ACCOUNT, secret)),
+        repr(Settings(account_sid=ACCOUNT, auth_token=secret)),
+        str(Settings(account_sid=ACCOUNT, api_key="SK" + "0" * 32, api_secret=secret)),
+    ]
+
+    assert secret.reveal() == TOKEN
+    assert not [text for text in shown if TOKEN in text]
+    assert all("**" in text for text in shown)
