@@ -29,7 +29,7 @@ _REFUSED_TO = {
     "+15005550003": (21215, "Account not authorized to call {}"),
     "+15005550004": (21216, "The number {} is on the block list"),
 }
-_EVENTS = ("initiated", "ringing", "answered", "completed")
+EVENTS = ("initiated", "ringing", "answered", "completed")
 
 
 class Making(msgspec.Struct, frozen=True):
@@ -188,7 +188,7 @@ def _told(form: Form, plan: Plan) -> Plan:
 def _status_callback(form: Form) -> Callback | None:
     url = _url(form, "StatusCallback", 21609)
     given = [event for value in form.get("StatusCallbackEvent", ()) for event in value.split()]
-    if not set(given) <= set(_EVENTS):
+    if not set(given) <= set(EVENTS):
         raise _refused(21626, f"StatusCallbackEvent is not valid: {' '.join(given)}")
     method = _method(form, "StatusCallbackMethod")
     return Callback(url, method, tuple(given) or ("completed",)) if url else None

@@ -60,6 +60,8 @@ def instance(resource: Resource[R], store: Store, asked: Asked) -> Document:
     call_sid = asked.place.call_sid
     if row is None or (call_sid and getattr(row, "call_sid", call_sid) != call_sid):
         raise not_found(asked.path)
+    if filters.hides_deleted(asked.query) and getattr(row, "status", None) == "deleted":
+        raise not_found(asked.path)
     return Instance(resource.kind.__name__, resource.alone(row, asked.place))
 
 

@@ -126,3 +126,14 @@ async def test_a_recording_outlives_its_call(open_account: OpenAccount) -> None:
 
     assert await account.sids("/Recordings.json", CallSid=sid("CA", 77)) == [sid("RE", 1)]
     assert (await account.get(f"/Calls/{sid('CA', 77)}/Recordings.json")).status_code == 404
+
+
+async def test_a_deleted_recording_is_found_only_by_those_who_include_it(
+    open_account: OpenAccount,
+) -> None:
+    account = await open_account([call(1), recording(1, 1, status="deleted")])
+    path = f"/Recordings/{sid('RE', 1)}.json"
+
+    assert (await account.get(path)).status_code == 404
+    found = await account.get(path, IncludeSoftDeleted="true")
+    assert found.json()["status"] == "deleted"
