@@ -47,8 +47,8 @@ def page_ref(link: Any, list_url: str, index: int) -> PageRef | None:
 def _follow(list_url: str, link: str) -> SplitResult:
     try:
         return urlsplit(urljoin(list_url, link))
-    except ValueError as error:
-        raise UpstreamInvalid("Upstream sent a page link that is not a URL") from error
+    except ValueError:
+        raise UpstreamInvalid("Upstream sent a page link that is not a URL") from None
 
 
 def _index(given: list[str] | None, otherwise: int) -> int:
