@@ -1,0 +1,1 @@
+"""The seed document, walked sentence by sentence against the sandbox."""
