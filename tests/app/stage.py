@@ -29,7 +29,8 @@ def app_over(twilio: httpx.AsyncBaseTransport | None, **settings: Any) -> Starle
 async def served(
     twilio: httpx.AsyncBaseTransport | None = None, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the app, in process, inside its lifespan."""
+    """A client of the app, in process, inside its lifespan; at the end no task may be left over."""
+    before = asyncio.all_tasks()
     app = app_over(twilio or PlainTwilio(), **settings)
     transport = httpx.ASGITransport(app=app)
     async with (
@@ -37,6 +38,14 @@ async def served(
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
     ):
         yield client
+    await settle()
+    assert asyncio.all_tasks() - before == set()
+
+
+async def settle() -> None:
+    """Lets everything run that can run without time passing."""
+    for _ in range(30):
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager
