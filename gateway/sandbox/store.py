@@ -171,6 +171,10 @@ class Store:
         insert = "INSERT INTO agenda (due, sid, event) VALUES (?, ?, ?)"
         self._connection.execute(insert, [due, sid, event])
 
+    def unschedule(self, sid: str) -> None:
+        """Takes all events of a call off the agenda."""
+        self._connection.execute("DELETE FROM agenda WHERE sid = ?", [sid])
+
     def next_due(self) -> float | None:
         """When the first event of the agenda is due."""
         due: float | None = self._connection.execute("SELECT min(due) FROM agenda").fetchone()[0]
@@ -243,7 +247,11 @@ def _schema() -> str:
         "plans (sid PRIMARY KEY, plan) WITHOUT ROWID",
         "agenda (number INTEGER PRIMARY KEY, due REAL, sid, event)",
     ]
-    indexes = {**_INDEXES, "agenda_due": ("INDEX", "agenda (due)")}
+    indexes = {
+        **_INDEXES,
+        "agenda_due": ("INDEX", "agenda (due)"),
+        "agenda_sid": ("INDEX", "agenda (sid)"),
+    }
     return "\n".join(
         [f"CREATE TABLE IF NOT EXISTS {table};" for table in [*tables, *hidden]]
         + [f"CREATE {kind} IF NOT EXISTS {n} ON {on};" for n, (kind, on) in indexes.items()]
