@@ -51,6 +51,7 @@ def test_query_reads_its_document_from_standard_input_and_runs_the_named_operati
         (["{"], None),
         (["query A { __typename } query B { __typename }"], None),
         (["{ __typename }", "--operation", "C"], None),
+        (["subscription { x }"], None),
     ],
 )
 def test_an_answer_with_errors_ends_with_1(
