@@ -76,6 +76,7 @@ def test_a_gateway_talks_to_a_sandbox_by_the_variables_that_it_prints(
             serving("--port", "0", until="GraphQL", **variables, **verbose)
         )
         nodes = gateway.ask(NEWEST)["calls"]["nodes"]
+        gateway.ask('{ calls(filter: {to: "+16175550101"}) { nodes { sid } } }')
 
     assert {node["accountSid"] for node in nodes} == {variables["TWILIO_ACCOUNT_SID"]}
     assert gateway.lines[0] == (
@@ -85,6 +86,7 @@ def test_a_gateway_talks_to_a_sandbox_by_the_variables_that_it_prints(
     assert "upstream Calls: 200" in gateway.log
     printed = "\n".join([*sandbox.lines, sandbox.log, *gateway.lines, gateway.log])
     assert KEY_SECRET not in printed
+    assert "6175550101" not in printed
     if not credential:
         assert sandbox.settings["TWILIO_AUTH_TOKEN"] not in "\n".join([*gateway.lines, gateway.log])
 
