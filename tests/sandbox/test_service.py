@@ -1,6 +1,7 @@
 """Opening, sharing and closing the store behind the app."""
 
 import asyncio
+import gc
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,6 +54,18 @@ async def test_closing_a_sandbox_that_was_never_asked_or_twice_is_harmless() -> 
 
     await app.state.sandbox.aclose()
     await app.state.sandbox.aclose()
+
+
+def test_a_sandbox_that_is_forgotten_closes_its_store() -> None:
+    """In process nobody may run its lifespan or close it: no warning escapes all the same."""
+    app = create_app(SandboxConfig(calls=0))
+    store = asyncio.run(app.state.sandbox.run(lambda desk: desk.store))
+
+    del app
+    gc.collect()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        store.get(Call, "CA1")
 
 
 async def test_a_file_keeps_its_calls(tmp_path: Path) -> None:
