@@ -39,6 +39,18 @@ async def test_the_first_requests_seed_once_even_when_they_come_together() -> No
     assert len({response.text for response in responses}) == 1
 
 
+async def test_a_mistake_of_its_own_is_answered_as_the_service_does() -> None:
+    app = create_app(STILL)
+    await app.state.sandbox.aclose()
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    auth = (STILL.account_sid, STILL.auth_token)
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://s", auth=auth) as client:
+        response = await client.get(f"/2010-04-01/Accounts/{STILL.account_sid}/Calls.json")
+
+    assert (response.status_code, response.json()["code"]) == (500, 20500)
+
+
 async def test_the_lifespan_opens_and_closes_the_store() -> None:
     app = create_app(SandboxConfig(calls=10))
 
