@@ -83,6 +83,7 @@ class Ledger:
             track=track,
         )
         self.store.add([recording])
+        self._tell_of(recording, at)
         return recording
 
     def stop(self, recording: Recording, at: float) -> Recording:
@@ -97,11 +98,7 @@ class Ledger:
             price_unit="USD",
         )
         self.store.change(done)
-        call_sid = recording.call_sid or ""
-        callback = self.plan(call_sid).recording_callback
-        if callback and done.status in callback.events:
-            report = recording_report(self._account_sid, done)
-            self.outbox.append(self._errand(call_sid, callback, report, at, "recording"))
+        self._tell_of(done, at)
         return done
 
     def stop_all(self, call: Call, at: float, source: str | None = None) -> Recording | None:
@@ -155,6 +152,14 @@ class Ledger:
         report = call_report(self._account_sid, call, status, at, plan.told, recording)
         self.keep(call.sid, msgspec.structs.replace(plan, told=plan.told + 1))
         self.outbox.append(self._errand(call.sid, callback, report, at, "status"))
+
+    def _tell_of(self, recording: Recording, at: float) -> None:
+        """Sends a recording callback, if the application wants to be told of this status."""
+        sid = recording.call_sid or ""
+        callback = self.plan(sid).recording_callback
+        if callback and recording.status in callback.events:
+            report = recording_report(self._account_sid, recording)
+            self.outbox.append(self._errand(sid, callback, report, at, "recording"))
 
     def notify(self, errand: Errand, code: str, message: str, reply: Reply) -> None:
         """Leaves a notification about a request that did not go well."""

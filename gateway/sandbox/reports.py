@@ -75,11 +75,13 @@ def _lengths(call: Call) -> Form:
 def _recorded(account_sid: str, recording: Recording | None) -> Form:
     if recording is None:
         return ()
-    return (
+    known = (
         ("RecordingUrl", _media_url(account_sid, recording)),
         ("RecordingSid", recording.sid),
-        ("RecordingDuration", str(recording.duration or 0)),
     )
+    if recording.duration is None:
+        return known
+    return (*known, ("RecordingDuration", str(recording.duration)))
 
 
 def _media_url(account_sid: str, recording: Recording) -> str:

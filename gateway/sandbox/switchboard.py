@@ -218,8 +218,8 @@ class Switchboard:
             case Wait():
                 self._book.at(at + step.seconds, Proceed(call.sid, plan.turn))
             case Record():
-                recording = self._book.record(call, at, "RecordVerb")
                 self._tell_recorder(call.sid, step.callback)
+                recording = self._book.record(call, at, "RecordVerb")
                 self._book.at(at + step.seconds, StopRecording(call.sid, recording.sid))
                 self._book.at(at + step.seconds, Proceed(call.sid, plan.turn))
             case Dial():

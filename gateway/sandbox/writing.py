@@ -54,12 +54,12 @@ def start_recording(desk: Desk, asked: Asked) -> Instance:
     if call.status != "in-progress":
         raise _not_in_progress("record")
     order = orders.recording(asked.form)
-    recording = desk.book.record(
-        call, desk.now, "StartCallRecordingAPI", channels=order.channels, track=order.track
-    )
     if order.callback:
         plan = msgspec.structs.replace(desk.book.plan(call.sid), recording_callback=order.callback)
         desk.book.keep(call.sid, plan)
+    recording = desk.book.record(
+        call, desk.now, "StartCallRecordingAPI", channels=order.channels, track=order.track
+    )
     return Instance("Recording", rendering.recording(recording, asked.place))
 
 

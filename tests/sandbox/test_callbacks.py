@@ -130,12 +130,16 @@ async def test_a_recording_started_later_has_a_callback_too(
     await account.step(6)
 
     await account.post(
-        f"/Calls/{made}/Recordings.json", RecordingStatusCallback=app.origin + "/rec"
+        f"/Calls/{made}/Recordings.json",
+        RecordingStatusCallback=app.origin + "/rec",
+        RecordingStatusCallbackEvent="in-progress completed",
     )
     await account.step(60)
 
-    (told,) = app.at("/rec")
-    assert told.form["RecordingSource"] == "StartCallRecordingAPI"
+    begun, ended = [one.form for one in app.at("/rec")]
+    assert (begun["RecordingStatus"], ended["RecordingStatus"]) == ("in-progress", "completed")
+    assert begun["RecordingSource"] == ended["RecordingSource"] == "StartCallRecordingAPI"
+    assert ("RecordingDuration" in begun, ended["RecordingDuration"]) == (False, "8")
 
 
 async def test_callbacks_go_out_by_themselves_when_the_clock_runs(
