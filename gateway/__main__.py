@@ -87,8 +87,8 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
-    _end_well_on_sigterm()
     listener = _listen(settings.host, settings.port, "GATEWAY_PORT")
+    _end_well_on_sigterm()
     host, port = listener.getsockname()[:2]
     url = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(_who_answers(settings), flush=True)
@@ -131,11 +131,13 @@ def _who_answers(settings: Settings) -> str:
 
 
 def _listen(host: str, port: int, setting: str) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"{setting}: must be a whole number from 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a port"
+    except OSError as error:
+        reason = error.strerror
         raise SettingsError(f"{setting}: cannot listen on {host} port {port}: {reason}") from None
 
 
@@ -169,7 +171,7 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
     document = sys.stdin.read() if options.document == "-" else options.document
     try:
         variables = msgspec.json.decode(options.variables, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SettingsError(f"--variables: is not a JSON object: {error}") from None
     answer = asyncio.run(_answer(settings, document, variables, options.operation))
     print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
@@ -190,7 +192,6 @@ def _schema(_options: argparse.Namespace, _settings: Settings) -> int:
 
 def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
-    _end_well_on_sigterm()
     credential = _sandbox_credential(settings)
     config = SandboxConfig(
         calls=settings.sandbox_calls,
@@ -199,6 +200,7 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
         **credential,
     )
     listener = _listen(options.host, options.port, "--port")
+    _end_well_on_sigterm()
     host, port = listener.getsockname()[:2]
     print(f"Sandbox: a Twilio Calls API with {config.calls} example calls", flush=True)
     print(f"TWILIO_BASE_URL=http://{host}:{port}", flush=True)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,12 +25,15 @@ from gateway.settings import Settings
 __all__ = ["Gateway", "application", "configure_logging", "create_app", "open_gateway"]
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The gateway as an ASGI app. Its upstream client lives as long as its lifespan."""
+def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
+    """The gateway as an ASGI app. Its upstream client lives as long as its lifespan.
+
+    `transport` takes the place of the network (tests).
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_gateway(settings) as gateway:
+        async with open_gateway(settings, transport) as gateway:
             app.state.gateway = gateway
             yield
 

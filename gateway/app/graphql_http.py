@@ -165,7 +165,9 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
-            raise BadRequest(413, f"The request's body is larger than {MAX_BODY} bytes")
+            # The rest of it is not waited for.
+            close = {"Connection": "close"}
+            raise BadRequest(413, f"The request's body is larger than {MAX_BODY} bytes", close)
     return bytes(body)
 
 

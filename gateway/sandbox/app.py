@@ -78,9 +78,11 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
         finally:
             await sandbox.aclose()
 
+    routes = _routes(sandbox)
+    if config.control:
+        routes += control.routes(sandbox, traffic)
     app = Starlette(
-        routes=_routes(sandbox, traffic)
-        + (control.routes(sandbox, traffic) if config.control else []),
+        routes=routes,
         middleware=[
             Middleware(TrafficMiddleware, traffic=traffic, below=ACCOUNTS),
             Middleware(_Credentials, config=config),
@@ -94,7 +96,7 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
     return app
 
 
-def _routes(sandbox: Sandbox, traffic: Traffic) -> list[Route]:
+def _routes(sandbox: Sandbox) -> list[Route]:
     account = ACCOUNTS + "{account_sid:name}"
     call = account + "/Calls/{call_sid:name}"
     one = "/{sid:name}"
@@ -107,19 +109,19 @@ def _routes(sandbox: Sandbox, traffic: Traffic) -> list[Route]:
         ("DELETE", account + "/Recordings" + one, writing.delete_recording, 204),
     ]
     return [
-        *_readable(sandbox, traffic, account + "/Calls", reading.CALLS),
-        *_readable(sandbox, traffic, account + "/Recordings", reading.RECORDINGS),
-        *_readable(sandbox, traffic, account + "/Notifications", reading.NOTIFICATIONS),
-        *_readable(sandbox, traffic, call + "/Recordings", reading.CALL_RECORDINGS),
-        *_readable(sandbox, traffic, call + "/Notifications", reading.NOTIFICATIONS),
+        *_readable(sandbox, account + "/Calls", reading.CALLS),
+        *_readable(sandbox, account + "/Recordings", reading.RECORDINGS),
+        *_readable(sandbox, account + "/Notifications", reading.NOTIFICATIONS),
+        *_readable(sandbox, call + "/Recordings", reading.CALL_RECORDINGS),
+        *_readable(sandbox, call + "/Notifications", reading.NOTIFICATIONS),
         *(
-            Route(path + SUFFIX, _endpoint(sandbox, traffic, handler, status), methods=[method])
+            Route(path + SUFFIX, _endpoint(sandbox, handler, status), methods=[method])
             for method, path, handler, status in writing_routes
         ),
     ]
 
 
-def _readable(sandbox: Sandbox, traffic: Traffic, path: str, resource: Resource[R]) -> list[Route]:
+def _readable(sandbox: Sandbox, path: str, resource: Resource[R]) -> list[Route]:
     def listing(desk: Desk, asked: Asked) -> Document:
         return reading.listing(resource, desk.store, asked)
 
@@ -127,12 +129,12 @@ def _readable(sandbox: Sandbox, traffic: Traffic, path: str, resource: Resource[
         return reading.instance(resource, desk.store, asked)
 
     return [
-        Route(path + SUFFIX, _endpoint(sandbox, traffic, listing, 200)),
-        Route(path + "/{sid:name}" + SUFFIX, _endpoint(sandbox, traffic, instance, 200)),
+        Route(path + SUFFIX, _endpoint(sandbox, listing, 200)),
+        Route(path + "/{sid:name}" + SUFFIX, _endpoint(sandbox, instance, 200)),
     ]
 
 
-def _endpoint(sandbox: Sandbox, traffic: Traffic, handler: Handler, status: int) -> Endpoint:
+def _endpoint(sandbox: Sandbox, handler: Handler, status: int) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         asked = _asked(request, await _form(request))
         if asked.place.account_sid != sandbox.config.account_sid:
@@ -143,9 +145,7 @@ def _endpoint(sandbox: Sandbox, traffic: Traffic, handler: Handler, status: int)
             document = handler(desk, asked)
             return (format_.write(document), document.rows) if document else (b"", 0)
 
-        body, rows = await sandbox.run(answer)
-        if rows:
-            await traffic.wait_for(rows)
+        body, request.state.rows = await sandbox.run(answer)
         return Response(body, status, media_type=format_.media_type if body else None)
 
     return endpoint

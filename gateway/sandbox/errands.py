@@ -44,6 +44,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
+        """Whether the application took the request well."""
         return self.status is not None and 200 <= self.status < 300
 
 

@@ -40,6 +40,7 @@ class Listing:
 
     @property
     def rows(self) -> int:
+        """How many resources it shows."""
         return len(self.items)
 
 

@@ -101,7 +101,7 @@ class Ledger:
         callback = self.plan(call_sid).recording_callback
         if callback and done.status in callback.events:
             report = recording_report(self._account_sid, done)
-            self._send(call_sid, callback, report, at, "recording")
+            self.outbox.append(self._errand(call_sid, callback, report, at, "recording"))
         return done
 
     def stop_all(self, call: Call, at: float, source: str | None = None) -> Recording | None:
@@ -131,16 +131,17 @@ class Ledger:
 
     # Applications
 
-    def ask(
+    def question(
         self, call: Call, plan: Plan, at: float, *, trouble: tuple[str, str] | None = None
-    ) -> None:
-        """Asks the plan's URL for TwiML or, after trouble with it, the fallback URL."""
+    ) -> Errand:
+        """The request for the plan's TwiML or, after trouble with it, to the fallback URL."""
         request = voice_request(self._account_sid, call)
-        url, method = plan.url or "", plan.method
-        if trouble:
-            request = (*request, ("ErrorCode", trouble[0]), ("ErrorUrl", trouble[1]))
-            url, method = plan.fallback_url or "", plan.fallback_method
-        self._send(call.sid, Callback(url, method), request, at, "fallback" if trouble else "twiml")
+        if not trouble:
+            where = Callback(plan.url or "", plan.method)
+            return self._errand(call.sid, where, request, at, "twiml")
+        request = (*request, ("ErrorCode", trouble[0]), ("ErrorUrl", trouble[1]))
+        where = Callback(plan.fallback_url or "", plan.fallback_method)
+        return self._errand(call.sid, where, request, at, "fallback")
 
     def tell(
         self, call: Call, event: str, at: float, *, recording: Recording | None = None
@@ -153,21 +154,21 @@ class Ledger:
         status = "initiated" if event == "initiated" else call.status
         report = call_report(self._account_sid, call, status, at, plan.told, recording)
         self.keep(call.sid, msgspec.structs.replace(plan, told=plan.told + 1))
-        self._send(call.sid, callback, report, at, "status")
+        self.outbox.append(self._errand(call.sid, callback, report, at, "status"))
 
     def notify(self, errand: Errand, code: str, message: str, reply: Reply) -> None:
         """Leaves a notification about a request that did not go well."""
         self.store.add([notification(_sid("NO"), errand, code, message, reply)])
 
-    def _send(
+    def _errand(
         self,
         sid: str,
         callback: Callback,
         report: Form,
         at: float,
         purpose: Literal["twiml", "fallback", "status", "recording"],
-    ) -> None:
-        errand = Errand(
+    ) -> Errand:
+        return Errand(
             sid=sid,
             at=at,
             url=callback.url,
@@ -176,7 +177,6 @@ class Ledger:
             purpose=purpose,
             turn=self.plan(sid).turn,
         )
-        self.outbox.append(errand)
 
 
 def _sid(prefix: str) -> str:

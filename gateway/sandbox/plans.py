@@ -77,6 +77,13 @@ class Proceed(msgspec.Struct, frozen=True, tag=True):
     turn: int
 
 
+class Fetch(msgspec.Struct, frozen=True, tag=True):
+    """A call asks for other TwiML, unless it has been redirected meanwhile."""
+
+    sid: str
+    turn: int
+
+
 class StopRecording(msgspec.Struct, frozen=True, tag=True):
     """A recording ends, unless it has ended already."""
 
@@ -90,4 +97,4 @@ class SetPrice(msgspec.Struct, frozen=True, tag=True):
     sid: str
 
 
-Event = Place | Ring | Answer | End | Proceed | StopRecording | SetPrice
+Event = Place | Ring | Answer | End | Proceed | Fetch | StopRecording | SetPrice

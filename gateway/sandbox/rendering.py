@@ -42,6 +42,7 @@ class Place:
 
     @property
     def account(self) -> str:
+        """The path of the account."""
         return f"/2010-04-01/Accounts/{self.account_sid}"
 
     @property
@@ -65,6 +66,7 @@ def _text(number: int | None) -> str | None:
     return None if number is None else str(number)
 
 
+@lru_cache(maxsize=1 << 14)
 def formatted(party: str) -> str:
     """``(415) 867-5309`` for North American numbers, any other party as it is."""
     match = _NORTH_AMERICAN.fullmatch(party or "")

@@ -140,7 +140,7 @@ def _open(config: SandboxConfig) -> _Opened:
     store = Store(config.database)
     start = (config.now or datetime.now(UTC)).timestamp()
     if store.is_new:
-        store.add(example_rows(config.calls, config.seed, int(start)))
+        store.load(example_rows(config.calls, config.seed, int(start)))
     book = Ledger(store, config.account_sid)
     board = Switchboard(book, config.calls_per_second)
     return _Opened(store, book, board, Clock(start, config.speed))

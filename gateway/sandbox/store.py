@@ -6,6 +6,12 @@ Note [Position]. The primary key of each table is the row's place in its list: t
 ``date_created`` in the high bits, and a count of the rows of that second in the low bits. SQLite
 clusters a table by that key and ends every index with it, so each list and each filtered list is
 read in its order, newest first and latest inserted first, from any place, with no sorting.
+
+Note [Lags]. A call starts, ends and is told of soon after it is created. How soon at the least and
+at the most is the first and the last entry of an index on the difference, so that a range of start
+times is a range of positions, widened by the lags. Lists by date are therefore read in their order,
+too, and only from the part of the table in which such rows can be. A row with an absurd lag makes
+that part larger, never wrong.
 """
 
 import sqlite3
@@ -16,7 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gateway.sandbox.filters import Condition, Differ, Equal
+from gateway.sandbox.filters import Condition, Differ, Equal, Within
 from gateway.sandbox.resources import Call, Notification, Recording, Row
 
 R = TypeVar("R", bound=Row)
@@ -28,14 +34,33 @@ _TABLES: dict[type[Row], str] = {
     Recording: "recordings",
     Notification: "notifications",
 }
-_INDEXES = (
-    "calls (parent_call_sid)",
-    "calls (status)",
-    'calls ("to")',
-    "calls (from_)",
-    "recordings (call_sid)",
-    "notifications (call_sid)",
-)
+_INDEXES = {
+    "calls_sid": ("UNIQUE INDEX", "calls (sid)"),
+    "calls_parent": ("INDEX", "calls (parent_call_sid)"),
+    "calls_status": ("INDEX", "calls (status)"),
+    "calls_to": ("INDEX", 'calls ("to")'),
+    "calls_from": ("INDEX", "calls (from_)"),
+    "calls_to_status": ("INDEX", 'calls ("to", status)'),
+    "calls_from_status": ("INDEX", "calls (from_, status)"),
+    "calls_to_from": ("INDEX", 'calls ("to", from_)'),
+    "calls_start_lag": ("INDEX", "calls (start_time - date_created)"),
+    "calls_end_lag": ("INDEX", "calls (end_time - date_created)"),
+    "recordings_sid": ("UNIQUE INDEX", "recordings (sid)"),
+    "recordings_call": ("INDEX", "recordings (call_sid)"),
+    "recordings_conference": ("INDEX", "recordings (conference_sid)"),
+    "notifications_sid": ("UNIQUE INDEX", "notifications (sid)"),
+    "notifications_call": ("INDEX", "notifications (call_sid)"),
+    "notifications_log": ("INDEX", "notifications (log)"),
+    "notifications_lag": ("INDEX", "notifications (message_date - date_created)"),
+}
+"""One index for each filter by a value, one for each pair of such filters of calls (a party may
+have most of all calls and hardly any that is busy), and one for each lag of Note [Lags]."""
+_SETTINGS = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA cache_size = -65536;
+PRAGMA temp_store = MEMORY;
+"""
 
 
 class Store:
@@ -44,10 +69,13 @@ class Store:
     def __init__(self, database: str) -> None:
         """Opens the database and creates its tables when it has none."""
         self._connection = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
-        self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-        self.is_new = not self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if self.is_new:
-            self._connection.executescript(_schema())
+        self._connection.executescript(_SETTINGS)
+        self._connection.executescript(_schema())
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been loaded yet."""
+        return not self._connection.execute("PRAGMA user_version").fetchone()[0]
 
     def close(self) -> None:
         """Closes the database; a store in memory is gone."""
@@ -69,6 +97,17 @@ class Store:
         """Forgets every row, plan and event."""
         for table in (*_TABLES.values(), "plans", "agenda"):
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our names
+
+    def load(self, rows: Iterable[Row]) -> None:
+        """Adds the first rows, in any number: the indexes are built once all are there."""
+        with self.transaction():
+            for name in _INDEXES:
+                self._connection.execute(f"DROP INDEX {name}")
+            self.add(rows)
+            for name, columns in _INDEXES.items():
+                self._connection.execute(f"CREATE {columns[0]} {name} ON {columns[1]}")
+            self._connection.execute("ANALYZE")
+            self._connection.execute("PRAGMA user_version = 1")
 
     def add(self, rows: Iterable[Row]) -> None:
         """Adds rows of any kinds, the latest last, all of them or none."""
@@ -104,7 +143,7 @@ class Store:
         offset: int = 0,
     ) -> list[R]:
         """Rows in list order, from the newest or from below a position."""
-        where, values = _where(conditions)
+        where, values = self._where(kind, conditions)
         if than is not None:
             where, values = f"{where} AND position < ?", [*values, than]
         rest = f"{where} ORDER BY position DESC LIMIT ? OFFSET ?"
@@ -114,7 +153,7 @@ class Store:
         self, kind: type[R], conditions: Sequence[Condition], *, limit: int, than: int
     ) -> list[R]:
         """The rows next above a position, in list order."""
-        where, values = _where(conditions)
+        where, values = self._where(kind, conditions)
         rest = f"{where} AND position > ? ORDER BY position LIMIT ?"
         return list(self._select(kind, rest, [*values, than, limit]))[::-1]
 
@@ -131,6 +170,10 @@ class Store:
         """Puts an event of a call on the agenda, behind those due at the same moment."""
         insert = "INSERT INTO agenda (due, sid, event) VALUES (?, ?, ?)"
         self._connection.execute(insert, [due, sid, event])
+
+    def unschedule(self, sid: str) -> None:
+        """Takes all events of a call off the agenda."""
+        self._connection.execute("DELETE FROM agenda WHERE sid = ?", [sid])
 
     def next_due(self) -> float | None:
         """When the first event of the agenda is due."""
@@ -151,6 +194,35 @@ class Store:
         self._connection.execute("DELETE FROM agenda WHERE number = ?", [found[2]])
         return found[0], found[1]
 
+    def _where(self, kind: type[Row], conditions: Iterable[Condition]) -> tuple[str, list[object]]:
+        """Conditions in SQL; a comparison with null is never true, as the conditions want it."""
+        clauses, values = ["WHERE true"], list[object]()
+        for condition in conditions:
+            for operand, value in [*_comparisons(condition), *self._places(kind, condition)]:
+                clauses.append(f"{operand} ?")
+                values.append(value)
+        return " AND ".join(clauses), values
+
+    def _places(self, kind: type[Row], condition: Condition) -> Iterator[tuple[str, int]]:
+        """The positions between which the rows of a range of instants lie, see Note [Lags]."""
+        if not isinstance(condition, Within):
+            return
+        least, most = self._lags(_TABLES[kind], condition.column)
+        if condition.start is not None:
+            yield "position >=", (condition.start - most) * _PER_SECOND
+        if condition.end is not None:
+            yield "position <", (condition.end - least) * _PER_SECOND
+
+    def _lags(self, table: str, column: str) -> tuple[int, int]:
+        """The least and the greatest difference between a column and ``date_created``."""
+        if column == "date_created":
+            return 0, 0
+        lag = f"{column} - date_created"
+        known = f"SELECT {lag} FROM {table} WHERE {lag} > -1e18"  # noqa: S608 - our names
+        ends = [f"({known} ORDER BY {lag} {way} LIMIT 1)" for way in ("ASC", "DESC")]
+        found = self._connection.execute(f"SELECT {ends[0]}, {ends[1]}").fetchone()
+        return found[0] or 0, found[1] or 0
+
     def _select(self, kind: type[R], rest: str, values: Sequence[object]) -> Iterator[R]:
         query = f"SELECT {_columns(kind)} FROM {_TABLES[kind]} {rest}"  # noqa: S608 - our names
         found = self._connection.execute(query, tuple(values))
@@ -168,18 +240,22 @@ def _columns(kind: type[Row]) -> str:
 
 def _schema() -> str:
     tables = [
-        f"CREATE TABLE {table} (position INTEGER PRIMARY KEY, {_columns(kind)});"
-        f"CREATE UNIQUE INDEX {table}_sid ON {table} (sid);"
+        f"{table} (position INTEGER PRIMARY KEY, {_columns(kind)})"
         for kind, table in _TABLES.items()
     ]
-    indexes = [f"CREATE INDEX index_{n} ON {index};" for n, index in enumerate(_INDEXES)]
     hidden = [
-        "CREATE TABLE plans (sid PRIMARY KEY, plan) WITHOUT ROWID;",
-        "CREATE TABLE agenda (number INTEGER PRIMARY KEY, due REAL, sid, event);",
-        "CREATE INDEX agenda_due ON agenda (due);",
-        "PRAGMA user_version = 1;",
+        "plans (sid PRIMARY KEY, plan) WITHOUT ROWID",
+        "agenda (number INTEGER PRIMARY KEY, due REAL, sid, event)",
     ]
-    return "\n".join([*tables, *indexes, *hidden])
+    indexes = {
+        **_INDEXES,
+        "agenda_due": ("INDEX", "agenda (due)"),
+        "agenda_sid": ("INDEX", "agenda (sid)"),
+    }
+    return "\n".join(
+        [f"CREATE TABLE IF NOT EXISTS {table};" for table in [*tables, *hidden]]
+        + [f"CREATE {kind} IF NOT EXISTS {n} ON {on};" for n, (kind, on) in indexes.items()]
+    )
 
 
 def _insert(kind: type[Row]) -> str:
@@ -193,20 +269,10 @@ def _values(row: Row) -> tuple[object, ...]:
     return (row.date_created * _PER_SECOND, *msgspec.structs.astuple(row))
 
 
-def _where(conditions: Iterable[Condition]) -> tuple[str, list[object]]:
-    """Conditions in SQL; a comparison with null is never true, as the conditions want it."""
-    clauses, values = ["WHERE true"], list[object]()
-    for condition in conditions:
-        for operator, value in _comparisons(condition):
-            clauses.append(f'"{condition.column}" {operator} ?')
-            values.append(value)
-    return " AND ".join(clauses), values
-
-
 def _comparisons(condition: Condition) -> list[tuple[str, object]]:
     if isinstance(condition, Equal):
-        return [("=", condition.value)]
+        return [(f'"{condition.column}" =', condition.value)]
     if isinstance(condition, Differ):
-        return [("<>", condition.value)]
+        return [(f'"{condition.column}" <>', condition.value)]
     bounds = [(">=", condition.start), ("<", condition.end)]
-    return [(operator, bound) for operator, bound in bounds if bound is not None]
+    return [(f'"{condition.column}" {way}', bound) for way, bound in bounds if bound is not None]

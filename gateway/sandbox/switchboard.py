@@ -25,6 +25,7 @@ from gateway.sandbox.plans import (
     Callback,
     End,
     Event,
+    Fetch,
     Place,
     Plan,
     Proceed,
@@ -42,6 +43,8 @@ ANSWER_AFTER = 4
 BUSY_AFTER = 2
 TALK = 20
 """Seconds a dialled party talks."""
+FETCH_AFTER = 1
+"""Seconds that a Redirect takes, so that one that leads to itself does not stop the clock."""
 PRICE_AFTER = 30
 """Seconds from the end of a call to its price."""
 OUTCOMES = {
@@ -66,6 +69,7 @@ class Switchboard:
             Ring: self._ring,
             Answer: self._answer,
             End: self._end_event,
+            Fetch: self._fetch,
             Proceed: self._proceed,
             StopRecording: self._stop_recording,
             SetPrice: self._set_price,
@@ -126,19 +130,15 @@ class Switchboard:
 
     # What happens by itself
 
-    def catch_up(self, now: float) -> bool:
-        """Plays all that is due; says whether there was anything."""
-        played = False
+    def catch_up(self, now: float) -> None:
+        """Plays all that is due."""
         while due := self._book.store.take_due(now, self._waiting):
             moment, event = due[0], msgspec.json.decode(due[1], type=Event)
             self._playing[type(event)](event, moment)
-            played = True
-        return played
 
     def answered(self, errand: Errand, reply: Reply) -> None:
         """An application's answer to a request from the outbox, or the lack of one."""
         if errand.purpose in ("twiml", "fallback"):
-            self._waiting.discard(errand.sid)
             self._follow_reply(errand, reply)
         elif not reply.ok:
             trouble = f"HTTP {reply.status} response" if reply.status else reply.text
@@ -230,7 +230,7 @@ class Switchboard:
                 url = urljoin(plan.url or "", step.url)
                 moved = msgspec.structs.replace(plan, url=url, method=step.method, twiml=None)
                 self._book.keep(call.sid, moved)
-                self._ask_for_twiml(call, moved, at)
+                self._book.at(at + FETCH_AFTER, Fetch(call.sid, plan.turn))
             case Hangup():
                 self._end(call, "completed", at)
 
@@ -277,6 +277,7 @@ class Switchboard:
     def _end(self, call: Call, status: str, at: float) -> Call:
         """A call and all that hangs on it: its legs, its recordings, its price, its parent."""
         call = self._book.change(call, status, at)
+        self._book.store.unschedule(call.sid)
         for child in self._book.live_children(call):
             self.hang_up(child, at)
         stopped = self._book.stop_all(call, at)
@@ -301,45 +302,72 @@ class Switchboard:
 
     # TwiML
 
+    def _fetch(self, event: Fetch, at: float) -> None:
+        call, plan = self._book.live(event.sid, "in-progress"), self._book.plan(event.sid)
+        if call is not None and event.turn == plan.turn:
+            self._ask_for_twiml(call, plan, at)
+
     def _ask_for_twiml(self, call: Call, plan: Plan, at: float) -> None:
+        """Asks the application; TwiML that was given with the call answers at once."""
+        errand = self._book.question(call, plan, at)
         if plan.url is None:
-            self._follow(call.sid, plan.twiml or "<Response/>", at)
-            return
-        self._waiting.add(call.sid)
-        self._book.ask(call, plan, at)
+            self._follow_reply(errand, Reply(status=200, text=plan.twiml or "<Response/>"))
+        else:
+            self._send(errand)
+
+    def _send(self, errand: Errand) -> None:
+        """Nothing happens to the call until the answer is there."""
+        self._waiting.add(errand.sid)
+        self._book.outbox.append(errand)
 
     def _follow_reply(self, errand: Errand, reply: Reply) -> None:
         call, plan = self._book.live(errand.sid, "in-progress"), self._book.plan(errand.sid)
-        if call is None or errand.turn != plan.turn:
+        if errand.turn != plan.turn:
             return
-        if reply.ok:
-            trouble = self._follow(call.sid, reply.text, errand.at)
-            code = "12100"
+        self._waiting.discard(errand.sid)
+        if call is None:
+            return
+        try:
+            steps = _steps(reply)
+        except _NoTwiml as trouble:
+            self._do_without(errand, reply, call, plan, trouble)
         else:
-            code = "11200" if reply.status else "11205"
-            trouble = f"HTTP {reply.status}" if reply.status else reply.text
-        if trouble is None:
-            return
-        self._book.notify(errand, code, trouble, reply)
+            self._book.keep(call.sid, msgspec.structs.replace(plan, steps=steps))
+            self._book.at(errand.at, Proceed(call.sid, plan.turn))
+
+    def _do_without(
+        self, errand: Errand, reply: Reply, call: Call, plan: Plan, trouble: "_NoTwiml"
+    ) -> None:
+        """Leaves a notification, then tries the fallback URL or gives the call up."""
+        self._book.notify(errand, trouble.code, str(trouble), reply)
         if errand.purpose == "twiml" and plan.fallback_url:
-            self._waiting.add(call.sid)
-            self._book.ask(call, plan, errand.at, trouble=(code, errand.url))
+            reason = (trouble.code, errand.url)
+            self._send(self._book.question(call, plan, errand.at, trouble=reason))
         else:
             self._end(call, "completed", errand.at)
-
-    def _follow(self, sid: str, text: str, at: float) -> str | None:
-        """Starts with new TwiML; returns what is wrong with it, if anything."""
-        plan = self._book.plan(sid)
-        try:
-            steps = twiml.steps(text)
-        except twiml.BadTwiml as error:
-            return str(error)
-        self._book.keep(sid, msgspec.structs.replace(plan, steps=steps))
-        self._book.at(at, Proceed(sid, plan.turn))
-        return None
 
     def _tell_recorder(self, sid: str, url: str | None) -> None:
         if url:
             plan = self._book.plan(sid)
             told = msgspec.structs.replace(plan, recording_callback=Callback(url))
             self._book.keep(sid, told)
+
+
+class _NoTwiml(Exception):
+    """An answer that holds no TwiML, with the code that the service has for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _steps(reply: Reply) -> tuple[Step, ...]:
+    """What an application's answer tells a call to do."""
+    if reply.status is None:
+        raise _NoTwiml("11205", reply.text)
+    if not reply.ok:
+        raise _NoTwiml("11200", f"HTTP {reply.status}")
+    try:
+        return twiml.steps(reply.text)
+    except twiml.BadTwiml as error:
+        raise _NoTwiml("12100", str(error)) from None

@@ -137,8 +137,7 @@ class Slice(Generic[R]):
             return
         cursor = read_cursor(self._window.cursor, self._context.account_sid, self._lists)
         for number, request in enumerate(self._lists):
-            start = request.at(cursor.page(number), cursor.page_size if cursor.inside else None)
-            cut = Cut(cursor, number)
+            start, cut = cursor.start(number, request), Cut(cursor, number)
             stream = Stream(self._context, start, budget, request.page_size, cut)
             if self._window.backwards:
                 await stream.turn_round(cursor)
@@ -173,8 +172,7 @@ class Slice(Generic[R]):
             created=None if date == NEWEST else date,
             stream=number,
             inside=place.is_inside,
-            page_size=place.page.request.page_size,
-            pages=tuple((page.index, page.token) for page in pages),
+            pages=tuple((page.page.index, page.page.token, page.page_size) for page in pages),
         )
         return SliceEdge(place.row, cursor, self)
 

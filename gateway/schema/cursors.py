@@ -15,15 +15,17 @@ import base64
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.errors import InvalidCursor
 from gateway.upstream.requests import ListRequest, PageRef
+from gateway.upstream.resources import Resource
 
 __all__ = ["Cursor", "read_cursor", "write_cursor"]
 
+R = TypeVar("R", bound=Resource)
 VERSION = 1
 DIGEST_SIZE = 8
 MAX_LENGTH = 4096
@@ -32,22 +34,23 @@ MAX_LENGTH = 4096
 class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The place just after a row.
 
-    `pages` names a page of each merged list on which that list goes on (`index`, `token`); `stream`
-    is the list that the row is of. With `inside` the row is on that list's page; without, the page
-    begins right after the row. `created` is the row's date_created in UTC.
+    `pages` names a page of each merged list, none of whose earlier pages goes on after the row:
+    `index`, `token` and, because a page that ends at its token begins where its size says,
+    `page_size`. `stream` is the list that the row is of. With `inside` the row is on that list's
+    page; without, the page begins right after the row. `created` is the row's date_created in UTC.
     """
 
     sid: str
     created: datetime | None
     stream: int
     inside: bool
-    page_size: int
-    pages: tuple[tuple[int, str | None], ...]
+    pages: tuple[tuple[int, str | None, int], ...]
 
-    def page(self, stream: int) -> PageRef:
-        """Where a list goes on."""
-        index, token = self.pages[stream]
-        return PageRef(index, token)
+    def start(self, stream: int, request: ListRequest[R]) -> ListRequest[R]:
+        """The page of a list with which its reading goes on."""
+        index, token, page_size = self.pages[stream]
+        is_after = stream == self.stream and not self.inside
+        return request.at(PageRef(index, token), request.page_size if is_after else page_size)
 
 
 def write_cursor(cursor: Cursor, account_sid: str, lists: Sequence[ListRequest[Any]]) -> str:

@@ -13,7 +13,7 @@ from gateway.errors import InvalidCursor, UpstreamInvalid
 from gateway.schema.context import Context
 from gateway.schema.cursors import Cursor
 from gateway.upstream.pages import Budget, PageWalk
-from gateway.upstream.requests import ListRequest, Page, PageRef
+from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
 
 __all__ = ["NEWEST", "Cut", "Place", "Stream", "created"]
@@ -40,9 +40,10 @@ class Place(Generic[R]):
     is_last: bool
 
     @property
-    def follower(self) -> PageRef:
+    def follower(self) -> ListRequest[R]:
         """The page on which its list goes on after this row."""
-        return (self.page.next if self.is_last else None) or self.page.request.page
+        following = self.page.next if self.is_last else None
+        return self.page.request.at(following) if following else self.page.request
 
     @property
     def is_inside(self) -> bool:
@@ -105,7 +106,7 @@ class Stream(Generic[R]):
         self._walk = self._walk_from(start)
         self._rows: deque[Place[R]] = deque()
         self._is_exact = True
-        self.page = start.page
+        self.page = start
 
     async def head(self) -> R | None:
         """The next row, left in its place; None at the end."""
@@ -119,7 +120,7 @@ class Stream(Generic[R]):
     def pop(self) -> Place[R]:
         """The row that `head` showed, taken off."""
         place = self._rows.popleft()
-        self.page = (self._rows[0] if self._rows else place).page.request.page
+        self.page = (self._rows[0] if self._rows else place).page.request
         return place
 
     async def has_more(self) -> bool:
@@ -148,7 +149,7 @@ class Stream(Generic[R]):
 
     def _take(self, page: Page[R]) -> None:
         self._is_exact = self._is_exact and page.is_exact
-        self.page = page.request.page
+        self.page = page.request
         start = self._cut.leading(page) if self._cut else 0
         if self._cut and self._cut.found:
             self._cut = None

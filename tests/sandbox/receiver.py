@@ -1,12 +1,12 @@
 """An application on the loopback interface: answers TwiML and takes callbacks, in threads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass
@@ -18,6 +18,11 @@ class Received:
     form: dict[str, str]
     headers: dict[str, str]
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Those of the query and of the form."""
+        return {**dict(parse_qsl(urlsplit(self.url).query)), **self.form}
+
 
 @dataclass
 class Application:
@@ -26,6 +31,7 @@ class Application:
     origin: str
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
+    on_request: Callable[[Received], None] = lambda _: None
 
     def at(self, path: str) -> list[Received]:
         """What was received at a path, in order."""
@@ -40,14 +46,14 @@ def application() -> Iterator[Application]:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length).decode()
-            app.received.append(
-                Received(
-                    self.command,
-                    app.origin + self.path,
-                    dict(parse_qsl(body, keep_blank_values=True)),
-                    dict(self.headers.items()),
-                )
+            one = Received(
+                self.command,
+                app.origin + self.path,
+                dict(parse_qsl(body, keep_blank_values=True)),
+                dict(self.headers.items()),
             )
+            app.received.append(one)
+            app.on_request(one)
             status, text = app.answers.get(self.path.split("?")[0], (204, ""))
             self.send_response(status)
             if 300 <= status < 400:

@@ -1,9 +1,11 @@
 """What TwiML makes of a call: legs, recordings, and notifications when it cannot be had."""
 
+import asyncio
+
 import pytest
 
 from tests.sandbox.conftest import Account, OpenAccount
-from tests.sandbox.receiver import Application
+from tests.sandbox.receiver import Application, Received
 
 DIAL = '<Response><Dial record="record-from-answer-dual">{}</Dial></Response>'
 
@@ -134,7 +136,7 @@ async def test_twiml_is_asked_for_where_the_url_says_and_redirects_are_followed(
         "ApiVersion": "2010-04-01",
         "Direction": "outbound-api",
     }
-    assert (await account.call(made))["duration"] == "7"
+    assert (await account.call(made))["duration"] == "8"
     assert await account.rows(f"/Calls/{made}/Notifications.json") == []
 
 
@@ -166,6 +168,55 @@ async def test_twiml_that_cannot_be_had_ends_the_call_with_a_notification(
     assert alone["response_body"] == (answer[1] if answer else "")
     assert f"CallSid={made}" in alone["request_variables"]
     assert (await account.call(made))["status"] == "completed"
+
+
+async def test_twiml_given_with_the_call_has_to_be_twiml_too(open_account: OpenAccount) -> None:
+    account = await open_account()
+    made = await account.make(Twiml="<Response><Say>")
+
+    await account.step(60)
+
+    (row,) = await account.rows(f"/Calls/{made}/Notifications.json")
+    assert (row["error_code"], row["request_url"]) == ("12100", "")
+    assert (await account.call(made))["status"] == "completed"
+
+
+async def test_a_redirect_to_itself_does_not_stop_the_clock(
+    open_account: OpenAccount, app: Application
+) -> None:
+    app.answers["/voice"] = (200, "<Response><Redirect/></Response>")
+    account = await open_account()
+    made = await account.make(Url=app.origin + "/voice", TimeLimit="10")
+
+    await account.step(60)
+
+    assert len(app.received) == 10
+    assert (await account.call(made))["duration"] == "14"
+
+
+async def test_an_application_may_use_the_api_while_it_is_asked(
+    open_account: OpenAccount, app: Application
+) -> None:
+    """The sandbox answers requests while it waits for TwiML and callbacks."""
+    account = await open_account()
+    base = asyncio.get_running_loop()
+    seen = list[str]()
+
+    def look(one: Received) -> None:
+        later = asyncio.run_coroutine_threadsafe(account.call(one.parameters["CallSid"]), base)
+        seen.append(later.result(timeout=10)["status"])
+
+    app.on_request = look
+    await account.make(
+        Url=app.origin + "/voice",
+        StatusCallback=app.origin + "/status",
+        StatusCallbackEvent=["answered", "completed"],
+    )
+
+    await account.step(60)
+
+    assert len(seen) == 3
+    assert seen[-1] == "completed"
 
 
 async def test_the_fallback_url_is_asked_next_and_told_why(

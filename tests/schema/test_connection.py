@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.conftest import Client, connect
@@ -111,6 +111,15 @@ async def test_any_cursor_leads_on_and_back(
     assert back["pageInfo"] == {"hasNextPage": True, "hasPreviousPage": place > last}
 
 
+# A page that ends at its token begins where its size says: the cursor has to keep that size.
+SIZES_DIFFER = [
+    *[call(n, status="queued") for n in range(5)],
+    call(5, status="in-progress"),
+    *[call(n, at=-1, status="queued") for n in (6, 7, 8)],
+]
+
+
+@example(SIZES_DIFFER, ["queued", "in-progress"], 1, 3)
 @given(accounts(), some_statuses, st.integers(1, 7), st.integers(1, 5))
 async def test_walking_back_in_steps_gives_each_call_once(
     rows: list[Row], statuses: list[str], first: int, last: int

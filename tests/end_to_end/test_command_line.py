@@ -1,0 +1,143 @@
+"""The commands that end by themselves: what they print, and how they end."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from gateway.__main__ import main
+from tests.end_to_end.program import run
+from tests.plain_twilio import ACCOUNT, TOKEN
+
+SCHEMA = Path(__file__).parents[2] / "schema.graphql"
+ONE = "query($n: Int!) { calls(first: $n) { nodes { sid } } }"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's own settings stay out of the commands that run in this process."""
+    for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY", "API_SECRET", "BASE_URL"):
+        monkeypatch.delenv(f"TWILIO_{name}", raising=False)
+    monkeypatch.setenv("GATEWAY_SANDBOX_CALLS", "60")
+
+
+def test_schema_prints_schema_graphql() -> None:
+    done = run("schema")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == SCHEMA.read_text()
+
+
+def test_query_prints_the_answer_as_json_and_ends_with_0() -> None:
+    done = run("query", ONE, "--variables", '{"n": 2}')
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["data"]["calls"]["nodes"]) == 2
+
+
+def test_query_reads_its_document_from_standard_input_and_runs_the_named_operation() -> None:
+    document = "query A { a: __typename } query B { b: __typename }"
+    done = run("query", "-", "--operation", "B", stdin=document)
+
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"data": {"b": "Query"}})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["{ call(sid: 5) { sid } }"], "BAD_USER_INPUT"),
+        (["{ nothing }"], None),
+        (["{"], None),
+        (["query A { __typename } query B { __typename }"], None),
+        (["{ __typename }", "--operation", "C"], None),
+    ],
+)
+def test_an_answer_with_errors_ends_with_1(
+    arguments: list[str], code: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["query", *arguments]) == 1
+
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert code is None or errors[0]["extensions"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "variables", ["", "{", "[]", "null", '"x"', "{'n': 2}", "[" * 100_000, "\udcff", '{"n": 2} x']
+)
+def test_variables_that_are_no_json_object_are_one_line_and_2(
+    variables: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["query", ONE, "--variables", variables]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("gateway: --variables: is not a JSON object: ")
+    assert err.count("\n") == 1
+
+
+def test_a_wrong_setting_is_one_line_that_names_it_and_2() -> None:
+    """In a process of its own: nothing but the line is printed, no traceback either."""
+    done = run("query", "{ __typename }", TWILIO_ACCOUNT_SID="AChunter2", TWILIO_AUTH_TOKEN=TOKEN)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "gateway: TWILIO_ACCOUNT_SID: must be AC and 32 hexadecimal digits\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        ([], {"TWILIO_ACCOUNT_SID": ACCOUNT}, "TWILIO_AUTH_TOKEN"),
+        ([], {"GATEWAY_PORT": "http"}, "GATEWAY_PORT"),
+        (["--port", "65536"], {}, "GATEWAY_PORT"),
+        (["--workers", "0"], {}, "GATEWAY_WORKERS"),
+        (["--host", "300.0.0.1"], {}, "GATEWAY_PORT"),
+        (["schema"], {"GATEWAY_ENV": "prod"}, "GATEWAY_ENV"),
+        (["sandbox", "--calls", "many"], {}, "GATEWAY_SANDBOX_CALLS"),
+        (["sandbox", "--port", "70000"], {}, "--port"),
+        (["sandbox"], {"TWILIO_API_KEY": "SK" + "0" * 32}, "TWILIO_API_SECRET"),
+    ],
+)
+def test_every_command_ends_with_one_line_and_2_where_its_settings_are_wrong(
+    arguments: list[str],
+    environment: dict[str, str],
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(arguments) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"gateway: {named}: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [[], ["sandbox"]])
+def test_a_port_that_is_taken_is_one_line_and_2(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([*command, "--port", str(port)]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [[], ["query"], ["sandbox"], ["schema"]])
+def test_help_is_there_for_every_command(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {' '.join(['gateway', *command])}")
+    assert max(map(len, text.splitlines())) <= 100

@@ -1,0 +1,137 @@
+"""The commands that serve: first lines, answers, one sandbox for all workers, an orderly end."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.program import Server, serving
+
+pytestmark = pytest.mark.xdist_group("servers")  # one after the other: they take a core each
+
+NEWEST = "{ calls(first: 3) { nodes { sid accountSid } } }"
+KEY, KEY_SECRET = "SK" + "c" * 32, "s3cret-of-the-key"
+ACCOUNT = "AC" + "e" * 32
+TOKEN = "feedfacefeedfacefeedfacefeedface"
+SANDBOXES = {
+    "well-known": {},
+    "token": {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN},
+    "api key": {
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_API_KEY": KEY,
+        "TWILIO_API_SECRET": KEY_SECRET,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Server]:
+    """A gateway with its embedded sandbox, as a newcomer starts it."""
+    with serving("--port", "0", until="GraphiQL") as server:
+        yield server
+
+
+def test_the_first_line_says_that_the_sandbox_answers(gateway: Server) -> None:
+    assert gateway.lines[0].startswith("Sandbox: no TWILIO_ACCOUNT_SID is set")
+    assert "60 example calls" in gateway.lines[0]
+
+
+def test_the_gateway_answers_from_its_sandbox(gateway: Server) -> None:
+    nodes = gateway.ask(NEWEST)["calls"]["nodes"]
+
+    assert len({node["sid"] for node in nodes}) == 3
+
+
+def test_the_gateway_is_alive_and_ready(gateway: Server) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert httpx.get(gateway.url + path, timeout=20).status_code == 200
+
+
+def test_answers_do_not_name_the_server_software(gateway: Server) -> None:
+    assert "Server" not in httpx.get(f"{gateway.url}/healthz", timeout=20).headers
+
+
+def test_a_server_that_is_told_to_end_ends_with_0_at_once() -> None:
+    with serving("--port", "0", until="GraphQL", GATEWAY_ENV="production") as server:
+        server.ask("{ __typename }")
+
+    assert server.exit_code == 0
+    assert not [line for line in server.lines if line.startswith("GraphiQL")]
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("credential", SANDBOXES.values(), ids=SANDBOXES)
+def test_a_gateway_talks_to_a_sandbox_by_the_variables_that_it_prints(
+    credential: dict[str, str],
+) -> None:
+    """What is printed and what was given are all that the second process needs; no secret is."""
+    with ExitStack() as stack:
+        until = "TWILIO_ACCOUNT_SID" if credential else "TWILIO_AUTH_TOKEN"
+        sandbox = stack.enter_context(serving("sandbox", "--port", "0", until=until, **credential))
+        variables = sandbox.settings | credential
+        verbose = {"GATEWAY_LOG_LEVEL": "debug", "GATEWAY_ENV": "production"}
+        gateway = stack.enter_context(
+            serving("--port", "0", until="GraphQL", **variables, **verbose)
+        )
+        nodes = gateway.ask(NEWEST)["calls"]["nodes"]
+
+    assert {node["accountSid"] for node in nodes} == {variables["TWILIO_ACCOUNT_SID"]}
+    assert gateway.lines[0] == (
+        f"Twilio account {variables['TWILIO_ACCOUNT_SID']} at {variables['TWILIO_BASE_URL']}"
+    )
+    assert (sandbox.exit_code, gateway.exit_code) == (0, 0)
+    assert "upstream Calls: 200" in gateway.log
+    printed = "\n".join([*sandbox.lines, sandbox.log, *gateway.lines, gateway.log])
+    for secret in (KEY_SECRET, TOKEN):
+        assert secret not in printed
+    if not credential:
+        assert sandbox.settings["TWILIO_AUTH_TOKEN"] not in "\n".join([*gateway.lines, gateway.log])
+
+
+def test_a_wrong_token_is_refused_by_the_sandbox_and_shown_nowhere() -> None:
+    with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as sandbox:
+        variables = sandbox.settings | {"TWILIO_AUTH_TOKEN": TOKEN}
+        with serving("--port", "0", until="GraphQL", **variables) as gateway:
+            body = httpx.post(f"{gateway.url}/graphql", json={"query": NEWEST}, timeout=20).json()
+
+    (error,) = body["errors"]
+    assert error["extensions"]["code"] == "UPSTREAM_AUTH"
+    assert error["extensions"]["twilioCode"] == 20003
+    assert TOKEN not in "\n".join([str(body), sandbox.log, gateway.log, *gateway.lines])
+
+
+def environment_of(process: int) -> dict[str, str]:
+    """The environment with which a process was started."""
+    lines = Path(f"/proc/{process}/environ").read_text().split("\0")
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def workers_of(process: int) -> list[dict[str, str]]:
+    """The environments of a server's worker processes."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    command_lines = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children}
+    return [environment_of(int(c)) for c, line in command_lines.items() if "spawn_main" in line]
+
+
+@pytest.mark.skipif(os.name != "posix" or not Path("/proc").is_dir(), reason="reads /proc")
+def test_two_workers_share_one_sandbox() -> None:
+    """A call made in it is seen whichever worker answers; each connection may meet another one."""
+    with serving("--port", "0", "--workers", "2", until="GraphiQL") as server:
+        server.ask("{ __typename }")
+        first, second = workers_of(server.process.pid)
+        account, token = first["TWILIO_ACCOUNT_SID"], first["TWILIO_AUTH_TOKEN"]
+        made = httpx.post(
+            f"{first['TWILIO_BASE_URL']}/2010-04-01/Accounts/{account}/Calls.json",
+            data={"To": "+15005550010", "From": "+15005550006", "Twiml": "<Response/>"},
+            auth=(account, token),
+            timeout=20,
+        ).json()
+        answers = [server.ask(f'{{ call(sid: "{made["sid"]}") {{ to }} }}') for _ in range(12)]
+
+    assert first["TWILIO_BASE_URL"] == second["TWILIO_BASE_URL"]
+    assert answers == [{"call": {"to": "+15005550010"}}] * 12
+    assert server.exit_code == 0
+    assert "Traceback" not in server.log

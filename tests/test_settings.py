@@ -1,0 +1,193 @@
+"""Every setting: what it takes, what it refuses in one line that names it, and no secret shown."""
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+
+from gateway.settings import Environment, Secret, Settings, SettingsError, settings_table
+from tests.plain_twilio import ACCOUNT, TOKEN
+
+KEY = "SK" + "c" * 32
+CREDENTIAL = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+FIELDS = {row.metadata["name"]: row for row in dataclasses.fields(Settings)}
+BAD: dict[str, list[str]] = {
+    "TWILIO_ACCOUNT_SID": ["AC", KEY, ACCOUNT + "0", ACCOUNT.replace("a", "g"), "../etc"],
+    "TWILIO_API_KEY": [ACCOUNT, "SK", KEY + "x"],
+    "TWILIO_BASE_URL": [
+        "api.twilio.com", "ftp://api.twilio.com", "http://", "https:///path", "//h", "file:///etc",
+        "https://user:hunter2@h", "https://hunter2@h", "https://h?token=hunter2", "https://h#hunter2",
+        "https://hunter2℀@h", "http://h:hunter2", "http://h:99999", "http://h:0", "http://[::1",
+        "http://h/hunter 2", "http://h/hunter\t2", "http://h\r\nX: hunter2",
+    ],
+    "GATEWAY_PUBLIC_URL": ["gateway.example.com", "https://a:hunter2@h"],
+    "GATEWAY_PORT": ["-1", "65536", "http", "80.0", "0x50", "８０", "9" * 40],
+    "GATEWAY_WORKERS": ["0", "65", "two"],
+    "GATEWAY_ENV": ["prod", "Production", "dev,production"],
+    "GATEWAY_LOG_LEVEL": ["INFO", "verbose", "20"],
+    "GATEWAY_OPERATION_TIMEOUT": ["0", "-1", "3601", "nan", "inf", "ten", "1s"],
+    "GATEWAY_READ_TIMEOUT": ["0", "-0.5", "1e9", "NaN"],
+    "GATEWAY_CONNECT_TIMEOUT": ["0.0", "soon"],
+    "GATEWAY_MAX_IN_FLIGHT": ["0", "101", "1.5"],
+    "GATEWAY_PAGE_BUDGET": ["0", "1001"],
+    "GATEWAY_ROW_BUDGET": ["0", "1000001"],
+    "GATEWAY_SANDBOX_CALLS": ["-1", "2000001", "many"],
+    "GATEWAY_SANDBOX_SEED": ["-1", "1000000000", "x"],
+}  # fmt: skip
+ANYTHING = {"TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST"}
+
+
+def read(**environment: str) -> Settings:
+    """The settings of this environment and no other."""
+    return Settings.from_environment(environment)
+
+
+def test_with_an_empty_environment_the_sandbox_answers() -> None:
+    settings = read()
+
+    assert settings == Settings()
+    assert settings.uses_sandbox
+    assert settings.shows_page
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+
+
+def test_a_value_is_read_from_its_variable() -> None:
+    settings = read(
+        **CREDENTIAL,
+        TWILIO_BASE_URL=" http://127.0.0.1:8001/twilio/ ",
+        GATEWAY_ENV="production",
+        GATEWAY_PORT="0",
+        GATEWAY_OPERATION_TIMEOUT="2.5",
+        GATEWAY_WORKERS="64",
+    )
+
+    assert settings.account_sid == ACCOUNT
+    assert settings.auth_token is not None
+    assert settings.auth_token.reveal() == TOKEN
+    assert not settings.uses_sandbox
+    assert settings.base_url == "http://127.0.0.1:8001/twilio"
+    assert settings.environment is Environment.PRODUCTION
+    assert not settings.shows_page
+    assert (settings.port, settings.operation_timeout, settings.workers) == (0, 2.5, 64)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_variable_that_is_set_to_nothing_is_not_set(name: str) -> None:
+    assert read(**{name: ""}) == read(**{name: "  "}) == Settings()
+
+
+def test_a_variable_that_is_no_setting_is_ignored() -> None:
+    assert read(TWILIO_SID="x", GATEWAY_COLOUR="red", PATH="/bin") == Settings()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_every_setting_has_a_bad_value_below_or_takes_any_text() -> None:
+    assert BAD.keys() | ANYTHING == FIELDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD.items() for value in values]
+)
+def test_a_value_that_cannot_be_used_is_one_line_that_names_the_setting(
+    name: str, value: str
+) -> None:
+    """It says what is wanted; it never repeats what was given, which may be a secret elsewhere."""
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: value})
+
+    message = str(caught.value)
+    assert message.startswith(f"{name}: must ")
+    assert "\n" not in message
+    assert "hunter2" not in message
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"TWILIO_ACCOUNT_SID": ACCOUNT}, "TWILIO_AUTH_TOKEN"),
+        ({"TWILIO_AUTH_TOKEN": TOKEN}, "TWILIO_ACCOUNT_SID"),
+        ({"TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": TOKEN}, "TWILIO_ACCOUNT_SID"),
+        ({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_KEY": KEY}, "TWILIO_API_SECRET"),
+        ({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_SECRET": TOKEN}, "TWILIO_API_KEY"),
+        (CREDENTIAL | {"TWILIO_API_SECRET": TOKEN}, "TWILIO_API_KEY"),
+        (CREDENTIAL | {"TWILIO_API_KEY": KEY}, "TWILIO_API_SECRET"),
+    ],
+)
+def test_an_incomplete_credential_is_one_line_that_names_what_is_missing(
+    given: dict[str, str], missing: str
+) -> None:
+    """Better no start than the sandbox's calls for the account's, or the token for the key."""
+    with pytest.raises(SettingsError) as caught:
+        read(**given)
+
+    message = str(caught.value)
+    assert message.startswith(f"{missing}: is missing")
+    assert "\n" not in message
+    assert TOKEN not in message
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        CREDENTIAL,
+        {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": TOKEN},
+        CREDENTIAL | {"TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": TOKEN},
+    ],
+    ids=["token", "api key", "both"],
+)
+def test_a_whole_credential_connects_to_twilio(given: dict[str, str]) -> None:
+    settings = read(**given)
+
+    assert not settings.uses_sandbox
+    assert TOKEN not in repr(settings)
+    assert TOKEN not in str(settings)
+
+
+def test_a_secret_shows_only_when_it_is_asked_to() -> None:
+    secret = Secret(TOKEN)
+
+    assert (repr(secret), f"{secret}", f"{secret!s:>5}") == ("Secret('**********')",) * 3
+    assert not hasattr(secret, "__dict__")
+    assert secret.reveal() == TOKEN
+
+
+def test_names_are_twilios_own_or_begin_with_gateway() -> None:
+    twilios = {name for name in FIELDS if name.startswith("TWILIO_")}
+
+    assert twilios == {
+        "TWILIO_ACCOUNT_SID",
+        "TWILIO_AUTH_TOKEN",
+        "TWILIO_API_KEY",
+        "TWILIO_API_SECRET",
+        "TWILIO_BASE_URL",
+    }
+    assert all(re.fullmatch("(GATEWAY|TWILIO)_[A-Z_]+", name) for name in FIELDS)
+
+
+def test_the_table_has_a_row_for_each_setting_with_its_default_unit_and_meaning() -> None:
+    header, _, *rows = settings_table().splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+    assert [cell.strip() for cell in header.strip("|").split("|")] == [
+        "setting", "default", "unit", "meaning",
+    ]  # fmt: skip
+    assert [row[0] for row in cells] == [f"`{name}`" for name in FIELDS]
+    assert all(len(row) == 4 for row in cells)
+    assert all(unit and meaning.endswith(".") for _, _, unit, meaning in cells)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_default_is_one_that_its_own_parser_takes(name: str) -> None:
+    row = FIELDS[name]
+    if row.default is None:
+        return
+    parsed: Any = row.metadata["parse"](str(row.default))
+
+    assert parsed == row.default
+    assert f"| `{name}` | `{row.default}` |" in settings_table()
