@@ -8,8 +8,8 @@ The order is what was seen, not what Twilio promises (FACTS section 5): it is ch
 and one row out of order makes the list no evidence for anything.
 
 Note [Covered]. A covering list of whole days holds a call's rows for certain when every day of the
-call's window was read to its end, or was read newest first past the beginning of the window. Rows
-that one covering list spreads over two readings are left to upstream: their order is not known.
+call's window was read to its end, or was seen to descend past the beginning of the window. Rows
+that lie in two covering lists are left to upstream: how it orders them was not seen.
 """
 
 from collections.abc import Sequence
@@ -165,6 +165,7 @@ class InOrder:
         self._sids: set[str] = set()
         self._continues_at: PageRef | None = TOP
         self.in_order = True
+        self.descends = False
         self.oldest: datetime | None = None
 
     @property
@@ -193,8 +194,9 @@ class InOrder:
         except UpstreamInvalid:
             self.in_order = False
             return
-        if moment and self.oldest and moment > self.oldest:
-            self.in_order = False
+        if moment and self.oldest and moment != self.oldest:
+            self.descends = True
+            self.in_order = self.in_order and moment < self.oldest
         self.oldest = moment or self.oldest
 
 
@@ -254,7 +256,7 @@ class Covering:
             return False
         oldest = self._list.oldest
         return self._list.is_complete or bool(
-            self._list.in_order and oldest is not None and oldest < since
+            self._list.in_order and self._list.descends and oldest is not None and oldest < since
         )
 
     def rows_of(self, owner: str) -> Sequence[Any]:
