@@ -16,8 +16,6 @@ EDGES = """
     notifications { nodes { sid log errorCode messageDate } }"""
 FIFTY = f"""query($filter: CallFilter) {{
     calls(first: 50, filter: $filter) {{ nodes {{ {EDGES} }} }} }}"""
-    f"query($filter: CallFilter) {{ calls(first: 50, filter: $filter) {{ nodes {{ {EDGES} }} }} }}"
-)
 TREE = f"""{{ calls(first: 50) {{ nodes {{ {EDGES}
     children: childCalls {{ nodes {{ sid {EDGES}
         children: childCalls {{ nodes {{ sid recordings {{ nodes {{ sid }} }} }} }} }} }} }} }} }}"""
