@@ -89,8 +89,7 @@ def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
     listener = _listen(settings.host, settings.port, "GATEWAY_PORT")
     _end_well_on_sigterm()
-    host, port = listener.getsockname()[:2]
-    url = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = settings.public_url or _origin(listener)
     print(_who_answers(settings), flush=True)
     print(f"GraphQL: {url}/graphql", flush=True)
     if settings.shows_page:
@@ -141,6 +140,11 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
         raise SettingsError(f"{setting}: cannot listen on {host} port {port}: {reason}") from None
 
 
+def _origin(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _run(config: uvicorn.Config, listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -158,7 +162,7 @@ def _shared_sandbox(settings: Settings) -> Iterator[None]:
     thread.start()
     os.environ["TWILIO_ACCOUNT_SID"] = sandbox.account_sid
     os.environ["TWILIO_AUTH_TOKEN"] = sandbox.auth_token
-    os.environ["TWILIO_BASE_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    os.environ["TWILIO_BASE_URL"] = _origin(listener)
     try:
         yield
     finally:
@@ -201,9 +205,8 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
     )
     listener = _listen(options.host, options.port, "--port")
     _end_well_on_sigterm()
-    host, port = listener.getsockname()[:2]
     print(f"Sandbox: a Twilio Calls API with {config.calls} example calls", flush=True)
-    print(f"TWILIO_BASE_URL=http://{host}:{port}", flush=True)
+    print(f"TWILIO_BASE_URL={_origin(listener)}", flush=True)
     print(f"TWILIO_ACCOUNT_SID={config.account_sid}", flush=True)
     if not credential:
         print(f"TWILIO_AUTH_TOKEN={config.auth_token}", flush=True)

@@ -9,7 +9,7 @@ import msgspec
 API_VERSION = "2010-04-01"
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True):
     """What every resource has."""
 
     sid: str
@@ -17,14 +17,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     date_updated: int
 
 
-class Call(Row, frozen=True, kw_only=True, rename={"from_": "from"}):
+class Call(Row, frozen=True, rename={"from_": "from"}):
     """One leg of a call: the properties of the seed and those added since (FACTS section 3)."""
 
-    parent_call_sid: str | None = None
     to: str
     from_: str
-    phone_number_sid: str | None = None
     status: str
+    direction: str
+    parent_call_sid: str | None = None
+    phone_number_sid: str | None = None
     start_time: int | None = None
     end_time: int | None = None
     duration: int | None = None
@@ -32,7 +33,6 @@ class Call(Row, frozen=True, kw_only=True, rename={"from_": "from"}):
     price: str | None = None
     """A decimal as text, negative for a charge; null until it is known."""
     price_unit: str = "USD"
-    direction: str
     answered_by: str | None = None
     api_version: str = API_VERSION
     forwarded_from: str | None = None
@@ -43,20 +43,20 @@ class Call(Row, frozen=True, kw_only=True, rename={"from_": "from"}):
     trunk_sid: str | None = None
 
 
-class Recording(Row, frozen=True, kw_only=True):
+class Recording(Row, frozen=True):
     """A recording of a call or a conference (FACTS section 4)."""
 
     call_sid: str | None
+    start_time: int | None
+    status: str
+    source: str
     conference_sid: str | None = None
     api_version: str = API_VERSION
-    start_time: int | None
     duration: int | None = None
     """Seconds; null while the recording is going on."""
     price: str | None = None
     price_unit: str | None = None
-    status: str
     channels: int = 1
-    source: str
     error_code: int | None = None
     track: str = "both"
     encryption_public_key_sid: str | None = None
@@ -64,13 +64,12 @@ class Recording(Row, frozen=True, kw_only=True):
     encryption_iv: str | None = None
 
 
-class Notification(Row, frozen=True, kw_only=True):
+class Notification(Row, frozen=True):
     """A log entry about a call or about a use of the REST API (FACTS section 4)."""
 
     message_date: int
     """When it happened; ``date_created`` is when it was stored, up to a second later."""
     call_sid: str | None
-    api_version: str | None = API_VERSION
     error_code: str | None
     log: str
     """"0" for an error, "1" for a warning."""
@@ -79,6 +78,7 @@ class Notification(Row, frozen=True, kw_only=True):
     more_info: str
     request_method: str | None
     request_url: str | None
+    api_version: str | None = API_VERSION
     request_variables: str = ""
     response_body: str = ""
     response_headers: str = ""

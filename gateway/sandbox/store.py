@@ -226,8 +226,7 @@ class Store:
     def _select(self, kind: type[R], rest: str, values: Sequence[object]) -> Iterator[R]:
         query = f"SELECT {_columns(kind)} FROM {_TABLES[kind]} {rest}"  # noqa: S608 - our names
         found = self._connection.execute(query, tuple(values))
-        fields = kind.__struct_fields__
-        return (kind(**dict(zip(fields, row, strict=True))) for row in found)
+        return (kind(*row) for row in found)
 
 
 def _kind(row: Row) -> str:

@@ -101,6 +101,11 @@ class Traffic:
         jitter = self.rules.latency_jitter
         return plain * self._random.uniform(1 - jitter, 1 + jitter) if plain else 0.0
 
+    async def delay(self, rows: int) -> None:
+        """Takes that time."""
+        if seconds := self.latency(rows):
+            await asyncio.sleep(seconds)
+
     def refused(self) -> bool:
         """Whether there are more requests under way than the limit allows."""
         limit = self.rules.concurrency
@@ -143,8 +148,7 @@ class TrafficMiddleware:
 
         async def labelled(message: Message) -> None:
             if message["type"] == "http.response.start":
-                rows = scope.get("state", {}).get("rows", 0)
-                await asyncio.sleep(self._traffic.latency(rows))
+                await self._traffic.delay(scope.get("state", {}).get("rows", 0))
                 duration = time.perf_counter() - began
                 self._log(scope, request_id, message["status"], duration)
                 headers = MutableHeaders(scope=message)

@@ -116,14 +116,14 @@ def _timestamp(value: Any) -> datetime:
 
 def _whole_number(value: Any) -> int:
     """Durations and counts come as text, `"15"`, and sometimes as a number."""
-    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,18}", str(value)):
+    if not re.fullmatch(r"-?[0-9]{1,18}", str(value)):
         raise ValueError("not a whole number")
     return int(value)
 
 
 def _decimal(value: Any) -> Decimal:
     """A price as text, `"-0.03000"`, keeps every digit."""
-    if isinstance(value, bool) or not re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", str(value)):
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", str(value)):
         raise ValueError("not an amount")
     return Decimal(str(value))
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.app.stage import GRAPHQL_RESPONSE, JSON, app_over, listening, served
 from tests.plain_twilio import PlainTwilio, call, sid
@@ -224,6 +226,44 @@ async def test_a_body_that_is_no_request_is_400(content: bytes, media_type: str)
 async def test_a_query_string_that_is_no_request_is_400(query: str) -> None:
     async with served() as client:
         assert_refused(await client.get(f"/graphql?{query}"), 400)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+QUERIES = st.sampled_from([QUERY, TWO_OPERATIONS, "{ __typename }", "{ calls { x } }", "mutation"])
+
+
+@given(
+    st.binary()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "query": QUERIES | ANYTHING,
+            "variables": st.fixed_dictionaries({"sid": ANYTHING}) | ANYTHING,
+            "operationName": st.sampled_from(["A", "B"]) | ANYTHING,
+        },
+    ).map(lambda body: json.dumps(body).encode())
+)
+async def test_no_body_whatever_it_holds_is_a_fault_of_the_servers(content: bytes) -> None:
+    headers = {"Content-Type": JSON, "Accept": GRAPHQL_RESPONSE}
+    async with served(account()) as client:
+        response = await client.post("/graphql", content=content, headers=headers)
+
+    assert response.status_code in {200, 400}
+    assert "Internal error" not in response.text
+
+
+@pytest.mark.parametrize(
+    "query", ["%FF", "%ED%A0%80", "%00", "%7B%20call(sid%3A%22%5Cud800%22)%20%7B%20sid%20%7D%7D"]
+)
+async def test_bytes_that_are_no_text_are_a_syntax_error(query: str) -> None:
+    async with served() as client:
+        response = await client.get(f"/graphql?query={query}", headers={"Accept": GRAPHQL_RESPONSE})
+
+    assert "Syntax Error" in assert_refused(response, 400)
 
 
 @pytest.mark.parametrize(

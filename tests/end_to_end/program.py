@@ -83,7 +83,11 @@ def serving(*arguments: str, until: str, **given: str) -> Iterator[Server]:
             yield server
         finally:
             process.send_signal(signal.SIGTERM)
-            rest, _ = process.communicate(timeout=20)
+            try:
+                rest, _ = process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
             server.exit_code = process.returncode
             server.lines += rest.splitlines()
             log.seek(0)

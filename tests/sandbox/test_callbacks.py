@@ -1,7 +1,10 @@
 """Status and recording callbacks: which, in what order, with what, and signed how."""
 
+import asyncio
+
 import pytest
 
+from gateway.sandbox import SandboxConfig
 from gateway.sandbox.errands import signature
 from tests.sandbox.conftest import Account, OpenAccount
 from tests.sandbox.receiver import Application, Received
@@ -117,6 +120,25 @@ async def test_recording_callbacks_tell_of_finished_recordings(
         "RecordingSource": "RecordVerb",
         "RecordingTrack": "both",
     }
+
+
+async def test_callbacks_go_out_by_themselves_when_the_clock_runs(
+    open_account: OpenAccount, app: Application
+) -> None:
+    """Nobody asks the sandbox for anything after the call was made."""
+    account = await open_account(config=SandboxConfig(calls=0, speed=1_000_000))
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Received) -> None:
+        loop.call_soon_threadsafe(told.set)
+
+    app.on_request = tell
+
+    await account.make(StatusCallback=app.origin + "/status")
+
+    await asyncio.wait_for(told.wait(), 30)
+    (only,) = app.received
+    assert only.form["CallStatus"] == "completed"
 
 
 @pytest.mark.parametrize("status", [404, 503, None])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sandbox import reading
+from gateway.sandbox.filters import Condition, Equal
 from gateway.sandbox.paging import Window
 from gateway.sandbox.resources import Call
 from gateway.sandbox.store import Store
@@ -138,6 +139,36 @@ def test_a_walk_sees_each_call_once_in_order_while_calls_are_added(
     store.close()
 
     assert seen == [row.sid for row in newest_first(rows)]
+
+
+@given(
+    statuses=st.lists(st.sampled_from(["busy", "failed"]), max_size=30),
+    size=st.integers(1, 7),
+    status=st.sampled_from([None, "busy"]),
+)
+def test_a_walk_back_goes_by_the_pages_of_the_walk_there(
+    statuses: list[str], size: int, status: str | None
+) -> None:
+    store = Store(":memory:")
+    store.add([call(n, NOON, status=one) for n, one in enumerate(statuses)])
+    wanted: list[Condition] = [Equal("status", status)] if status else []
+    there, back = list[list[Call]](), list[list[Call]]()
+
+    window, more = Window(0, size), True
+    while more:
+        rows, more = reading.page(store, Call, wanted, window)
+        there.append(rows)
+        window = Window(len(there), size, after=rows[-1].sid if rows else None)
+    for page in range(len(there) - 1, 0, -1):
+        rows, more = reading.page(
+            store, Call, wanted, Window(page - 1, size, before=there[page][0].sid)
+        )
+        assert more
+        back.append(rows)
+    store.close()
+
+    assert back == there[-2::-1] if len(there) > 1 else back == []
+    assert all(len(rows) == size for rows in there[:-1])
 
 
 async def test_a_walk_by_links_sees_each_matching_call_once(open_account: OpenAccount) -> None:

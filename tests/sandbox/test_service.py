@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -10,7 +12,8 @@ import pytest
 from gateway.sandbox import SandboxConfig, create_app
 from gateway.sandbox.resources import Call
 from gateway.sandbox.store import Store
-from tests.sandbox.rows import call
+from tests.sandbox.conftest import STILL
+from tests.sandbox.rows import NOON, call
 
 
 def ask(config: SandboxConfig, app: object) -> httpx.AsyncClient:
@@ -63,6 +66,24 @@ async def test_a_file_keeps_its_calls(tmp_path: Path) -> None:
 
     assert bodies[0] == bodies[1]
     assert len(bodies[0]["calls"]) == 25
+
+
+async def test_a_file_keeps_what_is_still_to_happen(tmp_path: Path) -> None:
+    """A call that was made before a restart goes on after it."""
+    before = replace(STILL, database=str(tmp_path / "calls.sqlite"))
+    after = replace(before, now=datetime.fromtimestamp(NOON + 3600, UTC))
+    form = {"To": "client:tommy", "From": "client:amara", "Twiml": "<Response/>"}
+    statuses = []
+    for config in (before, after):
+        app = create_app(config)
+        async with ask(config, app) as client:
+            if config is before:
+                await client.post("Calls.json", data=form)
+            body = (await client.get("Calls.json")).json()
+            statuses.append([call["status"] for call in body["calls"]])
+        await app.state.sandbox.aclose()
+
+    assert statuses == [["queued"], ["completed"]]
 
 
 def test_rows_are_added_all_or_none() -> None:

@@ -1,0 +1,140 @@
+"""Any sequence of orders, answers and time keeps the promises of the status table."""
+
+from itertools import product
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from gateway.sandbox.errands import Reply
+from gateway.sandbox.ledger import Ledger
+from gateway.sandbox.lifecycle import FINAL, FOLLOWS, LIVE
+from gateway.sandbox.plans import Callback, Plan
+from gateway.sandbox.resources import Call, Recording
+from gateway.sandbox.store import Store
+from gateway.sandbox.switchboard import OUTCOMES, Switchboard
+from tests.sandbox.rows import NOON
+
+VERBS = st.sampled_from(
+    [
+        "<Pause length='9'/>",
+        "<Record maxLength='7'/>",
+        "<Dial timeout='15'>+15005550012</Dial>",
+        "<Dial record='true'><Client>tommy</Client><Number>+15005550011</Number></Dial>",
+        "<Dial/>",
+        "<Redirect>/next</Redirect>",
+        "<Hangup/>",
+    ]
+)
+TWIML = st.lists(VERBS, max_size=4).map(lambda verbs: f"<Response>{''.join(verbs)}</Response>")
+REPLIES = st.one_of(
+    TWIML.map(lambda text: Reply(status=200, text=text)),
+    st.sampled_from([Reply(status=500, text=""), Reply(status=None, text="nobody")]),
+)
+PLANS = st.builds(
+    Plan,
+    url=st.sampled_from([None, "http://127.0.0.1/voice"]),
+    twiml=TWIML,
+    fallback_url=st.sampled_from([None, "http://127.0.0.1/fallback"]),
+    status_callback=st.sampled_from(
+        [None, Callback("http://127.0.0.1/status", "POST", ("initiated", "completed"))]
+    ),
+    timeout=st.integers(1, 60),
+    time_limit=st.integers(1, 500),
+    record=st.booleans(),
+)
+
+
+def reachable() -> set[tuple[str, str]]:
+    """Every pair of statuses of which the second can follow the first, in however many steps."""
+    found = {(before, after) for before in FOLLOWS for after in FOLLOWS[before]}
+    found |= {(status, status) for status in FOLLOWS}
+    for through, before, after in product(FOLLOWS, FOLLOWS, FOLLOWS):
+        if (before, through) in found and (through, after) in found:
+            found.add((before, after))
+    return found
+
+
+REACHABLE = reachable()
+
+
+class Lives(RuleBasedStateMachine):
+    """Calls in the hands of a whimsical account and a whimsical application."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store(":memory:")
+        self.book = Ledger(self.store, "AC" + "0" * 32)
+        self.board = Switchboard(self.book, calls_per_second=2)
+        self.now = float(NOON)
+        self.known: dict[str, Call] = {}
+
+    def teardown(self) -> None:
+        """Whatever was ordered comes to an end, and nothing is left to do."""
+        for _ in range(600):
+            self.answer(Reply(status=200, text="<Response/>"))
+            self.wait(60)
+            if self.store.next_due() is None and not self.book.outbox:
+                break
+        assert self.store.next_due() is None
+        assert all(call.status in FINAL for call in self.calls())
+        self.promises()
+        self.store.close()
+
+    def calls(self) -> list[Call]:
+        return self.store.older(Call, [], limit=1000)
+
+    @rule(to=st.sampled_from(["+14155550199", "client:tommy", *OUTCOMES]), plan=PLANS)
+    def make(self, to: str, plan: Plan) -> None:
+        self.board.make(to, "+14155550100", plan, self.now)
+
+    @rule(seconds=st.floats(0, 40))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.board.catch_up(self.now)
+
+    @rule(reply=REPLIES)
+    def answer(self, reply: Reply) -> None:
+        waiting, self.book.outbox[:] = list(self.book.outbox), []
+        for errand in waiting:
+            self.board.answered(errand, reply)
+
+    @rule(pick=st.integers(0, 50), plan=PLANS)
+    def redirect(self, pick: int, plan: Plan) -> None:
+        calls = [call for call in self.calls() if call.status == "in-progress"]
+        if calls:
+            self.board.redirect(calls[pick % len(calls)], plan, self.now)
+
+    @rule(pick=st.integers(0, 50))
+    def hang_up(self, pick: int) -> None:
+        calls = [call for call in self.calls() if call.status in LIVE]
+        if calls:
+            self.board.hang_up(calls[pick % len(calls)], self.now)
+
+    @rule(pick=st.integers(0, 50), seconds=st.integers(0, 30))
+    def limit(self, pick: int, seconds: int) -> None:
+        calls = [call for call in self.calls() if call.status in LIVE]
+        if calls:
+            self.board.limit(calls[pick % len(calls)], seconds, self.now)
+
+    @invariant()
+    def promises(self) -> None:
+        calls = {call.sid: call for call in self.calls()}
+        for sid, call in calls.items():
+            before = self.known.get(sid)
+            assert before is None or (before.status, call.status) in REACHABLE
+            if call.status in LIVE and call.parent_call_sid:
+                assert calls[call.parent_call_sid].status == "in-progress"
+            if call.status == "completed":
+                assert call.start_time is not None
+                assert call.end_time is not None
+                assert call.date_created <= call.start_time <= call.end_time <= self.now
+            assert (call.price is None) or call.status == "completed"
+        for recording in self.store.older(Recording, [], limit=1000):
+            if recording.status == "in-progress":
+                assert calls[recording.call_sid or ""].status == "in-progress"
+        self.known = calls
+
+
+TestLives = Lives.TestCase
+TestLives.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -1,0 +1,116 @@
+"""The switchboard by itself: no thread, no socket, and answers that come when the test says."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.sandbox.errands import Errand, Reply
+from gateway.sandbox.ledger import Ledger
+from gateway.sandbox.plans import Plan
+from gateway.sandbox.resources import Call
+from gateway.sandbox.store import Store
+from gateway.sandbox.switchboard import Switchboard
+from tests.sandbox.rows import NOON
+
+URL = "http://127.0.0.1/voice"
+PAUSE = Plan(twiml='<Response><Pause length="30"/></Response>')
+
+
+class Exchange:
+    """A switchboard over an empty store."""
+
+    def __init__(self) -> None:
+        self.store = Store(":memory:")
+        self.book = Ledger(self.store, "AC" + "0" * 32)
+        self.board = Switchboard(self.book, calls_per_second=1)
+
+    def make(self, plan: Plan) -> str:
+        return self.board.make("+14155550199", "+14155550100", plan, NOON).sid
+
+    def call(self, sid: str) -> Call:
+        found = self.store.get(Call, sid)
+        assert found is not None
+        return found
+
+    def sent(self) -> list[Errand]:
+        """What has to be sent, taken out of the outbox."""
+        waiting, self.book.outbox[:] = list(self.book.outbox), []
+        return waiting
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    opened = Exchange()
+    yield opened
+    opened.store.close()
+
+
+def hang_up() -> Reply:
+    return Reply(status=200, text="<Response><Hangup/></Response>")
+
+
+def test_an_answer_to_a_question_that_was_taken_back_is_ignored(exchange: Exchange) -> None:
+    sid = exchange.make(Plan(url=URL))
+    exchange.board.catch_up(NOON + 5)
+    (question,) = exchange.sent()
+
+    exchange.board.redirect(exchange.call(sid), PAUSE, NOON + 6)
+    exchange.board.answered(question, hang_up())
+    exchange.board.catch_up(NOON + 20)
+
+    assert exchange.call(sid).status == "in-progress"
+    exchange.board.catch_up(NOON + 36)
+    assert exchange.call(sid).status == "completed"
+
+
+def test_an_answer_to_a_call_that_has_ended_changes_nothing(exchange: Exchange) -> None:
+    sid = exchange.make(Plan(url=URL))
+    exchange.board.catch_up(NOON + 5)
+    (question,) = exchange.sent()
+
+    ended = exchange.board.hang_up(exchange.call(sid), NOON + 6)
+    exchange.board.answered(question, Reply(status=500, text=""))
+    exchange.board.catch_up(NOON + 10)
+
+    assert exchange.call(sid) == ended
+
+
+def test_while_an_application_thinks_its_call_stands_still_and_others_go_on(
+    exchange: Exchange,
+) -> None:
+    thinking = exchange.make(Plan(url=URL, time_limit=10))
+    other = exchange.make(Plan(twiml="<Response/>"))
+
+    exchange.board.catch_up(NOON + 60)
+    assert exchange.call(thinking).status == "in-progress"
+    assert exchange.call(other).status == "completed"
+    (question,) = exchange.sent()
+    exchange.board.answered(question, Reply(status=200, text=PAUSE.twiml or ""))
+    exchange.board.catch_up(NOON + 60)
+
+    assert exchange.call(thinking).end_time == NOON + 5 + 10
+
+
+def test_a_call_that_has_ended_leaves_nothing_on_the_agenda_but_its_price(
+    exchange: Exchange,
+) -> None:
+    sid = exchange.make(Plan(twiml="<Response/>"))
+
+    exchange.board.catch_up(NOON + 6)
+
+    assert exchange.call(sid).price is None
+    assert exchange.store.next_due() == NOON + 5 + 30
+    exchange.board.catch_up(NOON + 36)
+    assert exchange.call(sid).price is not None
+    assert exchange.store.next_due() is None
+
+
+def test_events_happen_at_their_own_moments_however_late_they_are_played(
+    exchange: Exchange,
+) -> None:
+    sid = exchange.make(PAUSE)
+
+    exchange.board.catch_up(NOON + 5000)
+
+    call = exchange.call(sid)
+    assert (call.start_time, call.end_time) == (NOON + 1, NOON + 35)
