@@ -70,6 +70,7 @@ class Queue:
         self._executor = executor
         self._waiting: dict[Request, asyncio.Future[Any]] = {}
         self._patience = 0
+        self._is_closed = False
         self._rounds: set[asyncio.Task[None]] = set()
 
     async def ask_all(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
@@ -78,7 +79,10 @@ class Queue:
         return [self._ask(request) for request in requests]
 
     async def aclose(self) -> None:
-        """Cancels every round and waits until it has ended."""
+        """Cancels every round and waits until it has ended; nothing more is sent."""
+        self._is_closed = True
+        for future in self._waiting.values():
+            future.cancel()
         for round_ in self._rounds:
             round_.cancel()
         await asyncio.gather(*self._rounds, return_exceptions=True)
@@ -90,6 +94,9 @@ class Queue:
         if known is not None:
             future.set_result(known.value)
             return future
+        if self._is_closed:
+            future.cancel()
+            return future
         future.add_done_callback(_mark_retrieved)
         if not self._waiting:
             loop.call_soon(self._wait_for_quiet)
@@ -98,6 +105,8 @@ class Queue:
 
     def _wait_for_quiet(self) -> None:
         """See Note [Quiet]."""
+        if self._is_closed:
+            return
         if self._patience > 0:
             self._patience -= 1
             asyncio.get_running_loop().call_soon(self._wait_for_quiet)

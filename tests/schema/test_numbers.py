@@ -18,11 +18,11 @@ FIFTY = f"""query($filter: CallFilter) {{
     calls(first: 50, filter: $filter) {{ nodes {{ {EDGES} }} }} }}"""
 TREE = f"""{{ calls(first: 50) {{ nodes {{ {EDGES}
     children: childCalls {{ nodes {{ sid {EDGES}
-        children: childCalls {{ nodes {{ sid recordings {{ nodes {{ sid }} }} }} }} }} }} }} }} }}"""
+        children: childCalls {{ nodes {{ recordings {{ nodes {{ sid }} }} }} }} }} }} }} }} }}"""
 
 
 def call_centre() -> PlainTwilio:
-    """Two days, 200 calls: each third one dials two legs; some parents are off the first page."""
+    """Two days, 200 calls: each third dials two legs; some parents are off the first page."""
     calls, recordings, notifications = [], [], []
     for number in range(200):
         leg = number % 3
