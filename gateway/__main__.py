@@ -6,6 +6,7 @@ codes: 0 done, 1 an answer with errors, 2 wrong arguments or settings, or a port
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -87,7 +88,7 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
-    listener = _listen(settings.host, settings.port, "GATEWAY_PORT")
+    listener = _listen(settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT")
     _end_well_on_sigterm()
     url = settings.public_url or _origin(listener)
     print(_who_answers(settings), flush=True)
@@ -129,15 +130,18 @@ def _who_answers(settings: Settings) -> str:
     return f"Twilio account {settings.account_sid} at {settings.base_url}"
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
+def _listen(host: str, port: int, host_setting: str, port_setting: str) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise SettingsError(f"{setting}: must be a whole number from 0 to 65535")
+        raise SettingsError(f"{port_setting}: must be a whole number from 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        reason = error.strerror
-        raise SettingsError(f"{setting}: cannot listen on {host} port {port}: {reason}") from None
+        is_port = error.errno in {errno.EADDRINUSE, errno.EACCES}
+        raise SettingsError(
+            f"{port_setting if is_port else host_setting}: "
+            f"cannot listen on {host} port {port}: {error.strerror}"
+        ) from None
 
 
 def _origin(listener: socket.socket) -> str:
@@ -156,7 +160,7 @@ def _shared_sandbox(settings: Settings) -> Iterator[None]:
         yield
         return
     sandbox = SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
-    listener = _listen("127.0.0.1", 0, "GATEWAY_WORKERS")
+    listener = _listen("127.0.0.1", 0, "GATEWAY_WORKERS", "GATEWAY_WORKERS")
     server = uvicorn.Server(uvicorn.Config(create_sandbox(sandbox), **UVICORN))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -203,7 +207,7 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
         database=options.database,
         **credential,
     )
-    listener = _listen(options.host, options.port, "--port")
+    listener = _listen(options.host, options.port, "--host", "--port")
     _end_well_on_sigterm()
     print(f"Sandbox: a Twilio Calls API with {config.calls} example calls", flush=True)
     print(f"TWILIO_BASE_URL={_origin(listener)}", flush=True)

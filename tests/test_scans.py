@@ -69,11 +69,16 @@ class Account:
         return Page(request, tuple(shown), next=following, rows_read=len(shown), seconds=0.05)
 
     def _arrive(self) -> None:
-        """Rows of calls that nobody asked for."""
+        """Rows of calls that nobody asked for, at the end where the list has its newest."""
         for _ in range(self.arriving):
             number = 5000 + len(self.recordings) + len(self.notifications)
-            self.recordings.insert(0, recording(number, 999, NOW))
-            self.notifications.insert(0, notification(number, None, NOW))
+            _add(self.recordings, recording(number, 999, NOW))
+            _add(self.notifications, notification(number, None, NOW))
+
+
+def _add(rows: list[Any], row: Any) -> None:
+    is_upside_down = bool(rows) and rows[0].date_created < rows[-1].date_created
+    rows.insert(len(rows) if is_upside_down else 0, row)
 
 
 def _start(rows: Sequence[Any], page: PageRef) -> int:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from strawberry.schema.exceptions import CannotGetOperationTypeError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -50,7 +50,7 @@ class Gateway:
         """The result of one operation; its upstream work ends with it, also when it is cancelled.
 
         Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
-        InvalidOperationTypeError for a mutation where none may be.
+        InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
         async with self.operation() as context:
             return await schema.execute(
@@ -69,6 +69,8 @@ class Gateway:
             result = await self.execute(query, variables, operation_name)
         except CannotGetOperationTypeError:
             return {"errors": [{"message": "The document has no operation of that name"}]}
+        except InvalidOperationTypeError:
+            return {"errors": [{"message": "A subscription has no single answer"}]}
         return response_map(result)
 
     @asynccontextmanager

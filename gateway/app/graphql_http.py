@@ -99,7 +99,9 @@ class GraphQLOverHTTP:
                 may_mutate=request.method == "POST",
             )
         except InvalidOperationTypeError:
-            raise BadRequest(405, "GET answers queries only", {"Allow": "POST"}) from None
+            if request.method == "GET":
+                raise BadRequest(405, "GET answers queries only", {"Allow": "POST"}) from None
+            raise BadRequest(400, "A subscription has no single answer") from None
         except CannotGetOperationTypeError:
             raise BadRequest(400, "The document has no operation of that name") from None
 

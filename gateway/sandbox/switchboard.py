@@ -189,9 +189,8 @@ class Switchboard:
 
     def _connect(self, child: Call, at: float) -> None:
         """A dialled party that answers is connected; the others are hung up."""
-        parent = self._book.store.get(Call, child.parent_call_sid or "")
-        if parent is None or parent.status not in lifecycle.LIVE:
-            self.hang_up(child, at)
+        parent = self._book.live(child.parent_call_sid)
+        if parent is None:
             return
         for other in self._book.live_children(parent):
             if other.sid != child.sid:
@@ -284,7 +283,7 @@ class Switchboard:
         self._book.tell(call, "completed", at, recording=stopped)
         if call.status == "completed":
             self._book.at(at + PRICE_AFTER, SetPrice(call.sid))
-        parent = self._book.live(call.parent_call_sid or "", "in-progress")
+        parent = self._book.live(call.parent_call_sid, "in-progress")
         if parent and not self._book.live_children(parent):
             self._dialled(parent, at)
         return call

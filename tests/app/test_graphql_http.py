@@ -306,11 +306,15 @@ async def test_get_never_mutates(document: str) -> None:
     assert posted.status_code != 405
 
 
-async def test_get_subscribes_to_nothing() -> None:
+@BOTH
+async def test_a_subscription_is_not_answered_here(media_type: str) -> None:
+    query, headers = {"query": "subscription { x }"}, {"Accept": media_type}
     async with served() as client:
-        response = await client.get("/graphql", params={"query": "subscription { x }"})
+        got = await client.get("/graphql", params=query, headers=headers)
+        posted = await client.post("/graphql", json=query, headers=headers)
 
-    assert 400 <= response.status_code < 500
+    assert_refused(got, 405)
+    assert "subscription" in assert_refused(posted, 400)
 
 
 async def test_a_body_is_taken_up_to_its_limit_and_no_further() -> None:

@@ -55,7 +55,7 @@ async def test_an_upstream_that_does_not_answer_is_503_with_the_code(
 
 async def test_readiness_does_not_hang_with_upstream() -> None:
     twilio = PlainTwilio(delay=60)
-    async with served(twilio, operation_timeout=0.02) as client, asyncio.timeout(2):
+    async with served(twilio, operation_timeout=0.02) as client, asyncio.timeout(5):
         response = await client.get("/readyz")
         await settle()
 

@@ -51,6 +51,7 @@ def test_query_reads_its_document_from_standard_input_and_runs_the_named_operati
         (["{"], None),
         (["query A { __typename } query B { __typename }"], None),
         (["{ __typename }", "--operation", "C"], None),
+        (["subscription { x }"], None),
     ],
 )
 def test_an_answer_with_errors_ends_with_1(
@@ -91,7 +92,8 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_2() -> None:
         ([], {"GATEWAY_PORT": "http"}, "GATEWAY_PORT"),
         (["--port", "65536"], {}, "GATEWAY_PORT"),
         (["--workers", "0"], {}, "GATEWAY_WORKERS"),
-        (["--host", "300.0.0.1"], {}, "GATEWAY_PORT"),
+        (["--host", "203.0.113.7"], {}, "GATEWAY_HOST"),
+        (["sandbox", "--host", "203.0.113.7"], {}, "--host"),
         (["schema"], {"GATEWAY_ENV": "prod"}, "GATEWAY_ENV"),
         (["sandbox", "--calls", "many"], {}, "GATEWAY_SANDBOX_CALLS"),
         (["sandbox", "--port", "70000"], {}, "--port"),

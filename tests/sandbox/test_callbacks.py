@@ -122,6 +122,22 @@ async def test_recording_callbacks_tell_of_finished_recordings(
     }
 
 
+async def test_a_recording_started_later_has_a_callback_too(
+    open_account: OpenAccount, app: Application
+) -> None:
+    account = await open_account()
+    made = await account.make(Twiml='<Response><Pause length="9"/></Response>')
+    await account.step(6)
+
+    await account.post(
+        f"/Calls/{made}/Recordings.json", RecordingStatusCallback=app.origin + "/rec"
+    )
+    await account.step(60)
+
+    (told,) = app.at("/rec")
+    assert told.form["RecordingSource"] == "StartCallRecordingAPI"
+
+
 async def test_callbacks_go_out_by_themselves_when_the_clock_runs(
     open_account: OpenAccount, app: Application
 ) -> None:

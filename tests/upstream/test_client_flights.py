@@ -87,9 +87,9 @@ async def test_a_request_that_failed_or_was_cancelled_gives_its_place_back() -> 
 
 
 async def test_the_place_is_waited_for_without_using_up_the_time_to_answer() -> None:
-    """Sixteen requests of 8 ms each, one at a time, under a limit of 80 ms for each."""
-    twilio = PlainTwilio(calls=[call(n) for n in range(16)], delay=0.008)
-    async with connected(twilio, limits=Limits(read=0.08, in_flight=1)) as client:
+    """Sixteen requests of 20 ms each, one at a time, under a limit of 250 ms for each."""
+    twilio = PlainTwilio(calls=[call(n) for n in range(16)], delay=0.02)
+    async with connected(twilio, limits=Limits(read=0.25, in_flight=1)) as client:
         rows = await asyncio.gather(*(client.fetch(FetchCall(sid=sid("CA", n))) for n in range(16)))
 
     assert all(rows)
@@ -110,7 +110,7 @@ async def test_a_body_that_drips_ends_at_the_total_deadline() -> None:
         with pytest.raises(UpstreamTimeout):
             await client.fetch(CALL)
 
-    assert 0.04 < time.monotonic() - started < 1
+    assert 0.04 < time.monotonic() - started < 5
     assert [exchange.failure for exchange in exchanges] == ["UpstreamTimeout"]
 
 
