@@ -20,7 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.sandbox import control, reading, writing
 from gateway.sandbox.config import SandboxConfig
 from gateway.sandbox.desk import Desk
-from gateway.sandbox.errors import TwilioError, method_not_allowed, not_found, unauthorized
+from gateway.sandbox.errors import (
+    TwilioError,
+    internal,
+    method_not_allowed,
+    not_found,
+    unauthorized,
+)
 from gateway.sandbox.formats import BY_SUFFIX, Document
 from gateway.sandbox.orders import Form
 from gateway.sandbox.reading import Asked, Resource
@@ -87,7 +93,7 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
             Middleware(TrafficMiddleware, traffic=traffic, below=ACCOUNTS),
             Middleware(_Credentials, config=config),
         ],
-        exception_handlers={TwilioError: _refused, HTTPException: _unrouted},
+        exception_handlers={TwilioError: _refused, HTTPException: _unrouted, Exception: _failed},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -178,6 +184,10 @@ async def _unrouted(request: Request, error: Any) -> Response:
     if error.status_code == 405:
         return error_response(path, method_not_allowed(error.headers))
     return error_response(path, not_found(path))
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    return error_response(request.url.path, internal())
 
 
 class _Credentials:

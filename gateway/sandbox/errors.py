@@ -59,6 +59,11 @@ def too_many_requests() -> TwilioError:
     return TwilioError(429, 20429, "Too Many Requests")
 
 
+def internal() -> TwilioError:
+    """The sandbox's own mistake: nothing that a request may contain causes it."""
+    return TwilioError(500, 20500, "Internal Server Error")
+
+
 def invalid(parameter: str) -> TwilioError:
     """A value that cannot be read; answered without a code, as other 2010 resources do."""
     return TwilioError(400, None, f"Invalid {parameter}")

@@ -172,13 +172,12 @@ def _ringing(form: Form) -> Plan:
 
 
 def _told(form: Form, plan: Plan) -> Plan:
-    """The instructions that an application of its own would bring along. Url goes before Twiml."""
-    url = _url(form, "Url", 21205)
+    """The instructions that an application of its own would bring along."""
     return msgspec.structs.replace(
         plan,
-        url=url,
+        url=_url(form, "Url", 21205),
         method=_method(form, "Method"),
-        twiml=None if url else one(form, "Twiml"),
+        twiml=one(form, "Twiml"),
         fallback_url=_url(form, "FallbackUrl", 21205),
         fallback_method=_method(form, "FallbackMethod"),
         status_callback=_status_callback(form),

@@ -29,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     fallback_url: str | None = None
     fallback_method: str = "POST"
     twiml: str | None = None
+    """Only followed when there is no ``url``."""
     status_callback: Callback | None = None
     timeout: int = RINGING_LIMIT
     time_limit: int = TIME_LIMIT

@@ -135,4 +135,7 @@ class PageWalk(Generic[R]):
     def _unseen(self, page: Page[R]) -> Page[R]:
         unseen = {row.sid: row for row in page.rows if row.sid not in self._rows}
         self._rows.update(unseen)
-        return replace(page, rows=tuple(unseen.values()))
+        # The next page begins after the page's last row: not after another that is the last left.
+        ends_whole = not page.rows or page.rows[-1].sid in unseen
+        rows = tuple(unseen.values())
+        return replace(page, rows=rows, next=page.next if ends_whole else None)

@@ -82,9 +82,12 @@ def main(calls: int) -> None:
         path = Path(folder) / "calls.sqlite"
         store = Store(str(path))
         rows = example_rows(calls, 1, int(NOW.timestamp()))
+        cpu = time.process_time()
         loading = seconds(lambda: store.load(rows), times=1)
+        cpu = time.process_time() - cpu
         size = path.stat().st_size / 1e6
-        print(f"{calls:,} calls with their edges: loaded in {loading:.1f} s, {size:.0f} MB")
+        print(f"{calls:,} calls with their edges: loaded in {loading:.1f} s", end=" ")
+        print(f"({cpu:.1f} s of CPU), {size:.0f} MB")
         for name, resource, query in queries(store, calls):
             asked = Asked(f"{PLACE.account}/Calls.json", PLACE, None, query)
             page = partial(reading.listing, resource, store, asked)

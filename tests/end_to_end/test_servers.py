@@ -1,5 +1,6 @@
 """The commands that serve: first lines, answers, one sandbox for all workers, an orderly end."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.end_to_end.program import Server, serving
+from tests.end_to_end.program import Server, run, serving
 
 pytestmark = pytest.mark.xdist_group("servers")  # one after the other: they take a core each
 
@@ -16,13 +17,10 @@ NEWEST = "{ calls(first: 3) { nodes { sid accountSid } } }"
 KEY, KEY_SECRET = "SK" + "c" * 32, "s3cret-of-the-key"
 ACCOUNT = "AC" + "e" * 32
 TOKEN = "feedfacefeedfacefeedfacefeedface"
-SANDBOXES = {
-    "well-known": {},
-    "api key": {
-        "TWILIO_ACCOUNT_SID": ACCOUNT,
-        "TWILIO_API_KEY": KEY,
-        "TWILIO_API_SECRET": KEY_SECRET,
-    },
+CREDENTIAL = {
+    "TWILIO_ACCOUNT_SID": ACCOUNT,
+    "TWILIO_API_KEY": KEY,
+    "TWILIO_API_SECRET": KEY_SECRET,
 }
 
 
@@ -31,6 +29,17 @@ def gateway() -> Iterator[Server]:
     """A gateway with its embedded sandbox, as a newcomer starts it."""
     with serving("--port", "0", until="GraphiQL") as server:
         yield server
+    assert server.exit_code == 0
+    assert "Traceback" not in server.log
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Server]:
+    """The sandbox alone, with its own, well-known credential."""
+    with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as server:
+        yield server
+    assert server.exit_code == 0
+    assert TOKEN not in server.log
 
 
 def test_the_first_line_says_that_the_sandbox_answers(gateway: Server) -> None:
@@ -53,52 +62,48 @@ def test_answers_do_not_name_the_server_software(gateway: Server) -> None:
     assert "Server" not in httpx.get(f"{gateway.url}/healthz", timeout=20).headers
 
 
-def test_a_server_that_is_told_to_end_ends_with_0_at_once() -> None:
-    with serving("--port", "0", until="GraphQL", GATEWAY_ENV="production") as server:
-        server.ask("{ __typename }")
+def test_a_gateway_talks_to_a_sandbox_by_the_variables_that_it_prints(sandbox: Server) -> None:
+    """They are all that the second process needs, and it keeps the token to itself."""
+    verbose = {"GATEWAY_LOG_LEVEL": "debug", "GATEWAY_ENV": "production"}
+    variables = sandbox.settings
+    with serving("--port", "0", until="GraphQL", **variables, **verbose) as gateway:
+        nodes = gateway.ask(NEWEST)["calls"]["nodes"]
+        gateway.ask('{ calls(filter: {to: "+16175550101"}) { nodes { sid } } }')
 
-    assert server.exit_code == 0
-    assert not [line for line in server.lines if line.startswith("GraphiQL")]
-    assert "Traceback" not in server.log
+    assert {node["accountSid"] for node in nodes} == {variables["TWILIO_ACCOUNT_SID"]}
+    assert gateway.lines == [
+        f"Twilio account {variables['TWILIO_ACCOUNT_SID']} at {variables['TWILIO_BASE_URL']}",
+        f"GraphQL: {gateway.url}/graphql",
+    ]
+    assert gateway.exit_code == 0
+    assert "upstream Calls: 200" in gateway.log
+    assert "6175550101" not in gateway.log
+    assert variables["TWILIO_AUTH_TOKEN"] not in gateway.log
 
 
-@pytest.mark.parametrize("credential", SANDBOXES.values(), ids=SANDBOXES)
-def test_a_gateway_talks_to_a_sandbox_by_the_variables_that_it_prints(
-    credential: dict[str, str],
-) -> None:
-    """What is printed and what was given are all that the second process needs; no secret is."""
+def test_an_api_key_and_its_secret_open_a_sandbox_that_was_given_them() -> None:
     with ExitStack() as stack:
-        until = "TWILIO_ACCOUNT_SID" if credential else "TWILIO_AUTH_TOKEN"
-        sandbox = stack.enter_context(serving("sandbox", "--port", "0", until=until, **credential))
-        variables = sandbox.settings | credential
-        verbose = {"GATEWAY_LOG_LEVEL": "debug", "GATEWAY_ENV": "production"}
+        sandbox = stack.enter_context(
+            serving("sandbox", "--port", "0", until="TWILIO_ACCOUNT_SID", **CREDENTIAL)
+        )
         gateway = stack.enter_context(
-            serving("--port", "0", until="GraphQL", **variables, **verbose)
+            serving("--port", "0", until="GraphiQL", **sandbox.settings | CREDENTIAL)
         )
         nodes = gateway.ask(NEWEST)["calls"]["nodes"]
 
-    assert {node["accountSid"] for node in nodes} == {variables["TWILIO_ACCOUNT_SID"]}
-    assert gateway.lines[0] == (
-        f"Twilio account {variables['TWILIO_ACCOUNT_SID']} at {variables['TWILIO_BASE_URL']}"
-    )
+    assert {node["accountSid"] for node in nodes} == {ACCOUNT}
     assert (sandbox.exit_code, gateway.exit_code) == (0, 0)
-    assert "upstream Calls: 200" in gateway.log
-    printed = "\n".join([*sandbox.lines, sandbox.log, *gateway.lines, gateway.log])
-    assert KEY_SECRET not in printed
-    if not credential:
-        assert sandbox.settings["TWILIO_AUTH_TOKEN"] not in "\n".join([*gateway.lines, gateway.log])
+    assert KEY_SECRET not in "\n".join([*sandbox.lines, sandbox.log, *gateway.lines, gateway.log])
 
 
-def test_a_wrong_token_is_refused_by_the_sandbox_and_shown_nowhere() -> None:
-    with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as sandbox:
-        variables = sandbox.settings | {"TWILIO_AUTH_TOKEN": TOKEN}
-        with serving("--port", "0", until="GraphQL", **variables) as gateway:
-            body = httpx.post(f"{gateway.url}/graphql", json={"query": NEWEST}, timeout=20).json()
+def test_a_wrong_token_is_refused_by_the_sandbox_and_shown_nowhere(sandbox: Server) -> None:
+    done = run("query", NEWEST, **sandbox.settings | {"TWILIO_AUTH_TOKEN": TOKEN})
 
-    (error,) = body["errors"]
+    (error,) = json.loads(done.stdout)["errors"]
+    assert done.returncode == 1
     assert error["extensions"]["code"] == "UPSTREAM_AUTH"
     assert error["extensions"]["twilioCode"] == 20003
-    assert TOKEN not in "\n".join([str(body), sandbox.log, gateway.log, *gateway.lines])
+    assert TOKEN not in done.stdout + done.stderr
 
 
 def environment_of(process: int) -> dict[str, str]:

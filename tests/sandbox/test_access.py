@@ -9,6 +9,8 @@ from tests.sandbox.rows import call, sid
 
 KEYED = SandboxConfig(calls=0, api_key="SK" + "0" * 32, api_secret="a secret: with colons")
 
+RIGHT = httpx.BasicAuth(KEYED.account_sid, KEYED.auth_token)._auth_header
+
 
 @pytest.mark.parametrize(
     "credentials",
@@ -36,6 +38,8 @@ async def test_both_kinds_of_credential_open_the_account(
         "Basic !!!",
         "Basic é",
         "Bearer abc",
+        RIGHT.replace("Basic", "Bearer"),
+        RIGHT + "x",
         httpx.BasicAuth(KEYED.account_sid, "wrong")._auth_header,
         httpx.BasicAuth("SK" + "0" * 32, KEYED.auth_token)._auth_header,
         httpx.BasicAuth("", "")._auth_header,

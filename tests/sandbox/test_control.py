@@ -99,6 +99,16 @@ async def test_reset_begins_again_with_example_calls(open_account: OpenAccount) 
     assert await account.sids("/Calls.json") == []
 
 
+async def test_reset_empties_the_queue(open_account: OpenAccount) -> None:
+    account = await open_account(config=replace(CONTROLLED, calls_per_second=1))
+    before = [(await account.call(await account.make()))["queue_time"] for _ in range(3)]
+
+    await account.client.post("/sandbox/reset")
+
+    assert before == ["0", "1000", "2000"]
+    assert (await account.call(await account.make()))["queue_time"] == "0"
+
+
 async def test_the_clock_is_read_stepped_and_set_going(open_account: OpenAccount) -> None:
     account = await open_account(config=CONTROLLED)
     made = await account.make()

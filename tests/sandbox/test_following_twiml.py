@@ -111,6 +111,32 @@ async def test_a_call_made_with_record_is_recorded_whole(open_account: OpenAccou
     )
 
 
+async def test_the_end_of_a_dial_ends_its_own_recording_only(open_account: OpenAccount) -> None:
+    account = await open_account()
+    await account.make(
+        Record="true",
+        Twiml='<Response><Dial record="true">client:tommy</Dial><Pause length="9"/></Response>',
+    )
+
+    await account.step(60)
+
+    rows = await account.rows("/Recordings.json")
+    assert {row["source"]: row["duration"] for row in rows} == {
+        "DialVerb": "20",
+        "OutboundAPI": "34",
+    }
+
+
+async def test_twiml_beside_a_url_is_ignored(open_account: OpenAccount, app: Application) -> None:
+    app.answers["/voice"] = (200, '<Response><Pause length="9"/></Response>')
+    account = await open_account()
+    made = await account.make(Url=app.origin + "/voice", Twiml="<Response/>")
+
+    await account.step(13)
+
+    assert (await account.call(made))["status"] == "in-progress"
+
+
 async def test_twiml_is_asked_for_where_the_url_says_and_redirects_are_followed(
     open_account: OpenAccount, app: Application
 ) -> None:

@@ -1,6 +1,7 @@
 """Opening, sharing and closing the store behind the app."""
 
 import asyncio
+import gc
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,6 +39,18 @@ async def test_the_first_requests_seed_once_even_when_they_come_together() -> No
     assert len({response.text for response in responses}) == 1
 
 
+async def test_a_mistake_of_its_own_is_answered_as_the_service_does() -> None:
+    app = create_app(STILL)
+    await app.state.sandbox.aclose()
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    auth = (STILL.account_sid, STILL.auth_token)
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://s", auth=auth) as client:
+        response = await client.get(f"/2010-04-01/Accounts/{STILL.account_sid}/Calls.json")
+
+    assert (response.status_code, response.json()["code"]) == (500, 20500)
+
+
 async def test_the_lifespan_opens_and_closes_the_store() -> None:
     app = create_app(SandboxConfig(calls=10))
 
@@ -53,6 +66,18 @@ async def test_closing_a_sandbox_that_was_never_asked_or_twice_is_harmless() -> 
 
     await app.state.sandbox.aclose()
     await app.state.sandbox.aclose()
+
+
+def test_a_sandbox_that_is_forgotten_closes_its_store() -> None:
+    """In process nobody may run its lifespan or close it: no warning escapes all the same."""
+    app = create_app(SandboxConfig(calls=0))
+    store = asyncio.run(app.state.sandbox.run(lambda desk: desk.store))
+
+    del app
+    gc.collect()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        store.get(Call, "CA1")
 
 
 async def test_a_file_keeps_its_calls(tmp_path: Path) -> None:

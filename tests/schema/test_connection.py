@@ -119,7 +119,17 @@ SIZES_DIFFER = [
 ]
 
 
+# A backward page that holds the cursor's own row at its end does not end with the row above it.
+OWN_ROW_LAST = [
+    *[call(n, status="queued") for n in range(8)],
+    call(8, status="completed"),
+    *[call(n, at=-1, status="queued") for n in (9, 10)],
+    call(11, at=-1, status="completed"),
+]
+
+
 @example(SIZES_DIFFER, ["queued", "in-progress"], 1, 3)
+@example(OWN_ROW_LAST, ["queued", "completed"], 1, 2)
 @given(accounts(), some_statuses, st.integers(1, 7), st.integers(1, 5))
 async def test_walking_back_in_steps_gives_each_call_once(
     rows: list[Row], statuses: list[str], first: int, last: int
