@@ -17,9 +17,8 @@ from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
 
-from gateway.errors import UpstreamTimeout
-from gateway.planner import Known, Request, Step, plan
-from gateway.upstream.client import UpstreamClient
+from gateway.executor import Executor
+from gateway.planner import Request
 from gateway.upstream.requests import FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
 
@@ -43,18 +42,14 @@ class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
 
 
 class Loaders:
-    """How the resolvers of one operation read. Made inside the running loop; ends with `aclose`.
+    """How the resolvers of one operation read. Made inside the running loop; ends with `aclose`."""
 
-    `deadline` is a time of the event loop's clock (seconds); what is not read by then raises
-    UpstreamTimeout.
-    """
-
-    def __init__(self, client: UpstreamClient, deadline: float) -> None:
-        self._queue = Queue(client, deadline)
+    def __init__(self, executor: Executor) -> None:
+        self._queue = Queue(executor)
         self._loader = Loader(self._queue.ask_all)
 
     async def row(self, request: FetchRequest[R]) -> R | None:
-        """One resource, None when there is none. Raises an UpstreamError."""
+        """One resource, None when there is none. Raises UpstreamError or BudgetExceeded."""
         row: R | None = await self._loader.answer(request)
         return row
 
@@ -69,15 +64,14 @@ class Loaders:
 
 
 class Queue:
-    """What the operation asks, collected until it is quiet, planned as a whole and sent."""
+    """What the operation asks, collected until it is quiet, then carried out as a whole."""
 
-    def __init__(self, client: UpstreamClient, deadline: float) -> None:
-        self._client = client
-        self._deadline = deadline
-        self._known = Known()
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
         self._waiting: dict[Request, asyncio.Future[Any]] = {}
         self._patience = 0
-        self._reads: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self._rounds: set[asyncio.Task[None]] = set()
 
     async def ask_all(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
         """The loader's batch function: a future for each request."""
@@ -85,17 +79,23 @@ class Queue:
         return [self._ask(request) for request in requests]
 
     async def aclose(self) -> None:
-        """Cancels every read and waits until it has ended."""
-        for read in self._reads:
-            read.cancel()
-        await asyncio.gather(*self._reads, return_exceptions=True)
+        """Cancels every round and waits until it has ended; nothing more is sent."""
+        self._is_closed = True
+        for future in self._waiting.values():
+            future.cancel()
+        for round_ in self._rounds:
+            round_.cancel()
+        await asyncio.gather(*self._rounds, return_exceptions=True)
 
     def _ask(self, request: Request) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        known = self._known.answer(request)
+        known = self._executor.known_answer(request)
         if known is not None:
             future.set_result(known.value)
+            return future
+        if self._is_closed:
+            future.cancel()
             return future
         future.add_done_callback(_mark_retrieved)
         if not self._waiting:
@@ -105,48 +105,30 @@ class Queue:
 
     def _wait_for_quiet(self) -> None:
         """See Note [Quiet]."""
+        if self._is_closed:
+            return
         if self._patience > 0:
             self._patience -= 1
             asyncio.get_running_loop().call_soon(self._wait_for_quiet)
             return
         waiting, self._waiting = self._waiting, {}
-        for step in plan(waiting):
-            self._begin(step, [waiting[request] for request in step.serves])
+        round_ = asyncio.ensure_future(self._round(waiting))
+        self._rounds.add(round_)
+        round_.add_done_callback(self._rounds.discard)
 
-    def _begin(self, step: Step, futures: list[asyncio.Future[Any]]) -> None:
-        read = asyncio.ensure_future(self._read(step, futures))
-        self._reads.add(read)
-        read.add_done_callback(self._reads.discard)
-
-    async def _read(self, step: Step, futures: list[asyncio.Future[Any]]) -> None:
-        try:
-            if asyncio.get_running_loop().time() >= self._deadline:
-                raise TimeoutError
-            async with asyncio.timeout_at(self._deadline):
-                answer = await self._send(step.request)
-        except TimeoutError:
-            _reject(
-                futures, UpstreamTimeout("The operation's deadline passed before this was read")
-            )
-        except Exception as error:  # whatever it is, nobody may be left waiting
-            _reject(futures, error)
-        else:
-            self._known.note(answer)
-            for future in futures:
+    async def _round(self, waiting: dict[Request, asyncio.Future[Any]]) -> None:
+        def resolve(request: Request, answer: Any) -> None:
+            future = waiting[request]
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
                 future.set_result(answer)
+
+        try:
+            await self._executor.carry_out(waiting, resolve)
         finally:
-            for future in futures:
+            for future in waiting.values():
                 future.cancel()
-
-    async def _send(self, request: Request) -> Any:
-        if isinstance(request, ListRequest):
-            return await self._client.page(request)
-        return await self._client.fetch(request)
-
-
-def _reject(futures: list[asyncio.Future[Any]], error: Exception) -> None:
-    for future in futures:
-        future.set_exception(error)
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:

@@ -108,6 +108,20 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class PlannerMode(StrEnum):
+    """How edges are read."""
+
+    ADAPTIVE = "adaptive"
+    PER_KEY = "per-key"
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
 def _setting(name: str, parse: Callable[[str], Any], default: Any, unit: str, meaning: str) -> Any:
     return field(
         default=default,
@@ -186,6 +200,21 @@ class Settings:
     row_budget: int = _setting(
         "GATEWAY_ROW_BUDGET", _whole(1, 1_000_000), 40_000, "rows",
         "How many upstream rows one connection may read before it ends with BUDGET_EXCEEDED.",
+    )  # fmt: skip
+    planner: PlannerMode = _setting(
+        "GATEWAY_PLANNER", _one_of(PlannerMode), PlannerMode.ADAPTIVE, "adaptive|per-key",
+        "adaptive reads an edge of many calls by one covering list where that is right and "
+        "cheaper; per-key asks one request for each call and edge.",
+    )  # fmt: skip
+    scan_child_calls: Switch = _setting(
+        "GATEWAY_SCAN_CHILD_CALLS", _one_of(Switch), Switch.OFF, "on|off",
+        "Also reads childCalls by covering lists. A range of start times shows no call that was "
+        "never dialed: only for accounts where `gateway verify` has found no difference.",
+    )  # fmt: skip
+    request_budget: int = _setting(
+        "GATEWAY_REQUEST_BUDGET", _whole(1, 100_000), 1000, "requests",
+        "How many upstream requests one operation may send; what is left is null, with "
+        "BUDGET_EXCEEDED. The header Gateway-Request-Budget lowers it.",
     )  # fmt: skip
     sandbox_calls: int = _setting(
         "GATEWAY_SANDBOX_CALLS", _whole(0, 2_000_000), 2000, "calls",

@@ -62,14 +62,14 @@ def call(number: int, *, at: int = 0, **given: Any) -> Row:
     return row | given
 
 
-def recording(number: int, of: int, **given: Any) -> Row:
+def recording(number: int, of: int, *, at: int = 0, **given: Any) -> Row:
     """A completed recording of a call, in the per-call form."""
     row = {
         "sid": sid("RE", number),
         "account_sid": ACCOUNT,
         "call_sid": sid("CA", of),
-        "date_created": rfc_2822(NOON),
-        "date_updated": rfc_2822(NOON),
+        "date_created": rfc_2822(NOON + timedelta(seconds=at)),
+        "date_updated": rfc_2822(NOON + timedelta(seconds=at)),
         "duration": "30",
         "status": "completed",
         "channels": 1,
@@ -79,14 +79,14 @@ def recording(number: int, of: int, **given: Any) -> Row:
     return row | given
 
 
-def notification(number: int, of: int | None, **given: Any) -> Row:
+def notification(number: int, of: int | None, *, at: int = 0, **given: Any) -> Row:
     """A warning about a call, in the list form."""
     row = {
         "sid": sid("NO", number),
         "account_sid": ACCOUNT,
         "call_sid": sid("CA", of) if of is not None else "",
-        "date_created": rfc_2822(NOON),
-        "message_date": rfc_2822(NOON),
+        "date_created": rfc_2822(NOON + timedelta(seconds=at)),
+        "message_date": rfc_2822(NOON + timedelta(seconds=at)),
         "error_code": "15003",
         "log": "1",
         "message_text": "LogLevel=WARN",
@@ -194,6 +194,14 @@ def _linker(path: str, query: dict[str, str], size: int) -> Callable[[int, str],
     return link
 
 
+DATES = {
+    "StartTime": "start_time",
+    "EndTime": "end_time",
+    "DateCreated": "date_created",
+    "MessageDate": "message_date",
+}
+
+
 def _matches(row: Row, query: dict[str, str]) -> bool:
     plain = {"To": "to", "From": "from", "Status": "status", "ParentCallSid": "parent_call_sid"}
     for name, value in query.items():
@@ -201,13 +209,13 @@ def _matches(row: Row, query: dict[str, str]) -> bool:
             return False
         if name == "Log" and row["log"] != value:
             return False
-        if name.startswith(("StartTime", "EndTime")) and not _in_days(row, name, value):
+        if name.rstrip("<>") in DATES and not _in_days(row, name, value):
             return False
     return True
 
 
 def _in_days(row: Row, name: str, value: str) -> bool:
-    text = row["start_time" if name.startswith("StartTime") else "end_time"]
+    text = row[DATES[name.rstrip("<>")]]
     if text is None:
         return False
     moment = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S %z")

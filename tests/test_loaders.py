@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from gateway.errors import UpstreamTimeout, UpstreamUnavailable
+from gateway.executor import Executor
 from gateway.loaders import Loaders
+from gateway.planner import Costs, Known, Policy
 from gateway.settings import Secret
 from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.requests import FetchCall, ListCalls
@@ -22,7 +25,9 @@ TWO = FetchCall(sid=sid("CA", 2))
 async def loading(twilio: PlainTwilio, seconds: float = 5) -> AsyncIterator[Loaders]:
     """The loaders of one operation with this much time."""
     client = UpstreamClient(Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), "https://twilio.test", twilio)
-    loaders = Loaders(client, asyncio.get_running_loop().time() + seconds)
+    deadline = asyncio.get_running_loop().time() + seconds
+    executor = Executor(client, Known(datetime.now(UTC)), Costs(), Policy(), deadline, 1000)
+    loaders = Loaders(executor)
     try:
         yield loaders
     finally:

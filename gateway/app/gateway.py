@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -10,11 +11,13 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gateway.executor import Executor
 from gateway.loaders import Loaders
+from gateway.planner import Costs, Known, Policy
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import Context, schema
-from gateway.settings import Secret, Settings
+from gateway.settings import PlannerMode, Secret, Settings, Switch
 from gateway.upstream.client import Account, Limits, UpstreamClient
 
 __all__ = ["Gateway", "open_gateway", "response_map"]
@@ -29,6 +32,12 @@ class Gateway:
     def __init__(self, settings: Settings, client: UpstreamClient) -> None:
         self.settings = settings
         self.client = client
+        self._costs = Costs()
+        self._policy = Policy(
+            adaptive=settings.planner is PlannerMode.ADAPTIVE,
+            scan_child_calls=settings.scan_child_calls is Switch.ON,
+            concurrency=settings.max_in_flight,
+        )
 
     async def execute(
         self,
@@ -68,7 +77,15 @@ class Gateway:
     async def operation(self) -> AsyncIterator[Context]:
         """What one operation carries."""
         deadline = asyncio.get_running_loop().time() + self.settings.operation_timeout
-        loaders = Loaders(self.client, deadline)
+        executor = Executor(
+            self.client,
+            Known(datetime.now(UTC)),
+            self._costs,
+            self._policy,
+            deadline,
+            self.settings.request_budget,
+        )
+        loaders = Loaders(executor)
         try:
             yield Context(
                 loaders=loaders,

@@ -108,7 +108,7 @@ class UpstreamClient:
     async def page(self, request: ListRequest[R]) -> Page[R]:
         """One page of a list, its rows held against the exact filter again."""
         url = self._url(request)
-        envelope = await self._flights.join(url, lambda: self._envelope(request, url))
+        envelope, seconds = await self._flights.join(url, lambda: self._envelope(request, url))
         list_url = self._root + request.path + ".json"
         index = request.page.index
         return Page(
@@ -117,6 +117,7 @@ class UpstreamClient:
             next=page_ref(envelope.next_page_uri, list_url, index + 1),
             previous=page_ref(envelope.previous_page_uri, list_url, max(index - 1, 0)),
             rows_read=len(envelope.rows),
+            seconds=seconds,
         )
 
     async def aclose(self) -> None:
@@ -128,17 +129,20 @@ class UpstreamClient:
 
     async def _fetch(self, request: FetchRequest[R], url: str) -> R | None:
         try:
-            row: R = _decode(ROW_DECODERS[request.kind], await self._get(request.path, url))
+            body, _ = await self._get(request.path, url)
+            row: R = _decode(ROW_DECODERS[request.kind], body)
         except UpstreamNotFound:
             return None
         if row.sid != request.sid:
             raise UpstreamInvalid("Upstream answered with another resource than the one asked for")
         return row
 
-    async def _envelope(self, request: ListRequest[Any], url: str) -> Any:
-        return _decode(LIST_DECODERS[request.kind], await self._get(request.path, url))
+    async def _envelope(self, request: ListRequest[Any], url: str) -> tuple[Any, float]:
+        body, seconds = await self._get(request.path, url)
+        return _decode(LIST_DECODERS[request.kind], body), seconds
 
-    async def _get(self, path: str, url: str) -> bytes:
+    async def _get(self, path: str, url: str) -> tuple[bytes, float]:
+        """The body, and the seconds from sending to its last byte."""
         async with self._turn:
             started = time.monotonic()
             try:
@@ -148,11 +152,12 @@ class UpstreamClient:
                     UpstreamExchange(path, time.monotonic() - started, failure=_name(failure))
                 )
                 raise
+        seconds = time.monotonic() - started
         refusal = error_for_response(response)
         self._hook(
             UpstreamExchange(
                 path,
-                time.monotonic() - started,
+                seconds,
                 status=response.status_code,
                 request_id=_request_id(response),
                 failure=_name(refusal) if refusal else None,
@@ -160,7 +165,7 @@ class UpstreamClient:
         )
         if refusal is not None:
             raise refusal
-        return response.content
+        return response.content, seconds
 
     async def _send(self, url: str) -> httpx.Response:
         try:

@@ -295,30 +295,38 @@ class ListCalls(ListRequest[CallResource]):
 
 @dataclass(frozen=True, kw_only=True)
 class ListRecordings(ListRequest[RecordingResource]):
-    """GET Calls/{call_sid}/Recordings (seed: "a list of recordings generated during the call")."""
+    """GET Calls/{call_sid}/Recordings (seed: "a list of recordings generated during the call").
+
+    Without `call_sid` the account's, narrowed to the whole days of `date_created`.
+    """
 
     kind = "recordings"
     row = RecordingResource
-    call_sid: str
+    call_sid: str | None = None
+    date_created: TimeRange | None = None
 
     @property
     def path(self) -> str:
         return f"{_of_call(self.call_sid)}Recordings"
 
     def filters(self) -> Query:
-        return ()
+        return self.date_created.query("DateCreated") if self.date_created else ()
 
     def matches(self, row: RecordingResource) -> bool:
-        return _kept(row, "call_sid", _equals(self.call_sid))
+        return self.call_sid is None or _kept(row, "call_sid", _equals(self.call_sid))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListNotifications(ListRequest[NotificationResource]):
-    """GET Calls/{call_sid}/Notifications (seed: "notifications generated during the call")."""
+    """GET Calls/{call_sid}/Notifications (seed: "notifications generated during the call").
+
+    Without `call_sid` the account's, narrowed to the whole days of `message_date`.
+    """
 
     kind = "notifications"
     row = NotificationResource
-    call_sid: str
+    call_sid: str | None = None
+    message_date: TimeRange | None = None
     log: NotificationLevel | None = None
 
     @property
@@ -326,10 +334,11 @@ class ListNotifications(ListRequest[NotificationResource]):
         return f"{_of_call(self.call_sid)}Notifications"
 
     def filters(self) -> Query:
-        return (("Log", self.log.value),) if self.log else ()
+        level = (("Log", self.log.value),) if self.log else ()
+        return level + (self.message_date.query("MessageDate") if self.message_date else ())
 
     def matches(self, row: NotificationResource) -> bool:
-        return _kept(row, "call_sid", _equals(self.call_sid)) and (
+        return (self.call_sid is None or _kept(row, "call_sid", _equals(self.call_sid))) and (
             self.log is None or _kept(row, "log", _equals(self.log))
         )
 
@@ -338,8 +347,9 @@ class ListNotifications(ListRequest[NotificationResource]):
 class Page(Generic[R]):
     """One page as read: the rows that match, and the pages beside it.
 
-    `request` is what was asked, `rows_read` how many rows upstream sent; `is_exact` tells that no
-    further row has to be looked at to know that more follow when `next` is set.
+    `request` is what was asked, `rows_read` how many rows upstream sent, `seconds` what it took
+    from sending to the last byte; `is_exact` tells that no further row has to be looked at to know
+    that more follow when `next` is set.
     """
 
     request: ListRequest[R]
@@ -347,6 +357,7 @@ class Page(Generic[R]):
     next: PageRef | None = None
     previous: PageRef | None = None
     rows_read: int = 0
+    seconds: float = 0.0
 
     @property
     def is_exact(self) -> bool:

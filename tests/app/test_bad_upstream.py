@@ -362,9 +362,6 @@ async def test_an_operation_that_is_cancelled_takes_its_requests_along(in_flight
     assert (twilio.in_flight, twilio.cancelled) == (0, in_flight)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Queue.aclose leaves what waits for quiet to be sent afterwards"
-)
 async def test_an_operation_that_is_cancelled_before_anything_was_sent_sends_nothing() -> None:
     twilio = account()
     async with served(twilio) as client:

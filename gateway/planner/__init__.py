@@ -1,0 +1,199 @@
+"""Pure, no I/O: a batch of requests → the cheapest REST requests, and the rows back to their keys.
+
+Three ways (PLANNER.md): *known*, answered from rows that this operation has read already; *scan*,
+one covering list for the keys of an edge; *per key*, one request for each. Correctness before
+thrift: a scan is planned only where `windows` says that it is right, and answers only what `known`
+calls certain. This module must not know the clock, HTTP or GraphQL: values in, values out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Any
+
+from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate, page_size
+from gateway.planner.known import Answer, Known, Request
+from gateway.planner.scan import Scan, Worth
+from gateway.planner.windows import Relation, Window
+from gateway.upstream.requests import TOP, ListCalls, ListRequest
+
+__all__ = [
+    "Answer",
+    "Costs",
+    "Estimate",
+    "Known",
+    "Policy",
+    "Request",
+    "Scan",
+    "Send",
+    "Way",
+    "plan",
+]
+
+ONE_DAY = timedelta(days=1)
+Key = tuple[Request, Window]
+
+
+class Way(StrEnum):
+    """How a request comes by its answer."""
+
+    KNOWN = "known"
+    SCAN = "scan"
+    PER_KEY = "per-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator allows. `concurrency` is how many requests may run at once."""
+
+    adaptive: bool = True
+    scan_child_calls: bool = False
+    concurrency: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One REST request to send, and the requests that its answer serves."""
+
+    request: Request
+    serves: tuple[Request, ...]
+    predicted: Estimate
+
+
+def plan(
+    requests: Iterable[Request], known: Known, costs: Costs, policy: Policy
+) -> Sequence[Send | Scan]:
+    """The REST requests to send for a batch of requests that are not known."""
+    asked = list(requests)
+    if not policy.adaptive:
+        return per_key(asked, costs, policy)
+    scans: list[Scan] = []
+    for relation, keys in _edges(asked, known, policy):
+        scan = _scan(relation, keys, known, costs, policy, len(asked))
+        if scan is not None:
+            scans.append(scan)
+    scanned = {key for scan in scans for key in scan.keys}
+    return [*scans, *per_key([key for key in asked if key not in scanned], costs, policy)]
+
+
+def per_key(requests: Iterable[Request], costs: Costs, policy: Policy) -> list[Send]:
+    """One request for each; first pages of one list that differ in size only are the largest."""
+    together: dict[Request, list[Request]] = {}
+    for request in requests:
+        together.setdefault(_shared_key(request), []).append(request)
+    return [
+        Send(
+            max(same, key=_page_size),
+            tuple(same),
+            costs.per_key(same[0].kind, 1, policy.concurrency),
+        )
+        for same in together.values()
+    ]
+
+
+def _shared_key(request: Request) -> Request:
+    if isinstance(request, ListRequest) and request.page == TOP:
+        return request.list
+    return request
+
+
+def _page_size(request: Request) -> int:
+    return request.page_size if isinstance(request, ListRequest) else 1
+
+
+def _edges(
+    requests: Iterable[Request], known: Known, policy: Policy
+) -> Iterable[tuple[Relation, list[Key]]]:
+    """The keys that a scan would be right for, by edge."""
+    edges: dict[Relation, list[Key]] = {}
+    for request in requests:
+        scannable = known.window(request)
+        if scannable is None or (isinstance(request, ListCalls) and not policy.scan_child_calls):
+            continue
+        relation, window = scannable
+        edges.setdefault(relation, []).append((request, window))
+    return edges.items()
+
+
+def _scan(
+    relation: Relation, keys: list[Key], known: Known, costs: Costs, policy: Policy, asked: int
+) -> Scan | None:
+    """The scan of one edge, where it is predicted to be cheaper than asking per key."""
+    chosen: list[Key] = []
+    lists: list[ListRequest[Any]] = []
+    rows = 0.0
+    for cluster in _clusters(keys):
+        parts = _lists(relation, cluster, known.now, costs)
+        total = sum(expected for _, expected in parts)
+        if _is_cheaper(relation, len(cluster), len(parts), total, costs, policy, asked):
+            chosen += cluster
+            lists += [part for part, _ in parts]
+            rows += total
+    if not chosen:
+        return None
+    since = min(window.since for _, window in chosen)
+    return Scan(
+        relation,
+        [key for key, _ in chosen],
+        lists,
+        known,
+        costs.pages(rows, len(lists)),
+        Worth(costs, relation, since, policy.concurrency),
+    )
+
+
+def _is_cheaper(
+    relation: Relation,
+    keys: int,
+    lists: int,
+    rows: float,
+    costs: Costs,
+    policy: Policy,
+    asked: int,
+) -> bool:
+    """Fewer requests, and not slower: other keys of the round wait for the same connections."""
+    kind = relation.covering.kind
+    scan = costs.pages(rows, min(lists, policy.concurrency))
+    alone = costs.per_key(kind, max(keys, asked), policy.concurrency)
+    return scan.requests < keys and scan.seconds <= alone.seconds * 1.1
+
+
+def _clusters(keys: list[Key]) -> list[list[Key]]:
+    """Keys whose windows touch, newest first."""
+    clusters: list[list[Key]] = []
+    for key in sorted(keys, key=lambda key: key[1].until, reverse=True):
+        if clusters and key[1].last >= min(window.first for _, window in clusters[-1]) - ONE_DAY:
+            clusters[-1].append(key)
+        else:
+            clusters.append([key])
+    return clusters
+
+
+def _lists(
+    relation: Relation, cluster: list[Key], now: datetime, costs: Costs
+) -> list[tuple[ListRequest[Any], float]]:
+    """The covering lists of a cluster and their expected rows: the days that fit a page in one."""
+    since = min(window.since for _, window in cluster)
+    last = max(window.last for _, window in cluster)
+    kind = relation.covering.kind
+    lists: list[tuple[ListRequest[Any], float]] = []
+    end = last
+    while end >= since.date():
+        start = end
+        rows = costs.rows(kind, _span(start, end, since, now))
+        while start > since.date():
+            more = costs.rows(kind, _span(start - ONE_DAY, end, since, now))
+            if more > MAX_PAGE_SIZE:
+                break
+            start, rows = start - ONE_DAY, more
+        lists.append((relation.within(start, end, page_size(rows)), rows))
+        end = start - ONE_DAY
+    return lists
+
+
+def _span(first: date, last: date, since: datetime, now: datetime) -> timedelta:
+    """How much of these days has to be read: not the future, nor what lies before the windows."""
+    start = max(datetime.combine(first, time(), UTC), since)
+    stop = min(datetime.combine(last, time(), UTC) + ONE_DAY, now)
+    return max(stop - start, timedelta(0))

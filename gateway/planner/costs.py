@@ -1,0 +1,104 @@
+"""What requests cost and how dense an account's lists are: priors, then what was learned.
+
+Moving averages over every page that passes, a handful of numbers for an account. Being wrong costs
+time, never an answer, and no more requests than a scan's allowance. This module must not know what
+a decision is for, nor the clock: seconds come in as values.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from gateway.errors import UpstreamInvalid
+from gateway.planner.windows import is_by_days_only, relation_of
+from gateway.upstream.requests import Page
+
+__all__ = ["Costs", "Estimate"]
+
+MAX_PAGE_SIZE = 1000
+ONE_DAY = timedelta(days=1)
+SMALL_PAGE = 60
+# A page of this many rows counts as much as all that was learned before it.
+WEIGHT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a way is predicted to cost: REST requests, and seconds until its last answer."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass
+class Costs:
+    """One account's numbers. The defaults are the priors; seconds and rows."""
+
+    latency: float = 0.15
+    per_row: float = 0.0002
+    rows_per_day: dict[str, float] = field(default_factory=lambda: {"calls": 2000.0})
+    rows_per_call: dict[str, float] = field(
+        default_factory=lambda: {"calls": 0.6, "recordings": 0.5, "notifications": 0.2}
+    )
+
+    def note(self, page: Page[Any]) -> None:
+        """Learns from a page: its time always, its rows where they say how dense a list is."""
+        self._learn_time(page)
+        kind = page.request.kind
+        if relation_of(page.request) is not None:
+            self._learn(self.rows_per_call, kind, float(page.rows_read), 1)
+        elif is_by_days_only(page.request):
+            rate = _rows_per_day(page, "date_created")
+            if rate is not None:
+                self._learn(self.rows_per_day, kind, rate, len(page.rows))
+
+    def rows(self, kind: str, span: timedelta) -> float:
+        """How many rows of a list lie in this span of time."""
+        per_day = self.rows_per_day.get(kind)
+        if per_day is None:
+            per_day = self.rows_per_day["calls"] * self.rows_per_call[kind]
+        return per_day * (span / ONE_DAY)
+
+    def per_key(self, kind: str, keys: int, concurrency: int) -> Estimate:
+        """One request for each key, so many at a time."""
+        rounds = -(-keys // concurrency)
+        each = self.latency + self.rows_per_call[kind] * self.per_row
+        return Estimate(keys, rounds * each)
+
+    def pages(self, rows: float, side_by_side: int = 1) -> Estimate:
+        """The rows of covering lists, read in the largest pages, so many lists side by side."""
+        pages = max(side_by_side, -(-int(rows + 0.999) // MAX_PAGE_SIZE), 1)
+        rounds = -(-pages // side_by_side)
+        return Estimate(pages, rounds * self.latency + rows / side_by_side * self.per_row)
+
+    def _learn_time(self, page: Page[Any]) -> None:
+        if page.seconds <= 0:
+            return
+        if page.rows_read <= SMALL_PAGE:
+            sample = max(page.seconds - page.rows_read * self.per_row, 0.0)
+            self.latency += (sample - self.latency) / 8
+        else:
+            sample = max(page.seconds - self.latency, 0.0) / page.rows_read
+            self.per_row += (sample - self.per_row) / 4
+
+    @staticmethod
+    def _learn(averages: dict[str, float], kind: str, sample: float, weight: int) -> None:
+        known = averages.get(kind)
+        share = weight / (weight + WEIGHT)
+        averages[kind] = sample if known is None else known + (sample - known) * share
+
+
+def _rows_per_day(page: Page[Any], date: str) -> float | None:
+    """The density of a page of an otherwise unfiltered list, from its first and last row."""
+    try:
+        dates = [getattr(row, date) for row in (page.rows[0], page.rows[-1])] if page.rows else []
+    except UpstreamInvalid:
+        return None
+    if len(page.rows) < 2 or None in dates or dates[0] <= dates[1]:
+        return None
+    return float((len(page.rows) - 1) * (ONE_DAY / (dates[0] - dates[1])))
+
+
+def page_size(rows: float) -> int:
+    """The page that holds this many expected rows with room to spare, at most Twilio's 1000."""
+    return min(MAX_PAGE_SIZE, max(50, int(rows * 1.5) + 50))

@@ -1,0 +1,147 @@
+"""Windows: in which days the rows of a call's edge lie, and which covering list shows them.
+
+A scan is right only for a call that is over and settled, and only from the day of its date_created
+to past its end, with the slack that the relation needs (PLANNER.md, "When a scan is right"). This
+module must not know what a scan costs.
+
+Note [Slack]. In the facts (FACTS section 10) every recording lies inside its call, every
+notification inside it or at its end; but warnings about failed callbacks come later still,
+conference recordings may, and clocks of two services differ. So rows are looked for from a minute
+before the call was created (EARLY) to an hour (recordings) or a day (notifications) after it ended,
+and upstream rounds that up to whole days. A row outside belongs to no answer of a scan: `gateway
+verify` shows whether an account has any.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from gateway.errors import UpstreamInvalid
+from gateway.upstream.requests import (
+    TOP,
+    ListCalls,
+    ListNotifications,
+    ListRecordings,
+    ListRequest,
+    TimeRange,
+)
+from gateway.upstream.resources import CallResource, CallStatus
+
+__all__ = ["DAYS", "Relation", "Window", "is_by_days_only", "relation_of", "window_of"]
+
+Day = date
+EARLY = timedelta(minutes=1)
+# Long enough for upstream's lists to show what is already there.
+SETTLED_AFTER = timedelta(seconds=30)
+ONE_DAY = timedelta(days=1)
+FINAL = {
+    CallStatus.BUSY,
+    CallStatus.CANCELED,
+    CallStatus.COMPLETED,
+    CallStatus.FAILED,
+    CallStatus.NO_ANSWER,
+}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How one edge can be read for many calls at once.
+
+    `covering` is the account's whole list (`within` narrows it to days), `date` the property that
+    it is filtered and ordered by, `owner` the one that names the call, `late` how long after the
+    end of the call a row may be dated.
+    """
+
+    covering: ListRequest[Any]
+    date: str
+    owner: str
+    late: timedelta
+
+    def within(self, first: Day, last: Day, page_size: int) -> ListRequest[Any]:
+        """The covering list of these whole days (GMT), `last` included."""
+        days = TimeRange(_midnight(first), _midnight(last) + ONE_DAY)
+        narrowed: dict[str, Any] = {DAYS[type(self.covering)]: days, "page_size": page_size}
+        return replace(self.covering, **narrowed)
+
+
+DAYS: dict[type[ListRequest[Any]], str] = {
+    ListCalls: "start_time",
+    ListNotifications: "message_date",
+    ListRecordings: "date_created",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When the rows of one call's edge may be dated: from `since` to `until`, included, UTC."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def first(self) -> date:
+        """The first whole day."""
+        return self.since.date()
+
+    @property
+    def last(self) -> date:
+        """The last whole day."""
+        return self.until.date()
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _of_recordings(request: ListRecordings) -> tuple[str | None, Relation]:
+    return request.call_sid, Relation(
+        ListRecordings(), "date_created", "call_sid", late=timedelta(hours=1)
+    )
+
+
+def _of_notifications(request: ListNotifications) -> tuple[str | None, Relation]:
+    return request.call_sid, Relation(
+        ListNotifications(log=request.log), "message_date", "call_sid", late=timedelta(days=1)
+    )
+
+
+def _of_calls(request: ListCalls) -> tuple[str | None, Relation]:
+    return request.parent_call_sid, Relation(
+        ListCalls(), "start_time", "parent_call_sid", late=timedelta(minutes=10)
+    )
+
+
+_RELATIONS: dict[type[Any], Callable[[Any], tuple[str | None, Relation]]] = {
+    ListCalls: _of_calls,
+    ListNotifications: _of_notifications,
+    ListRecordings: _of_recordings,
+}
+
+
+def relation_of(request: Any) -> tuple[str, Relation] | None:
+    """Whose edge a request asks for and how it could be scanned; None when it is no edge's top."""
+    of = _RELATIONS.get(type(request))
+    if of is None or request.page != TOP:
+        return None
+    owner, relation = of(request)
+    return (owner, relation) if owner is not None else None
+
+
+def is_by_days_only(request: ListRequest[Any]) -> bool:
+    """True for an account's list that is narrowed by nothing but days: its rows are its density."""
+    whole = replace(request, page=TOP, page_size=0, **{DAYS[type(request)]: None})
+    return whole in {ListCalls().list, ListRecordings().list, ListNotifications().list}
+
+
+def window_of(call: CallResource, relation: Relation, now: datetime) -> Window | None:
+    """The window of a call's rows; None while the call is not over and settled, or has no dates."""
+    try:
+        ended = call.end_time or call.date_updated or call.date_created
+        if call.status not in FINAL or not call.date_created or not ended:
+            return None
+        if ended + SETTLED_AFTER > now:
+            return None
+        return Window(call.date_created - EARLY, max(ended, call.date_created) + relation.late)
+    except (UpstreamInvalid, OverflowError):
+        return None
