@@ -1,7 +1,7 @@
 """The gateway proper: an upstream client, and a context for each operation over it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -26,10 +26,17 @@ QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
 
 
-class Gateway:
-    """Executes operations. Each has loaders and a deadline of its own."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self, settings: Settings, client: UpstreamClient) -> None:
+
+class Gateway:
+    """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins."""
+
+    def __init__(
+        self, settings: Settings, client: UpstreamClient, now: Callable[[], datetime] = _utc_now
+    ) -> None:
+        self._now = now
         self.settings = settings
         self.client = client
         self._costs = Costs()
@@ -79,7 +86,7 @@ class Gateway:
         deadline = asyncio.get_running_loop().time() + self.settings.operation_timeout
         executor = Executor(
             self.client,
-            Known(datetime.now(UTC)),
+            Known(self._now()),
             self._costs,
             self._policy,
             deadline,
