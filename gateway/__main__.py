@@ -7,12 +7,14 @@ codes: 0 done, 1 an answer with errors, 2 wrong arguments or settings, or a port
 import argparse
 import asyncio
 import errno
+import math
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +22,13 @@ import msgspec
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from gateway.app import configure_logging, create_app, open_gateway
+from gateway.app import Terms, configure_logging, create_app, open_gateway
+from gateway.journal import Explain
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import schema
 from gateway.settings import Settings, SettingsError
+from gateway.waterfall import waterfall
 
 __all__ = ["main"]
 
@@ -69,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("document", help="the GraphQL document, or - to read it from standard input")
     query.add_argument("--variables", default="{}", metavar="JSON", help="variables as JSON")
     query.add_argument("--operation", metavar="NAME", help="which operation of the document")
+    query.add_argument(
+        "--explain",
+        nargs="?",
+        const=Explain.REQUESTS.value,
+        choices=[how.value for how in Explain if how is not Explain.NOTHING],
+        help="also print, on standard error, what was asked upstream; plan reads one page at most",
+    )
     commands.add_parser("schema", help="print the schema (SDL) and end").set_defaults(run=_schema)
     sandbox = commands.add_parser("sandbox", help="serve the sandbox alone, as a Twilio Calls API")
     sandbox.set_defaults(run=_sandbox)
@@ -77,7 +88,41 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--database", default=":memory:", help="SQLite file (in memory)")
     _flag(sandbox, "GATEWAY_SANDBOX_CALLS", "example calls (GATEWAY_SANDBOX_CALLS, 2000)")
     _flag(sandbox, "GATEWAY_SANDBOX_SEED", "what they are made from (GATEWAY_SANDBOX_SEED, 1)")
+    for name, kind, meaning in SANDBOX_NUMBERS:
+        default = getattr(SandboxConfig, name)
+        option = "--" + name.replace("_", "-")
+        sandbox.add_argument(option, type=kind, default=default, help=f"{meaning} ({default:g})")
+    for name, meaning in SANDBOX_SWITCHES:
+        sandbox.add_argument("--" + name.replace("_", "-"), action="store_true", help=meaning)
     return parser
+
+
+def _amount(text: str) -> float:
+    amount = float(text)
+    if not 0 <= amount < math.inf:
+        raise ValueError(text)
+    return amount
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+SANDBOX_NUMBERS: tuple[tuple[str, Callable[[str], float], str], ...] = (
+    ("speed", _amount, "how many times as fast as real time its clock runs"),
+    ("calls_per_second", _amount, "calls made faster than this wait in the queue"),
+    ("concurrency", _count, "requests at a time; those above it get a 429"),
+    ("latency", _amount, "seconds that every request takes at least"),
+    ("latency_per_row", _amount, "seconds that every row of an answer adds"),
+    ("latency_jitter", _amount, "the part of a latency by which it varies, 0 to 1"),
+)
+SANDBOX_SWITCHES = (
+    ("callbacks_anywhere", "also ask TwiML and callback URLs beyond this machine's loopback"),
+    ("control", "let tests reset, load, step and disturb it under /sandbox/"),
+)
+SANDBOX_OPTIONS = [name for name, _, _ in SANDBOX_NUMBERS] + [name for name, _ in SANDBOX_SWITCHES]
 
 
 def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
@@ -181,16 +226,25 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
         variables = msgspec.json.decode(options.variables, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SettingsError(f"--variables: is not a JSON object: {error}") from None
-    answer = asyncio.run(_answer(settings, document, variables, options.operation))
+    terms = Terms(explain=Explain(options.explain or Explain.NOTHING))
+    answer = asyncio.run(_answer(settings, document, variables, options.operation, terms))
+    upstream = answer.pop("extensions", {}).get("upstream")
+    if upstream:
+        width = shutil.get_terminal_size().columns
+        print(waterfall(upstream, width, sys.stderr.isatty()), file=sys.stderr)
     print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     return 1 if "errors" in answer else 0
 
 
 async def _answer(
-    settings: Settings, document: str, variables: dict[str, Any], operation: str | None
+    settings: Settings,
+    document: str,
+    variables: dict[str, Any],
+    operation: str | None,
+    terms: Terms,
 ) -> dict[str, Any]:
     async with open_gateway(settings) as gateway:
-        return await gateway.answer(document, variables, operation)
+        return await gateway.answer(document, variables, operation, terms)
 
 
 def _schema(_options: argparse.Namespace, _settings: Settings) -> int:
@@ -205,6 +259,7 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
         calls=settings.sandbox_calls,
         seed=settings.sandbox_seed,
         database=options.database,
+        **{name: getattr(options, name) for name in SANDBOX_OPTIONS},
         **credential,
     )
     listener = _listen(options.host, options.port, "--host", "--port")

@@ -6,6 +6,7 @@
     │   ├── InvalidFilter        a filter that no call can be held against
     │   └── InvalidCursor        damaged, or of another list
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
+    ├── DryRun                   nothing is wrong: the operation asked for its plan only
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
         │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
@@ -26,6 +27,7 @@ __all__ = [
     "BadUserInput",
     "BudgetExceeded",
     "CallerError",
+    "DryRun",
     "GatewayError",
     "InvalidCursor",
     "InvalidFilter",
@@ -78,6 +80,12 @@ class BudgetExceeded(GatewayError):
     """The answer would cost more upstream pages or rows than allowed. Narrow the query."""
 
     code = "BUDGET_EXCEEDED"
+
+
+class DryRun(GatewayError):
+    """The operation asked for its plan: what would be read next is planned and not sent."""
+
+    code = "DRY_RUN"
 
 
 class UpstreamError(GatewayError):

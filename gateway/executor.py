@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gateway.errors import BudgetExceeded, UpstreamError, UpstreamTimeout
-from gateway.planner import Answer, Costs, Known, Policy, Request, Scan, Send, per_key, plan
+from gateway.errors import BudgetExceeded, DryRun, GatewayError, UpstreamError, UpstreamTimeout
+from gateway.journal import Entry, Journal
+from gateway.planner import Answer, Costs, Known, Policy, Request, Scan, Send, Way, per_key, plan
+from gateway.planner.windows import relation_of
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.requests import ListRequest, Page
 
@@ -20,7 +22,10 @@ TOO_LATE = "The operation's deadline passed before this was read"
 
 
 class Executor:
-    """One operation's way upstream. `deadline` is a time of the loop's clock, `budget` requests."""
+    """One operation's way upstream. `deadline` is a time of the loop's clock, `budget` requests.
+
+    In a dry run only the first page of a list is read, from which the rest can be planned.
+    """
 
     def __init__(
         self,
@@ -28,49 +33,74 @@ class Executor:
         known: Known,
         costs: Costs,
         policy: Policy,
+        journal: Journal,
         deadline: float,
         budget: int,
+        *,
+        is_dry: bool = False,
     ) -> None:
+        self.journal = journal
         self._known = known
         self._client = client
         self._costs = costs
         self._policy = policy
         self._deadline = deadline
         self._budget = budget
+        self._is_dry = is_dry
 
     def known_answer(self, request: Request) -> Answer | None:
         """The answer where it is known without asking; never, where every key is to be asked."""
-        return self._known.answer(request) if self._policy.adaptive else None
+        answer = self._known.answer(request) if self._policy.adaptive else None
+        self.journal.known += answer is not None
+        return answer
 
     async def carry_out(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves every request of it, with its answer or with an Exception."""
         steps = plan(requests, self._known, self._costs, self._policy)
         async with asyncio.TaskGroup() as group:
             for step in steps:
-                if isinstance(step, Scan):
+                if self._is_dry and not _is_first_page(step):
+                    self._only_plan(step, resolve)
+                elif isinstance(step, Scan):
                     group.create_task(self._scan(step, resolve))
                 else:
                     group.create_task(self._send(step, resolve))
 
+    def _only_plan(self, step: Send | Scan, resolve: Resolve) -> None:
+        keys = step.keys if isinstance(step, Scan) else step.serves
+        for request in step.send() if isinstance(step, Scan) else [step.request]:
+            self._enter(request, step, keys)
+        for key in keys:
+            resolve(key, DryRun("A dry run: this is planned and was not read"))
+
     async def _send(self, step: Send, resolve: Resolve) -> None:
+        entry = self._enter(step.request, step, step.serves)
         try:
-            answer: Any = await self._read(step.request)
+            answer: Any = await self._read(step.request, entry)
         except Exception as error:  # whatever it is, nobody may be left waiting
             answer = error
+        else:
+            entry.used = entry.rows
         for request in step.serves:
             resolve(request, answer)
 
+    def _enter(self, request: Request, step: Send | Scan, keys: Iterable[Request]) -> Entry:
+        way = Way.SCAN if isinstance(step, Scan) else Way.PER_KEY
+        predicted = (step.predicted.requests, step.predicted.seconds)
+        return self.journal.enter(request, way, keys, predicted)
+
     async def _scan(self, scan: Scan, resolve: Resolve) -> None:
-        reading: set[asyncio.Task[Page[Any] | None]] = set()
+        reading: dict[asyncio.Task[Page[Any] | None], Entry] = {}
         try:
             while scan.left:
-                reading |= {asyncio.ensure_future(self._page(request)) for request in scan.send()}
+                for request in scan.send():
+                    entry = self._enter(request, scan, scan.keys)
+                    reading[asyncio.ensure_future(self._page(request, entry))] = entry
                 if not reading:
                     break
-                done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
-                for page in filter(None, (task.result() for task in done)):
-                    for request, answer in scan.take(page).items():
-                        resolve(request, answer.value)
+                done, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    self._take(scan, task.result(), reading.pop(task), resolve)
         finally:
             for task in reading:
                 task.cancel()
@@ -78,31 +108,55 @@ class Executor:
             for step in per_key(scan.left, self._costs, self._policy):
                 group.create_task(self._send(step, resolve))
 
-    async def _page(self, request: ListRequest[Any]) -> Page[Any] | None:
+    @staticmethod
+    def _take(scan: Scan, page: Page[Any] | None, entry: Entry, resolve: Resolve) -> None:
+        for request, answer in (scan.take(page) if page else {}).items():
+            entry.used = (entry.used or 0) + len(answer.value.rows)
+            resolve(request, answer.value)
+
+    async def _page(self, request: ListRequest[Any], entry: Entry) -> Page[Any] | None:
         """A page of a scan; None where it failed, which leaves its keys to be asked per key."""
         try:
-            page: Page[Any] = await self._read(request)
+            page: Page[Any] = await self._read(request, entry)
         except (UpstreamError, BudgetExceeded):
             return None
         return page
 
-    async def _read(self, request: Request) -> Any:
-        if asyncio.get_running_loop().time() >= self._deadline:
-            raise UpstreamTimeout(TOO_LATE)
-        if self._budget <= 0:
-            raise BudgetExceeded("This operation takes more upstream requests than it may send")
-        self._budget -= 1
+    async def _read(self, request: Request, entry: Entry) -> Any:
+        clock = asyncio.get_running_loop().time
         try:
+            if clock() >= self._deadline:
+                raise TimeoutError
+            self._spend()
+            entry.began = clock()
             async with asyncio.timeout_at(self._deadline):
-                answer = await self._ask(request)
+                answer = await self._ask(request, entry)
         except TimeoutError:
+            entry.end(clock(), 0, UpstreamTimeout.code)
             raise UpstreamTimeout(TOO_LATE) from None
+        except GatewayError as error:
+            entry.end(clock(), 0, error.code)
+            raise
+        entry.end(
+            clock(), answer.rows_read if isinstance(answer, Page) else int(answer is not None)
+        )
         self._known.note(answer)
         return answer
 
-    async def _ask(self, request: Request) -> Any:
+    def _spend(self) -> None:
+        if self._budget <= 0:
+            raise BudgetExceeded("This operation takes more upstream requests than it may send")
+        self._budget -= 1
+
+    async def _ask(self, request: Request, entry: Entry) -> Any:
         if not isinstance(request, ListRequest):
-            return await self._client.fetch(request)
-        page = await self._client.page(request)
+            return await self._client.fetch(request, entry.tell)
+        page = await self._client.page(request, entry.tell)
         self._costs.note(page)
         return page
+
+
+def _is_first_page(step: Send | Scan) -> bool:
+    """True for the top of a list that is no call's edge: from it the edges can be planned."""
+    request = step.request if isinstance(step, Send) else None
+    return isinstance(request, ListRequest) and relation_of(request) is None

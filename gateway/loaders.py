@@ -48,13 +48,18 @@ class Loaders:
         self._queue = Queue(executor)
         self._loader = Loader(self._queue.ask_all)
 
-    async def row(self, request: FetchRequest[R]) -> R | None:
-        """One resource, None when there is none. Raises UpstreamError or BudgetExceeded."""
+    async def row(self, request: FetchRequest[R], field: str) -> R | None:
+        """One resource, None when there is none; `field` is the path of the field that wants it.
+
+        Raises UpstreamError or BudgetExceeded.
+        """
+        self._queue.journal.want(request, field)
         row: R | None = await self._loader.answer(request)
         return row
 
-    async def page(self, request: ListRequest[R]) -> Page[R]:
-        """One page of a list; of the first page possibly more rows than asked. Raises likewise."""
+    async def page(self, request: ListRequest[R], field: str) -> Page[R]:
+        """One page of a list; of the first page possibly more rows than asked. As `row`."""
+        self._queue.journal.want(request, field)
         page: Page[R] = await self._loader.answer(request)
         return page
 
@@ -67,6 +72,7 @@ class Queue:
     """What the operation asks, collected until it is quiet, then carried out as a whole."""
 
     def __init__(self, executor: Executor) -> None:
+        self.journal = executor.journal
         self._executor = executor
         self._waiting: dict[Request, asyncio.Future[Any]] = {}
         self._patience = 0

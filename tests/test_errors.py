@@ -18,6 +18,7 @@ CODES = {
     "InvalidFilter": "INVALID_FILTER",
     "InvalidCursor": "INVALID_CURSOR",
     "BudgetExceeded": "BUDGET_EXCEEDED",
+    "DryRun": "DRY_RUN",
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
     "UpstreamUnavailable": "UPSTREAM_UNAVAILABLE",
     "NeverSent": "UPSTREAM_UNAVAILABLE",

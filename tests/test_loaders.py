@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from gateway.executor import Executor
+from gateway.journal import Journal
 from gateway.loaders import Loaders
 from gateway.planner import Costs, Known, Policy
 from gateway.settings import Secret
@@ -26,7 +27,8 @@ async def loading(twilio: PlainTwilio, seconds: float = 5) -> AsyncIterator[Load
     """The loaders of one operation with this much time."""
     client = UpstreamClient(Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), "https://twilio.test", twilio)
     deadline = asyncio.get_running_loop().time() + seconds
-    executor = Executor(client, Known(datetime.now(UTC)), Costs(), Policy(), deadline, 1000)
+    known, journal = Known(datetime.now(UTC)), Journal(asyncio.get_running_loop().time)
+    executor = Executor(client, known, Costs(), Policy(), journal, deadline, 1000)
     loaders = Loaders(executor)
     try:
         yield loaders
@@ -43,8 +45,8 @@ def account(**given: float) -> PlainTwilio:
 async def test_equal_requests_of_an_operation_are_one() -> None:
     twilio = account()
     async with loading(twilio) as loaders:
-        rows = await asyncio.gather(*(loaders.row(ONE) for _ in range(20)))
-        again = await loaders.row(ONE)
+        rows = await asyncio.gather(*(loaders.row(ONE, "call") for _ in range(20)))
+        again = await loaders.row(ONE, "call")
 
     assert {row.sid for row in rows if row} == {sid("CA", 1)}
     assert again is rows[0]
@@ -53,24 +55,24 @@ async def test_equal_requests_of_an_operation_are_one() -> None:
 
 async def test_a_cancelled_waiter_leaves_the_others_their_answer() -> None:
     async with loading(account(delay=0.02)) as loaders:
-        leaving = asyncio.ensure_future(loaders.row(ONE))
-        staying = asyncio.ensure_future(loaders.row(ONE))
+        leaving = asyncio.ensure_future(loaders.row(ONE, "call"))
+        staying = asyncio.ensure_future(loaders.row(ONE, "call"))
         await asyncio.sleep(0.01)
         leaving.cancel()
 
         assert (await staying) is not None
-        assert (await loaders.row(ONE)) is not None
+        assert (await loaders.row(ONE, "call")) is not None
         assert leaving.cancelled()
 
 
 async def test_a_waiter_that_leaves_before_the_batch_leaves_the_key_unharmed() -> None:
     async with loading(account()) as loaders:
-        leaving = asyncio.ensure_future(loaders.row(ONE))
+        leaving = asyncio.ensure_future(loaders.row(ONE, "call"))
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
 
-        assert (await loaders.row(ONE)) is not None
+        assert (await loaders.row(ONE, "call")) is not None
 
 
 async def test_each_key_resolves_as_soon_as_its_own_answer_is_there() -> None:
@@ -85,8 +87,8 @@ async def test_each_key_resolves_as_soon_as_its_own_answer_is_there() -> None:
             return await super().handle_async_request(request)
 
     async with loading(Slow(calls=twilio.calls)) as loaders:
-        page = asyncio.ensure_future(loaders.page(ListCalls()))
-        assert (await loaders.row(ONE)) is not None
+        page = asyncio.ensure_future(loaders.page(ListCalls(), "calls"))
+        assert (await loaders.row(ONE, "call")) is not None
         assert not page.done()
         gate.set()
         assert len((await page).rows) == 2
@@ -96,7 +98,9 @@ async def test_one_failing_key_leaves_the_others_their_answer() -> None:
     twilio = account()
     twilio.fault = lambda request: error(503, 20503) if sid("CA", 1) in str(request.url) else None
     async with loading(twilio) as loaders:
-        outcomes = await asyncio.gather(loaders.row(ONE), loaders.row(TWO), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            loaders.row(ONE, "call"), loaders.row(TWO, "call"), return_exceptions=True
+        )
 
     assert isinstance(outcomes[0], UpstreamUnavailable)
     assert not isinstance(outcomes[1], BaseException)
@@ -106,7 +110,7 @@ async def test_what_is_not_read_by_the_deadline_is_a_timeout() -> None:
     twilio = account(delay=30)
     async with loading(twilio, seconds=0.02) as loaders:
         with pytest.raises(UpstreamTimeout):
-            await loaders.row(ONE)
+            await loaders.row(ONE, "call")
 
     assert twilio.cancelled == 1
     assert twilio.in_flight == 0
@@ -116,7 +120,7 @@ async def test_after_the_deadline_nothing_more_is_sent() -> None:
     twilio = account()
     async with loading(twilio, seconds=-1) as loaders:
         with pytest.raises(UpstreamTimeout):
-            await loaders.row(ONE)
+            await loaders.row(ONE, "call")
 
     assert twilio.asked() == []
 
@@ -124,7 +128,7 @@ async def test_after_the_deadline_nothing_more_is_sent() -> None:
 async def test_closing_cancels_what_is_still_being_read() -> None:
     twilio = account(delay=30)
     async with loading(twilio) as loaders:
-        reads = [asyncio.ensure_future(loaders.row(request)) for request in (ONE, TWO)]
+        reads = [asyncio.ensure_future(loaders.row(request, "call")) for request in (ONE, TWO)]
         await asyncio.sleep(0.02)
         assert twilio.in_flight == 2
 
@@ -143,7 +147,10 @@ async def test_an_unexpected_error_reaches_every_waiter_and_hangs_nobody() -> No
     twilio.fault = broken
     async with loading(twilio) as loaders:
         outcomes = await asyncio.wait_for(
-            asyncio.gather(loaders.row(ONE), loaders.row(ONE), return_exceptions=True), 5
+            asyncio.gather(
+                loaders.row(ONE, "call"), loaders.row(ONE, "call"), return_exceptions=True
+            ),
+            5,
         )
 
     assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 2
@@ -160,12 +167,12 @@ async def test_hits_and_misses_do_not_split_the_next_round() -> None:
 
     twilio.fault = watch
     async with loading(twilio) as loaders:
-        await loaders.row(ONE)
+        await loaders.row(ONE, "call")
 
         async def on_a_known_row() -> None:
-            await loaders.row(ONE)
-            await loaders.page(ListCalls(to="a"))
+            await loaders.row(ONE, "call")
+            await loaders.page(ListCalls(to="a"), "calls")
 
-        await asyncio.gather(on_a_known_row(), loaders.page(ListCalls(to="b")))
+        await asyncio.gather(on_a_known_row(), loaders.page(ListCalls(to="b"), "calls"))
 
     assert most == 2

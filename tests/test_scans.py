@@ -18,6 +18,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from gateway.executor import Executor
+from gateway.journal import Journal
 from gateway.planner import Costs, Known, Policy, Request
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.requests import (
@@ -51,7 +52,7 @@ class Account:
     repeats: bool = False
     requests: list[ListRequest[Any]] = field(default_factory=list)
 
-    async def page(self, request: ListRequest[Any]) -> Page[Any]:
+    async def page(self, request: ListRequest[Any], _tell: object = None) -> Page[Any]:
         """A page as the client makes it, of at most `cap` rows."""
         await asyncio.sleep(0)
         self.requests.append(request)
@@ -228,7 +229,13 @@ async def answers(
         known.note(row)
     loop = asyncio.get_running_loop()
     executor = Executor(
-        cast(UpstreamClient, account), known, learned, policy, loop.time() + 60, 10_000
+        cast(UpstreamClient, account),
+        known,
+        learned,
+        policy,
+        Journal(loop.time),
+        loop.time() + 60,
+        10_000,
     )
     found: dict[Request, list[str]] = {}
 

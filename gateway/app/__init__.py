@@ -17,12 +17,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway import playground
-from gateway.app.gateway import Gateway, open_gateway
+from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import healthz, readyz
 from gateway.settings import Settings
 
-__all__ = ["Gateway", "application", "configure_logging", "create_app", "open_gateway"]
+__all__ = ["Gateway", "Terms", "application", "configure_logging", "create_app", "open_gateway"]
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from graphql import GraphQLError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gateway.errors import DryRun
 from gateway.executor import Executor
+from gateway.journal import Explain, Journal
 from gateway.loaders import Loaders
 from gateway.planner import Costs, Known, Policy
 from gateway.sandbox import SandboxConfig
@@ -20,7 +24,7 @@ from gateway.schema import Context, schema
 from gateway.settings import PlannerMode, Secret, Settings, Switch
 from gateway.upstream.client import Account, Limits, UpstreamClient
 
-__all__ = ["Gateway", "open_gateway", "response_map"]
+__all__ = ["Gateway", "Terms", "open_gateway", "response_map"]
 
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
@@ -28,6 +32,20 @@ QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How one operation wants to be answered.
+
+    `request_budget` lowers the setting of that name for this operation.
+    """
+
+    explain: Explain = Explain.NOTHING
+    request_budget: int | None = None
+
+
+DEFAULT_TERMS = Terms()
 
 
 class Gateway:
@@ -51,6 +69,7 @@ class Gateway:
         query: str,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
+        terms: Terms = DEFAULT_TERMS,
         *,
         may_mutate: bool = True,
     ) -> ExecutionResult:
@@ -59,21 +78,27 @@ class Gateway:
         Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
-        async with self.operation() as context:
-            return await schema.execute(
+        journal = Journal(asyncio.get_running_loop().time)
+        async with self._operation(journal, terms) as context:
+            result = await schema.execute(
                 query,
                 variable_values=dict(variables or {}),
                 context_value=context,
                 operation_name=operation_name,
                 allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
             )
+        return explained(result, journal, terms.explain)
 
     async def answer(
-        self, query: str, variables: Mapping[str, Any], operation_name: str | None
+        self,
+        query: str,
+        variables: Mapping[str, Any],
+        operation_name: str | None,
+        terms: Terms = DEFAULT_TERMS,
     ) -> dict[str, Any]:
         """The response map of one operation: errors where there are any, and data."""
         try:
-            result = await self.execute(query, variables, operation_name)
+            result = await self.execute(query, variables, operation_name, terms)
         except CannotGetOperationTypeError:
             return {"errors": [{"message": "The document has no operation of that name"}]}
         except InvalidOperationTypeError:
@@ -81,16 +106,19 @@ class Gateway:
         return response_map(result)
 
     @asynccontextmanager
-    async def operation(self) -> AsyncIterator[Context]:
+    async def _operation(self, journal: Journal, terms: Terms) -> AsyncIterator[Context]:
         """What one operation carries."""
+        allowed = self.settings.request_budget
         deadline = asyncio.get_running_loop().time() + self.settings.operation_timeout
         executor = Executor(
             self.client,
             Known(self._now()),
             self._costs,
             self._policy,
+            journal,
             deadline,
-            self.settings.request_budget,
+            min(terms.request_budget or allowed, allowed),
+            is_dry=terms.explain is Explain.PLAN,
         )
         loaders = Loaders(executor)
         try:
@@ -102,6 +130,21 @@ class Gateway:
             )
         finally:
             await loaders.aclose()
+
+
+def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> ExecutionResult:
+    """The result with `extensions.upstream` as far as it was asked for.
+
+    A dry run has one error that says so, in place of one for each field that was not read.
+    """
+    is_executed = result.data is not None or any(error.path for error in result.errors or ())
+    if explain is Explain.NOTHING or not is_executed:
+        return result
+    result.extensions = {**(result.extensions or {}), "upstream": journal.explain(explain)}
+    if explain is Explain.PLAN:
+        error = DryRun("A dry run: what would be asked upstream is in extensions.upstream")
+        result.errors = [GraphQLError(str(error), extensions=error.extensions)]
+    return result
 
 
 def response_map(result: ExecutionResult) -> dict[str, Any]:

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 
-from gateway.app.gateway import Gateway, response_map
+from gateway.app.gateway import Gateway, Terms, response_map
+from gateway.journal import Explain
 
 __all__ = ["GraphQLOverHTTP", "preferred"]
 
@@ -47,6 +49,7 @@ class Parameters:
     query: str
     variables: dict[str, Any] | None
     operation_name: str | None
+    terms: Terms
 
 
 class GraphQLOverHTTP:
@@ -96,6 +99,7 @@ class GraphQLOverHTTP:
                 parameters.query,
                 parameters.variables,
                 parameters.operation_name,
+                parameters.terms,
                 may_mutate=request.method == "POST",
             )
         except InvalidOperationTypeError:
@@ -144,13 +148,13 @@ def _rate(media_type: str, ranges: list[tuple[str, float]]) -> tuple[float, int]
 
 async def _parameters(request: Request) -> Parameters:
     if request.method == "GET":
-        return _checked(_from_query_string(request))
+        return _checked(_from_query_string(request), request.headers)
     if request.method != "POST":
         raise BadRequest(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON:
         raise BadRequest(415, f"The request's body must be {JSON}")
-    return _checked(_json(await _body(request), "The request's body"))
+    return _checked(_json(await _body(request), "The request's body"), request.headers)
 
 
 def _from_query_string(request: Request) -> dict[str, Any]:
@@ -180,18 +184,31 @@ def _json(text: bytes, name: str) -> Any:
         raise BadRequest(400, f"{name} is not valid JSON") from None
 
 
-def _checked(given: Any) -> Parameters:
+def _checked(given: Any, headers: Headers) -> Parameters:
     if not isinstance(given, dict):
         raise BadRequest(400, "A GraphQL request is a JSON object")
     query = given.get("query")
     if not isinstance(query, str) or not query.strip():
         raise BadRequest(400, "query is missing or not a text")
-    _optional(given, "extensions", dict, "an object")
+    extensions = _optional(given, "extensions", dict, "an object") or {}
     return Parameters(
         query=query,
         variables=_optional(given, "variables", dict, "an object"),
         operation_name=_optional(given, "operationName", str, "a text") or None,
+        terms=_terms(extensions, headers),
     )
+
+
+def _terms(extensions: dict[str, Any], headers: Headers) -> Terms:
+    """Gateway-Explain (or `extensions.explain`) and Gateway-Request-Budget."""
+    explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
+    if explain not in list(Explain):
+        choices = ", ".join(how.value for how in Explain)
+        raise BadRequest(400, f"explain must be one of {choices}")
+    budget = headers.get("gateway-request-budget")
+    if budget is not None and not re.fullmatch("[1-9][0-9]{0,8}", budget):
+        raise BadRequest(400, "Gateway-Request-Budget must be a whole number of requests")
+    return Terms(Explain(explain), int(budget) if budget else None)
 
 
 def _optional(given: dict[str, Any], name: str, kind: type[T], meaning: str) -> T | None:

@@ -12,7 +12,7 @@ import strawberry
 
 from gateway.schema.arguments import After, First, edge_page_size
 from gateway.schema.connection import Connection, Slice, Window, read_slice
-from gateway.schema.context import Info
+from gateway.schema.context import Info, field_path
 from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
 from gateway.schema.node import Node
@@ -125,7 +125,7 @@ class Call(Node):
     ) -> CallResource | None:
         """Calls/{sid}, unless this operation has read that call already."""
         sid = parent.parent_call_sid
-        return await info.context.loaders.row(FetchCall(sid=sid)) if sid else None
+        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info)) if sid else None
 
     @strawberry.field(
         description="The legs that this call created, newest first.",
@@ -144,7 +144,7 @@ class Call(Node):
         lists = call_lists(
             filter, parent_call_sid=parent.sid, page_size=edge_page_size(window.size)
         )
-        return await read_slice(info.context, lists, window)
+        return await read_slice(info, lists, window)
 
     @strawberry.field(
         description="Recordings of this call, newest first. Those of a two-leg call hang on the "
@@ -159,7 +159,7 @@ class Call(Node):
         after: After = None,
     ) -> Slice[RecordingResource]:
         """Calls/{sid}/Recordings."""
-        return await recordings_of(info.context, parent.sid, Window.of(first, after))
+        return await recordings_of(info, parent.sid, Window.of(first, after))
 
     @strawberry.field(
         description="What Twilio logged about this call, newest first.",
@@ -174,7 +174,7 @@ class Call(Node):
         log: NotificationLevel | None = None,
     ) -> Slice[NotificationResource]:
         """Calls/{sid}/Notifications."""
-        return await notifications_of(info.context, parent.sid, Window.of(first, after), log)
+        return await notifications_of(info, parent.sid, Window.of(first, after), log)
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:

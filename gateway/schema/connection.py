@@ -13,10 +13,10 @@ import strawberry
 from strawberry.federation.schema_directives import Shareable
 
 from gateway.errors import BadUserInput
-from gateway.schema.context import Context
+from gateway.schema.context import Context, Info, field_path
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
 from gateway.schema.streams import NEWEST, Cut, Place, Stream, created
-from gateway.upstream.requests import ListRequest
+from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
 
 __all__ = ["Connection", "Edge", "PageInfo", "Slice", "Window", "read_slice"]
@@ -78,8 +78,11 @@ class SliceEdge(Generic[R]):
 class Slice(Generic[R]):
     """The rows of one window of a connection: what the fields of Connection and PageInfo read."""
 
-    def __init__(self, context: Context, lists: Sequence[ListRequest[R]], window: Window) -> None:
+    def __init__(
+        self, context: Context, lists: Sequence[ListRequest[R]], window: Window, field: str
+    ) -> None:
         self._context = context
+        self._field = field
         self._lists = lists
         self._window = window
         self._streams: list[Stream[R]] = []
@@ -132,16 +135,20 @@ class Slice(Generic[R]):
         budget = self._context.budget()
         if self._window.cursor is None:
             self._streams = [
-                Stream(self._context, request, budget, request.page_size) for request in self._lists
+                Stream(self._read_page, request, budget, request.page_size)
+                for request in self._lists
             ]
             return
         cursor = read_cursor(self._window.cursor, self._context.account_sid, self._lists)
         for number, request in enumerate(self._lists):
             start, cut = cursor.start(number, request), Cut(cursor, number)
-            stream = Stream(self._context, start, budget, request.page_size, cut)
+            stream = Stream(self._read_page, start, budget, request.page_size, cut)
             if self._window.backwards:
                 await stream.turn_round(cursor)
             self._streams.append(stream)
+
+    async def _read_page(self, request: ListRequest[R]) -> Page[R]:
+        return await self._context.loaders.page(request, self._field)
 
     async def _next_stream(self) -> int | None:
         """The list whose next row comes first: newest first, of equals the first list's."""
@@ -177,9 +184,9 @@ class Slice(Generic[R]):
         return SliceEdge(place.row, cursor, self)
 
 
-async def read_slice(context: Context, lists: Sequence[ListRequest[R]], window: Window) -> Slice[R]:
+async def read_slice(info: Info, lists: Sequence[ListRequest[R]], window: Window) -> Slice[R]:
     """The window of the connection over these lists. Raises as Slice.read."""
-    result = Slice(context, lists, window)
+    result = Slice(info.context, lists, window, field_path(info))
     await result.read()
     return result
 

@@ -10,7 +10,7 @@ from strawberry.types import Info as StrawberryInfo
 from gateway.loaders import Loaders
 from gateway.upstream.pages import Budget
 
-__all__ = ["Context", "Info"]
+__all__ = ["Context", "Info", "field_path"]
 
 
 @dataclass(frozen=True)
@@ -28,3 +28,8 @@ class Context:
 
 
 Info = StrawberryInfo[Context, None]
+
+
+def field_path(info: Info) -> str:
+    """Which field of the operation is resolved: response keys without list places."""
+    return ".".join(key for key in info.path.as_list() if isinstance(key, str))

@@ -11,27 +11,39 @@ import strawberry
 from strawberry.federation.schema import FederationAny
 
 from gateway.errors import BadUserInput
-from gateway.schema.context import Context
+from gateway.schema.context import Info, field_path
 from gateway.schema.endpoint import phone_number
 from gateway.upstream.requests import FetchCall, FetchNotification, FetchRecording
 
 __all__ = ["FederatedSchema"]
 
 
-async def _phone_number(_context: Context, number: str) -> Any:
+async def _call(info: Info, sid: str) -> Any:
+    return await info.context.loaders.row(FetchCall(sid=sid), field_path(info))
+
+
+async def _notification(info: Info, sid: str) -> Any:
+    return await info.context.loaders.row(FetchNotification(sid=sid), field_path(info))
+
+
+async def _phone_number(_info: Info, number: str) -> Any:
     return phone_number(number)
 
 
+async def _recording(info: Info, sid: str) -> Any:
+    return await info.context.loaders.row(FetchRecording(sid=sid), field_path(info))
+
+
 # Type name: its key field, and how the key is resolved.
-ENTITIES: dict[str, tuple[str, Callable[[Context, str], Awaitable[Any]]]] = {
-    "Call": ("sid", lambda context, sid: context.loaders.row(FetchCall(sid=sid))),
-    "Notification": ("sid", lambda context, sid: context.loaders.row(FetchNotification(sid=sid))),
+ENTITIES: dict[str, tuple[str, Callable[[Info, str], Awaitable[Any]]]] = {
+    "Call": ("sid", _call),
+    "Notification": ("sid", _notification),
     "PhoneNumber": ("number", _phone_number),
-    "Recording": ("sid", lambda context, sid: context.loaders.row(FetchRecording(sid=sid))),
+    "Recording": ("sid", _recording),
 }
 
 
-async def _entity(context: Context, representation: Any) -> Any:
+async def _entity(info: Info, representation: Any) -> Any:
     if not isinstance(representation, dict):
         raise BadUserInput("A representation is an object")
     entity = ENTITIES.get(str(representation.get("__typename")))
@@ -41,7 +53,7 @@ async def _entity(context: Context, representation: Any) -> Any:
     value = representation.get(key)
     if not isinstance(value, str):
         raise BadUserInput(f"The key {key} is missing or not a text")
-    return await resolve(context, value)
+    return await resolve(info, value)
 
 
 class FederatedSchema(strawberry.federation.Schema):
@@ -51,7 +63,7 @@ class FederatedSchema(strawberry.federation.Schema):
         self, info: strawberry.Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
         """`_entities`: an awaitable for each representation, so that each fails by itself."""
-        entities: list[Any] = [_entity(info.context, given) for given in representations]
+        entities: list[Any] = [_entity(info, given) for given in representations]
         return entities
 
     def process_errors(self, errors: Any, execution_context: Any = None) -> None:

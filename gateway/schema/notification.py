@@ -11,7 +11,7 @@ import strawberry
 from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import Slice, Window, read_slice
-from gateway.schema.context import Context, Info
+from gateway.schema.context import Info, field_path
 from gateway.schema.node import Node
 from gateway.schema.scalars import NotificationLevel
 from gateway.upstream.requests import FetchCall, FetchNotification, ListNotifications
@@ -28,7 +28,7 @@ LazyCall = Annotated["Call", strawberry.lazy("gateway.schema.call")]
 async def _instance(row: NotificationResource, info: Info) -> NotificationResource | None:
     if not NotificationResource.request_variables.is_absent(row):
         return row
-    return await info.context.loaders.row(FetchNotification(sid=row.sid))
+    return await info.context.loaders.row(FetchNotification(sid=row.sid), field_path(info))
 
 
 @strawberry.federation.type(
@@ -121,7 +121,7 @@ class Notification(Node):
     ) -> CallResource | None:
         """Known without asking where the notification was reached through its call."""
         sid = parent.call_sid
-        return await info.context.loaders.row(FetchCall(sid=sid)) if sid else None
+        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info)) if sid else None
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:
@@ -130,11 +130,11 @@ class Notification(Node):
 
 
 async def notifications_of(
-    context: Context, call_sid: str, window: Window, log: NotificationLevel | None
+    info: Info, call_sid: str, window: Window, log: NotificationLevel | None
 ) -> Slice[NotificationResource]:
     """A call's notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
     if log is NotificationLevel.UNKNOWN:
         raise InvalidFilter("log: UNKNOWN is not a level that Twilio can look for")
     page_size = edge_page_size(window.size)
     request = ListNotifications(call_sid=call_sid, log=log, page_size=page_size)
-    return await read_slice(context, [request], window)
+    return await read_slice(info, [request], window)

@@ -10,7 +10,7 @@ from gateway.errors import BadUserInput
 from gateway.schema.arguments import After, Before, First, Last
 from gateway.schema.call import Call
 from gateway.schema.connection import Connection, Slice, Window, read_slice
-from gateway.schema.context import Context, Info
+from gateway.schema.context import Info, field_path
 from gateway.schema.filters import CallFilter, call_lists
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification
@@ -25,13 +25,13 @@ from gateway.upstream.resources import (
 
 __all__ = ["NODES", "Query"]
 
-FetchNode = Callable[[Context, str], Awaitable[Resource | None]]
+FetchNode = Callable[[Info, str], Awaitable[Resource | None]]
 
 # By the two letters of the SID (SCHEMA rule 2).
 NODES: dict[str, FetchNode] = {
-    "CA": lambda context, sid: context.loaders.row(FetchCall(sid=sid)),
-    "RE": lambda context, sid: context.loaders.row(FetchRecording(sid=sid)),
-    "NO": lambda context, sid: context.loaders.row(FetchNotification(sid=sid)),
+    "CA": lambda info, sid: info.context.loaders.row(FetchCall(sid=sid), field_path(info)),
+    "RE": lambda info, sid: info.context.loaders.row(FetchRecording(sid=sid), field_path(info)),
+    "NO": lambda info, sid: info.context.loaders.row(FetchNotification(sid=sid), field_path(info)),
 }
 
 # Each subgraph can fetch its own nodes only. Shareable, so that subgraphs that all have Relay's
@@ -39,16 +39,16 @@ NODES: dict[str, FetchNode] = {
 _NODE_DIRECTIVES = [Shareable(), Inaccessible()]
 
 
-async def _node(context: Context, sid: str) -> Resource | None:
+async def _node(info: Info, sid: str) -> Resource | None:
     fetch = NODES.get(sid[:2])
     if fetch is None:
         raise BadUserInput("An id is the SID of a call (CA), recording (RE) or notification (NO)")
-    return await fetch(context, sid)
+    return await fetch(info, sid)
 
 
-async def _settled(context: Context, sid: str) -> Resource | Exception | None:
+async def _settled(info: Info, sid: str) -> Resource | Exception | None:
     try:
-        return await _node(context, sid)
+        return await _node(info, sid)
     except Exception as error:  # graphql-core makes it this one entry's error
         return error
 
@@ -63,7 +63,7 @@ class Query:
     @staticmethod
     async def call(info: Info, sid: strawberry.ID) -> CallResource | None:
         """Calls/{sid}."""
-        return await info.context.loaders.row(FetchCall(sid=sid))
+        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info))
 
     @strawberry.field(
         description="Calls made to and from the account, newest first.",
@@ -82,7 +82,7 @@ class Query:
         window = Window.of(first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
         lists = call_lists(filter, parent_call_sid=parent_call_sid, page_size=window.size)
-        return await read_slice(info.context, lists, window)
+        return await read_slice(info, lists, window)
 
     @strawberry.field(
         description="The recording with this SID; null when there is none.",
@@ -91,7 +91,7 @@ class Query:
     @staticmethod
     async def recording(info: Info, sid: strawberry.ID) -> RecordingResource | None:
         """Recordings/{sid}."""
-        return await info.context.loaders.row(FetchRecording(sid=sid))
+        return await info.context.loaders.row(FetchRecording(sid=sid), field_path(info))
 
     @strawberry.field(
         description="The notification with this SID; null when there is none.",
@@ -100,7 +100,7 @@ class Query:
     @staticmethod
     async def notification(info: Info, sid: strawberry.ID) -> NotificationResource | None:
         """Notifications/{sid}."""
-        return await info.context.loaders.row(FetchNotification(sid=sid))
+        return await info.context.loaders.row(FetchNotification(sid=sid), field_path(info))
 
     @strawberry.field(
         description="The object with this id (its SID); null when there is none.",
@@ -110,7 +110,7 @@ class Query:
     @staticmethod
     async def node(info: Info, id: strawberry.ID) -> Resource | None:
         """By the SID's two letters."""
-        return await _node(info.context, id)
+        return await _node(info, id)
 
     @strawberry.field(
         description="The objects with these ids, each null where there is none.",
@@ -120,4 +120,4 @@ class Query:
     @staticmethod
     def nodes(info: Info, ids: list[strawberry.ID]) -> list[Any]:
         """One bad id costs its own entry."""
-        return [_settled(info.context, sid) for sid in ids]
+        return [_settled(info, sid) for sid in ids]

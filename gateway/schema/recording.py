@@ -12,7 +12,7 @@ import strawberry
 
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import Slice, Window, read_slice
-from gateway.schema.context import Context, Info
+from gateway.schema.context import Info, field_path
 from gateway.schema.node import Node
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
 from gateway.upstream.requests import FetchCall, FetchRecording, ListRecordings
@@ -88,7 +88,7 @@ class Recording(Node):
         if not RecordingResource.track.is_absent(parent) or parent.call_sid is None:
             return parent.track
         form = FetchRecording(sid=parent.sid, call_sid=parent.call_sid)
-        whole = await info.context.loaders.row(form)
+        whole = await info.context.loaders.row(form, field_path(info))
         return whole.track if whole else None
 
     @strawberry.field(
@@ -100,7 +100,7 @@ class Recording(Node):
         """Costs a request of its own where the recording was read from its call's list."""
         if not RecordingResource.media_url.is_absent(parent):
             return parent.media_url
-        whole = await info.context.loaders.row(FetchRecording(sid=parent.sid))
+        whole = await info.context.loaders.row(FetchRecording(sid=parent.sid), field_path(info))
         return whole.media_url if whole else None
 
     @strawberry.field(
@@ -111,7 +111,7 @@ class Recording(Node):
     async def call(parent: strawberry.Parent[RecordingResource], info: Info) -> CallResource | None:
         """Known without asking where the recording was reached through its call."""
         sid = parent.call_sid
-        return await info.context.loaders.row(FetchCall(sid=sid)) if sid else None
+        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info)) if sid else None
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:
@@ -119,11 +119,7 @@ class Recording(Node):
         return isinstance(row, RecordingResource)
 
 
-async def recordings_of(
-    context: Context, call_sid: str, window: Window
-) -> Slice[RecordingResource]:
+async def recordings_of(info: Info, call_sid: str, window: Window) -> Slice[RecordingResource]:
     """A call's recordings, newest first."""
     page_size = edge_page_size(window.size)
-    return await read_slice(
-        context, [ListRecordings(call_sid=call_sid, page_size=page_size)], window
-    )
+    return await read_slice(info, [ListRecordings(call_sid=call_sid, page_size=page_size)], window)

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from gateway.errors import InvalidCursor, UpstreamInvalid
-from gateway.schema.context import Context
 from gateway.schema.cursors import Cursor
-from gateway.upstream.pages import Budget, PageWalk
+from gateway.upstream.pages import Budget, PageWalk, ReadPage
 from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
 
@@ -92,13 +91,13 @@ class Stream(Generic[R]):
 
     def __init__(
         self,
-        context: Context,
+        read: ReadPage[R],
         start: ListRequest[R],
         budget: Budget,
         page_size: int,
         cut: Cut | None = None,
     ) -> None:
-        self._context = context
+        self._read = read
         self._budget = budget
         self._page_size = page_size
         self._cut = cut
@@ -158,7 +157,7 @@ class Stream(Generic[R]):
 
     def _walk_from(self, start: ListRequest[R] | None) -> PageWalk[R]:
         return PageWalk(
-            self._context.loaders.page,
+            self._read,
             start,
             self._budget,
             page_size=self._page_size,

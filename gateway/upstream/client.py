@@ -99,16 +99,18 @@ class UpstreamClient:
             trust_env=False,
         )
 
-    async def fetch(self, request: FetchRequest[R]) -> R | None:
-        """One resource; None when Twilio answers 404."""
+    async def fetch(self, request: FetchRequest[R], tell: UpstreamHook | None = None) -> R | None:
+        """One resource; None when Twilio answers 404. `tell` hears of the exchange, if new."""
         url = self._url(request)
-        row = await self._flights.join(url, lambda: self._fetch(request, url))
+        row = await self._flights.join(url, lambda: self._fetch(request, url, tell))
         return row
 
-    async def page(self, request: ListRequest[R]) -> Page[R]:
+    async def page(self, request: ListRequest[R], tell: UpstreamHook | None = None) -> Page[R]:
         """One page of a list, its rows held against the exact filter again."""
         url = self._url(request)
-        envelope, seconds = await self._flights.join(url, lambda: self._envelope(request, url))
+        envelope, seconds = await self._flights.join(
+            url, lambda: self._envelope(request, url, tell)
+        )
         list_url = self._root + request.path + ".json"
         index = request.page.index
         return Page(
@@ -127,9 +129,11 @@ class UpstreamClient:
     def _url(self, request: FetchRequest[Any] | ListRequest[Any]) -> str:
         return str(httpx.URL(self._root + request.path + ".json", params=request.query or None))
 
-    async def _fetch(self, request: FetchRequest[R], url: str) -> R | None:
+    async def _fetch(
+        self, request: FetchRequest[R], url: str, tell: UpstreamHook | None
+    ) -> R | None:
         try:
-            body, _ = await self._get(request.path, url)
+            body, _ = await self._get(request.path, url, tell)
             row: R = _decode(ROW_DECODERS[request.kind], body)
         except UpstreamNotFound:
             return None
@@ -137,32 +141,32 @@ class UpstreamClient:
             raise UpstreamInvalid("Upstream answered with another resource than the one asked for")
         return row
 
-    async def _envelope(self, request: ListRequest[Any], url: str) -> tuple[Any, float]:
-        body, seconds = await self._get(request.path, url)
+    async def _envelope(
+        self, request: ListRequest[Any], url: str, tell: UpstreamHook | None
+    ) -> tuple[Any, float]:
+        body, seconds = await self._get(request.path, url, tell)
         return _decode(LIST_DECODERS[request.kind], body), seconds
 
-    async def _get(self, path: str, url: str) -> tuple[bytes, float]:
+    async def _get(self, path: str, url: str, tell: UpstreamHook | None) -> tuple[bytes, float]:
         """The body, and the seconds from sending to its last byte."""
+
+        def report(response: httpx.Response | None, failure: UpstreamError | None) -> float:
+            seconds = time.monotonic() - started
+            exchange = _exchange(path, seconds, response, failure)
+            for hook in (self._hook, tell):
+                if hook is not None:
+                    hook(exchange)
+            return seconds
+
         async with self._turn:
             started = time.monotonic()
             try:
                 response = await self._send(url)
             except UpstreamError as failure:
-                self._hook(
-                    UpstreamExchange(path, time.monotonic() - started, failure=_name(failure))
-                )
+                report(None, failure)
                 raise
-        seconds = time.monotonic() - started
         refusal = error_for_response(response)
-        self._hook(
-            UpstreamExchange(
-                path,
-                seconds,
-                status=response.status_code,
-                request_id=_request_id(response),
-                failure=_name(refusal) if refusal else None,
-            )
-        )
+        seconds = report(response, refusal)
         if refusal is not None:
             raise refusal
         return response.content, seconds
@@ -177,8 +181,16 @@ class UpstreamClient:
             raise error_for_exception(error) from None
 
 
-def _name(failure: UpstreamError) -> str:
-    return type(failure).__name__
+def _exchange(
+    path: str, seconds: float, response: httpx.Response | None, failure: UpstreamError | None
+) -> UpstreamExchange:
+    return UpstreamExchange(
+        path=path,
+        seconds=seconds,
+        status=response.status_code if response is not None else None,
+        request_id=_request_id(response) if response is not None else None,
+        failure=type(failure).__name__ if failure else None,
+    )
 
 
 class SingleFlight:

@@ -16,7 +16,7 @@ from gateway.errors import BudgetExceeded, UpstreamInvalid
 from gateway.upstream.requests import API_ROOT, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
-__all__ = ["Budget", "PageWalk", "page_ref"]
+__all__ = ["Budget", "PageWalk", "ReadPage", "page_ref"]
 
 R = TypeVar("R", bound=Resource)
 ReadPage = Callable[[ListRequest[R]], Awaitable[Page[R]]]

@@ -1,0 +1,120 @@
+"""What one operation asked upstream, and why: the explanation in `extensions.upstream`.
+
+Paths are relative to the account and hold no host and no secret; queries may hold numbers, so an
+explanation goes to the one who asked and into no log. This module must not know who decides.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gateway.telemetry import UpstreamExchange
+
+__all__ = ["Entry", "Explain", "Journal"]
+
+
+class Explain(StrEnum):
+    """How much an operation wants to know of its upstream requests."""
+
+    NOTHING = "nothing"
+    TOTALS = "totals"
+    REQUESTS = "requests"
+    PLAN = "plan"
+
+
+@dataclass
+class Entry:
+    """One REST request. Times are seconds; `began` is the loop's clock, None where only planned."""
+
+    path: str
+    query: str
+    way: str
+    fields: tuple[str, ...]
+    predicted: tuple[int, float]
+    began: float | None = None
+    ended: float | None = None
+    seconds: float | None = None
+    rows: int | None = None
+    used: int | None = None
+    status: str = "planned"
+
+    def tell(self, exchange: UpstreamExchange) -> None:
+        """The hook of the exchange that this entry started; one that it shares does not report."""
+        self.seconds = exchange.seconds
+
+    def end(self, now: float, rows: int, status: str = "ok") -> None:
+        """The answer is there, or the error with this code."""
+        self.ended, self.rows, self.used, self.status = now, rows, self.used or 0, status
+
+    def explain(self, began: float) -> dict[str, Any]:
+        """For the answer, in milliseconds since the operation began."""
+        requests, seconds = self.predicted
+        plan = {
+            "path": self.path,
+            "query": self.query,
+            "way": self.way,
+            "fields": list(self.fields),
+            "status": self.status,
+            "predicted": {"requests": requests, "milliseconds": _milliseconds(seconds)},
+        }
+        if self.began is None or self.ended is None:
+            return plan
+        whole = self.ended - self.began
+        duration = min(whole if self.seconds is None else self.seconds, whole)
+        return plan | {
+            "rows": self.rows,
+            "used": self.used,
+            "start": _milliseconds(self.began - began),
+            "wait": _milliseconds(whole - duration),
+            "duration": _milliseconds(duration),
+            "retries": 0,
+        }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)
+
+
+@dataclass
+class Journal:
+    """One operation's entries. `clock` is the loop's, in seconds."""
+
+    clock: Callable[[], float]
+    entries: list[Entry] = field(default_factory=list)
+    known: int = 0
+    _fields: dict[Any, dict[str, None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def want(self, request: Any, field_path: str) -> None:
+        """Remembers which field of the operation asks for a request."""
+        self._fields.setdefault(request, {})[field_path] = None
+
+    def enter(
+        self, request: Any, way: str, serves: Iterable[Any], predicted: tuple[int, float]
+    ) -> Entry:
+        """An entry for a REST request that serves these requests."""
+        wanted = (path for served in serves for path in self._fields.get(served, ()))
+        entry = Entry(
+            path=request.path,
+            query="&".join(f"{name}={value}" for name, value in request.query),
+            way=way,
+            fields=tuple(dict.fromkeys(wanted)),
+            predicted=predicted,
+        )
+        self.entries.append(entry)
+        return entry
+
+    def explain(self, how: Explain) -> dict[str, Any]:
+        """`extensions.upstream`: totals, and each request where that is wanted."""
+        totals: dict[str, Any] = {
+            "requests": sum(entry.began is not None for entry in self.entries),
+            "rows": sum(entry.rows or 0 for entry in self.entries),
+            "known": self.known,
+            "milliseconds": _milliseconds(self.clock() - self._began),
+        }
+        if how is Explain.TOTALS:
+            return totals
+        return totals | {"exchanges": [entry.explain(self._began) for entry in self.entries]}
