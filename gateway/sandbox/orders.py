@@ -158,6 +158,8 @@ def _ringing(form: Form) -> Plan:
     detection = one(form, "MachineDetection") or one(form, "IfMachine")
     if detection not in (None, "Enable", "DetectMessageEnd", "Continue", "Hangup"):
         raise _refused(21234, f"MachineDetection is not valid: {detection}")
+    _check_detection(form)
+    _check_sip(form)
     timeout = _whole(form, "Timeout", RINGING_LIMIT)
     if not 0 < timeout <= LONGEST_RINGING:
         raise _refused(21208, "Timeout is not valid")
@@ -169,6 +171,40 @@ def _ringing(form: Form) -> Plan:
         channels=_channels(form),
         recording_callback=_recording_callback(form),
     )
+
+
+# FACTS section 8, in milliseconds; the timeout is in seconds, with the range of Twilio's guide.
+_DETECTION_TIMES = {
+    "MachineDetectionTimeout": range(3, 60),
+    "MachineDetectionSpeechThreshold": range(1000, 6001),
+    "MachineDetectionSpeechEndThreshold": range(500, 5001),
+    "MachineDetectionSilenceTimeout": range(2000, 10_001),
+}
+
+
+def _check_detection(form: Form) -> None:
+    """Refuses the times of machine detection with 21263 where they are out of range."""
+    for name, allowed in _DETECTION_TIMES.items():
+        value = one(form, name)
+        if value is not None and not (re.fullmatch("[0-9]{1,6}", value) and int(value) in allowed):
+            raise _refused(21263, f"{name} is not valid")
+
+
+LONGEST_SIP_CREDENTIAL = 255
+# By parameter: too long, and with characters that SIP does not allow (Twilio's error dictionary).
+_SIP_CODES = {"SipAuthUsername": (21221, 21222), "SipAuthPassword": (21223, 21224)}
+
+
+def _check_sip(form: Form) -> None:
+    """Refuses a SIP user or password that is too long or illegal, or one without the other."""
+    for name, (too_long, illegal) in _SIP_CODES.items():
+        value = one(form, name) or ""
+        if len(value) > LONGEST_SIP_CREDENTIAL:
+            raise _refused(too_long, f"{name} must have fewer than 256 characters")
+        if not re.fullmatch("[!-~]*", value):
+            raise _refused(illegal, f"{name} has characters that SIP does not allow")
+    if (one(form, "SipAuthUsername") is None) != (one(form, "SipAuthPassword") is None):
+        raise _refused(21225, "SipAuthUsername and SipAuthPassword go together")
 
 
 def _told(form: Form, plan: Plan) -> Plan:
