@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from gateway.executor import Executor
 from gateway.journal import Journal
 from gateway.planner import Costs, Known, Policy, Request
+from gateway.planner.windows import relation_of
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.requests import (
     TOP,
@@ -264,7 +265,7 @@ def expected(account: Account, keys: Iterable[ListRequest[Any]]) -> dict[Any, li
     }
 
 
-@settings(max_examples=500)
+@settings(max_examples=max(500, settings().max_examples))
 @given(accounts(), costs, st.integers(1, 16))
 async def test_planned_answers_equal_per_key_answers_with_at_most_a_probe_for_each_edge(
     account: Account, learned: Costs, concurrency: int
@@ -282,3 +283,35 @@ async def test_planned_answers_equal_per_key_answers_with_at_most_a_probe_for_ea
         sent = [request for request in account.requests if request.kind == kind]
         note(f"{kind}: {len(sent)} requests for {len(account.calls)} calls")
         assert len(sent) <= len(account.calls) + 1
+
+
+@st.composite
+def families(draw: st.DrawFn) -> Account:
+    """Calls and their legs, all dialed while their parent lived; newest first by start."""
+    rows: list[CallResource] = []
+    for number, created in enumerate(draw(st.lists(moments, min_size=2, max_size=8))):
+        seconds = draw(st.integers(0, 4000))
+        rows.append(call(number, created, seconds, "completed"))
+        for leg in range(draw(st.integers(0, 3))):
+            started = created + timedelta(seconds=draw(st.integers(0, seconds)))
+            parent = {"parent_call_sid": call_sid(number)}
+            rows.append(call(100 + 10 * number + leg, started, 30, "completed", **parent))
+    rows.sort(key=lambda row: row.start_time or NOW, reverse=True)
+    return Account(rows, [], [], cap=draw(st.sampled_from([2, 3, 5, 20, 1000])))
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(families(), costs, st.integers(1, 16), st.booleans())
+async def test_child_calls_by_scan_are_those_per_key_where_every_leg_was_dialed(
+    account: Account, learned: Costs, concurrency: int, scans: bool
+) -> None:
+    parents = [row for row in account.calls if row.parent_call_sid is None]
+    keys = [ListCalls(parent_call_sid=row.sid, page_size=1000) for row in parents]
+    policy = Policy(scan_child_calls=scans, concurrency=concurrency)
+    found = await answers(account, keys, learned, policy)
+
+    assert found == expected(account, keys) or account.cap < 4
+    for key, children in expected(account, keys).items():
+        assert found[key][: account.cap] == children[: account.cap]
+    assert len(account.requests) <= len(parents) + scans
+    assert scans or all(relation_of(request) for request in account.requests)

@@ -95,9 +95,8 @@ def _midnight(day: date) -> datetime:
 
 
 def _of_recordings(request: ListRecordings) -> tuple[str | None, Relation]:
-    return request.call_sid, Relation(
-        ListRecordings(), "date_created", "call_sid", late=timedelta(hours=1)
-    )
+    owner = None if request.with_track else request.call_sid
+    return owner, Relation(ListRecordings(), "date_created", "call_sid", late=timedelta(hours=1))
 
 
 def _of_notifications(request: ListNotifications) -> tuple[str | None, Relation]:

@@ -4,13 +4,15 @@ This module must not know HTTP: the app makes a context for each operation and c
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.loaders import Loaders
 from gateway.upstream.pages import Budget
 
-__all__ = ["Context", "Info", "field_path"]
+__all__ = ["Context", "Info", "field_path", "selects"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,25 @@ class Context:
 
 
 Info = StrawberryInfo[Context, None]
+
+
+def selects(info: Info, name: str) -> bool:
+    """True when the operation, or a fragment of its document, selects a field of this name."""
+    raw = info._raw_info
+    return name in _field_names((raw.operation, *raw.fragments.values()))
+
+
+@lru_cache(maxsize=256)
+def _field_names(definitions: tuple[Node, ...]) -> frozenset[str]:
+    names: set[str] = set()
+    waiting: list[Node] = list(definitions)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, FieldNode):
+            names.add(node.name.value)
+        selections = getattr(node, "selection_set", None)
+        waiting.extend(selections.selections if selections else ())
+    return frozenset(names)
 
 
 def field_path(info: Info) -> str:

@@ -12,7 +12,7 @@ import strawberry
 
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import Slice, Window, read_slice
-from gateway.schema.context import Info, field_path
+from gateway.schema.context import Info, field_path, selects
 from gateway.schema.node import Node
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
 from gateway.upstream.requests import FetchCall, FetchRecording, ListRecordings
@@ -121,5 +121,9 @@ class Recording(Node):
 
 async def recordings_of(info: Info, call_sid: str, window: Window) -> Slice[RecordingResource]:
     """A call's recordings, newest first."""
-    page_size = edge_page_size(window.size)
-    return await read_slice(info, [ListRecordings(call_sid=call_sid, page_size=page_size)], window)
+    request = ListRecordings(
+        call_sid=call_sid,
+        page_size=edge_page_size(window.size),
+        with_track=selects(info, "track"),
+    )
+    return await read_slice(info, [request], window)

@@ -297,13 +297,15 @@ class ListCalls(ListRequest[CallResource]):
 class ListRecordings(ListRequest[RecordingResource]):
     """GET Calls/{call_sid}/Recordings (seed: "a list of recordings generated during the call").
 
-    Without `call_sid` the account's, narrowed to the whole days of `date_created`.
+    Without `call_sid` the account's, narrowed to the whole days of `date_created`. `with_track`
+    asks for rows that have a `track`, which only a call's own list gives (FACTS 1.8).
     """
 
     kind = "recordings"
     row = RecordingResource
     call_sid: str | None = None
     date_created: TimeRange | None = None
+    with_track: bool = False
 
     @property
     def path(self) -> str:

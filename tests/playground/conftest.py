@@ -1,5 +1,6 @@
 """Debian's chromium over a served page, and what a machine must have for it."""
 
+import json
 import os
 import shutil
 import socket
@@ -130,6 +131,17 @@ class Visit:
         editor = self.page.locator(".graphiql-query-editor .CodeMirror")
         editor.evaluate("(element, query) => element.CodeMirror.setValue(query)", query)
         editor.click()
+
+    def choose(self, tab: int, operation: str) -> None:
+        """Open a tab, until GraphiQL knows its operation: it reads the editor after a pause."""
+        self.page.locator(".graphiql-tab-button").nth(tab).click()
+        for _ in range(200):
+            state = json.loads(self.stored("tabState") or "{}")
+            shown = state.get("tabs", [])[tab : tab + 1]
+            if state.get("activeTabIndex") == tab and shown[0].get("operationName") == operation:
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"GraphiQL never took up the operation {operation}")
 
     def run(self) -> None:
         self.page.locator(".graphiql-execute-button").click()

@@ -149,3 +149,17 @@ async def test_a_budget_leaves_what_was_read_and_names_what_was_not() -> None:
     for failure in answer["errors"]:
         *_, place, edge = failure["path"]
         assert nodes[place][edge] is None
+
+
+async def test_a_property_that_only_a_calls_own_list_has_keeps_its_edge_per_key() -> None:
+    """The account's list has no `track`: a scan would cost a request for each recording."""
+    twilio = call_centre()
+    query = "{ calls(first: 50) { nodes { recordings { nodes { sid ...Voice } } } } }"
+    async with connect(twilio) as client:
+        data = await client.data(query + " fragment Voice on Recording { track }")
+
+    tracks = [
+        row["track"] for node in data["calls"]["nodes"] for row in node["recordings"]["nodes"]
+    ]
+    assert set(tracks) == {"BOTH"}
+    assert len(twilio.asked()) == 51
