@@ -8,34 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.waterfall import waterfall
+from tests.exchanges import CALL, exchange, planned
 
-CALL = "CA" + "0123456789abcdef" * 2
 HOSTILE = "\x1b]0;evil\x07\x1b[2J\r\n\t\u202e\u200b王\x9b31m\ud800"
-
-
-def exchange(**given: Any) -> dict[str, Any]:
-    """One request that read a page of calls, but for what is given."""
-    return {
-        "path": "Calls",
-        "query": "PageSize=50",
-        "way": "per-key",
-        "fields": ["calls"],
-        "rows": 50,
-        "used": 50,
-        "start": 0.0,
-        "wait": 0.0,
-        "duration": 50.0,
-        "retries": 0,
-        "predicted": {"requests": 1, "milliseconds": 150.0},
-        "status": "ok",
-    } | given
-
-
-def planned(**given: Any) -> dict[str, Any]:
-    """One request of a dry run, as it comes over the wire: nothing of it has happened."""
-    whole = exchange(status="planned", **given)
-    happened = ("rows", "used", "start", "wait", "duration", "retries")
-    return {name: value for name, value in whole.items() if name not in happened}
 
 
 def upstream(*exchanges: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +91,7 @@ def test_a_request_is_a_bar_on_the_time_axis_and_what_it_gave() -> None:
 
     assert text.splitlines()[1:] == [
         "0                100.0 ms way        used/rows       time  request ← fields",
-        "████████████▌             per-key        50/50    50.0 ms  Calls?PageSize=50 ← calls",
+        "████████████▌             per-key        40/50    50.0 ms  Calls?PageSize=50 ← calls",
         "      ░░░░░░█████████████ scan          40/812    50.0 ms  Calls?PageSize=50 ← calls",
     ]
 

@@ -17,19 +17,22 @@
 
   const url = new URL(endpoint, location.href);
   const subscriptionUrl = url.href.replace(/^http/, "ws");
-  const fetcher = GraphiQL.createFetcher({
+  // Our own corner of localStorage: other GraphiQLs on the same host and port keep theirs.
+  const storage = GraphiQL.createLocalStorage({ namespace: "twilio-calls-gateway" });
+  const plain = GraphiQL.createFetcher({
     url: url.href,
     subscriptionUrl,
     headers: { accept: "application/graphql-response+json, application/json" },
     enableIncrementalDelivery: false,
   });
+  const { fetcher, plugin } = createExplanation(plain, storage);
 
   ReactDOM.createRoot(element).render(
     React.createElement(GraphiQL, {
       fetcher,
       defaultTabs: JSON.parse(tabs),
-      // Our own corner of localStorage: other GraphiQLs on the same host and port keep theirs.
-      storage: GraphiQL.createLocalStorage({ namespace: "twilio-calls-gateway" }),
+      plugins: [plugin],
+      storage,
     }),
   );
 })();

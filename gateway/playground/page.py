@@ -19,7 +19,8 @@ from gateway.playground.third_party import PINS
 
 _HERE = Path(__file__).parent
 _PAGE = Template((_HERE / "page.html").read_text(encoding="utf-8"))
-_STYLE = File.read(_HERE / "page.css")
+_STYLES = [File.read(_HERE / name) for name in ("page.css", "explain.css")]
+_EXPLAIN = File.read(_HERE / "explain.js")
 _SCRIPT = File.read(_HERE / "page.js")
 
 
@@ -33,7 +34,7 @@ class Playground:
     def __init__(self, directory: Path) -> None:
         found = {pin: pin.content_in(directory) for pin in PINS}
         installed = {pin: File(pin.name, content) for pin, content in found.items() if content}
-        self._files = [*installed.values(), _STYLE, _SCRIPT]
+        self._files = [*installed.values(), *_STYLES, _EXPLAIN, _SCRIPT]
         self._addresses = {
             pin: installed[pin].url if pin in installed else pin.url() for pin in PINS
         }
@@ -53,10 +54,12 @@ class Playground:
         return [route(self._files)]
 
     def _elements(self, nonce: str) -> Iterator[str]:
-        """React before GraphiQL before the script of ours that starts it."""
+        """React before GraphiQL before the scripts of ours: its panel, then what starts it."""
         for pin, address in self._addresses.items():
             yield _element(address, integrity=pin.integrity, crossorigin="anonymous")
-        yield _element(_STYLE.url)
+        for style in _STYLES:
+            yield _element(style.url)
+        yield _element(_EXPLAIN.url)
         yield _element(_SCRIPT.url, nonce=nonce)
 
     def _headers(self, nonce: str) -> dict[str, str]:

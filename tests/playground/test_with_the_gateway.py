@@ -48,3 +48,36 @@ def test_every_default_tab_runs(visit: Visit, gateway_url: str, tab: Tab) -> Non
 
     assert "errors" not in answer
     assert answer["data"]["calls"]["nodes"] != []
+
+
+@browser
+@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
+def test_the_panel_draws_every_request_of_a_default_tab(
+    visit: Visit, gateway_url: str, tab: Tab
+) -> None:
+    """As many rows as the gateway says that it sent, and the first of them is the page."""
+    visit.open(gateway_url)
+    visit.page.get_by_role("button", name="Show Upstream Requests").click()
+    visit.page.locator(".graphiql-tab-button").nth(TABS.index(tab)).click()
+    visit.page.get_by_role("checkbox", name="Explain").check()
+    visit.run()
+    visit.page.locator(".explain-exchanges").wait_for()
+    upstream = json.loads(visit.answer())["extensions"]["upstream"]
+    rows = visit.page.locator(".explain-exchanges summary")
+
+    assert rows.count() == upstream["requests"] > 0
+    assert rows.first.inner_text().startswith("Calls?")
+
+
+@browser
+def test_the_panel_draws_a_plan(visit: Visit, gateway_url: str) -> None:
+    """The dry run reads the first page; what would follow is planned."""
+    visit.open(gateway_url)
+    visit.page.get_by_role("button", name="Show Upstream Requests").click()
+    visit.page.get_by_role("button", name="Plan only").click()
+    visit.page.locator(".explain-exchanges").wait_for()
+    upstream = json.loads(visit.answer())["extensions"]["upstream"]
+    planned = visit.page.locator(".explain-exchanges summary em").filter(has_text="planned")
+
+    assert upstream["requests"] == 1
+    assert planned.count() == len(upstream["exchanges"]) - 1 > 0

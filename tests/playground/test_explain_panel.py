@@ -1,0 +1,291 @@
+"""The panel of upstream requests in a real browser: what was asked for, and how it is drawn."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Route, expect
+
+from tests.exchanges import CALL, exchange, planned
+from tests.playground.conftest import Visit
+
+pytestmark = pytest.mark.xdist_group("browser")  # one browser at a time
+
+HOSTILE = '<img src=x onerror="document.title=1">"\'&amp;<script>document.title=2</script>'
+
+
+THREE = (
+    exchange(),
+    exchange(path="Recordings", way="scan", start=50.0, wait=10.0, duration=40.0),
+    exchange(path="Calls/CA1", start=50.0, duration=20.0, status="UPSTREAM_TIMEOUT"),
+)
+
+
+@dataclass
+class Gateway:
+    """Answers every operation with these exchanges; remembers what it was asked for."""
+
+    exchanges: tuple[dict[str, Any], ...]
+    asked: list[str | None] = field(default_factory=list)
+
+    def __call__(self, route: Route) -> None:
+        request = route.request
+        if request.method != "POST" or "IntrospectionQuery" in (request.post_data or ""):
+            return route.fallback()
+        self.asked.append(request.headers.get("gateway-explain"))
+        return route.fulfill(json={"data": {"calls": None}} | self._extensions())
+
+    def _extensions(self) -> dict[str, Any]:
+        if self.asked[-1] is None:
+            return {}
+        totals = {"requests": 3, "rows": 150, "known": 7, "milliseconds": 100.0}
+        return {"extensions": {"upstream": totals | {"exchanges": self.exchanges}}}
+
+
+def open_panel(visit: Visit, url: str, *exchanges: dict[str, Any]) -> Gateway:
+    """The page with the panel open, over a gateway that answers with these exchanges."""
+    gateway = Gateway(exchanges)
+    visit.page.route("**/graphql", gateway)
+    visit.open(url)
+    show_panel(visit)
+    return gateway
+
+
+def show_panel(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Show Upstream Requests").click()
+
+
+def explain(visit: Visit) -> Locator:
+    """Run an operation with its explanation; the panel, once it has drawn the answer."""
+    panel(visit).get_by_role("checkbox", name="Explain").check()
+    visit.run()
+    panel(visit).get_by_role("status").wait_for()
+    return panel(visit)
+
+
+def panel(visit: Visit) -> Locator:
+    return visit.page.get_by_role("region", name="Upstream Requests")
+
+
+def rows(visit: Visit) -> Locator:
+    return panel(visit).locator("ol summary")
+
+
+def test_nothing_is_explained_unless_asked(visit: Visit, stand_in_url: str) -> None:
+    """An operation goes out as always, and the panel says what to do."""
+    gateway = open_panel(visit, stand_in_url, *THREE)
+    visit.run()
+    panel(visit).get_by_text("Tick Explain").wait_for()
+
+    assert gateway.asked == [None]
+    assert rows(visit).count() == 0
+
+
+def test_the_toggle_asks_for_the_requests_and_is_remembered(
+    visit: Visit, stand_in_url: str
+) -> None:
+    """Also on the next visit; untick it and the next operation asks no more."""
+    gateway = open_panel(visit, stand_in_url, *THREE)
+    explain(visit)
+    visit.open(stand_in_url)
+    show_panel(visit)
+    checkbox = panel(visit).get_by_role("checkbox", name="Explain")
+    expect(checkbox).to_be_checked()
+    explain(visit)
+    checkbox.uncheck()
+    visit.run()
+    panel(visit).get_by_text("Tick Explain").wait_for()
+
+    assert gateway.asked == ["requests", "requests", None]
+
+
+def test_each_request_is_a_row_with_its_numbers(visit: Visit, stand_in_url: str) -> None:
+    """Totals on top; then request, fields, rows and time; a failure is said in words."""
+    open_panel(visit, stand_in_url, *THREE)
+    shown = explain(visit)
+    totals = shown.get_by_role("status").inner_text().split("\n")
+    texts = [re.sub(r"\s+", " ", text) for text in rows(visit).all_inner_texts()]
+
+    assert totals[1::2] == ["3", "150", "7", "100.0 ms"]
+    assert texts == [
+        "Calls?PageSize=50 ← calls 40/50 rows 50.0 ms",
+        "Recordings?PageSize=50 ← calls 40/50 rows 40.0 ms",
+        "✗ UPSTREAM_TIMEOUT Calls/CA1?PageSize=50 ← calls 40/50 rows 20.0 ms",
+    ]
+
+
+def test_a_bar_shows_wait_reading_and_prediction_in_time(visit: Visit, stand_in_url: str) -> None:
+    """On an axis of 100 ms, which is 1000 wide; the colour tells the way."""
+    open_panel(visit, stand_in_url, *THREE)
+    explain(visit)
+    drawn = [
+        [
+            (rect.get_attribute("class"), rect.get_attribute("x"), rect.get_attribute("width"))
+            for rect in row.locator("rect").all()
+        ]
+        for row in rows(visit).all()
+    ]
+    colours = {
+        rows(visit)
+        .locator(f".explain-{kind}")
+        .first.evaluate("element => getComputedStyle(element).fill")
+        for kind in ("per-key", "scan", "failed", "wait")
+    }
+
+    assert drawn == [
+        [("explain-per-key", "0", "500"), ("explain-predicted", "0", "250")],
+        [
+            ("explain-wait", "500", "100"),
+            ("explain-scan", "600", "400"),
+            ("explain-predicted", "600", "250"),
+        ],
+        [("explain-failed", "500", "200"), ("explain-predicted", "500", "250")],
+    ]
+    assert len(colours) == 4
+
+
+def test_a_row_opens_with_the_keyboard(visit: Visit, stand_in_url: str) -> None:
+    """Tab leads from the controls to the first row, Enter opens what is known of it."""
+    open_panel(visit, stand_in_url, *THREE)
+    shown = explain(visit)
+    shown.get_by_role("button", name="Plan only").focus()
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("Enter")
+    facts = shown.locator("details[open] dl").inner_text().split("\n")
+
+    assert dict(zip(facts[::2], facts[1::2], strict=True)) == {
+        "Request": "Recordings?PageSize=50",
+        "Fields": "calls",
+        "Way": "scan",
+        "Status": "ok",
+        "Predicted": "25.0 ms, 1 request",
+        "Rows": "50 read, 40 used",
+        "Start": "50.0 ms",
+        "Wait": "10.0 ms",
+        "Duration": "40.0 ms",
+        "Retries": "0",
+    }
+
+
+def test_plan_only_is_a_dry_run(visit: Visit, stand_in_url: str) -> None:
+    """One operation asks for its plan, the next goes out as the toggle says."""
+    plan = planned(predicted={"requests": 4, "milliseconds": 200.0})
+    gateway = open_panel(visit, stand_in_url, plan)
+    panel(visit).get_by_role("button", name="Plan only").click()
+    panel(visit).get_by_role("status").wait_for()
+    text = re.sub(r"\s+", " ", rows(visit).inner_text())
+
+    assert text == "planned Calls?PageSize=50 ← calls ~4 req ~200.0 ms"
+    assert [r.get_attribute("class") for r in rows(visit).locator("rect").all()] == [
+        "explain-predicted"
+    ]
+    assert "Planned\n4" in panel(visit).get_by_role("status").inner_text()
+
+    visit.run()
+    panel(visit).get_by_text("Tick Explain").wait_for()
+
+    assert gateway.asked == ["plan", None]
+
+
+def test_plan_only_that_cannot_be_sent_is_forgotten(visit: Visit, stand_in_url: str) -> None:
+    """Broken variables keep GraphiQL from asking; the next operation is no dry run."""
+    gateway = open_panel(visit, stand_in_url, planned())
+    variables = ".graphiql-editor-tool .CodeMirror"
+    fill = "(element, text) => element.CodeMirror.setValue(text)"
+    visit.page.locator(variables).first.evaluate(fill, "{")
+    panel(visit).get_by_role("button", name="Plan only").click()
+    visit.page.locator(".result-window").get_by_text("Variables are invalid").wait_for()
+    visit.page.locator(variables).first.evaluate(fill, "{}")
+    visit.run()
+    panel(visit).get_by_text("Tick Explain").wait_for()
+
+    assert gateway.asked == [None]
+
+
+def test_an_operation_that_asked_nothing_upstream_says_so(visit: Visit, stand_in_url: str) -> None:
+    open_panel(visit, stand_in_url)
+    explain(visit).get_by_text("Nothing was asked upstream").wait_for()
+
+    assert rows(visit).count() == 0
+
+
+def test_a_sid_is_shortened_in_its_row_and_whole_among_the_facts(
+    visit: Visit, stand_in_url: str
+) -> None:
+    """Its end tells it from others where there is little room."""
+    open_panel(visit, stand_in_url, exchange(path=f"Calls/{CALL}/Recordings", query=""))
+    shown = explain(visit)
+    rows(visit).click()
+
+    assert rows(visit).inner_text().startswith("Calls/CA…cdef/Recordings ← calls")
+    assert shown.locator("details[open] dd").first.inner_text() == f"Calls/{CALL}/Recordings"
+
+
+def test_a_hostile_text_is_a_text(visit: Visit, stand_in_url: str) -> None:
+    """Whatever a caller filtered by: it is read as it is, and nothing of it runs."""
+    every = dict.fromkeys(("path", "query", "way", "status"), HOSTILE)
+    open_panel(visit, stand_in_url, exchange(**every, fields=[HOSTILE]))
+    title = visit.page.title()
+    shown = explain(visit)
+    rows(visit).click()
+    facts = shown.locator("details[open] dd").all_inner_texts()
+
+    assert facts[:4] == [f"{HOSTILE}?{HOSTILE}", HOSTILE, HOSTILE, HOSTILE]
+    assert shown.locator("img, script").count() == 0
+    assert visit.page.title() == title
+
+
+def test_two_hundred_requests_stay_readable(visit: Visit, stand_in_url: str) -> None:
+    """The panel scrolls, each row keeps its height and width, and the axis stays in sight."""
+    many = (
+        exchange(path=f"Calls/{CALL}/Recordings", start=i / 2, duration=5.0, wait=i / 9)
+        for i in range(200)
+    )
+    open_panel(visit, stand_in_url, *many)
+    shown = explain(visit)
+    rows(visit).last.scroll_into_view_if_needed()
+    pane, axis = visit.page.locator(".graphiql-plugin"), shown.locator(".explain-axis")
+    outer, last = pane.bounding_box(), rows(visit).last.bounding_box()
+
+    assert rows(visit).count() == 200
+    assert outer is not None
+    assert last is not None
+    assert 15 <= last["height"] <= 60
+    assert last["x"] + last["width"] <= outer["x"] + outer["width"]
+    assert pane.evaluate("element => element.scrollWidth <= element.clientWidth")
+    expect(axis).to_be_in_viewport()
+
+
+def test_a_wide_panel_has_one_line_for_each_request(visit: Visit, stand_in_url: str) -> None:
+    """The bar moves from under its request to its side."""
+    open_panel(visit, stand_in_url, *THREE)
+    explain(visit)
+    narrow = rows(visit).first.evaluate("element => element.offsetHeight")
+    visit.page.set_viewport_size({"width": 3600, "height": 900})
+    wide = rows(visit).first.evaluate("element => element.offsetHeight")
+
+    assert wide < narrow
+
+
+def test_a_failing_server_leaves_the_panel_in_order(visit: Visit, stand_in_url: str) -> None:
+    """An answer that is no JSON reaches GraphiQL's result pane; the panel holds no old answer."""
+    open_panel(visit, stand_in_url, *THREE)
+    explain(visit)
+    visit.page.unroute("**/graphql")
+    visit.page.route("**/graphql", lambda route: route.fulfill(body="no JSON"))
+    visit.run()
+    panel(visit).get_by_text("holds no explanation").wait_for()
+
+    assert rows(visit).count() == 0
+
+
+def test_the_answer_itself_is_untouched(visit: Visit, stand_in_url: str) -> None:
+    """What the panel draws stands in the result pane, too."""
+    open_panel(visit, stand_in_url, *THREE)
+    explain(visit)
+    answer = json.loads(visit.answer())
+
+    assert answer["extensions"]["upstream"]["exchanges"] == list(THREE)
