@@ -63,6 +63,7 @@ class Executor:
                     self._only_plan(step, resolve)
                 elif isinstance(step, Scan):
                     group.create_task(self._scan(step, resolve))
+                    await asyncio.sleep(0)  # first in the line: the round waits longest for it
                 else:
                     group.create_task(self._send(step, resolve))
 

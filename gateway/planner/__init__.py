@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 ONE_DAY = timedelta(days=1)
+# A probe in vain is one request; a scan that is not tried is one for each key.
+BENEFIT_OF_DOUBT = 1.25
 Key = tuple[Request, Window]
 
 
@@ -126,7 +128,9 @@ def _scan(
     for cluster in _clusters(keys):
         parts = _lists(relation, cluster, known.now, costs)
         total = sum(expected for _, expected in parts)
-        if _is_cheaper(relation, len(cluster), len(parts), total, costs, policy, asked):
+        if _is_in_reach(relation, cluster, known.now, costs) and _is_cheaper(
+            relation, len(cluster), len(parts), total, costs, policy, asked
+        ):
             chosen += cluster
             lists += [part for part, _ in parts]
             rows += total
@@ -141,6 +145,14 @@ def _scan(
         costs.pages(rows, len(lists)),
         Worth(costs, relation, since, policy.concurrency),
     )
+
+
+def _is_in_reach(relation: Relation, cluster: list[Key], now: datetime, costs: Costs) -> bool:
+    """Whether the first page may come to a key's beginning: see Note [Allowance] in scan."""
+    newest = max(window.since for _, window in cluster)
+    last = max(window.last for _, window in cluster)
+    rows = costs.rows(relation.covering.kind, _span(newest.date(), last, newest, now))
+    return rows <= MAX_PAGE_SIZE * BENEFIT_OF_DOUBT
 
 
 def _is_cheaper(

@@ -18,8 +18,10 @@ __all__ = ["Costs", "Estimate"]
 MAX_PAGE_SIZE = 1000
 ONE_DAY = timedelta(days=1)
 SMALL_PAGE = 60
-# A page of this many rows counts as much as all that was learned before it.
+# An edge's page counts 1 against this.
 WEIGHT = 50
+# How many rows a prior density is worth, and how many days a learned one remembers.
+PRIOR_ROWS, MEMORY_DAYS = 10.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,11 @@ class Estimate:
 
 @dataclass
 class Costs:
-    """One account's numbers. The defaults are the priors; seconds and rows."""
+    """One account's numbers. The defaults are the priors; seconds and rows.
+
+    A density is rows seen by days seen: a page that spans a night counts for more than one of the
+    busiest minutes, as it does in what is predicted from it.
+    """
 
     latency: float = 0.15
     per_row: float = 0.0002
@@ -41,6 +47,8 @@ class Costs:
         default_factory=lambda: {"calls": 0.6, "recordings": 0.5, "notifications": 0.2}
     )
 
+    _days_seen: dict[str, float] = field(default_factory=dict)
+
     def note(self, page: Page[Any]) -> None:
         """Learns from a page: its time always, its rows where they say how dense a list is."""
         self._learn_time(page)
@@ -48,16 +56,11 @@ class Costs:
         if relation_of(page.request) is not None:
             self._learn(self.rows_per_call, kind, float(page.rows_read), 1)
         elif is_by_days_only(page.request):
-            rate = _rows_per_day(page, "date_created")
-            if rate is not None:
-                self._learn(self.rows_per_day, kind, rate, len(page.rows))
+            self._learn_density(kind, len(page.rows) - 1, _days(page))
 
     def rows(self, kind: str, span: timedelta) -> float:
         """How many rows of a list lie in this span of time."""
-        per_day = self.rows_per_day.get(kind)
-        if per_day is None:
-            per_day = self.rows_per_day["calls"] * self.rows_per_call[kind]
-        return per_day * (span / ONE_DAY)
+        return self._per_day(kind) * (span / ONE_DAY)
 
     def per_key(self, kind: str, keys: int, concurrency: int) -> Estimate:
         """One request for each key, so many at a time."""
@@ -70,6 +73,20 @@ class Costs:
         pages = max(side_by_side, -(-int(rows + 0.999) // MAX_PAGE_SIZE), 1)
         rounds = -(-pages // side_by_side)
         return Estimate(pages, rounds * self.latency + rows / side_by_side * self.per_row)
+
+    def _per_day(self, kind: str) -> float:
+        per_day = self.rows_per_day.get(kind)
+        if per_day is None:
+            per_day = self.rows_per_day["calls"] * self.rows_per_call[kind]
+        return per_day
+
+    def _learn_density(self, kind: str, rows: int, days: float) -> None:
+        if days <= 0:
+            return
+        per_day = self._per_day(kind)
+        seen = self._days_seen.get(kind, PRIOR_ROWS / max(per_day, 1.0))
+        self.rows_per_day[kind] = (per_day * seen + rows) / (seen + days)
+        self._days_seen[kind] = min(seen + days, MEMORY_DAYS)
 
     def _learn_time(self, page: Page[Any]) -> None:
         if page.seconds <= 0:
@@ -88,15 +105,13 @@ class Costs:
         averages[kind] = sample if known is None else known + (sample - known) * share
 
 
-def _rows_per_day(page: Page[Any], date: str) -> float | None:
-    """The density of a page of an otherwise unfiltered list, from its first and last row."""
+def _days(page: Page[Any]) -> float:
+    """The days between a page's first and last row; 0 where they cannot be told."""
     try:
-        dates = [getattr(row, date) for row in (page.rows[0], page.rows[-1])] if page.rows else []
+        dates = [row.date_created for row in (page.rows[0], page.rows[-1])] if page.rows else []
     except UpstreamInvalid:
-        return None
-    if len(page.rows) < 2 or None in dates or dates[0] <= dates[1]:
-        return None
-    return float((len(page.rows) - 1) * (ONE_DAY / (dates[0] - dates[1])))
+        return 0.0
+    return (dates[0] - dates[1]) / ONE_DAY if dates and None not in dates else 0.0
 
 
 def page_size(rows: float) -> int:

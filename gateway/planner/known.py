@@ -5,7 +5,8 @@ This module must not know what a request costs, nor the clock: `now` comes in as
 Note [Newest first]. Lists run newest first and a child is created after its parent, so a list of
 all calls, read from the top without a gap, holds every child of each of its rows above that row.
 The order is what was seen, not what Twilio promises (FACTS section 5): it is checked row by row,
-and one row out of order makes the list no evidence for anything.
+and one row out of order makes the list no evidence for anything. What is watched is date_created:
+a call starts some seconds after it is created, and lists are not in the order of starts.
 
 Note [Covered]. A covering list of whole days holds a call's rows for certain when every day of the
 call's window was read to its end, or was seen to descend past the beginning of the window. Rows
@@ -240,7 +241,7 @@ class Covering:
         self._relation = relation
         self._request = request.list
         self._days = getattr(request, DAYS[type(request)])
-        self._list = InOrder(relation.date)
+        self._list = InOrder("date_created")
         self._rows: dict[str | None, list[Any]] = {}
         self._usable = True
 

@@ -1,0 +1,165 @@
+"""`gateway verify` on plain accounts: what is equal, what it costs, and what it finds."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.errors import UpstreamError
+from gateway.verify import Difference, Report, render, verify
+from tests.plain_twilio import (
+    PlainTwilio,
+    call,
+    error,
+    notification,
+    recording,
+    sid,
+)
+from tests.upstream.stage import connected
+
+DAY = 24 * 3600
+NAMES = ["parentCall", "childCalls", "childCalls by scan", "recordings", "notifications"]
+
+
+def call_centre(calls: int = 120) -> PlainTwilio:
+    """Every third call dials two legs and is recorded; every seventh has a notification."""
+    made, recordings, notifications = [], [], []
+    for number in range(calls):
+        leg, at = number % 3, 20 * number
+        given: dict[str, Any] = {}
+        if leg:
+            given = {"parent_call_sid": sid("CA", number - leg), "direction": "outbound-dial"}
+        else:
+            recordings.append(recording(number, of=number, at=at + 20))
+        made.append(call(number, at=at, **given))
+        if number % 7 == 0:
+            notifications.append(notification(number, of=number, at=at + 60))
+    return PlainTwilio(made[::-1], recordings[::-1], notifications[::-1])
+
+
+async def verified(twilio: PlainTwilio, sample: int = 200) -> Report:
+    """The report, with every progress that was told checked."""
+    told: list[tuple[int, int]] = []
+
+    async with connected(twilio) as client:
+        report = await verify(client, sample, 16, lambda done, total: told.append((done, total)))
+    assert told == sorted(told, key=lambda pair: pair[0])
+    assert told[-1] == (5 * report.calls, 5 * report.calls)
+    return report
+
+
+def differences(report: Report) -> dict[str, tuple[Difference, ...]]:
+    """The differences of the edges that have any."""
+    return {edge.name: edge.differences for edge in report.edges if edge.differences}
+
+
+async def test_an_account_whose_lists_are_as_seen_has_no_difference_and_exact_numbers() -> None:
+    """Pages of 50, 50 and 20 calls; for the last, childCalls per key are the cheaper way."""
+    twilio = call_centre()
+    report = await verified(twilio)
+
+    assert report.is_equal
+    assert report.calls == 120
+    assert [edge.name for edge in report.edges] == NAMES
+    numbers = {e.name: (e.keys, e.per_key, e.planned, e.pages) for e in report.edges}
+    assert numbers == {
+        "parentCall": (41, 41, 2, 0),
+        "childCalls": (120, 120, 70, 0),
+        "childCalls by scan": (120, 120, 22, 2),
+        "recordings": (120, 120, 3, 3),
+        "notifications": (120, 120, 3, 3),
+    }
+    sent = sum(edge.per_key + edge.planned for edge in report.edges)
+    assert len(twilio.requests) == 3 + sent
+
+
+async def test_the_sample_is_the_newest_calls() -> None:
+    twilio = call_centre()
+    report = await verified(twilio, sample=7)
+
+    assert report.calls == 7
+    asked = {request for request in twilio.asked() if "ParentCallSid" in request}
+    newest = [row["sid"] for row in twilio.calls[:7]]
+    assert {request.split("=")[1].partition("&")[0] for request in asked} == set(newest)
+
+
+async def test_an_account_with_no_calls_has_nothing_to_compare() -> None:
+    report = await verified(PlainTwilio())
+
+    assert report.is_equal
+    assert report.calls == 0
+
+
+async def test_a_child_without_start_time_is_missing_when_child_calls_are_scanned() -> None:
+    """Never dialed, so no range of start times shows it: with the default setting it is there."""
+    twilio = call_centre(60)
+    twilio.calls[0] |= {"start_time": None, "status": "canceled"}
+    report = await verified(twilio)
+
+    child, parent = sid("CA", 59), sid("CA", 57)
+    assert differences(report) == {
+        "childCalls by scan": (Difference(parent, missing=(child,), extra=(), out_of_order=()),)
+    }
+    assert f"childCalls by scan of {parent}: missing {child}" in render(report)
+    assert "leave GATEWAY_SCAN_CHILD_CALLS off" in render(report)
+
+
+async def test_a_recording_dated_days_after_its_call_is_found() -> None:
+    twilio = call_centre(60)
+    twilio.recordings.insert(0, recording(999, of=30, at=5 * DAY))
+    report = await verified(twilio)
+
+    wanted = Difference(sid("CA", 30), missing=(sid("RE", 999),), extra=(), out_of_order=())
+    assert differences(report) == {"recordings": (wanted,)}
+    assert "set GATEWAY_PLANNER=per-key" in render(report)
+
+
+async def test_rows_that_come_in_another_order_in_the_account_s_list_are_found() -> None:
+    twilio = call_centre(60)
+    twilio.recordings.insert(0, recording(999, of=30, at=30 * 20 + 20))
+
+    def turned(request: httpx.Request) -> httpx.Response | None:
+        if "/Calls/" in request.url.path and request.url.path.endswith("Recordings.json"):
+            twin = PlainTwilio(twilio.calls, twilio.recordings[::-1])
+            return twin._answer(request)
+        return None
+
+    twilio.fault = turned
+    (found,) = differences(await verified(twilio))["recordings"]
+
+    assert found.call == sid("CA", 30)
+    assert (found.missing, found.extra) == ((), ())
+    assert set(found.out_of_order) == {sid("RE", 999), sid("RE", 30)}
+
+
+async def test_a_difference_at_a_live_call_counts_only_if_it_stays() -> None:
+    """The call dials another leg between the two readings."""
+    twilio = call_centre(60)
+    parent = next(row for row in twilio.calls if row["sid"] == sid("CA", 30))
+    parent |= {"status": "in-progress", "end_time": None}
+    late = call(60, at=1300, parent_call_sid=parent["sid"], direction="outbound-dial")
+
+    def dials(request: httpx.Request) -> None:
+        if parent["sid"] in request.url.query.decode() and late not in twilio.calls:
+            twilio.calls.insert(0, late)
+
+    twilio.fault = dials
+    report = await verified(twilio, sample=50)
+
+    assert report.is_equal
+    assert len([r for r in twilio.requests if parent["sid"] in r and "ParentCallSid" in r]) > 2
+
+
+async def test_what_cannot_be_read_ends_the_comparison() -> None:
+    twilio = call_centre(60)
+    twilio.fault = lambda request: error(503, 20503) if "Notif" in request.url.path else None
+
+    with pytest.raises(UpstreamError):
+        await verified(twilio)
+
+
+async def test_the_report_shows_no_phone_number() -> None:
+    twilio = call_centre(60)
+    twilio.recordings.insert(0, recording(999, of=30, at=5 * DAY))
+
+    assert "+1" not in render(await verified(twilio))
