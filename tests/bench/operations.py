@@ -4,7 +4,8 @@
 
 The floor is a bare Starlette route that answers the same bytes from memory. Both are called as ASGI
 apps in this process, by turns in one run, so that a noisy machine is noisy for both; upstream's
-answers come from memory, recorded once from the sandbox: only the gateway's own work is counted.
+answers come from memory, recorded once from the sandbox, 20 ms after they were asked for: only the
+gateway's own work is counted, and the planner has something to save.
 """
 
 import argparse
@@ -23,11 +24,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
-from gateway.app.gateway import open_gateway
+from gateway.app.gateway import Gateway, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
-from gateway.settings import Settings
+from gateway.settings import PlannerMode, Settings
 
 SEED_PROPERTIES = """sid parentCallSid dateCreated dateUpdated accountSid to from phoneNumberSid
     status startTime endTime duration price priceUnit direction answeredBy forwardedFrom callerName
@@ -46,6 +47,9 @@ OPERATIONS = {
 }
 
 
+LATENCY = 0.02  # seconds
+
+
 @dataclass
 class Replay(httpx.AsyncBaseTransport):
     """Answers from memory what it has once asked of another transport."""
@@ -58,6 +62,7 @@ class Replay(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = str(request.url)
         self.requests += 1
+        await asyncio.sleep(LATENCY)
         if url not in self.answers:
             response = await self.inner.handle_async_request(request)
             self.answers[url] = await response.aread()
@@ -116,15 +121,22 @@ async def main(rounds: int) -> None:
     print(
         f"{'operation':34} {'gateway':>10} {'floor':>10} {'ratio':>7} {'upstream':>9} {'bytes':>9}"
     )
-    async with open_gateway(Settings(max_in_flight=100), replay) as gateway:
-        app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP())])
-        app.state.gateway = gateway
-        newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
-        sid = newest["data"]["calls"]["nodes"][8]["sid"]
-        for name, query in OPERATIONS.items():
-            document = query % sid if "%s" in query else query
-            await measure(name, app, replay, json.dumps({"query": document}).encode(), rounds)
+    for mode in PlannerMode:
+        print(f"\nplanner: {mode}")
+        async with open_gateway(Settings(planner=mode), replay) as gateway:
+            await measure_all(gateway, replay, rounds)
     await sandbox.state.sandbox.aclose()
+
+
+async def measure_all(gateway: Gateway, replay: Replay, rounds: int) -> None:
+    """Each operation over one gateway."""
+    app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP())])
+    app.state.gateway = gateway
+    newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
+    sid = newest["data"]["calls"]["nodes"][8]["sid"]
+    for name, query in OPERATIONS.items():
+        document = query % sid if "%s" in query else query
+        await measure(name, app, replay, json.dumps({"query": document}).encode(), rounds)
 
 
 async def measure(name: str, app: ASGIApp, replay: Replay, body: bytes, rounds: int) -> None:
