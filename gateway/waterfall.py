@@ -37,14 +37,18 @@ def waterfall(upstream: Mapping[str, Any], width: int = 100, colour: bool = Fals
 def _totals(upstream: Mapping[str, Any], exchanges: Sequence[Exchange]) -> str:
     planned = [_predicted(exchange) for exchange in exchanges if _is_planned(exchange)]
     parts = [
-        f"{upstream.get('requests', 0)} requests",
-        f"{upstream.get('rows', 0)} rows",
+        _count(upstream.get("requests", 0), "request"),
+        _count(upstream.get("rows", 0), "row"),
         f"{upstream.get('known', 0)} known",
         f"{upstream.get('milliseconds', 0):.1f} ms",
     ]
     if planned:
-        parts.append(f"planned: {sum(requests for requests, _ in planned)} requests")
+        parts.append("planned: " + _count(sum(requests for requests, _ in planned), "request"))
     return " · ".join(parts) + (f"    {_LEGEND}" if exchanges else "")
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def _heading(cells: int, end: float) -> str:

@@ -81,6 +81,9 @@ def test_colours_only_add_colours(upstream: dict[str, Any], width: int) -> None:
 
 
 def test_totals_alone_are_one_line() -> None:
+    one = {"requests": 1, "rows": 1, "known": 0, "milliseconds": 0.04}
+
+    assert waterfall(one) == "1 request · 1 row · 0 known · 0.0 ms"
     assert waterfall(upstream()) == "2 requests · 90 rows · 7 known · 100.0 ms"
 
 

@@ -81,6 +81,7 @@ const createExplanation = (() => {
         h(Span, { kind: "wait", from: exchange.start ?? 0, length: exchange.wait, end }),
       !isPlanned(exchange) &&
         h(Span, { kind: kindOf(exchange), from, length: exchange.duration ?? 0, end }),
+      isPlanned(exchange) && h(Span, { kind: `planned-${kindOf(exchange)}`, from, length, end }),
       length > 0 && h(Span, { kind: "predicted", from, length, end }),
     );
   };

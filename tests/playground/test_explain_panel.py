@@ -73,6 +73,12 @@ def rows(visit: Visit) -> Locator:
     return panel(visit).locator("ol summary")
 
 
+def bars(row: Locator) -> list[tuple[str | None, ...]]:
+    """What is drawn in a row: each with its class, where it begins and how long it is."""
+    names = ("class", "x", "width")
+    return [tuple(rect.get_attribute(name) for name in names) for rect in row.locator("rect").all()]
+
+
 def test_nothing_is_explained_unless_asked(visit: Visit, stand_in_url: str) -> None:
     """An operation goes out as always, and the panel says what to do."""
     gateway = open_panel(visit, stand_in_url, *THREE)
@@ -86,11 +92,15 @@ def test_nothing_is_explained_unless_asked(visit: Visit, stand_in_url: str) -> N
 def test_the_toggle_asks_for_the_requests_and_is_remembered(
     visit: Visit, stand_in_url: str
 ) -> None:
-    """Also on the next visit; untick it and the next operation asks no more."""
+    """Also on the next visit, though GraphiQL's own introspection is no operation to explain.
+
+    Untick it and the next operation asks no more.
+    """
     gateway = open_panel(visit, stand_in_url, *THREE)
     explain(visit)
     visit.open(stand_in_url)
     show_panel(visit)
+    panel(visit).get_by_text("Run an operation").wait_for()
     checkbox = panel(visit).get_by_role("checkbox", name="Explain")
     expect(checkbox).to_be_checked()
     explain(visit)
@@ -120,13 +130,7 @@ def test_a_bar_shows_wait_reading_and_prediction_in_time(visit: Visit, stand_in_
     """On an axis of 100 ms, which is 1000 wide; the colour tells the way."""
     open_panel(visit, stand_in_url, *THREE)
     explain(visit)
-    drawn = [
-        [
-            (rect.get_attribute("class"), rect.get_attribute("x"), rect.get_attribute("width"))
-            for rect in row.locator("rect").all()
-        ]
-        for row in rows(visit).all()
-    ]
+    drawn = [bars(row) for row in rows(visit).all()]
     colours = {
         rows(visit)
         .locator(f".explain-{kind}")
@@ -172,15 +176,16 @@ def test_a_row_opens_with_the_keyboard(visit: Visit, stand_in_url: str) -> None:
 
 def test_plan_only_is_a_dry_run(visit: Visit, stand_in_url: str) -> None:
     """One operation asks for its plan, the next goes out as the toggle says."""
-    plan = planned(predicted={"requests": 4, "milliseconds": 200.0})
+    plan = planned(way="scan", predicted={"requests": 4, "milliseconds": 200.0})
     gateway = open_panel(visit, stand_in_url, plan)
     panel(visit).get_by_role("button", name="Plan only").click()
     panel(visit).get_by_role("status").wait_for()
     text = re.sub(r"\s+", " ", rows(visit).inner_text())
 
     assert text == "planned Calls?PageSize=50 ← calls ~4 req ~200.0 ms"
-    assert [r.get_attribute("class") for r in rows(visit).locator("rect").all()] == [
-        "explain-predicted"
+    assert bars(rows(visit)) == [
+        ("explain-planned-scan", "0", "1000"),
+        ("explain-predicted", "0", "1000"),
     ]
     assert "Planned\n4" in panel(visit).get_by_role("status").inner_text()
 
@@ -280,6 +285,25 @@ def test_a_failing_server_leaves_the_panel_in_order(visit: Visit, stand_in_url: 
     panel(visit).get_by_text("holds no explanation").wait_for()
 
     assert rows(visit).count() == 0
+
+
+def test_an_answer_that_comes_too_late_is_not_drawn(visit: Visit, stand_in_url: str) -> None:
+    """An operation was stopped and the next one answered: the panel keeps to the latter."""
+    open_panel(visit, stand_in_url)
+    held: list[Route] = []
+    visit.page.route("**/graphql", lambda route: held.append(route))
+    panel(visit).get_by_role("checkbox", name="Explain").check()
+    for label in ("Execute", "Stop", "Execute"):
+        visit.page.get_by_role("button", name=f"{label} query").click()
+    while len(held) < 2:
+        visit.page.wait_for_timeout(50)
+    held[1].fulfill(json={"extensions": {"upstream": {"exchanges": THREE}}})
+    expect(rows(visit)).to_have_count(3)
+    held[0].fulfill(json={"extensions": {"upstream": {"exchanges": THREE[:1]}}})
+    visit.page.wait_for_load_state("networkidle")
+    visit.page.wait_for_timeout(300)
+
+    assert rows(visit).count() == 3
 
 
 def test_the_answer_itself_is_untouched(visit: Visit, stand_in_url: str) -> None:
