@@ -1,7 +1,8 @@
-"""The command line: serve (default), query, schema, sandbox.
+"""The command line: serve (default), query, verify, schema, sandbox.
 
 This module must not know how anything is answered: it reads arguments, prints and exits. Exit
-codes: 0 done, 1 an answer with errors, 2 wrong arguments or settings, or a port that is taken.
+codes: 0 done, 1 an answer with errors or a difference that verify found, 2 wrong arguments or
+settings, a port that is taken, or an account that verify could not read.
 """
 
 import argparse
@@ -23,14 +24,18 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gateway.app import Terms, configure_logging, create_app, open_gateway
+from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.journal import Explain
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import schema
 from gateway.settings import Settings, SettingsError
+from gateway.verify import Report, render, verify
 from gateway.waterfall import waterfall
 
 __all__ = ["main"]
+
+BAR = 30
 
 EPILOG = """\
 Settings come from the environment: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_API_KEY
@@ -79,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         const=Explain.REQUESTS.value,
         choices=[how.value for how in Explain if how is not Explain.NOTHING],
         help="also print, on standard error, what was asked upstream; plan reads one page at most",
+    )
+    verify_ = commands.add_parser(
+        "verify", help="ask a sample of the account's calls both ways and print any difference"
+    )
+    verify_.set_defaults(run=_verify)
+    verify_.add_argument(
+        "--sample", type=_count, default=200, metavar="N", help="how many of the newest calls (200)"
     )
     commands.add_parser("schema", help="print the schema (SDL) and end").set_defaults(run=_schema)
     sandbox = commands.add_parser("sandbox", help="serve the sandbox alone, as a Twilio Calls API")
@@ -245,6 +257,33 @@ async def _answer(
 ) -> dict[str, Any]:
     async with open_gateway(settings) as gateway:
         return await gateway.answer(document, variables, operation, terms)
+
+
+def _verify(options: argparse.Namespace, settings: Settings) -> int:
+    configure_logging(settings)
+    try:
+        report = asyncio.run(_verified(settings, options.sample))
+    except (UpstreamError, BudgetExceeded) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 2
+    print(render(report))
+    return 0 if report.is_equal else 1
+
+
+async def _verified(settings: Settings, sample: int) -> Report:
+    async with open_gateway(settings) as gateway:
+        return await verify(gateway.client, sample, settings.max_in_flight, _show_progress)
+
+
+def _show_progress(done: int, total: int) -> None:
+    """A bar on a terminal, else a line for each step; on standard error."""
+    if not sys.stderr.isatty():
+        print(f"{done} of {total} compared", file=sys.stderr)
+        return
+    filled = BAR * done // max(total, 1)
+    bar = "\u2588" * filled + "\u2591" * (BAR - filled)
+    end = "\n" if done == total else ""
+    print(f"\r{bar} {done} of {total} compared", end=end, file=sys.stderr, flush=True)
 
 
 def _schema(_options: argparse.Namespace, _settings: Settings) -> int:

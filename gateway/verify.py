@@ -103,7 +103,8 @@ async def verify(
             edges[check.name] += await operation.compare(check, rows)
             progress(calls * len(CHECKS) + len(rows) * number, sample * len(CHECKS))
         calls += len(rows)
-    progress(calls * len(CHECKS), calls * len(CHECKS))
+    if calls < sample:
+        progress(calls * len(CHECKS), calls * len(CHECKS))
     return Report(calls, tuple(edges.values()))
 
 
@@ -298,4 +299,4 @@ def _advice(report: Report) -> str:
         return "childCalls differ when scanned: leave GATEWAY_SCAN_CHILD_CALLS off."
     if not by_scan.pages:
         return "No scan of childCalls was worth its price: nothing speaks for switching it on."
-    return "No difference: GATEWAY_SCAN_CHILD_CALLS may be on for this account."
+    return "No difference in this sample: GATEWAY_SCAN_CHILD_CALLS may be on for this account."

@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 ONE_DAY = timedelta(days=1)
-# A probe in vain is one request; a scan that is not tried is one for each key.
+# The first page has to come to a key's beginning: see Note [Allowance] in scan. A probe in vain is
+# one request; a scan that is not tried is one for each key.
 BENEFIT_OF_DOUBT = 1.25
 Key = tuple[Request, Window]
 
@@ -128,7 +129,9 @@ def _scan(
     for cluster in _clusters(keys):
         parts = _lists(relation, cluster, known.now, costs)
         total = sum(expected for _, expected in parts)
-        if _is_in_reach(relation, cluster, known.now, costs) and _is_cheaper(
+        depth = _depth(relation, cluster, known.now, costs)
+        is_in_reach = depth <= MAX_PAGE_SIZE * BENEFIT_OF_DOUBT
+        if is_in_reach and _is_cheaper(
             relation, len(cluster), len(parts), total, costs, policy, asked
         ):
             chosen += cluster
@@ -147,12 +150,11 @@ def _scan(
     )
 
 
-def _is_in_reach(relation: Relation, cluster: list[Key], now: datetime, costs: Costs) -> bool:
-    """Whether the first page may come to a key's beginning: see Note [Allowance] in scan."""
+def _depth(relation: Relation, cluster: list[Key], now: datetime, costs: Costs) -> float:
+    """The expected rows above the first that can make a key certain: its window's beginning."""
     newest = max(window.since for _, window in cluster)
     last = max(window.last for _, window in cluster)
-    rows = costs.rows(relation.covering.kind, _span(newest.date(), last, newest, now))
-    return rows <= MAX_PAGE_SIZE * BENEFIT_OF_DOUBT
+    return costs.rows(relation.covering.kind, _span(newest.date(), last, newest, now))
 
 
 def _is_cheaper(
@@ -190,6 +192,7 @@ def _lists(
     last = max(window.last for _, window in cluster)
     kind = relation.covering.kind
     lists: list[tuple[ListRequest[Any], float]] = []
+    depth = _depth(relation, cluster, now, costs)
     end = last
     while end >= since.date():
         start = end
@@ -199,7 +202,7 @@ def _lists(
             if more > MAX_PAGE_SIZE:
                 break
             start, rows = start - ONE_DAY, more
-        lists.append((relation.within(start, end, page_size(rows)), rows))
+        lists.append((relation.within(start, end, page_size(rows, depth)), rows))
         end = start - ONE_DAY
     return lists
 

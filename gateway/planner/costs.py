@@ -114,6 +114,9 @@ def _days(page: Page[Any]) -> float:
     return (dates[0] - dates[1]) / ONE_DAY if dates and None not in dates else 0.0
 
 
-def page_size(rows: float) -> int:
-    """The page that holds this many expected rows with room to spare, at most Twilio's 1000."""
-    return min(MAX_PAGE_SIZE, max(50, int(rows * 1.5) + 50))
+def page_size(rows: float, depth: float) -> int:
+    """The page that holds this many expected rows with room to spare, at most Twilio's 1000.
+
+    Of these so many lie above the first key: short of that, the page would have been read in vain.
+    """
+    return min(MAX_PAGE_SIZE, max(50, int(rows * 1.5 + min(rows, depth)) + 50))

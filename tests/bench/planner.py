@@ -7,7 +7,8 @@ and from the middle of the busiest hour of yesterday, once scrolled to (a list o
 a cursor) and once by a window of start times (which upstream can only narrow to days, so that every
 way first reads down to it: the column "list" is the query without its edges). Time is real; each
 way has a gateway of its own, which has run the query once before it is measured: what it learned
-from that, and from the queries above in the table, is what it knows. The ways take turns.
+from that, and from the queries above in the table, is what it knows. The ways take turns. With the
+scan of childCalls an answer may differ: it does not show a call that was never dialed.
 """
 
 import argparse

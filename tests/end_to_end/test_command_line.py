@@ -2,13 +2,15 @@
 
 import json
 import socket
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.__main__ import main
-from tests.end_to_end.program import run
-from tests.plain_twilio import ACCOUNT, TOKEN
+from tests.end_to_end.program import Server, run, serving
+from tests.plain_twilio import ACCOUNT, TOKEN, sid
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
 ONE = "query($n: Int!) { calls(first: $n) { nodes { sid } } }"
@@ -132,7 +134,55 @@ def test_a_port_that_is_taken_is_one_line_and_2(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [[], ["query"], ["sandbox"], ["schema"]])
+def put_calls(sandbox: Server, *, child_starts: bool) -> None:
+    """Five calls of ten minutes ago, the first of which dialed a leg, into a controlled sandbox."""
+    at = int(time.time()) - 600
+    common = {
+        "date_created": at,
+        "date_updated": at + 9,
+        "status": "completed",
+        "to": "+15005550010",
+    }
+    common |= {"from": "+15005550006", "direction": "inbound", "start_time": at, "end_time": at + 9}
+    parents = [common | {"sid": sid("CA", number)} for number in range(5)]
+    child = common | {"sid": sid("CA", 9), "parent_call_sid": sid("CA", 0), "status": "canceled"}
+    child |= {"date_created": at + 1, "start_time": at + 1 if child_starts else None}
+    variables = sandbox.settings
+    httpx.post(
+        f"{variables['TWILIO_BASE_URL']}/sandbox/rows",
+        json={"calls": [*parents, child]},
+        auth=(variables["TWILIO_ACCOUNT_SID"], variables["TWILIO_AUTH_TOKEN"]),
+        timeout=20,
+    ).raise_for_status()
+
+
+def test_verify_ends_with_0_where_both_ways_are_equal_and_with_1_where_they_are_not() -> None:
+    command = ("sandbox", "--port", "0", "--control")
+    with serving(*command, until="TWILIO_AUTH_TOKEN", GATEWAY_SANDBOX_CALLS="0") as sandbox:
+        put_calls(sandbox, child_starts=True)
+        equal = run("verify", "--sample", "20", **sandbox.settings)
+        put_calls(sandbox, child_starts=False)
+        unequal = run("verify", **sandbox.settings)
+
+    assert (equal.returncode, unequal.returncode) == (0, 1)
+    assert equal.stdout.startswith("6 calls compared")
+    assert "GATEWAY_SCAN_CHILD_CALLS may be on" in equal.stdout
+    assert equal.stderr.splitlines()[-1] == "30 of 30 compared"
+    parent, child = sid("CA", 0), sid("CA", 9)
+    assert f"childCalls by scan of {parent}: missing {child}" in unequal.stdout
+    assert "+1" not in equal.stdout + equal.stderr + unequal.stdout + unequal.stderr
+
+
+def test_verify_ends_with_2_where_the_account_cannot_be_read() -> None:
+    refused = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+    done = run("verify", **refused, TWILIO_BASE_URL="http://127.0.0.1:9")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("gateway: Upstream could not be reached\n")
+    assert TOKEN not in done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["query"], ["verify"], ["sandbox"], ["schema"]])
 def test_help_is_there_for_every_command(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
