@@ -20,8 +20,9 @@ ONE_DAY = timedelta(days=1)
 SMALL_PAGE = 60
 # An edge's page counts 1 against this.
 WEIGHT = 50
-# How many rows a prior density is worth, and how many days a learned one remembers.
-PRIOR_ROWS, MEMORY_DAYS = 10.0, 2.0
+# How many rows a prior density is worth (a first page outweighs it), and how many days a learned
+# one remembers.
+PRIOR_ROWS, MEMORY_DAYS = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True)
