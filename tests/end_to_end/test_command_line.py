@@ -1,7 +1,9 @@
 """The commands that end by themselves: what they print, and how they end."""
 
 import json
+import os
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import httpx
 import pytest
 
 from gateway.__main__ import main
-from tests.end_to_end.program import Server, run, serving
+from tests.end_to_end.program import COMMAND, Server, environment, run, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
@@ -171,6 +173,24 @@ def test_verify_ends_with_0_where_both_ways_are_equal_and_with_1_where_they_are_
     parent, child = sid("CA", 0), sid("CA", 9)
     assert f"childCalls by scan of {parent}: missing {child}" in unequal.stdout
     assert "+1" not in equal.stdout + equal.stderr + unequal.stdout + unequal.stderr
+
+
+def test_verify_draws_a_bar_on_a_terminal() -> None:
+    ours, terminal = os.openpty()
+    subprocess.run(  # noqa: S603
+        [*COMMAND, "verify", "--sample", "5"],
+        env=environment({}),
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        timeout=60,
+        check=False,
+    )
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    os.close(terminal)
+
+    assert shown.endswith("\r" + "█" * 30 + " 25 of 25 compared\r\n")
+    assert shown.count("\n") == 1
 
 
 def test_verify_ends_with_2_where_the_account_cannot_be_read() -> None:
