@@ -78,12 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("document", help="the GraphQL document, or - to read it from standard input")
     query.add_argument("--variables", default="{}", metavar="JSON", help="variables as JSON")
     query.add_argument("--operation", metavar="NAME", help="which operation of the document")
-    query.add_argument(
+    how = query.add_mutually_exclusive_group()
+    how.add_argument(
         "--explain",
-        nargs="?",
-        const=Explain.REQUESTS.value,
-        choices=[how.value for how in Explain if how is not Explain.NOTHING],
-        help="also print, on standard error, what was asked upstream; plan reads one page at most",
+        action="store_true",
+        help="also draw, on standard error, what was asked upstream",
+    )
+    how.add_argument(
+        "--plan", action="store_true", help="only draw what would be asked; reads one page at most"
     )
     verify_ = commands.add_parser(
         "verify", help="ask a sample of the account's calls both ways and print any difference"
@@ -238,14 +240,24 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
         variables = msgspec.json.decode(options.variables, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SettingsError(f"--variables: is not a JSON object: {error}") from None
-    terms = Terms(explain=Explain(options.explain or Explain.NOTHING))
+    terms = Terms(explain=_explain(options))
     answer = asyncio.run(_answer(settings, document, variables, options.operation, terms))
     upstream = answer.pop("extensions", {}).get("upstream")
     if upstream:
+        # A plan is the answer itself; an explanation goes beside the answer.
+        stream = sys.stdout if options.plan else sys.stderr
         width = shutil.get_terminal_size().columns
-        print(waterfall(upstream, width, sys.stderr.isatty()), file=sys.stderr)
+        print(waterfall(upstream, width, stream.isatty()), file=stream)
+        if options.plan:
+            return 0
     print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     return 1 if "errors" in answer else 0
+
+
+def _explain(options: argparse.Namespace) -> Explain:
+    if options.plan:
+        return Explain.PLAN
+    return Explain.REQUESTS if options.explain else Explain.NOTHING
 
 
 async def _answer(

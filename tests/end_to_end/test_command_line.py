@@ -47,6 +47,23 @@ def test_query_reads_its_document_from_standard_input_and_runs_the_named_operati
     assert (done.returncode, json.loads(done.stdout)) == (0, {"data": {"b": "Query"}})
 
 
+def test_explain_draws_what_was_asked_beside_the_answer() -> None:
+    done = run("query", "--explain", ONE, "--variables", '{"n": 2}')
+
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)["data"]["calls"]["nodes"]) == 2
+    assert "1 request" in done.stderr
+    assert "Calls?PageSize=2" in done.stderr
+
+
+def test_plan_draws_what_would_be_asked_in_place_of_an_answer() -> None:
+    done = run("query", "--plan", "{ calls(first: 1) { nodes { recordings { nodes { sid } } } } }")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "planned: 1 request" in done.stdout
+    assert "Recordings" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
