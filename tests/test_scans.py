@@ -315,3 +315,26 @@ async def test_child_calls_by_scan_are_those_per_key_where_every_leg_was_dialed(
         assert found[key][: account.cap] == children[: account.cap]
     assert len(account.requests) <= len(parents) + scans
     assert scans or all(relation_of(request) for request in account.requests)
+
+
+def test_a_list_read_down_to_the_windows_very_second_is_not_past_it() -> None:
+    """Another row of that second may be on the next page."""
+    mine = call(1, MIDNIGHT + timedelta(hours=9), 60, "completed")
+    key = ListRecordings(call_sid=mine.sid)
+    known = Known(NOW)
+    known.note(mine)
+    scannable = known.window(key)
+    assert scannable is not None
+    relation, window = scannable
+    request = relation.within(window.first, window.last, 50)
+    known.begin_covering(relation, request)
+
+    def read_down_to(last: datetime) -> None:
+        rows = (recording(1, 7, last + timedelta(seconds=1)), recording(2, 8, last))
+        known.note(Page(request, rows, next=PageRef(1, "PA2"), rows_read=2))
+
+    read_down_to(window.since)
+    assert known.answer(key) is None
+    known.begin_covering(relation, request)
+    read_down_to(window.since - timedelta(seconds=1))
+    assert known.answer(key) is not None
