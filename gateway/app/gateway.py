@@ -137,8 +137,7 @@ def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> Ex
 
     A dry run has one error that says so, in place of one for each field that was not read.
     """
-    is_executed = result.data is not None or any(error.path for error in result.errors or ())
-    if explain is Explain.NOTHING or not is_executed:
+    if explain is Explain.NOTHING or not _was_executed(result):
         return result
     result.extensions = {**(result.extensions or {}), "upstream": journal.explain(explain)}
     if explain is Explain.PLAN:
@@ -147,12 +146,17 @@ def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> Ex
     return result
 
 
+def _was_executed(result: ExecutionResult) -> bool:
+    """False where the request itself was at fault: no field was resolved."""
+    return result.data is not None or any(error.path for error in result.errors or ())
+
+
 def response_map(result: ExecutionResult) -> dict[str, Any]:
     """GraphQL's response format: no `data` where the request itself was at fault."""
     body: dict[str, Any] = {}
     if result.errors:
         body["errors"] = [error.formatted for error in result.errors]
-    if result.data is not None or any(error.path for error in result.errors or ()):
+    if _was_executed(result):
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions

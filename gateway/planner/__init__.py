@@ -8,7 +8,7 @@ calls certain. This module must not know the clock, HTTP or GraphQL: values in, 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +16,7 @@ from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate, page_size
 from gateway.planner.known import Answer, Known, Request
 from gateway.planner.scan import Scan, Worth
 from gateway.planner.windows import Relation, Window
-from gateway.upstream.requests import TOP, ListCalls, ListRequest
+from gateway.upstream.requests import ONE_DAY, TOP, ListCalls, ListRequest, midnight
 
 __all__ = [
     "Answer",
@@ -31,7 +31,6 @@ __all__ = [
     "plan",
 ]
 
-ONE_DAY = timedelta(days=1)
 # The first page has to come to a key's beginning: see Note [Allowance] in scan. A probe in vain is
 # one request; a scan that is not tried is one for each key.
 BENEFIT_OF_DOUBT = 1.25
@@ -209,6 +208,6 @@ def _lists(
 
 def _span(first: date, last: date, since: datetime, now: datetime) -> timedelta:
     """How much of these days has to be read: not the future, nor what lies before the windows."""
-    start = max(datetime.combine(first, time(), UTC), since)
-    stop = min(datetime.combine(last, time(), UTC) + ONE_DAY, now)
+    start = max(midnight(first), since)
+    stop = min(midnight(last) + ONE_DAY, now)
     return max(stop - start, timedelta(0))

@@ -11,12 +11,11 @@ from typing import Any
 
 from gateway.errors import UpstreamInvalid
 from gateway.planner.windows import is_by_days_only, relation_of
-from gateway.upstream.requests import Page
+from gateway.upstream.requests import ONE_DAY, Page
 
 __all__ = ["Costs", "Estimate"]
 
 MAX_PAGE_SIZE = 1000
-ONE_DAY = timedelta(days=1)
 SMALL_PAGE = 60
 # An edge's page counts 1 against this.
 WEIGHT = 50

@@ -15,12 +15,13 @@ that lie in two covering lists are left to upstream: how it orders them was not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
 from gateway.planner.windows import DAYS, Relation, Window, relation_of, window_of
 from gateway.upstream.requests import (
+    ONE_DAY,
     TOP,
     FetchCall,
     FetchRequest,
@@ -28,6 +29,7 @@ from gateway.upstream.requests import (
     ListRequest,
     Page,
     PageRef,
+    midnight,
 )
 from gateway.upstream.resources import CallDirection, CallResource, CallStatus, Resource
 
@@ -43,7 +45,6 @@ NEVER_ANSWERED = {
     CallStatus.NO_ANSWER,
 }
 OUTBOUND = {CallDirection.OUTBOUND_API, CallDirection.OUTBOUND_DIAL}
-ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _days(window: Window) -> list[date]:
 
 def _covering(coverings: "list[Covering]", window: Window, day: date) -> "Covering | None":
     """A list that certainly holds the rows of this day of the window."""
-    since = max(window.since, datetime.combine(day, time(), UTC))
+    since = max(window.since, midnight(day))
     return next((covering for covering in coverings if covering.covers(day, since)), None)
 
 
@@ -253,7 +254,7 @@ class Covering:
 
     def covers(self, day: date, since: datetime) -> bool:
         """True when every row of this day that is dated `since` or later is here."""
-        if not self._usable or not self._days.holds(datetime.combine(day, time(), UTC)):
+        if not self._usable or not self._days.holds(midnight(day)):
             return False
         oldest = self._list.oldest
         return self._list.is_complete or bool(

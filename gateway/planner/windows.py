@@ -14,19 +14,21 @@ verify` shows whether an account has any.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.requests import (
+    ONE_DAY,
     TOP,
     ListCalls,
     ListNotifications,
     ListRecordings,
     ListRequest,
     TimeRange,
+    midnight,
 )
-from gateway.upstream.resources import CallResource, CallStatus
+from gateway.upstream.resources import CallResource, CallStatus, NotificationLevel
 
 __all__ = ["DAYS", "Relation", "Window", "is_by_days_only", "relation_of", "window_of"]
 
@@ -34,7 +36,6 @@ Day = date
 EARLY = timedelta(minutes=1)
 # Long enough for upstream's lists to show what is already there.
 SETTLED_AFTER = timedelta(seconds=30)
-ONE_DAY = timedelta(days=1)
 FINAL = {
     CallStatus.BUSY,
     CallStatus.CANCELED,
@@ -60,7 +61,7 @@ class Relation:
 
     def within(self, first: Day, last: Day, page_size: int) -> ListRequest[Any]:
         """The covering list of these whole days (GMT), `last` included."""
-        days = TimeRange(_midnight(first), _midnight(last) + ONE_DAY)
+        days = TimeRange(midnight(first), midnight(last) + ONE_DAY)
         narrowed: dict[str, Any] = {DAYS[type(self.covering)]: days, "page_size": page_size}
         return replace(self.covering, **narrowed)
 
@@ -90,25 +91,24 @@ class Window:
         return self.until.date()
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+CHILD_CALLS = Relation(ListCalls(), "start_time", "parent_call_sid", late=timedelta(minutes=10))
+RECORDINGS = Relation(ListRecordings(), "date_created", "call_sid", late=timedelta(hours=1))
+NOTIFICATIONS = {
+    log: Relation(ListNotifications(log=log), "message_date", "call_sid", late=timedelta(days=1))
+    for log in (None, *NotificationLevel)
+}
 
 
 def _of_recordings(request: ListRecordings) -> tuple[str | None, Relation]:
-    owner = None if request.with_track else request.call_sid
-    return owner, Relation(ListRecordings(), "date_created", "call_sid", late=timedelta(hours=1))
+    return None if request.with_track else request.call_sid, RECORDINGS
 
 
 def _of_notifications(request: ListNotifications) -> tuple[str | None, Relation]:
-    return request.call_sid, Relation(
-        ListNotifications(log=request.log), "message_date", "call_sid", late=timedelta(days=1)
-    )
+    return request.call_sid, NOTIFICATIONS[request.log]
 
 
 def _of_calls(request: ListCalls) -> tuple[str | None, Relation]:
-    return request.parent_call_sid, Relation(
-        ListCalls(), "start_time", "parent_call_sid", late=timedelta(minutes=10)
-    )
+    return request.parent_call_sid, CHILD_CALLS
 
 
 _RELATIONS: dict[type[Any], Callable[[Any], tuple[str | None, Relation]]] = {

@@ -30,6 +30,7 @@ from gateway.upstream.resources import (
 
 __all__ = [
     "API_ROOT",
+    "ONE_DAY",
     "TOP",
     "FetchCall",
     "FetchNotification",
@@ -43,12 +44,18 @@ __all__ = [
     "PageRef",
     "TimeRange",
     "check_sid",
+    "midnight",
 ]
 
 R = TypeVar("R", bound=Resource)
 Query = tuple[tuple[str, str], ...]
 ONE_DAY = timedelta(days=1)
 API_ROOT = "/2010-04-01/Accounts/"
+
+
+def midnight(day: date) -> datetime:
+    """The moment at which a GMT day begins."""
+    return datetime.combine(day, time(), UTC)
 
 
 def check_sid(prefix: str, value: str) -> str:
@@ -68,8 +75,7 @@ class TimeRange:
     @classmethod
     def day(cls, day: date) -> Self:
         """The whole GMT day."""
-        start = datetime.combine(day, time(), UTC)
-        return cls(start, start + ONE_DAY)
+        return cls(midnight(day), midnight(day) + ONE_DAY)
 
     def holds(self, moment: datetime | None) -> bool:
         """True when the moment is inside; no moment is never inside."""
