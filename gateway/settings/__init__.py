@@ -4,122 +4,38 @@ The environment first, then the default. docs/settings.md prints this table and 
 two equal. This module must not know what a setting is used for beyond its meaning.
 """
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
-__all__ = ["Environment", "Secret", "Settings", "SettingsError", "settings_table"]
+from gateway.settings.values import (
+    Environment,
+    LogLevel,
+    PlannerMode,
+    Secret,
+    Switch,
+    one_of,
+    seconds,
+    sid,
+    text,
+    url,
+    whole,
+)
+
+__all__ = [
+    "Environment",
+    "LogLevel",
+    "PlannerMode",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "Switch",
+    "settings_table",
+]
 
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message names it. It ends the program with one line."""
-
-
-class Secret:
-    """A text that must not be seen: its repr and str are stars."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself, for the one place that sends it."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret('**********')"
-
-    __str__ = __repr__
-
-
-class Environment(StrEnum):
-    """Who is meant to be on the other side: people who develop, or the world."""
-
-    DEVELOPMENT = "development"
-    PRODUCTION = "production"
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _sid(prefix: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if not re.fullmatch(prefix + "[0-9a-fA-F]{32}", value):
-            raise ValueError(f"must be {prefix} and 32 hexadecimal digits")
-        return value
-
-    return parse
-
-
-def _url(value: str) -> str:
-    """Python's own words on a bad URL repeat it, and it may hold a credential."""
-    try:
-        parts = urlsplit(value)
-        is_absolute = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_absolute = False
-    if not is_absolute or not re.fullmatch("[!-~]+", value):
-        raise ValueError("must be an absolute http or https URL")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must hold no credential, query or fragment")
-    return value.rstrip("/")
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", value) or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= 3600:
-        raise ValueError("must be a number of seconds, more than 0 and at most 3600")
-    return seconds
-
-
-def _one_of(choices: type[StrEnum]) -> Callable[[str], Any]:
-    def parse(value: str) -> StrEnum:
-        if value not in {choice.value for choice in choices}:
-            raise ValueError("must be one of " + ", ".join(choice.value for choice in choices))
-        return choices(value)
-
-    return parse
-
-
-class LogLevel(StrEnum):
-    """How much is logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class PlannerMode(StrEnum):
-    """How edges are read."""
-
-    ADAPTIVE = "adaptive"
-    PER_KEY = "per-key"
-
-
-class Switch(StrEnum):
-    """On or off."""
-
-    ON = "on"
-    OFF = "off"
 
 
 def _setting(name: str, parse: Callable[[str], Any], default: Any, unit: str, meaning: str) -> Any:
@@ -134,94 +50,94 @@ class Settings:
     """What the operator decided. Made once, at start, by `from_environment`."""
 
     account_sid: str | None = _setting(
-        "TWILIO_ACCOUNT_SID", _sid("AC"), None, "SID",
+        "TWILIO_ACCOUNT_SID", sid("AC"), None, "SID",
         "The account whose calls are served. Without a credential the sandbox answers.",
     )  # fmt: skip
     auth_token: Secret | None = _setting(
         "TWILIO_AUTH_TOKEN", Secret, None, "secret", "The account's auth token."
     )
     api_key: str | None = _setting(
-        "TWILIO_API_KEY", _sid("SK"), None, "SID",
+        "TWILIO_API_KEY", sid("SK"), None, "SID",
         "An API key, used instead of the auth token when set together with its secret.",
     )  # fmt: skip
     api_secret: Secret | None = _setting(
         "TWILIO_API_SECRET", Secret, None, "secret", "The API key's secret."
     )
     base_url: str = _setting(
-        "TWILIO_BASE_URL", _url, "https://api.twilio.com", "URL",
+        "TWILIO_BASE_URL", url, "https://api.twilio.com", "URL",
         "Where the Twilio REST API is: Twilio's own, a regional one, or a local stand-in.",
     )  # fmt: skip
     host: str = _setting(
-        "GATEWAY_HOST", _text, "127.0.0.1", "address", "The address that the gateway listens on."
+        "GATEWAY_HOST", text, "127.0.0.1", "address", "The address that the gateway listens on."
     )
     port: int = _setting(
-        "GATEWAY_PORT", _whole(0, 65535), 8000, "port",
+        "GATEWAY_PORT", whole(0, 65535), 8000, "port",
         "The port that the gateway listens on; 0 takes a free one.",
     )  # fmt: skip
     workers: int = _setting(
-        "GATEWAY_WORKERS", _whole(1, 64), 1, "processes",
+        "GATEWAY_WORKERS", whole(1, 64), 1, "processes",
         "How many processes serve; they share one sandbox.",
     )  # fmt: skip
     public_url: str | None = _setting(
-        "GATEWAY_PUBLIC_URL", _url, None, "URL",
+        "GATEWAY_PUBLIC_URL", url, None, "URL",
         "The URL under which people reach the gateway when it is not host and port (a proxy); "
         "printed at start.",
     )  # fmt: skip
     environment: Environment = _setting(
-        "GATEWAY_ENV", _one_of(Environment), Environment.DEVELOPMENT, "development|production",
+        "GATEWAY_ENV", one_of(Environment), Environment.DEVELOPMENT, "development|production",
         "In production there is no GraphiQL page.",
     )  # fmt: skip
     log_level: LogLevel = _setting(
-        "GATEWAY_LOG_LEVEL", _one_of(LogLevel), LogLevel.INFO, "debug|info|warning|error",
+        "GATEWAY_LOG_LEVEL", one_of(LogLevel), LogLevel.INFO, "debug|info|warning|error",
         "How much is logged, on standard error. Never a secret, never a phone number.",
     )  # fmt: skip
     operation_timeout: float = _setting(
-        "GATEWAY_OPERATION_TIMEOUT", _seconds, 10.0, "seconds",
+        "GATEWAY_OPERATION_TIMEOUT", seconds, 10.0, "seconds",
         "The deadline of one GraphQL operation; what is not read by then is null, with "
         "UPSTREAM_TIMEOUT.",
     )  # fmt: skip
     read_timeout: float = _setting(
-        "GATEWAY_READ_TIMEOUT", _seconds, 8.0, "seconds",
+        "GATEWAY_READ_TIMEOUT", seconds, 8.0, "seconds",
         "The time that one upstream request may take from first to last byte.",
     )  # fmt: skip
     connect_timeout: float = _setting(
-        "GATEWAY_CONNECT_TIMEOUT", _seconds, 3.0, "seconds",
+        "GATEWAY_CONNECT_TIMEOUT", seconds, 3.0, "seconds",
         "The time that making a connection upstream may take.",
     )  # fmt: skip
     max_in_flight: int = _setting(
-        "GATEWAY_MAX_IN_FLIGHT", _whole(1, 100), 16, "requests",
+        "GATEWAY_MAX_IN_FLIGHT", whole(1, 100), 16, "requests",
         "How many upstream requests run at once; more wait their turn. Twilio answers 429 when "
         "too many do.",
     )  # fmt: skip
     page_budget: int = _setting(
-        "GATEWAY_PAGE_BUDGET", _whole(1, 1000), 40, "pages",
+        "GATEWAY_PAGE_BUDGET", whole(1, 1000), 40, "pages",
         "How many upstream pages one connection may read before it ends with BUDGET_EXCEEDED.",
     )  # fmt: skip
     row_budget: int = _setting(
-        "GATEWAY_ROW_BUDGET", _whole(1, 1_000_000), 40_000, "rows",
+        "GATEWAY_ROW_BUDGET", whole(1, 1_000_000), 40_000, "rows",
         "How many upstream rows one connection may read before it ends with BUDGET_EXCEEDED.",
     )  # fmt: skip
     planner: PlannerMode = _setting(
-        "GATEWAY_PLANNER", _one_of(PlannerMode), PlannerMode.ADAPTIVE, "adaptive|per-key",
+        "GATEWAY_PLANNER", one_of(PlannerMode), PlannerMode.ADAPTIVE, "adaptive|per-key",
         "adaptive reads an edge of many calls by one covering list where that is right and "
         "cheaper; per-key asks one request for each call and edge.",
     )  # fmt: skip
     scan_child_calls: Switch = _setting(
-        "GATEWAY_SCAN_CHILD_CALLS", _one_of(Switch), Switch.OFF, "on|off",
+        "GATEWAY_SCAN_CHILD_CALLS", one_of(Switch), Switch.OFF, "on|off",
         "Also reads childCalls by covering lists. A range of start times shows no call that was "
         "never dialed: only for accounts where `gateway verify` has found no difference.",
     )  # fmt: skip
     request_budget: int = _setting(
-        "GATEWAY_REQUEST_BUDGET", _whole(1, 100_000), 1000, "requests",
+        "GATEWAY_REQUEST_BUDGET", whole(1, 100_000), 1000, "requests",
         "How many upstream requests one operation may send; what is left is null, with "
         "BUDGET_EXCEEDED. The header Gateway-Request-Budget lowers it.",
     )  # fmt: skip
     sandbox_calls: int = _setting(
-        "GATEWAY_SANDBOX_CALLS", _whole(0, 2_000_000), 2000, "calls",
+        "GATEWAY_SANDBOX_CALLS", whole(0, 2_000_000), 2000, "calls",
         "How many example calls the sandbox holds.",
     )  # fmt: skip
     sandbox_seed: int = _setting(
-        "GATEWAY_SANDBOX_SEED", _whole(0, 999_999_999), 1, "number",
+        "GATEWAY_SANDBOX_SEED", whole(0, 999_999_999), 1, "number",
         "The number from which the example calls are made; the same number, the same calls.",
     )  # fmt: skip
 
