@@ -35,10 +35,27 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_REQUEST_BUDGET": ["0", "100001"],
     "GATEWAY_SCAN_CHILD_CALLS": ["true", "1"],
     "GATEWAY_ROW_BUDGET": ["0", "1000001"],
+    "GATEWAY_INTROSPECTION": ["true", "1"],
+    "GATEWAY_ALLOWED_ORIGINS": [
+        "*", "null", "example.com", "https://a/path", "https://a,", "https://hunter2:x@h",
+    ],
+    "GATEWAY_MAX_BODY": ["1023", "16777217", "256KB"],
+    "GATEWAY_MAX_TOKENS": ["0", "100001"],
+    "GATEWAY_MAX_DEPTH": ["0", "51"],
+    "GATEWAY_MAX_FIELDS": ["0", "10001"],
+    "GATEWAY_MAX_FRAGMENTS": ["-1", "10001"],
+    "GATEWAY_MAX_ALIASES": ["-1", "10001"],
+    "GATEWAY_MAX_DIRECTIVES": ["-1", "10001"],
+    "GATEWAY_MAX_ROOT_FIELDS": ["0", "1001"],
+    "GATEWAY_MAX_OPERATIONS": ["0", "1001"],
+    "GATEWAY_MAX_VALUE_DEPTH": ["0", "101"],
+    "GATEWAY_MAX_COST": ["0", "1000001"],
+    "GATEWAY_MAX_FIRST": ["0", "1001"],
+    "GATEWAY_MAX_REPRESENTATIONS": ["0", "100001"],
     "GATEWAY_SANDBOX_CALLS": ["-1", "2000001", "many"],
     "GATEWAY_SANDBOX_SEED": ["-1", "1000000000", "x"],
 }  # fmt: skip
-ANYTHING = {"TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST"}
+ANYTHING = {"TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST", "GATEWAY_CURSOR_SECRET"}
 
 
 def read(**environment: str) -> Settings:

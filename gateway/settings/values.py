@@ -18,6 +18,7 @@ __all__ = [
     "Secret",
     "Switch",
     "one_of",
+    "origins",
     "seconds",
     "sid",
     "text",
@@ -76,6 +77,14 @@ def url(value: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must hold no credential, query or fragment")
     return value.rstrip("/")
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Origins as browsers send them: scheme, host and, where it is not the usual one, port."""
+    given = tuple(url(part.strip()).lower() for part in value.split(","))
+    if any(urlsplit(origin).path for origin in given):
+        raise ValueError("must be origins, for example https://example.com, with commas between")
+    return given
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

@@ -80,6 +80,7 @@ class UpstreamClient:
         limits: Limits = Limits(),
         hook: UpstreamHook = log_exchange,
     ) -> None:
+        self.account = account
         self.account_sid = account.sid
         self._root = f"{base_url}{API_ROOT}{account.sid}/"
         self._limits = limits
