@@ -3,6 +3,7 @@
     GatewayError
     ├── CallerError              the query asks for something that cannot be
     │   ├── BadRequest           no GraphQL request, or one that names no operation
+    │   ├── ForeignOrigin        a web page asks whose origin is not allowed to
     │   ├── ParseFailed          the document is not GraphQL
     │   ├── ValidationFailed     the document does not fit the schema
     │   ├── BadUserInput         an argument or a SID is malformed
@@ -34,6 +35,7 @@ __all__ = [
     "BudgetExceeded",
     "CallerError",
     "DryRun",
+    "ForeignOrigin",
     "GatewayError",
     "IntrospectionDisabled",
     "InvalidCursor",
@@ -77,6 +79,12 @@ class BadRequest(CallerError):
     """No GraphQL request, or one that does not say which operation is meant."""
 
     code = "BAD_REQUEST"
+
+
+class ForeignOrigin(CallerError):
+    """A web page asks whose origin is not among GATEWAY_ALLOWED_ORIGINS."""
+
+    code = "FOREIGN_ORIGIN"
 
 
 class ParseFailed(CallerError):

@@ -15,6 +15,7 @@ CODES = {
     "GatewayError": "INTERNAL_ERROR",
     "CallerError": "BAD_USER_INPUT",
     "BadRequest": "BAD_REQUEST",
+    "ForeignOrigin": "FOREIGN_ORIGIN",
     "ParseFailed": "GRAPHQL_PARSE_FAILED",
     "ValidationFailed": "GRAPHQL_VALIDATION_FAILED",
     "BadUserInput": "BAD_USER_INPUT",

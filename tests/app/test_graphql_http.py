@@ -50,7 +50,7 @@ async def test_a_query_by_post_and_by_get_is_answered_in_the_media_type_asked_fo
         assert (response.status_code, response.json()) == (200, DATA)
         assert response.headers["Content-Type"] == f"{media_type}; charset=utf-8"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.headers["Vary"] == "Accept"
+        assert response.headers["Vary"] == "Accept, Origin"
 
 
 @pytest.mark.parametrize(

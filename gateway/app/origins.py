@@ -1,0 +1,65 @@
+"""Which web pages may ask: the gateway's own, and those of the origins that the settings list.
+
+HTTP and WebSocket ask the same question here. This module must not know GraphQL.
+
+Note [Whose page asks]. A browser sends, for any page on the internet, simple requests to any
+address that its user can reach, a gateway on localhost among them. What it may not do for a foreign
+page is set application/json (POST needs it) or hide where a request comes from: Origin is sent with
+every WebSocket handshake and every request but the simplest GETs, and those bear Sec-Fetch-Site. So
+whatever names a foreign origin is refused before anything is read, which also saves the requests
+upstream that its answer would have cost. What is not a browser sends neither header.
+"""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from gateway.settings import Settings
+
+__all__ = ["cross_origin", "may_ask"]
+
+USUAL_PORTS = {"http": 80, "https": 443}
+SENT_HEADERS = ("Authorization", "Gateway-Account-Sid", "Gateway-Explain", "Gateway-Request-Budget")
+# Seconds for which a browser need not ask again.
+PREFLIGHT_HOLDS = 600
+
+
+def may_ask(headers: Headers, settings: Settings) -> bool:
+    """False where a request, or a WebSocket handshake, comes from a page of a foreign origin."""
+    origins = headers.getlist("origin")
+    if not origins:
+        return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
+    (origin, *others) = [origin.lower() for origin in origins]
+    if others:
+        return False
+    listed = (settings.allowed_origins or ()) + (_origin_of(settings.public_url),)
+    return origin in listed or _is_own(origin, headers.get("host", ""))
+
+
+def cross_origin(settings: Settings) -> Middleware:
+    """Answers preflights and tells browsers which pages may read answers; `Vary: Origin`."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins or (),
+        allow_methods=("GET", "POST"),
+        allow_headers=SENT_HEADERS,
+        expose_headers=("Retry-After",),
+        allow_private_network=True,
+        max_age=PREFLIGHT_HOLDS,
+    )
+
+
+def _origin_of(url: str | None) -> str | None:
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.netloc}".lower() if url else None
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """The page is from the host that it asks. A proxy may have taken TLS off since."""
+    parts = urlsplit(origin)
+    if parts.scheme not in USUAL_PORTS or not host:
+        return False
+    usual = f":{USUAL_PORTS[parts.scheme]}"
+    return parts.netloc.removesuffix(usual) == host.lower().removesuffix(usual)
