@@ -58,7 +58,10 @@ def _origin_of(url: str | None) -> str | None:
 
 def _is_own(origin: str, host: str) -> bool:
     """The page is from the host that it asks. A proxy may have taken TLS off since."""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # no browser sends it
+        return False
     if parts.scheme not in USUAL_PORTS or not host:
         return False
     usual = f":{USUAL_PORTS[parts.scheme]}"

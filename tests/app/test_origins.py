@@ -22,6 +22,7 @@ FOREIGN: dict[str, dict[str, str]] = {
     "our host, file": {"Origin": "file://gateway"},
     "an image": {"Sec-Fetch-Site": "cross-site"},
     "another port of this host": {"Sec-Fetch-Site": "same-site"},
+    "no URL": {"Origin": "http://[gateway"},
     "empty": {"Origin": ""},
 }
 WELCOME: dict[str, dict[str, str]] = {
