@@ -22,6 +22,7 @@ from gateway.app.answers import EveryAnswer
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import healthz, readyz
+from gateway.app.log_lines import LogLines
 from gateway.app.origins import cross_origin
 from gateway.settings import Settings
 
@@ -65,8 +66,6 @@ def application() -> Starlette:
 
 def configure_logging(settings: Settings) -> None:
     """Log lines go to standard error: what is printed on standard output stays clean."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from gateway.errors import LimitExceeded
 from gateway.schema import DocumentLimits
 from gateway.schema.limits import check_document, measure
+from gateway.settings import Settings
 from tests.conftest import connect
 from tests.documents import valid_documents
 from tests.plain_twilio import PlainTwilio, call
@@ -301,6 +303,16 @@ async def test_a_limit_is_a_setting() -> None:
 
     assert deeper["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "depth", "allowed": 3}
     assert wider["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "root_fields", "allowed": 1}
+
+
+def test_each_limit_is_a_setting_with_the_same_default_and_in_the_document() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
+    for row in fields(DocumentLimits):
+        if row.type is int:
+            setting = {field.name: field for field in fields(Settings)}[f"max_{row.name}"]
+            assert setting.default == row.default
+            assert setting.metadata["name"].rpartition("_MAX_")[2] in page
+            assert f"{row.default:,}" in page
 
 
 async def test_the_same_text_is_refused_again() -> None:
