@@ -20,9 +20,10 @@ from graphql import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from strawberry.types.graphql import OperationType
 
 from gateway.errors import LimitExceeded
-from gateway.schema import DocumentLimits
+from gateway.schema import DocumentLimits, schema
 from gateway.schema.limits import check_document, measure
 from gateway.settings import Settings
 from tests.conftest import connect
@@ -293,6 +294,33 @@ async def test_an_abusive_document_is_refused_with_its_code_before_anything_is_s
     assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
     assert twilio.asked() == []
     assert seconds < 2
+
+
+async def streamed(text: str) -> list[str]:
+    """The codes of the errors of an operation that goes the way of a socket's: parsed, checked and streamed."""
+    stream = schema.stream(text, allowed_operation_types=[OperationType.QUERY])
+    results = [result async for result in await stream]
+    errors = [error for result in results for error in getattr(result, "errors", None) or ()]
+    return [(error.extensions or {})["code"] for error in errors]
+
+
+@pytest.mark.parametrize("name", ["2^30", "tokens", "aliases", "three levels"])
+async def test_what_is_refused_over_http_is_refused_over_a_socket(name: str) -> None:
+    assert await streamed(ABUSE[name][0]) == ["LIMIT_EXCEEDED"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { __typename } query B { __typename }", "BAD_REQUEST"),
+        ("mutation { x }", "BAD_REQUEST"),
+        ("fragment A on Query { __typename }", "BAD_REQUEST"),
+    ],
+)
+async def test_over_a_socket_an_error_has_its_code_too(text: str, code: str) -> None:
+    assert await streamed(text) == [code]
 
 
 async def test_a_limit_is_a_setting() -> None:
