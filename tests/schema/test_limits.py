@@ -297,7 +297,7 @@ async def test_an_abusive_document_is_refused_with_its_code_before_anything_is_s
 
 
 async def streamed(text: str) -> list[str]:
-    """The codes of the errors of an operation that goes the way of a socket's: parsed, checked and streamed."""
+    """The codes of an operation's errors that goes the way of a socket's."""
     stream = schema.stream(text, allowed_operation_types=[OperationType.QUERY])
     results = [result async for result in await stream]
     errors = [error for result in results for error in getattr(result, "errors", None) or ()]
