@@ -3,11 +3,13 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import gateway
 from gateway import errors
+from gateway.codes import error_codes, errors_table
 from gateway.errors import CallerError, GatewayError, NeverSent, UpstreamError
 
 # Codes are the gateway's public interface (SCHEMA rule 10): a change here breaks clients.
@@ -98,3 +100,11 @@ def test_whose_fault_comes_first() -> None:
     assert not issubclass(CallerError, UpstreamError)
     assert not issubclass(UpstreamError, CallerError)
     assert issubclass(NeverSent, errors.UpstreamUnavailable)
+
+
+def test_the_errors_page_holds_the_closed_list() -> None:
+    """`python -c "from gateway.codes import errors_table; print(errors_table(), end='')"`."""
+    page = Path(__file__).parent.parent / "docs" / "errors.md"
+
+    assert page.read_text().endswith(errors_table())
+    assert set(error_codes()) == set(CODES.values())
