@@ -1,6 +1,7 @@
 """Which web pages may ask, and what every answer tells a browser."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -144,6 +145,17 @@ async def test_every_answer_confines_the_browser(method: str, path: str) -> None
     assert headers["X-Frame-Options"] == "DENY"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+async def test_the_page_and_its_files_keep_their_own_headers() -> None:
+    async with served(PlainTwilio()) as client:
+        page = await client.get("/")
+        (path,) = re.findall(r'src="(/playground/[0-9a-f]+/page.js)"', page.text)
+        script = await client.get(path)
+
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "immutable" in script.headers["Cache-Control"]
+    assert page.headers["X-Frame-Options"] == script.headers["X-Frame-Options"] == "DENY"
 
 
 async def test_a_fault_of_the_apps_own_is_json_without_its_cause(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from graphql import GraphQLObjectType, parse
+from graphql import GraphQLObjectType, build_schema, parse
 
 from gateway.playground import TABS
 from gateway.schema import DocumentLimits
@@ -87,6 +87,23 @@ def test_the_operation_that_is_meant_counts() -> None:
     text = "query A { calls(first: 5) { nodes { sid } } } query B { __typename }"
 
     assert (cost(text, "A"), cost(text, "B"), cost(text, "C")) == (5, 0, 0)
+
+
+def test_a_change_costs_a_row_and_what_is_read_with_it() -> None:
+    """Whatever it returns; a subscription's field is a root field like a query's."""
+    changing = build_schema("""
+        interface Node { id: ID! }
+        type Call implements Node { id: ID! parentCall: Call }
+        type Payload { call: Call }
+        type Query { call: Call }
+        type Mutation { makeCall: Payload dropCall: Boolean }
+        type Subscription { callChanged: Call }
+    """)
+    made = parse("mutation { makeCall { call { parentCall { id } } } dropCall }")
+    changed = parse("subscription { callChanged { parentCall { id } } }")
+
+    assert estimate(changing, made, None, {}, NO_LIMIT) == 3
+    assert estimate(changing, changed, None, {}, NO_LIMIT) == 2
 
 
 def test_fragments_in_fragments_are_walked_once() -> None:

@@ -1,17 +1,19 @@
 """What a document may be: measured as if its fragments were spread, in time linear in its text."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import strawberry
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionNode,
@@ -20,10 +22,12 @@ from graphql import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from strawberry.extensions import SchemaExtension
 from strawberry.types.graphql import OperationType
 
 from gateway.errors import LimitExceeded
 from gateway.schema import DocumentLimits, schema
+from gateway.schema.documents import CheckedDocument
 from gateway.schema.limits import check_document, measure
 from gateway.settings import Settings
 from tests.conftest import connect
@@ -133,19 +137,24 @@ def fan_out(levels: int, times: int = 2, leaf: str = "sid") -> str:
     return " ".join([*fragments, last, "{ calls { nodes { ...F0 } } }"])
 
 
-@pytest.mark.parametrize("levels", [22, 30, 150])
+@pytest.mark.parametrize("levels", [22, 30, 90])
 def test_a_kilobyte_that_means_two_to_the_thirtieth_visits_is_measured_in_milliseconds(
     levels: int,
 ) -> None:
     document = parse(fan_out(levels))
     began = time.process_time()
-    try:
-        found = measure(document)
-    except LimitExceeded:
-        assert levels == 150  # more than Python's stack could hold
-    else:
-        assert found.fields == 2 + 2**levels
+    found = measure(document)
+
     assert time.process_time() - began < 0.1
+    assert found.fields == 2 + 2**levels
+
+
+@pytest.mark.parametrize("levels", [100, 1000])
+def test_more_nesting_than_pythons_stack_holds_is_refused(levels: int) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        measure(parse(fan_out(levels, times=1)))
+
+    assert (caught.value.limit, caught.value.allowed) == ("nesting", 100)
 
 
 def test_measuring_takes_time_in_proportion_to_the_text() -> None:
@@ -321,6 +330,44 @@ async def test_what_is_refused_over_http_is_refused_over_a_socket(name: str) -> 
 )
 async def test_over_a_socket_an_error_has_its_code_too(text: str, code: str) -> None:
     assert await streamed(text) == [code]
+
+
+async def test_one_token_more_than_allowed_is_refused() -> None:
+    """Where no other limit is met."""
+    query = "{ nodes(ids: [" + '"x" ' * (1500 - 11) + "]) { id } }"
+    twilio = PlainTwilio()
+    async with connect(twilio, max_tokens=1499) as client:
+        error = await client.error(query)
+    async with connect(twilio) as client:
+        answer = await client.answer(query)
+
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED"}
+    assert "1499 tokens" in error["message"]
+    assert len(answer["data"]["nodes"]) == 1489
+
+
+class Refusing(SchemaExtension):
+    """Another extension that has something against every operation."""
+
+    def on_validate(self) -> Iterator[None]:
+        self.execution_context.pre_execution_errors = [GraphQLError("Not for you")]
+        yield
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [[Refusing, CheckedDocument], [CheckedDocument, Refusing]],
+    ids=["before", "after"],
+)
+async def test_what_another_extension_refuses_stays_refused(extensions: Any) -> None:
+    @strawberry.type
+    class Query:
+        x: int = 1
+
+    result = await strawberry.Schema(Query, extensions=extensions).execute("{ x }")
+
+    assert [str(error) for error in result.errors or ()] == ["Not for you"]
+    assert result.data is None
 
 
 async def test_a_limit_is_a_setting() -> None:
