@@ -39,6 +39,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_ALLOWED_ORIGINS": [
         "*", "null", "example.com", "https://a/path", "https://a,", "https://hunter2:x@h",
     ],
+    "GATEWAY_CURSOR_SECRET": ["hunter2", "x" * 15],
     "GATEWAY_MAX_BODY": ["1023", "16777217", "256KB"],
     "GATEWAY_MAX_TOKENS": ["0", "100001"],
     "GATEWAY_MAX_DEPTH": ["0", "51"],
@@ -55,7 +56,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_SANDBOX_CALLS": ["-1", "2000001", "many"],
     "GATEWAY_SANDBOX_SEED": ["-1", "1000000000", "x"],
 }  # fmt: skip
-ANYTHING = {"TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST", "GATEWAY_CURSOR_SECRET"}
+ANYTHING = {"TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST"}
 
 
 def read(**environment: str) -> Settings:

@@ -8,8 +8,13 @@ page is set application/json (POST needs it) or hide where a request comes from:
 every WebSocket handshake and every request but the simplest GETs, and those bear Sec-Fetch-Site. So
 whatever names a foreign origin is refused before anything is read, which also saves the requests
 upstream that its answer would have cost. What is not a browser sends neither header.
+
+A page can also let its own name lead to 127.0.0.1 (DNS rebinding): to the browser, the gateway is
+then of the page's origin. Such a name has a dot, as all that can be bought have. A gateway that
+listens on this machine only is asked by loopback's names, or by a name that the settings know.
 """
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -28,14 +33,14 @@ PREFLIGHT_HOLDS = 600
 
 def may_ask(headers: Headers, settings: Settings) -> bool:
     """False where a request, or a WebSocket handshake, comes from a page of a foreign origin."""
-    origins = headers.getlist("origin")
+    known = [*(settings.allowed_origins or ()), *_origin_of(settings.public_url)]
+    host = headers.get("host", "").lower()
+    if _is_loopback(settings.host) and _is_strange(host, known):
+        return False
+    origins = [origin.lower() for origin in headers.getlist("origin")]
     if not origins:
         return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
-    (origin, *others) = [origin.lower() for origin in origins]
-    if others:
-        return False
-    listed = (settings.allowed_origins or ()) + (_origin_of(settings.public_url),)
-    return origin in listed or _is_own(origin, headers.get("host", ""))
+    return len(origins) == 1 and (origins[0] in known or _is_own(origins[0], host))
 
 
 def cross_origin(settings: Settings) -> Middleware:
@@ -51,9 +56,9 @@ def cross_origin(settings: Settings) -> Middleware:
     )
 
 
-def _origin_of(url: str | None) -> str | None:
+def _origin_of(url: str | None) -> list[str]:
     parts = urlsplit(url or "")
-    return f"{parts.scheme}://{parts.netloc}".lower() if url else None
+    return [f"{parts.scheme}://{parts.netloc}".lower()] if url else []
 
 
 def _is_own(origin: str, host: str) -> bool:
@@ -65,4 +70,24 @@ def _is_own(origin: str, host: str) -> bool:
     if parts.scheme not in USUAL_PORTS or not host:
         return False
     usual = f":{USUAL_PORTS[parts.scheme]}"
-    return parts.netloc.removesuffix(usual) == host.lower().removesuffix(usual)
+    return parts.netloc.removesuffix(usual) == host.removesuffix(usual)
+
+
+def _is_strange(host: str, known: list[str]) -> bool:
+    """A name that anybody could have, and that no setting knows."""
+    name = _name(f"//{host}")
+    return "." in name and not _is_loopback(name) and name not in map(_name, known)
+
+
+def _name(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return "."
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

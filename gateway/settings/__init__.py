@@ -14,6 +14,7 @@ from gateway.settings.values import (
     PlannerMode,
     Secret,
     Switch,
+    key,
     one_of,
     origins,
     seconds,
@@ -153,9 +154,9 @@ class Settings:
         "(the request's Host, and GATEWAY_PUBLIC_URL) always may.",
     )  # fmt: skip
     cursor_secret: Secret | None = _setting(
-        "GATEWAY_CURSOR_SECRET", Secret, None, "secret",
+        "GATEWAY_CURSOR_SECRET", key, None, "secret",
         "What cursors are signed with, in place of the account's own secret: with it they outlive "
-        "a change of that. The same for all gateways of an account.",
+        "a change of that. The same for all gateways of an account; 16 characters at least.",
     )  # fmt: skip
     max_body: int = _setting(
         "GATEWAY_MAX_BODY", whole(1024, 16_777_216), 262_144, "bytes",

@@ -17,6 +17,7 @@ __all__ = [
     "PlannerMode",
     "Secret",
     "Switch",
+    "key",
     "one_of",
     "origins",
     "seconds",
@@ -50,6 +51,13 @@ class Environment(StrEnum):
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+def key(value: str) -> Secret:
+    """A secret that cannot be found by trying."""
+    if len(value) < 16:
+        raise ValueError("must have 16 characters at least")
+    return Secret(value)
 
 
 def text(value: str) -> str:

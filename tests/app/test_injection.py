@@ -117,7 +117,7 @@ THEIRS = {
     "Authorization": "Bearer stolen",
     "Cookie": "session=stolen",
     "X-Twilio-Signature": "stolen",
-    "Host": "evil.example",
+    "Host": "evil",
     "User-Agent": "stolen",
     "Accept-Encoding": "br;q=0.123",
     "Connection": "x-evil",

@@ -76,6 +76,46 @@ async def test_whoever_may_ask_is_answered(who: str) -> None:
         assert response.headers.get("Access-Control-Allow-Origin") == allowed
 
 
+STRANGE = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example",
+           "10.0.0.1", "evil.example.", "[::1"]  # fmt: skip
+KNOWN = ["gateway", "gateway:8000", "localhost:8000", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000",
+         "desk.localhost", "calls.example.com", "desk.example.com:80", "Desk.Example.com",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", STRANGE)
+async def test_a_page_whose_name_leads_to_this_machine_is_refused(host: str) -> None:
+    """DNS rebinding: for the browser the page and the gateway are of one origin."""
+    twilio = PlainTwilio(calls=[call(1)])
+    async with served(twilio, **SETTINGS) as client:
+        headers = {"Host": host}
+        got = await client.get("/graphql", params=ASKED, headers=headers)
+        headers["Origin"] = f"http://{host}"
+        posted = await client.post("/graphql", json=ASKED, headers=headers)
+
+    assert (got.status_code, posted.status_code) == (403, 403)
+    assert twilio.asked() == []
+
+
+@pytest.mark.parametrize("host", KNOWN)
+async def test_a_name_that_leads_here_by_rights_is_answered(host: str) -> None:
+    async with served(PlainTwilio(), **SETTINGS) as client:
+        response = await client.post(
+            "/graphql", json=ASKED, headers={"Host": host, "Origin": f"http://{host}"}
+        )
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("host", STRANGE[:3])
+async def test_a_gateway_that_others_reach_goes_by_any_name(host: str) -> None:
+    """Who listens on more than this machine has proxies and names of its own before it."""
+    async with served(PlainTwilio(), host="0.0.0.0") as client:  # noqa: S104
+        response = await client.post("/graphql", json=ASKED, headers={"Host": host})
+
+    assert response.status_code == 200
+
+
 async def preflight(client: httpx.AsyncClient, origin: str, **asked: str) -> httpx.Response:
     """What a browser asks before it posts JSON for a page of another origin."""
     headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}

@@ -332,6 +332,16 @@ async def test_over_a_socket_an_error_has_its_code_too(text: str, code: str) -> 
     assert await streamed(text) == [code]
 
 
+async def test_introspection_in_a_circle_is_refused() -> None:
+    """graphql-core's own rule: types of fields of types of fields of types."""
+    query = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }"
+    async with connect(PlainTwilio()) as client:
+        error = await client.error(query)
+
+    assert error["message"] == "Maximum introspection depth exceeded"
+    assert error["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
+
+
 async def test_one_token_more_than_allowed_is_refused() -> None:
     """Where no other limit is met."""
     query = "{ nodes(ids: [" + '"x" ' * (1500 - 12) + "]) { id } }"
