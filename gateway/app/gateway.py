@@ -165,11 +165,13 @@ def response_map(result: ExecutionResult) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+    settings: Settings,
+    transport: httpx.AsyncBaseTransport | None = None,
+    now: Callable[[], datetime] = _utc_now,
 ) -> AsyncIterator[Gateway]:
     """A gateway to the account of the settings, or to an embedded sandbox where none is set.
 
-    `transport` takes the place of the network (tests).
+    `transport` takes the place of the network, `now` of the clock (tests).
     """
     async with AsyncExitStack() as stack:
         account = _account(settings)
@@ -187,7 +189,7 @@ async def open_gateway(
         )
         client = UpstreamClient(account, settings.base_url, transport, limits)
         stack.push_async_callback(client.aclose)
-        yield Gateway(settings, client)
+        yield Gateway(settings, client, now)
 
 
 def _account(settings: Settings) -> Account:
