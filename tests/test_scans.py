@@ -38,6 +38,7 @@ MIDNIGHT = datetime(2026, 3, 9, tzinfo=UTC)
 # Rows are dated within the slack of Note [Slack], less what the order may be broken by.
 EARLY = timedelta(seconds=20)
 DISORDER = 20
+SLACK = 9 * 60
 LATE = {"recordings": timedelta(minutes=59), "notifications": timedelta(hours=23)}
 
 
@@ -300,7 +301,7 @@ async def test_planned_answers_equal_per_key_answers_with_at_most_a_probe_for_ea
 
 @st.composite
 def families(draw: st.DrawFn, *, dialed: bool) -> Account:
-    """Calls and their legs, made while their parent lived; newest first.
+    """Calls and their legs, made while their parent lived or soon after; newest first.
 
     A leg that is not `dialed` may have been canceled with no start time.
     """
@@ -310,7 +311,7 @@ def families(draw: st.DrawFn, *, dialed: bool) -> Account:
         status = draw(st.sampled_from(["completed"] * 6 + ["in-progress"]))
         born.append((created, call(number, created, seconds, status)))
         for leg in range(draw(st.integers(0, 3))):
-            started = created + timedelta(seconds=draw(st.integers(0, seconds)))
+            started = created + timedelta(seconds=draw(st.integers(0, seconds + SLACK)))
             given: dict[str, Any] = {"parent_call_sid": call_sid(number)}
             if not dialed and draw(st.booleans()):
                 given |= {"start_time": None, "end_time": None}
