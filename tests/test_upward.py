@@ -69,6 +69,20 @@ def test_upstreams_own_link_is_followed_where_the_calls_were_read_in_the_list() 
     assert len(scan.keys) == 40
 
 
+def test_a_row_of_the_windows_very_last_second_is_not_past_it() -> None:
+    """Another of that second, a child, may stand above it."""
+    learned = costs(20_000, f"PA{OLDEST}")
+    newest_of_forty = YESTERDAY + timedelta(seconds=60, minutes=10)
+    for seconds, is_certain in ((0, False), (1, True)):
+        operation = known(*FORTY)
+        (scan,) = scans(learned, operation)
+        (request,) = scan.send()
+        above = call(99, newest_of_forty + timedelta(seconds=seconds), 60, "completed")
+        page = Page(request, (above, *FORTY[:-1]), rows_read=40)
+        operation.note(page)
+        assert (ListCalls(parent_call_sid=FORTY[0].sid) in scan.take(page)) is is_certain
+
+
 def test_pages_in_vain_end_the_guessing_and_one_that_shows_its_calls_starts_it_again() -> None:
     learned = costs(20_000, f"PA{OLDEST}")
     for _ in range(8):
