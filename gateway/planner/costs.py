@@ -158,6 +158,7 @@ def _days(page: Page[Any]) -> float:
 def page_size(rows: float, depth: float) -> int:
     """The page that holds this many expected rows with room to spare, at most Twilio's 1000.
 
-    Of these so many lie above the first key: short of that, the page would have been read in vain.
+    Of these `depth` lie above the first key: short of that, the page would have been read in vain,
+    so for them there is twice the room.
     """
-    return min(MAX_PAGE_SIZE, max(50, int(rows * 1.5 + min(rows, depth)) + 50))
+    return min(MAX_PAGE_SIZE, max(50, int(max(rows * 1.5, min(rows, depth) * 2)) + 50))
