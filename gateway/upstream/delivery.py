@@ -135,6 +135,11 @@ class Outcome(Generic[T]):
         return self.error is None or isinstance(self.error, REFUSALS)
 
     @property
+    def is_hang(self) -> bool:
+        """True where nothing whole came in a time in which something does."""
+        return isinstance(self.error, UpstreamTimeout) and self.allowed >= HANG
+
+    @property
     def is_silence(self) -> bool:
         """True where nothing came, but was not waited for long enough to mean anything."""
         return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG
@@ -236,7 +241,7 @@ class Delivery:
         elif outcome.is_silence:
             breaker.gave_up(permit)
         else:
-            breaker.failed(permit, outcome.ended)
+            breaker.failed(permit, outcome.ended, was_hang=outcome.is_hang)
         counted = outcome.reply.concurrent_requests if outcome.reply else None
         if isinstance(outcome.error, UpstreamRateLimited):
             self._limit.refused(outcome.began, outcome.ended, counted)
