@@ -58,7 +58,7 @@ class Account:
     astray: int | None = 0
     requests: list[ListRequest[Any]] = field(default_factory=list)
 
-    async def page(self, request: ListRequest[Any], _tell: object = None) -> Page[Any]:
+    async def page(self, request: ListRequest[Any], *_whom: object) -> Page[Any]:
         """A page as the client makes it, of at most `cap` rows."""
         await asyncio.sleep(0)
         self.requests.append(request)
