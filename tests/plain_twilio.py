@@ -94,6 +94,13 @@ def notification(number: int, of: int | None, *, at: int = 0, **given: Any) -> R
     return row | given
 
 
+def describe(request: httpx.Request) -> str:
+    """`GET Calls?Status=busy&PageSize=50`, decoded and relative to the account."""
+    path = request.url.path.removeprefix(ROOT).removesuffix(".json")
+    query = unquote(request.url.query.decode())
+    return f"{request.method} {path}" + (f"?{query}" if query else "")
+
+
 @dataclass
 class PlainTwilio(httpx.AsyncBaseTransport):
     """The account. `calls` and the other lists are in the order in which lists give them."""
@@ -108,11 +115,11 @@ class PlainTwilio(httpx.AsyncBaseTransport):
     in_flight: int = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(self._describe(request))
+        self.requests.append(describe(request))
         self.in_flight += 1
         try:
             await asyncio.sleep(self.delay)
-            return (self.fault and self.fault(request)) or self._answer(request)
+            return (self.fault and self.fault(request)) or self.answer(request)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -124,13 +131,8 @@ class PlainTwilio(httpx.AsyncBaseTransport):
         requests, self.requests = sorted(self.requests), []
         return requests
 
-    @staticmethod
-    def _describe(request: httpx.Request) -> str:
-        path = request.url.path.removeprefix(ROOT).removesuffix(".json")
-        query = unquote(request.url.query.decode())
-        return f"{request.method} {path}" + (f"?{query}" if query else "")
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """What the account says, without fault and without delay."""
         path = request.url.path.removeprefix(ROOT).removesuffix(".json")
         match path.split("/"):
             case ["Calls" | "Recordings" | "Notifications" as name]:
