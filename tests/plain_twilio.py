@@ -110,6 +110,7 @@ class PlainTwilio(httpx.AsyncBaseTransport):
     notifications: list[Row] = field(default_factory=list)
     fault: Fault | None = None
     delay: float = 0.0
+    largest_page: int = 1000
     requests: list[str] = field(default_factory=list)
     cancelled: int = 0
     in_flight: int = 0
@@ -156,10 +157,9 @@ class PlainTwilio(httpx.AsyncBaseTransport):
                 return httpx.Response(200, json=form(row))
         return _error(404, 20404)
 
-    @staticmethod
-    def _list(request: httpx.Request, name: str, rows: list[Row]) -> httpx.Response:
+    def _list(self, request: httpx.Request, name: str, rows: list[Row]) -> httpx.Response:
         query = dict(parse_qsl(request.url.query.decode()))
-        size = int(query.pop("PageSize", "50"))
+        size = min(int(query.pop("PageSize", "50")), self.largest_page)
         token = query.pop("PageToken", "")
         page = int(query.pop("Page", "0"))
         place = {row["sid"]: index for index, row in enumerate(rows)}
