@@ -60,7 +60,11 @@ async def answers() -> AsyncIterator[dict[str, Answer]]:
         queries["chain"] = one_call(sid("CA", CHAINED), CHAIN)
         for number in range(CHAINED, CHAINED + 8):
             here.upstream.fail(is_late(3), f"^GET Calls/{sid('CA', number)}$")
-        answered = await asyncio.gather(*map(here.ask, queries.values()))
+        queries["short"] = both(2)
+        waits = {"short": {"Gateway_Timeout": "2"}}
+        answered = await asyncio.gather(
+            *(here.ask(query, **waits.get(name, {})) for name, query in queries.items())
+        )
         await asyncio.sleep(0.5)
         assert here.upstream.in_flight == 0  # nothing is left reading
         yield dict(zip(queries, answered, strict=True))
@@ -120,3 +124,14 @@ async def test_no_answer_takes_longer_than_twelve_seconds(
 
     assert slowest <= LONGEST_ANSWER
     figure(f"{slowest:.1f} s at most")
+
+
+async def test_a_header_lowers_the_deadline(answers: dict[str, Answer], figure: Figure) -> None:
+    """Of one operation: another one that shares its reads waits on."""
+    answer = answers["short"]
+
+    assert answer.body["data"] == {"bad": None, "good": edges_of(GOOD)}
+    assert answer.codes == {"UPSTREAM_TIMEOUT"}
+    assert answer.seconds < 3
+    assert answers["call before headers"].seconds > 3
+    figure(f"2 s asked, {answer.seconds:.1f} s taken")

@@ -25,7 +25,6 @@ from tests.promises.faulty import Fault, FaultyTwilio, misbehaving
 from tests.promises.rows import final
 from tests.promises.stand import Stand, one_call, stand
 
-Figure = Callable[[str], None]
 LIST = "{ calls(first: 3) { nodes { sid } } }"
 LONG_LIST = "{ calls(first: 1000) { nodes { sid } } }"
 INVALID, UNAVAILABLE = "UPSTREAM_INVALID", "UPSTREAM_UNAVAILABLE"
@@ -136,9 +135,7 @@ def elsewhere() -> Iterator[FaultyTwilio]:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_hostile_answer_is_a_clean_error(
-    attacked: Stand, figure: Figure, name: str
-) -> None:
+async def test_a_hostile_answer_is_a_clean_error(attacked: Stand, name: str) -> None:
     case = CASES[name]
     attacked.peak_memory()
     before = attacked.peak_memory()
@@ -150,7 +147,6 @@ async def test_a_hostile_answer_is_a_clean_error(
     assert answer.codes == {case.code}
     assert len(attacked.upstream.look().requests) <= 6
     assert attacked.peak_memory() - before < HEADROOM
-    figure(f"{name}: {case.code}")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
