@@ -124,8 +124,10 @@ class FaultyTwilio:
         self._rules = [*self._rules, Rule(fault, re.compile(where), times, share)]
 
     def heal(self) -> None:
-        """No faults any more."""
+        """Nothing is wrong any more, and nothing slow."""
         self._rules = []
+        self.delay = self.crowding = 0.0
+        self.at_a_time = None
 
     def look(self) -> Tally:
         """What was seen since the last look."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from tests.plain_twilio import PlainTwilio, Row, call, notification, recording, sid
 
-__all__ = ["FOUR_EDGES", "PAGE", "account", "final", "live_account", "right_nodes"]
+__all__ = ["FOUR_EDGES", "PAGE", "account", "final", "live", "live_account", "right_nodes"]
 
 PAGE = 50
-OLDER = 300
+OLDER, UNENDED = 300, 100
 LIVE = {"status": "in-progress", "end_time": None, "duration": None, "price": None}
 FOUR_EDGES = """{ calls(first: 50) { nodes {
     sid status duration
@@ -23,11 +23,12 @@ FOUR_EDGES = """{ calls(first: 50) { nodes {
 
 
 def account() -> PlainTwilio:
-    """350 calls, newest first: the page is 1 to 50, the older ones follow."""
+    """450 calls, newest first: the page is 1 to 50, 300 final ones follow, then 100 live ones."""
     page = [_of_the_page(number) for number in range(1, PAGE + 1)]
     older = [call(number, at=-10 * number) for number in range(PAGE + 1, PAGE + OLDER + 1)]
+    unended = [call(PAGE + OLDER + n, at=-10_000 - n, **LIVE) for n in range(1, UNENDED + 1)]
     return PlainTwilio(
-        calls=page + older,
+        calls=page + older + unended,
         recordings=[recording(n, of=n, at=-10 * n) for n in range(2, PAGE + 1, 2)],
         notifications=[notification(n, of=n, at=-10 * n) for n in range(3, PAGE + 1, 3)],
     )
@@ -41,6 +42,11 @@ def live_account(calls: int) -> PlainTwilio:
 def final(number: int) -> str:
     """The SID of one of the older calls, which have ended and are priced; 0 to 299."""
     return sid("CA", PAGE + 1 + number % OLDER)
+
+
+def live(number: int) -> str:
+    """The SID of a call that has not ended: it is read each time it is asked for; 0 to 99."""
+    return sid("CA", PAGE + OLDER + 1 + number % UNENDED)
 
 
 def _of_the_page(number: int) -> Row:

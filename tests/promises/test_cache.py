@@ -62,11 +62,11 @@ async def test_what_changes_is_read_each_time(figure: Figure) -> None:
     figure("3 of 3 changes seen at once")
 
 
-async def test_a_list_of_calls_is_read_each_time(here: Stand, figure: Figure) -> None:
+async def test_a_list_of_calls_is_read_each_time(fresh: Stand, figure: Figure) -> None:
     """A new call is on it at once; what the old ones led to is remembered."""
-    _, before, _ = await cost(here, FOUR_EDGES)
-    here.upstream.account.calls.insert(0, call(9999, at=100))
-    data, requests, remembered = await cost(here, FOUR_EDGES)
+    _, before, _ = await cost(fresh, FOUR_EDGES)
+    fresh.upstream.account.calls.insert(0, call(9999, at=100))
+    data, requests, remembered = await cost(fresh, FOUR_EDGES)
 
     sids = [node["sid"] for node in data["calls"]["nodes"]]
     assert sids == [sid("CA", 9999), *(node["sid"] for node in right_nodes()[:-1])]
@@ -83,15 +83,16 @@ async def test_one_setting_turns_it_off(figure: Figure) -> None:
 
 
 async def test_it_is_bounded_in_bytes(figure: Figure) -> None:
-    """One MiB cannot hold 1000 calls: the least used are forgotten, the newest are there."""
-    rows = PlainTwilio(calls=[call(number) for number in range(1, 1001)])
+    """One MiB cannot hold 150 bulky calls: the least used are forgotten, the newest are there."""
+    bulky = {"caller_name": "a" * 4000}
+    rows = PlainTwilio(calls=[call(number, **bulky) for number in range(1, 151)])
     async with stand(rows, GATEWAY_CACHE_SIZE="1") as here:
-        queries = [one_call(sid("CA", number)) for number in range(1, 1001)]
+        queries = [one_call(sid("CA", number)) for number in range(1, 151)]
         await here.ask_all(queries, at_a_time=16)
         here.upstream.look()
-        await here.ask_all(queries[:-101:-1], at_a_time=16)
+        await here.ask_all(queries[-30:], at_a_time=16)
         newest = len(here.upstream.look().requests)
-        await here.ask_all(queries[:100], at_a_time=16)
+        await here.ask_all(queries[:30], at_a_time=16)
         oldest = len(here.upstream.look().requests)
-    assert (newest, oldest) == (0, 100)
-    figure("of 1000 calls in 1 MiB the newest 100 are there, the oldest 100 are not")
+    assert (newest, oldest) == (0, 30)
+    figure("of 150 calls of 4.7 KB in 1 MiB the newest 30 are there, the oldest 30 are not")

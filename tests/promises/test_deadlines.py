@@ -59,7 +59,7 @@ async def answers() -> AsyncIterator[dict[str, Answer]]:
             here.upstream.fail(hang, f"^GET Calls/{sid('CA', number + 5)}/Recordings")
         queries["chain"] = one_call(sid("CA", CHAINED), CHAIN)
         for number in range(CHAINED, CHAINED + 8):
-            here.upstream.fail(is_late(3), f"^GET Calls/{sid('CA', number)}$")
+            here.upstream.fail(is_late(2.6), f"^GET Calls/{sid('CA', number)}$")
         queries["short"] = both(2)
         waits = {"short": {"Gateway_Timeout": "2"}}
         answered = await asyncio.gather(
@@ -105,7 +105,7 @@ def edges_of(number: int) -> dict[str, object]:
 async def test_a_chain_of_slow_reads_is_kept_as_far_as_it_came(
     answers: dict[str, Answer], figure: Figure
 ) -> None:
-    """Each of five takes three seconds: three of them fit into ten."""
+    """Each of five takes 2.6 seconds: three of them fit into ten."""
     answer = answers["chain"]
 
     assert answer.codes == {"UPSTREAM_TIMEOUT"}

@@ -4,7 +4,7 @@ One gateway meets them all, healthy answers between them. What ends in a right p
 test_odd_answers.py. At the end the process lives and has stayed small.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -23,7 +23,7 @@ from tests.promises.faults import (
 )
 from tests.promises.faulty import Fault, FaultyTwilio, misbehaving
 from tests.promises.rows import final
-from tests.promises.stand import Stand, one_call, stand
+from tests.promises.stand import Stand, one_call
 
 LIST = "{ calls(first: 3) { nodes { sid } } }"
 LONG_LIST = "{ calls(first: 1000) { nodes { sid } } }"
@@ -106,26 +106,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-async def gateway() -> AsyncIterator[Stand]:
-    """The one gateway; it has been asked once, so that its memory is that of a normal day."""
-    async with stand() as here:
-        assert (await here.ask(LONG_LIST)).is_whole
-        yield here
-
-
-@pytest.fixture
-async def attacked(gateway: Stand) -> AsyncIterator[Stand]:
-    """The gateway, without a fault yet. Once the test has ended, all is answered at once again."""
-    gateway.upstream.heal()
-    gateway.upstream.look()
-    yield gateway
-    gateway.upstream.heal()
-    queries = [one_call(final(number)) for number in range(10)]
-    answers = await gateway.ask_all([*queries, LONG_LIST], at_a_time=5)
-    assert [answer.body["errors"] for answer in answers if not answer.is_whole] == []
-
-
 @pytest.fixture
 def elsewhere() -> Iterator[FaultyTwilio]:
     """Another origin, which must never be asked, least of all with a credential."""
@@ -135,56 +115,54 @@ def elsewhere() -> Iterator[FaultyTwilio]:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_hostile_answer_is_a_clean_error(attacked: Stand, name: str) -> None:
+async def test_a_hostile_answer_is_a_clean_error(here: Stand, name: str) -> None:
     case = CASES[name]
-    attacked.peak_memory()
-    before = attacked.peak_memory()
-    attacked.upstream.fail(case.fault, "^GET Calls[?]")
-    answer = await attacked.ask(case.query)
+    here.peak_memory()
+    before = here.peak_memory()
+    here.upstream.fail(case.fault, "^GET Calls[?]")
+    answer = await here.ask(case.query)
 
     assert answer.status == 200
     assert answer.body["data"] is None or answer.body["data"] == {"calls": None}
     assert answer.codes == {case.code}
-    assert len(attacked.upstream.look().requests) <= 6
-    assert attacked.peak_memory() - before < HEADROOM
+    assert len(here.upstream.look().requests) <= 6
+    assert here.peak_memory() - before < HEADROOM
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(
-    attacked: Stand, elsewhere: FaultyTwilio, status: int
+    here: Stand, elsewhere: FaultyTwilio, status: int
 ) -> None:
     """Neither to another origin, nor is a credential sent there."""
-    attacked.upstream.fail(says(status, b"", Location=f"{elsewhere.url}{ROOT}Calls.json"), "Calls")
-    answer = await attacked.ask(LIST)
+    here.upstream.fail(says(status, b"", Location=f"{elsewhere.url}{ROOT}Calls.json"), "Calls")
+    answer = await here.ask(LIST)
 
     assert answer.codes == {INVALID}
     assert elsewhere.url not in str(answer.body)
 
 
-async def test_a_next_page_elsewhere_is_not_asked_for(
-    attacked: Stand, elsewhere: FaultyTwilio
-) -> None:
+async def test_a_next_page_elsewhere_is_not_asked_for(here: Stand, elsewhere: FaultyTwilio) -> None:
     """A real port of the same host, with an account of the same name: nothing arrives there."""
-    attacked.upstream.fail(leads_to(f"{elsewhere.url}{ROOT}Calls.json?Page=1"), "^GET Calls[?]")
-    answer = await attacked.ask(LONG_LIST)
+    here.upstream.fail(leads_to(f"{elsewhere.url}{ROOT}Calls.json?Page=1"), "^GET Calls[?]")
+    answer = await here.ask(LONG_LIST)
 
     assert answer.codes == {INVALID}
 
 
-async def test_cookies_are_not_kept(attacked: Stand) -> None:
-    attacked.upstream.fail(
+async def test_cookies_are_not_kept(here: Stand) -> None:
+    here.upstream.fail(
         says(404, b"{}", Set_Cookie="session=stolen; Path=/"), f"^GET Calls/{final(200)}"
     )
-    await attacked.ask(one_call(final(200)))
-    await attacked.ask_all([one_call(final(number)) for number in range(201, 210)], at_a_time=3)
+    await here.ask(one_call(final(200)))
+    await here.ask_all([one_call(final(number)) for number in range(201, 210)], at_a_time=3)
 
-    assert attacked.upstream.look().cookies == []
+    assert here.upstream.look().cookies == []
 
 
-async def test_the_credential_is_sent_to_upstream_only_as_its_header(attacked: Stand) -> None:
-    attacked.upstream.look()
-    await attacked.ask(LIST)
-    seen = attacked.upstream.look()
+async def test_the_credential_is_sent_to_upstream_only_as_its_header(here: Stand) -> None:
+    here.upstream.look()
+    await here.ask(LIST)
+    seen = here.upstream.look()
 
     assert all(header.startswith("Basic ") for header in seen.authorizations)
     assert TOKEN not in str(seen.requests)

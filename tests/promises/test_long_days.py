@@ -64,27 +64,27 @@ async def test_a_brown_out(figure: Figure) -> None:
     figure(f"{whole:.0%} whole at {ratio:.2f} × client requests, all whole when it is over")
 
 
-async def test_a_soak(here: Stand, figure: Figure) -> None:
+async def test_a_soak(fresh: Stand, figure: Figure) -> None:
     """Every fault at once, each rarely, and clients that hang up: nothing is left behind."""
-    await here.ask(FOUR_EDGES)
-    here.peak_memory()
-    before, chance = here.peak_memory(), random.Random(7)
+    await fresh.ask(FOUR_EDGES)
+    fresh.peak_memory()
+    before, chance = fresh.peak_memory(), random.Random(7)
     for fault in (says(503), says(429), says(500, b"<html>"), resets, resets_in_the_body):
-        here.upstream.fail(fault, share=0.005)
+        fresh.upstream.fail(fault, share=0.005)
     for fault in (truncates, is_late(0.3), says(200, b"[]")):
-        here.upstream.fail(fault, share=0.005)
-    here.upstream.fail(hangs_before_headers, share=0.001)
+        fresh.upstream.fail(fault, share=0.005)
+    fresh.upstream.fail(hangs_before_headers, share=0.001)
 
     def query() -> str:
         return FOUR_EDGES if chance.random() < 0.2 else one_call(final(chance.randrange(300)))
 
-    answers = await traffic(here, SOAK, query)
+    answers = await traffic(fresh, SOAK, query)
     assert codes_of(answers) <= CODES
     nested = [answer for answer in answers if answer.is_whole and "calls" in answer.body["data"]]
     assert nested
     assert all(answer.body["data"]["calls"]["nodes"] == right_nodes() for answer in nested)
-    await assert_nothing_is_left(here)
-    grown = here.peak_memory() - before
+    await assert_nothing_is_left(fresh)
+    grown = fresh.peak_memory() - before
     assert grown < GROWTH
     whole = sum(answer.is_whole for answer in answers) / len(answers)
     figure(f"{len(answers)} answers, {whole:.1%} whole, {grown:.0f} MB grown")
