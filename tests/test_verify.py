@@ -139,7 +139,7 @@ async def test_rows_that_come_in_another_order_in_the_account_s_list_are_found()
     def turned(request: httpx.Request) -> httpx.Response | None:
         if "/Calls/" in request.url.path and request.url.path.endswith("Recordings.json"):
             twin = PlainTwilio(twilio.calls, twilio.recordings[::-1])
-            return twin._answer(request)
+            return twin.answer(request)
         return None
 
     twilio.fault = turned

@@ -73,7 +73,7 @@ async def test_a_page_holds_the_rows_that_match_and_the_places_beside_it() -> No
     async with connected(twilio) as client:
         unfiltered = await client.page(ListCalls(page_size=3))
         later = await client.page(ListCalls(page_size=3, page=PageRef(1, "PA" + sid("CA", 2))))
-        twilio.fault = lambda request: twilio._answer(
+        twilio.fault = lambda request: twilio.answer(
             httpx.Request("GET", request.url.copy_remove_param("To"))
         )
         sifted = await client.page(ListCalls(page_size=3, to="+1"))
