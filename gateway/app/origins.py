@@ -26,7 +26,14 @@ from gateway.settings import Settings
 __all__ = ["cross_origin", "may_ask"]
 
 USUAL_PORTS = {"http": 80, "https": 443}
-SENT_HEADERS = ("Authorization", "Gateway-Account-Sid", "Gateway-Explain", "Gateway-Request-Budget")
+SENT_HEADERS = (
+    "Authorization",
+    "Gateway-Account-Sid",
+    "Gateway-Explain",
+    "Gateway-Priority",
+    "Gateway-Request-Budget",
+    "Gateway-Timeout",
+)
 # Seconds for which a browser need not ask again.
 PREFLIGHT_HOLDS = 600
 
