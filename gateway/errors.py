@@ -2,9 +2,15 @@
 
     GatewayError
     ├── CallerError              the query asks for something that cannot be
+    │   ├── BadRequest           no GraphQL request, or one that names no operation
+    │   ├── ForeignOrigin        a web page asks whose origin is not allowed to
+    │   ├── ParseFailed          the document is not GraphQL
+    │   ├── ValidationFailed     the document does not fit the schema
     │   ├── BadUserInput         an argument or a SID is malformed
     │   ├── InvalidFilter        a filter that no call can be held against
-    │   └── InvalidCursor        damaged, or of another list
+    │   ├── InvalidCursor        damaged, or of another list
+    │   ├── LimitExceeded        a document larger, deeper or dearer than this gateway takes
+    │   └── IntrospectionDisabled
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
     └── UpstreamError            Twilio, or the way to it
@@ -26,16 +32,21 @@ know GraphQL: graphql-core reads `extensions` from any exception that has it.
 from typing import ClassVar
 
 __all__ = [
+    "BadRequest",
     "BadUserInput",
     "BudgetExceeded",
     "CallerError",
     "CircuitOpen",
     "DryRun",
+    "ForeignOrigin",
     "GatewayError",
+    "IntrospectionDisabled",
     "InvalidCursor",
     "InvalidFilter",
+    "LimitExceeded",
     "NeverSent",
     "OutcomeUnknown",
+    "ParseFailed",
     "UpstreamAuth",
     "UpstreamError",
     "UpstreamInvalid",
@@ -44,11 +55,15 @@ __all__ = [
     "UpstreamRejected",
     "UpstreamTimeout",
     "UpstreamUnavailable",
+    "ValidationFailed",
 ]
 
 
 class GatewayError(Exception):
-    """Whatever this gateway refuses or cannot answer, for a reason that it knows."""
+    """A fault of the gateway's own, whose cause is in the log only.
+
+    Its subclasses are what this gateway refuses or cannot answer for a reason that it knows.
+    """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
 
@@ -62,6 +77,30 @@ class CallerError(GatewayError):
     """The query asks for something that cannot be. Correct it; a repeat will not help."""
 
     code = "BAD_USER_INPUT"
+
+
+class BadRequest(CallerError):
+    """No GraphQL request, or one that does not say which operation is meant."""
+
+    code = "BAD_REQUEST"
+
+
+class ForeignOrigin(CallerError):
+    """A web page asks whose origin is not among GATEWAY_ALLOWED_ORIGINS."""
+
+    code = "FOREIGN_ORIGIN"
+
+
+class ParseFailed(CallerError):
+    """The document is not GraphQL."""
+
+    code = "GRAPHQL_PARSE_FAILED"
+
+
+class ValidationFailed(CallerError):
+    """The document does not fit the schema."""
+
+    code = "GRAPHQL_VALIDATION_FAILED"
 
 
 class BadUserInput(CallerError):
@@ -78,6 +117,32 @@ class InvalidCursor(CallerError):
     """A cursor that is damaged or belongs to another list."""
 
     code = "INVALID_CURSOR"
+
+
+class LimitExceeded(CallerError):
+    """A document, or a value in it, beyond a limit: refused before anything is sent.
+
+    `limit` names it, as the setting GATEWAY_MAX_ of that name; `allowed` is the most there may be.
+    """
+
+    code = "LIMIT_EXCEEDED"
+
+    def __init__(self, message: str, *, limit: str | None = None, allowed: int = 0) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.allowed = allowed
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """The code and, where a setting names it, the limit and what it allows."""
+        named = {"limit": self.limit, "allowed": self.allowed} if self.limit else {}
+        return {"code": self.code} | named
+
+
+class IntrospectionDisabled(CallerError):
+    """The document asks for the schema, which this gateway does not show."""
+
+    code = "INTROSPECTION_DISABLED"
 
 
 class BudgetExceeded(GatewayError):

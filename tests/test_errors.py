@@ -3,20 +3,28 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import gateway
 from gateway import errors
+from gateway.codes import error_codes, errors_table
 from gateway.errors import CallerError, GatewayError, NeverSent, UpstreamError
 
 # Codes are the gateway's public interface (SCHEMA rule 10): a change here breaks clients.
 CODES = {
     "GatewayError": "INTERNAL_ERROR",
     "CallerError": "BAD_USER_INPUT",
+    "BadRequest": "BAD_REQUEST",
+    "ForeignOrigin": "FOREIGN_ORIGIN",
+    "ParseFailed": "GRAPHQL_PARSE_FAILED",
+    "ValidationFailed": "GRAPHQL_VALIDATION_FAILED",
     "BadUserInput": "BAD_USER_INPUT",
     "InvalidFilter": "INVALID_FILTER",
     "InvalidCursor": "INVALID_CURSOR",
+    "LimitExceeded": "LIMIT_EXCEEDED",
+    "IntrospectionDisabled": "INTROSPECTION_DISABLED",
     "BudgetExceeded": "BUDGET_EXCEEDED",
     "DryRun": "DRY_RUN",
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
@@ -96,3 +104,11 @@ def test_whose_fault_comes_first() -> None:
     assert not issubclass(CallerError, UpstreamError)
     assert not issubclass(UpstreamError, CallerError)
     assert issubclass(NeverSent, errors.UpstreamUnavailable)
+
+
+def test_the_errors_page_holds_the_closed_list() -> None:
+    """`python -c "from gateway.codes import errors_table; print(errors_table(), end='')"`."""
+    page = Path(__file__).parent.parent / "docs" / "errors.md"
+
+    assert page.read_text().endswith(errors_table())
+    assert set(error_codes()) == set(CODES.values())

@@ -12,14 +12,18 @@ from contextlib import asynccontextmanager
 
 import httpx
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway import playground
+from gateway.app.answers import EveryAnswer
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import healthz, readyz
+from gateway.app.log_lines import LogLines
+from gateway.app.origins import cross_origin
 from gateway.settings import Settings
 
 __all__ = ["Gateway", "Terms", "application", "configure_logging", "create_app", "open_gateway"]
@@ -45,7 +49,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     ]
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]
-    return Starlette(routes=routes, lifespan=lifespan)
+    middleware = [Middleware(EveryAnswer), cross_origin(settings)]
+    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
 async def _page(_request: Request) -> Response:
@@ -61,8 +66,6 @@ def application() -> Starlette:
 
 def configure_logging(settings: Settings) -> None:
     """Log lines go to standard error: what is printed on standard output stays clean."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,18 +13,18 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from gateway.errors import DryRun, UpstreamTimeout
+from gateway.errors import BadRequest, DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
 from gateway.loaders import Loaders
 from gateway.planner import Costs, Known, Policy
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
-from gateway.schema import Context, schema
-from gateway.settings import PlannerMode, Secret, Settings, Switch
+from gateway.schema import Context, DocumentLimits, cursor_key, schema
+from gateway.settings import Environment, PlannerMode, Secret, Settings, Switch
 from gateway.upstream.client import Account, Limits, Priority, UpstreamClient
 
-__all__ = ["Gateway", "Terms", "open_gateway", "response_map"]
+__all__ = ["Gateway", "Terms", "open_gateway", "refusal", "response_map"]
 
 # Past an operation's deadline nothing is read any more; what was read is put together in this many
 # seconds, or the operation is given up: no answer takes longer.
@@ -64,6 +64,7 @@ class Gateway:
         self.settings = settings
         self.client = client
         self._costs = Costs()
+        self._limits = document_limits(settings)
         self._policy = Policy(
             adaptive=settings.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.scan_child_calls is Switch.ON,
@@ -116,9 +117,9 @@ class Gateway:
         try:
             result = await self.execute(query, variables, operation_name, terms)
         except CannotGetOperationTypeError:
-            return {"errors": [{"message": "The document has no operation of that name"}]}
+            return {"errors": [refusal("The document has no operation of that name")]}
         except InvalidOperationTypeError:
-            return {"errors": [{"message": "A subscription has no single answer"}]}
+            return {"errors": [refusal("A subscription has no single answer")]}
         return response_map(result)
 
     @asynccontextmanager
@@ -141,12 +142,32 @@ class Gateway:
         try:
             yield Context(
                 loaders=loaders,
-                account_sid=self.client.account_sid,
+                cursor_key=_cursor_key(self.settings, self.client.account),
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
+                limits=self._limits,
             )
         finally:
             await loaders.aclose()
+
+
+def document_limits(settings: Settings) -> DocumentLimits:
+    """The limits of documents, which the settings call GATEWAY_MAX_ and their names."""
+    numbers = {
+        row.name: getattr(settings, f"max_{row.name}")
+        for row in fields(DocumentLimits)
+        if row.type is int
+    }
+    return DocumentLimits(
+        **numbers,
+        introspection=settings.shows_schema,
+        suggestions=settings.environment is Environment.DEVELOPMENT,
+    )
+
+
+def refusal(message: str, code: str = BadRequest.code) -> dict[str, Any]:
+    """An error of the response format for a request that is not executed."""
+    return {"message": message, "extensions": {"code": code}}
 
 
 def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> ExecutionResult:
@@ -223,6 +244,11 @@ def _limits(settings: Settings) -> Limits:
         retry_share=settings.retry_share / 100,
         cache_bytes=settings.cache_size * 1024 * 1024,
     )
+
+
+def _cursor_key(settings: Settings, account: Account) -> bytes:
+    secret = settings.cursor_secret or account.password
+    return cursor_key(secret.reveal(), settings.base_url, account.sid)
 
 
 def _account(settings: Settings) -> Account:

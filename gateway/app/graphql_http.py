@@ -20,6 +20,8 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 
 from gateway.app.gateway import Gateway, Terms, response_map
+from gateway.app.origins import may_ask
+from gateway.errors import BadRequest, CallerError, ForeignOrigin, LimitExceeded
 from gateway.journal import Explain
 from gateway.upstream.client import Priority
 
@@ -29,18 +31,19 @@ T = TypeVar("T")
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
-# A query document and its variables; a GraphiQL introspection is 2 KB.
-MAX_BODY = 256 * 1024
 CLIENT_LEFT = 499
 PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 
 
-class BadRequest(Exception):
-    """A request that is no GraphQL request; `status` says in which way."""
+class Refusal(Exception):
+    """A request that is not executed; `status` says in which way it is none."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, status: int, error: str | CallerError, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(str(error))
         self.status = status
+        self.error = error if isinstance(error, CallerError) else BadRequest(error)
         self.headers = headers or {}
 
 
@@ -77,14 +80,17 @@ class GraphQLOverHTTP:
             if chosen == HTML and self._page:
                 return self._page()
             if chosen is None:
-                raise BadRequest(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
+                raise Refusal(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
             media_type = chosen
-            parameters = await _parameters(request)
+            settings = request.app.state.gateway.settings
+            if not may_ask(request.headers, settings):
+                raise Refusal(403, ForeignOrigin("Pages of this origin may not ask here"))
+            parameters = await _parameters(request, settings.max_body)
             result = await _while_connected(request, self._execute(request, parameters))
             if result is None:
                 return Response(status_code=CLIENT_LEFT)
             return _result_response(result, media_type)
-        except BadRequest as refusal:
+        except Refusal as refusal:
             return _refusal_response(refusal, media_type)
         except ClientDisconnect:  # before its body was whole
             return Response(status_code=CLIENT_LEFT)
@@ -106,10 +112,10 @@ class GraphQLOverHTTP:
             )
         except InvalidOperationTypeError:
             if request.method == "GET":
-                raise BadRequest(405, "GET answers queries only", {"Allow": "POST"}) from None
-            raise BadRequest(400, "A subscription has no single answer") from None
+                raise Refusal(405, "GET answers queries only", {"Allow": "POST"}) from None
+            raise Refusal(400, "A subscription has no single answer") from None
         except CannotGetOperationTypeError:
-            raise BadRequest(400, "The document has no operation of that name") from None
+            raise Refusal(400, "The document has no operation of that name") from None
 
 
 def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
@@ -148,15 +154,16 @@ def _rate(media_type: str, ranges: list[tuple[str, float]]) -> tuple[float, int]
     return 0.0, 0
 
 
-async def _parameters(request: Request) -> Parameters:
+async def _parameters(request: Request, most: int) -> Parameters:
     if request.method == "GET":
+        _take(len(request.scope["query_string"]), most, 414)
         return _checked(_from_query_string(request), request.headers)
     if request.method != "POST":
-        raise BadRequest(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
+        raise Refusal(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON:
-        raise BadRequest(415, f"The request's body must be {JSON}")
-    return _checked(_json(await _body(request), "The request's body"), request.headers)
+        raise Refusal(415, f"The request's body must be {JSON}")
+    return _checked(_json(await _body(request, most), "The request's body"), request.headers)
 
 
 def _from_query_string(request: Request) -> dict[str, Any]:
@@ -168,30 +175,35 @@ def _from_query_string(request: Request) -> dict[str, Any]:
     return given
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
-            # The rest of it is not waited for.
-            close = {"Connection": "close"}
-            raise BadRequest(413, f"The request's body is larger than {MAX_BODY} bytes", close)
+        _take(len(body), most, 413)
     return bytes(body)
+
+
+def _take(size: int, most: int, status: int) -> None:
+    """Bytes of a request; the rest of one that is too large is not waited for."""
+    if size > most:
+        words = f"A request may have {most} bytes"
+        error = LimitExceeded(words, limit="body", allowed=most)
+        raise Refusal(status, error, {"Connection": "close"})
 
 
 def _json(text: bytes, name: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest(400, f"{name} is not valid JSON") from None
+        raise Refusal(400, f"{name} is not valid JSON") from None
 
 
 def _checked(given: Any, headers: Headers) -> Parameters:
     if not isinstance(given, dict):
-        raise BadRequest(400, "A GraphQL request is a JSON object")
+        raise Refusal(400, "A GraphQL request is a JSON object")
     query = given.get("query")
     if not isinstance(query, str) or not query.strip():
-        raise BadRequest(400, "query is missing or not a text")
+        raise Refusal(400, "query is missing or not a text")
     extensions = _optional(given, "extensions", dict, "an object") or {}
     return Parameters(
         query=query,
@@ -206,16 +218,16 @@ def _terms(extensions: dict[str, Any], headers: Headers) -> Terms:
     explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
     if explain not in list(Explain):
         choices = ", ".join(how.value for how in Explain)
-        raise BadRequest(400, f"explain must be one of {choices}")
+        raise Refusal(400, f"explain must be one of {choices}")
     budget = headers.get("gateway-request-budget")
     if budget is not None and not re.fullmatch("[1-9][0-9]{0,8}", budget):
-        raise BadRequest(400, "Gateway-Request-Budget must be a whole number of requests")
+        raise Refusal(400, "Gateway-Request-Budget must be a whole number of requests")
     timeout = headers.get("gateway-timeout")
     if timeout is not None and not _is_seconds(timeout):
-        raise BadRequest(400, "Gateway-Timeout must be a number of seconds")
+        raise Refusal(400, "Gateway-Timeout must be a number of seconds")
     priority = headers.get("gateway-priority", "interactive")
     if priority not in PRIORITIES:
-        raise BadRequest(400, f"Gateway-Priority must be one of {', '.join(PRIORITIES)}")
+        raise Refusal(400, f"Gateway-Priority must be one of {', '.join(PRIORITIES)}")
     return Terms(
         Explain(explain),
         int(budget) if budget else None,
@@ -231,7 +243,7 @@ def _is_seconds(text: str) -> bool:
 def _optional(given: dict[str, Any], name: str, kind: type[T], meaning: str) -> T | None:
     value = given.get(name)
     if value is not None and not isinstance(value, kind):
-        raise BadRequest(400, f"{name} is not {meaning}")
+        raise Refusal(400, f"{name} is not {meaning}")
     return value
 
 
@@ -262,9 +274,9 @@ def _result_response(result: ExecutionResult, media_type: str) -> Response:
     return _json_response(body, 400 if is_refused else 200, media_type)
 
 
-def _refusal_response(refusal: BadRequest, media_type: str) -> Response:
+def _refusal_response(refusal: Refusal, media_type: str) -> Response:
     return _json_response(
-        {"errors": [{"message": str(refusal), "extensions": {"code": "BAD_REQUEST"}}]},
+        {"errors": [{"message": str(refusal), "extensions": refusal.error.extensions}]},
         refusal.status,
         media_type,
         refusal.headers,
@@ -278,5 +290,5 @@ def _json_response(
         msgspec.json.encode(body),
         status_code=status,
         media_type=f"{media_type}; charset=utf-8",
-        headers={"X-Content-Type-Options": "nosniff", "Vary": "Accept", **(headers or {})},
+        headers={"Vary": "Accept", **(headers or {})},
     )

@@ -3,25 +3,27 @@
 This module builds the federated schema.
 """
 
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.schema.call import Call
 from gateway.schema.context import Context
+from gateway.schema.cursors import cursor_key
+from gateway.schema.documents import CheckedDocument
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedSchema
-from gateway.schema.extensions import ErrorCodes, NamedOperation
+from gateway.schema.extensions import ErrorCodes
+from gateway.schema.limits import DocumentLimits
 from gateway.schema.notification import Notification
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
 from gateway.schema.scalars import SCALARS
 
-__all__ = ["Context", "schema"]
+__all__ = ["Context", "DocumentLimits", "cursor_key", "schema"]
 
 schema = FederatedSchema(
     query=Query,
     types=[Call, Recording, Notification, PhoneNumber],
-    extensions=[ErrorCodes, ParserCache, ValidationCache, NamedOperation],
+    extensions=[ErrorCodes, CheckedDocument],
     config=StrawberryConfig(scalar_map=SCALARS),
     # The lowest with the directives used here: composers refuse one that they do not know.
     federation_version="2.0",

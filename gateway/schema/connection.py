@@ -118,7 +118,7 @@ class Slice(Generic[R]):
 
     def write(self, cursor: Cursor) -> str:
         """A cursor of this connection as text."""
-        return write_cursor(cursor, self._context.account_sid, self._lists)
+        return write_cursor(cursor, self._context.cursor_key, self._lists)
 
     async def read(self) -> None:
         """Reads the window. Raises InvalidCursor, BudgetExceeded, or what reading raises."""
@@ -139,7 +139,7 @@ class Slice(Generic[R]):
                 for request in self._lists
             ]
             return
-        cursor = read_cursor(self._window.cursor, self._context.account_sid, self._lists)
+        cursor = read_cursor(self._window.cursor, self._context.cursor_key, self._lists)
         for number, request in enumerate(self._lists):
             start, cut = cursor.start(number, request), Cut(cursor, number)
             stream = Stream(self._read_page, start, budget, request.page_size, cut)

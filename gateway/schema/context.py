@@ -10,6 +10,7 @@ from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.loaders import Loaders
+from gateway.schema.limits import DocumentLimits
 from gateway.upstream.pages import Budget
 
 __all__ = ["Context", "Info", "field_path", "selects"]
@@ -17,12 +18,16 @@ __all__ = ["Context", "Info", "field_path", "selects"]
 
 @dataclass(frozen=True)
 class Context:
-    """One operation's own. `page_budget` and `row_budget` hold for each connection."""
+    """One operation's own. `page_budget` and `row_budget` hold for each connection.
+
+    `cursor_key` is the secret that cursors of this account are signed with.
+    """
 
     loaders: Loaders
-    account_sid: str
+    cursor_key: bytes
     page_budget: int
     row_budget: int
+    limits: DocumentLimits
 
     def budget(self) -> Budget:
         """A fresh budget for one connection."""

@@ -1,7 +1,7 @@
 """Cursors: a row's place in a connection, as an opaque text.
 
-A cursor is bound to its list: a digest over its content, the account and the filter is verified, so
-a damaged cursor and one of another list are both refused.
+A cursor is signed together with its list: with a key of the account's (see `cursor_key`), over its
+content and the filter. One that is damaged, forged, or of another list, account or host is refused.
 This module must not know how pages are read.
 
 Note [Places]. Calls arrive while a client pages, so counting rows from the top would repeat some. A
@@ -12,6 +12,7 @@ changed), the row's date_created tells what comes after it.
 """
 
 import base64
+import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
@@ -23,11 +24,12 @@ from gateway.errors import InvalidCursor
 from gateway.upstream.requests import ListRequest, PageRef
 from gateway.upstream.resources import Resource
 
-__all__ = ["Cursor", "read_cursor", "write_cursor"]
+__all__ = ["Cursor", "cursor_key", "read_cursor", "write_cursor"]
 
 R = TypeVar("R", bound=Resource)
-VERSION = 1
-DIGEST_SIZE = 8
+VERSION = 2
+# Bytes: what cannot be guessed, nor met by chance.
+SIGNATURE_SIZE = 16
 MAX_LENGTH = 4096
 
 
@@ -53,20 +55,31 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return request.at(PageRef(index, token), request.page_size if is_after else page_size)
 
 
-def write_cursor(cursor: Cursor, account_sid: str, lists: Sequence[ListRequest[Any]]) -> str:
-    """The cursor as text, bound to the account and the lists."""
+def cursor_key(secret: str, base_url: str, account_sid: str) -> bytes:
+    """The key that signs cursors of one account at one host.
+
+    It is made from a secret that the gateways of the account share, so that a cursor outlives a
+    restart and is good at each of them; the secret cannot be found from the key, or from cursors.
+    """
+    purpose = f"cursors of {account_sid} at {base_url}"
+    return hmac.digest(secret.encode(), purpose.encode(), "sha256")
+
+
+def write_cursor(cursor: Cursor, key: bytes, lists: Sequence[ListRequest[Any]]) -> str:
+    """The cursor as text, signed with the key for these lists."""
     payload = bytes([VERSION]) + msgspec.json.encode(cursor)
-    return _text(_digest(payload, account_sid, lists) + payload)
+    return _text(_signature(payload, key, lists) + payload)
 
 
-def read_cursor(text: str, account_sid: str, lists: Sequence[ListRequest[Any]]) -> Cursor:
-    """The cursor that `write_cursor` wrote for the same account and lists; else InvalidCursor."""
+def read_cursor(text: str, key: bytes, lists: Sequence[ListRequest[Any]]) -> Cursor:
+    """The cursor that `write_cursor` wrote with the same key and lists; else InvalidCursor."""
     try:
         if len(text) > MAX_LENGTH:
             raise ValueError("too long")
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        digest, payload = raw[:DIGEST_SIZE], raw[DIGEST_SIZE:]
-        if digest != _digest(payload, account_sid, lists) or text != _text(raw):
+        signature, payload = raw[:SIGNATURE_SIZE], raw[SIGNATURE_SIZE:]
+        is_ours = hmac.compare_digest(signature, _signature(payload, key, lists))
+        if not is_ours or text != _text(raw):
             raise ValueError("not what write_cursor wrote")
         return msgspec.json.decode(payload[1:], type=Cursor)
     except (ValueError, msgspec.DecodeError):
@@ -77,6 +90,6 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _digest(payload: bytes, account_sid: str, lists: Sequence[ListRequest[Any]]) -> bytes:
-    lists_key = repr((account_sid, [request.list for request in lists])).encode()
-    return blake2b(payload, key=blake2b(lists_key).digest(), digest_size=DIGEST_SIZE).digest()
+def _signature(payload: bytes, key: bytes, lists: Sequence[ListRequest[Any]]) -> bytes:
+    lists_key = blake2b(repr([request.list for request in lists]).encode(), key=key).digest()
+    return blake2b(payload, key=lists_key, digest_size=SIGNATURE_SIZE).digest()

@@ -2,53 +2,77 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
-from graphql import GraphQLError, OperationDefinitionNode
+from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import PreExecutionError
 
-from gateway.errors import GatewayError
+from gateway.errors import (
+    BadRequest,
+    BadUserInput,
+    GatewayError,
+    LimitExceeded,
+    ParseFailed,
+    ValidationFailed,
+)
+from gateway.schema.documents import limits_of
 
-__all__ = ["ErrorCodes", "NamedOperation"]
+__all__ = ["ErrorCodes"]
 
 log = logging.getLogger(__name__)
 
 
-class NamedOperation(SchemaExtension):
-    """A document with several operations says which one is meant; Strawberry runs the first."""
-
-    def on_validate(self) -> Iterator[None]:
-        """Before validation: a request error where the name is missing."""
-        context = self.execution_context
-        definitions = context.graphql_document.definitions if context.graphql_document else ()
-        operations = [node for node in definitions if isinstance(node, OperationDefinitionNode)]
-        if len(operations) > 1 and context._provided_operation_name is None:
-            error = GraphQLError("operationName is required: the document has several operations")
-            context.pre_execution_errors = [error]
-        yield
-
-
 class ErrorCodes(SchemaExtension):
-    """An error of our tree keeps its text and code; any other that a resolver raised is masked."""
+    """Every error gets a code of the closed list (see errors).
+
+    An error of our tree keeps its text; any other exception of a resolver's is masked.
+    """
 
     def on_operation(self) -> Iterator[None]:
         """After the operation: walks the errors of its result."""
         yield
-        result = self.execution_context.result
+        context = self.execution_context
+        result = context.result
         errors = getattr(result, "errors", None)
         if errors:
-            result.errors = [_presentable(error) for error in errors]  # type: ignore[union-attr]
+            is_refused = isinstance(result, PreExecutionError)
+            shown = [_presentable(error, is_refused) for error in errors]
+            if not limits_of(context).suggestions:
+                shown = [_without_suggestion(error) for error in shown]
+            result.errors = shown  # type: ignore[union-attr]
 
 
-def _presentable(error: GraphQLError) -> GraphQLError:
+def _presentable(error: GraphQLError, is_refused: bool) -> GraphQLError:
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error:
         cause = cause.original_error
-    if cause is None or isinstance(cause, GatewayError | GraphQLError):
+    if isinstance(cause, CannotGetOperationTypeError | InvalidOperationTypeError):
+        return _again(error, error.message, {"code": BadRequest.code})
+    if cause is not None and not isinstance(cause, GatewayError | GraphQLError):
+        log.error("internal error at %s", error.path, exc_info=cause)
+        return _again(error, "Internal error", {"code": GatewayError.code})
+    extensions = error.extensions or {}
+    if "code" in extensions:
         return error
-    log.error("internal error at %s", error.path, exc_info=cause)
+    return _again(error, error.message, {**extensions, "code": _code(error, is_refused)})
+
+
+def _code(error: GraphQLError, is_refused: bool) -> str:
+    """The code of an error that graphql-core made: by the phase that it comes from."""
+    if isinstance(error, GraphQLSyntaxError):
+        # The text has more tokens, or deeper nesting, than the parser takes.
+        return LimitExceeded.code if "Parsing aborted" in error.message else ParseFailed.code
+    return ValidationFailed.code if is_refused else BadUserInput.code
+
+
+def _without_suggestion(error: GraphQLError) -> GraphQLError:
+    message, found, _ = error.message.partition(" Did you mean ")
+    return _again(error, message, error.extensions) if found else error
+
+
+def _again(error: GraphQLError, message: str, extensions: dict[str, Any] | None) -> GraphQLError:
     return GraphQLError(
-        "Internal error",
-        nodes=error.nodes,
-        path=error.path,
-        extensions={"code": GatewayError.code},
+        message, error.nodes, error.source, error.positions, error.path, extensions=extensions
     )

@@ -17,7 +17,9 @@ __all__ = [
     "PlannerMode",
     "Secret",
     "Switch",
+    "key",
     "one_of",
+    "origins",
     "seconds",
     "sid",
     "text",
@@ -51,6 +53,13 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+def key(value: str) -> Secret:
+    """A secret that cannot be found by trying."""
+    if len(value) < 16:
+        raise ValueError("must have 16 characters at least")
+    return Secret(value)
+
+
 def text(value: str) -> str:
     return value
 
@@ -76,6 +85,14 @@ def url(value: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must hold no credential, query or fragment")
     return value.rstrip("/")
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Origins as browsers send them: scheme, host and, where it is not the usual one, port."""
+    given = tuple(url(part.strip()).lower() for part in value.split(","))
+    if any(urlsplit(origin).path for origin in given):
+        raise ValueError("must be origins, for example https://example.com, with commas between")
+    return given
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

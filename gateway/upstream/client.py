@@ -53,6 +53,7 @@ class UpstreamClient:
         hook: UpstreamHook = log_exchange,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        self.account = account
         self.account_sid = account.sid
         self._root = f"{base_url}{API_ROOT}{account.sid}/"
         self._limits = limits

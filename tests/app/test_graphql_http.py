@@ -50,7 +50,7 @@ async def test_a_query_by_post_and_by_get_is_answered_in_the_media_type_asked_fo
         assert (response.status_code, response.json()) == (200, DATA)
         assert response.headers["Content-Type"] == f"{media_type}; charset=utf-8"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.headers["Vary"] == "Accept"
+        assert response.headers["Vary"] == "Accept, Origin"
 
 
 @pytest.mark.parametrize(
@@ -329,6 +329,22 @@ async def test_a_body_is_taken_up_to_its_limit_and_no_further() -> None:
 
     assert largest.status_code == 200
     assert_refused(larger, 413)
+
+
+async def test_a_query_string_is_taken_up_to_the_same_limit() -> None:
+    def padded(size: int) -> str:
+        query = "query=%7B__typename%7D&pad="
+        return query + "x" * (size - len(query))
+
+    async with served(max_body=2048) as client:
+        largest = await client.get(f"/graphql?{padded(2048)}")
+        larger = await client.get(f"/graphql?{padded(2049)}")
+
+    assert largest.status_code == 200
+    assert_refused(larger, 414)
+    assert larger.json()["errors"][0]["extensions"] == {
+        "code": "LIMIT_EXCEEDED", "limit": "body", "allowed": 2048,
+    }  # fmt: skip
 
 
 async def test_a_body_that_does_not_end_is_answered_and_no_longer_read() -> None:

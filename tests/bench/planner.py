@@ -26,7 +26,7 @@ from typing import Any
 from gateway.app.gateway import Gateway
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox.resources import Call, Row
-from gateway.schema.cursors import Cursor, write_cursor
+from gateway.schema.cursors import Cursor, cursor_key, write_cursor
 from gateway.settings import PlannerMode, Secret, Settings, Switch
 from gateway.upstream.client import Account, Limits, UpstreamClient
 from gateway.upstream.requests import ListCalls, TimeRange
@@ -119,7 +119,9 @@ def _cursor(row: Call, size: int) -> str:
         inside=False,
         pages=((1, f"PA{row.sid}", size),),
     )
-    return write_cursor(place, SandboxConfig.account_sid, [ListCalls(start_time=DAYS)])
+    sandbox = SandboxConfig()
+    key = cursor_key(sandbox.auth_token, Settings.base_url, sandbox.account_sid)
+    return write_cursor(place, key, [ListCalls(start_time=DAYS)])
 
 
 async def run(gateway: Gateway, fields: str, query: Query) -> tuple[float, dict[str, Any]]:

@@ -1,0 +1,245 @@
+"""How large a document may be: measured after parsing, before it is validated or anything is sent.
+
+Whoever executes an operation, over HTTP or a socket, passes here, because the schema's extension
+asks. This module must not know the schema's types; what an operation costs upstream is cost's.
+
+Note [Linear]. A fragment is measured once and its numbers are added wherever it is spread, so 1 KB
+of fragments that each spread the next one twice, 2^30 visits, is measured in a millisecond. All
+numbers are those of the document with its fragments spread: what validation and execution would
+have to visit. Names are all that is looked at, so what validation would refuse is measured, too.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    ArgumentNode,
+    DirectiveNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
+
+from gateway.errors import IntrospectionDisabled, LimitExceeded
+
+__all__ = ["DocumentLimits", "Measure", "check_document", "check_variables", "exceeded", "measure"]
+
+INTROSPECTION = ("__schema", "__type")
+# `_service` gives the whole schema as text: it is introspection by another name.
+SCHEMA_FIELDS = (*INTROSPECTION, "_service")
+NESTED = (ListValueNode, ObjectValueNode, list, dict)
+CHECKED = ("depth", "value_depth", "fields", "fragments", "aliases", "directives", "root_fields")
+# Fields deep. Every tool's introspection asks for a type in nine wrappers: 15.
+INTROSPECTION_DEPTH = 16
+# Selection sets in selection sets, fields and fragments alike: what Python's stack holds safely.
+NESTING = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentLimits:
+    """The most that one document, or one operation of it, may have; see the settings of the names.
+
+    `introspection` and `suggestions` say whether the schema may be asked for and hinted at.
+    """
+
+    tokens: int = 1500
+    depth: int = 12
+    fields: int = 300
+    fragments: int = 100
+    aliases: int = 30
+    directives: int = 20
+    root_fields: int = 15
+    operations: int = 10
+    value_depth: int = 10
+    cost: int = 2000
+    first: int = 1000
+    representations: int = 2000
+    introspection: bool = True
+    suggestions: bool = True
+
+
+@dataclass(slots=True)
+class Measure:
+    """A selection set with its fragments spread. The depths are maxima, the rest are counts.
+
+    `depth` is in fields; it leaves out `__schema` and `__type` and what is below them, whose depth
+    is `introspection_depth`. `value_depth` is that of lists and objects in arguments;
+    `root_fields` are the fields of the outermost level.
+    """
+
+    depth: int = 0
+    introspection_depth: int = 0
+    value_depth: int = 0
+    fields: int = 0
+    fragments: int = 0
+    aliases: int = 0
+    directives: int = 0
+    root_fields: int = 0
+    schema_fields: int = 0
+
+    def add(self, other: "Measure") -> None:
+        """Another part of the same document, beside this one."""
+        self.depth = max(self.depth, other.depth)
+        self.introspection_depth = max(self.introspection_depth, other.introspection_depth)
+        self.value_depth = max(self.value_depth, other.value_depth)
+        self.fields += other.fields
+        self.fragments += other.fragments
+        self.aliases += other.aliases
+        self.directives += other.directives
+        self.root_fields += other.root_fields
+        self.schema_fields += other.schema_fields
+
+
+class Measurer:
+    """Measures selection sets; see Note [Linear]. Raises LimitExceeded beyond NESTING."""
+
+    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+        self._fragments = fragments
+        self._known: dict[str, Measure] = {}
+
+    def knows(self, name: str) -> bool:
+        """True when the fragment has been measured."""
+        return name in self._known
+
+    def selections(self, selection_set: SelectionSetNode | None, level: int = 0) -> Measure:
+        """The numbers of a selection set; `level` tells how deep it is nested."""
+        if level > NESTING:
+            raise exceeded("nesting", NESTING)
+        total = Measure()
+        for node in selection_set.selections if selection_set else ():
+            if isinstance(node, FieldNode):
+                total.add(self._field(node, level + 1))
+            elif isinstance(node, FragmentSpreadNode):
+                total.add(self.fragment(node.name.value, level + 1))
+                total.fragments += 1
+            elif isinstance(node, InlineFragmentNode):
+                total.add(self.selections(node.selection_set, level + 1))
+                total.fragments += 1
+            total.add(_directives(node.directives))
+        return total
+
+    def fragment(self, name: str, level: int = 0) -> Measure:
+        """What one spread of the fragment adds; nothing inside itself, which validation refuses."""
+        if name not in self._known:
+            self._known[name] = Measure()
+            definition = self._fragments.get(name)
+            if definition is not None:
+                self._known[name] = self.definition(definition, level)
+        return self._known[name]
+
+    def definition(
+        self, node: OperationDefinitionNode | FragmentDefinitionNode, level: int = 0
+    ) -> Measure:
+        """An operation, or a fragment by itself."""
+        found = self.selections(node.selection_set, level)
+        found.add(_directives(node.directives))
+        for variable in node.variable_definitions or ():
+            found.add(_directives(variable.directives))
+            found.value_depth = max(found.value_depth, _nesting(variable.default_value))
+        return found
+
+    def _field(self, node: FieldNode, level: int) -> Measure:
+        found = self.selections(node.selection_set, level)
+        found.value_depth = max(found.value_depth, _nesting_of(node.arguments))
+        found.root_fields = 1
+        found.fields += 1
+        found.aliases += node.alias is not None
+        name = node.name.value
+        found.schema_fields += name in SCHEMA_FIELDS
+        if name in INTROSPECTION:
+            found.introspection_depth = max(found.introspection_depth, found.depth + 1)
+            found.depth = 0
+        else:
+            found.depth += 1
+        return found
+
+
+def measure(document: DocumentNode) -> Measure:
+    """All operations of the document together, and the fragments that none of them spreads.
+
+    `root_fields` are those of the operation that has most.
+    """
+    fragments = {
+        node.name.value: node
+        for node in document.definitions
+        if isinstance(node, FragmentDefinitionNode)
+    }
+    measurer = Measurer(fragments)
+    total, root_fields = Measure(), 0
+    for operation in _operations(document):
+        found = measurer.definition(operation)
+        root_fields = max(root_fields, found.root_fields)
+        total.add(found)
+    for name in fragments:
+        if not measurer.knows(name):
+            total.add(measurer.fragment(name))
+    total.root_fields = root_fields
+    return total
+
+
+def check_document(document: DocumentNode, limits: DocumentLimits) -> None:
+    """Raises LimitExceeded, which names the limit, or IntrospectionDisabled."""
+    _allow("operations", sum(1 for _ in _operations(document)), limits.operations)
+    found = measure(document)
+    for name in CHECKED:
+        _allow(name, getattr(found, name), getattr(limits, name))
+    _allow("introspection_depth", found.introspection_depth, INTROSPECTION_DEPTH)
+    if found.schema_fields and not limits.introspection:
+        raise IntrospectionDisabled("This gateway does not show its schema")
+
+
+def check_variables(variables: Mapping[str, Any] | None, limits: DocumentLimits) -> None:
+    """Raises LimitExceeded where lists and objects nest too deeply."""
+    nesting = max((_nesting(value) for value in (variables or {}).values()), default=0)
+    _allow("value_depth", nesting, limits.value_depth)
+
+
+def _operations(document: DocumentNode) -> Iterator[OperationDefinitionNode]:
+    return (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+
+
+def exceeded(limit: str, allowed: int, hint: str = "") -> LimitExceeded:
+    """The error for the limit of this name."""
+    words = f"The limit of {limit.replace('_', ' ')} is {allowed}{hint}"
+    return LimitExceeded(words, limit=limit, allowed=allowed)
+
+
+def _allow(name: str, found: int, allowed: int) -> None:
+    if found > allowed:
+        raise exceeded(name, allowed)
+
+
+def _directives(nodes: Sequence[DirectiveNode] | None) -> Measure:
+    nesting = max((_nesting_of(node.arguments) for node in nodes or ()), default=0)
+    return Measure(directives=len(nodes or ()), value_depth=nesting)
+
+
+def _nesting_of(arguments: Sequence[ArgumentNode] | None) -> int:
+    return max((_nesting(argument.value) for argument in arguments or ()), default=0)
+
+
+def _nesting(value: Any) -> int:
+    """How deep lists and objects nest, in a literal or in a value from JSON."""
+    depth, level = 0, [value]
+    while level := [part for part in level if isinstance(part, NESTED)]:
+        depth += 1
+        level = [inner for part in level for inner in _parts(part)]
+    return depth
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    match value:
+        case ListValueNode():
+            return value.values
+        case ObjectValueNode():
+            return [field.value for field in value.fields]
+        case dict():
+            return value.values()
+    return list(value)

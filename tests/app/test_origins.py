@@ -1,0 +1,215 @@
+"""Which web pages may ask, and what every answer tells a browser."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.stage import GRAPHQL_RESPONSE, JSON, app_over, served
+from tests.plain_twilio import PlainTwilio, call
+
+LISTED = "https://desk.example.com"
+ASKED = {"query": "{ calls { nodes { sid } } }"}
+FOREIGN: dict[str, dict[str, str]] = {
+    "another origin": {"Origin": "https://evil.example"},
+    "a sandboxed page": {"Origin": "null"},
+    "the listed one, by http": {"Origin": "http://desk.example.com"},
+    "the listed one's port": {"Origin": f"{LISTED}:8443"},
+    "a name that begins as ours": {"Origin": "http://gateway.evil.example"},
+    "a name that ends as ours": {"Origin": "http://evilgateway"},
+    "our host, no scheme": {"Origin": "gateway"},
+    "our host, file": {"Origin": "file://gateway"},
+    "an image": {"Sec-Fetch-Site": "cross-site"},
+    "another port of this host": {"Sec-Fetch-Site": "same-site"},
+    "no URL": {"Origin": "http://[gateway"},
+    "empty": {"Origin": ""},
+}
+WELCOME: dict[str, dict[str, str]] = {
+    "no browser": {},
+    "our page": {"Origin": "http://gateway", "Sec-Fetch-Site": "same-origin"},
+    "our page, behind TLS": {"Origin": "https://gateway"},
+    "our page, with a port": {"Origin": "http://gateway:80"},
+    "typed in": {"Sec-Fetch-Site": "none"},
+    "listed": {"Origin": LISTED, "Sec-Fetch-Site": "cross-site"},
+    "public": {"Origin": "https://calls.example.com"},
+}
+SETTINGS: dict[str, Any] = {
+    "allowed_origins": (LISTED,),
+    "public_url": "https://calls.example.com/twilio",
+}
+
+
+@pytest.mark.parametrize("who", FOREIGN)
+async def test_a_page_of_a_foreign_origin_is_refused_before_anything_is_sent(who: str) -> None:
+    twilio = PlainTwilio(calls=[call(1)])
+    async with served(twilio, **SETTINGS) as client:
+        posted = await client.post("/graphql", json=ASKED, headers=FOREIGN[who])
+        got = await client.get("/graphql", params=ASKED, headers=FOREIGN[who])
+
+    for response in (posted, got):
+        assert response.status_code == 403
+        assert response.json()["errors"][0]["extensions"] == {"code": "FOREIGN_ORIGIN"}
+        assert "Access-Control-Allow-Origin" not in response.headers
+    assert twilio.asked() == []
+
+
+async def test_two_origins_are_one_too_many() -> None:
+    async with served(PlainTwilio(), **SETTINGS) as client:
+        headers = [("Origin", LISTED), ("Origin", "https://evil.example")]
+        response = await client.post("/graphql", json=ASKED, headers=headers)
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("who", WELCOME)
+async def test_whoever_may_ask_is_answered(who: str) -> None:
+    async with served(PlainTwilio(), **SETTINGS) as client:
+        posted = await client.post("/graphql", json=ASKED, headers=WELCOME[who])
+        got = await client.get("/graphql", params=ASKED, headers=WELCOME[who])
+
+    for response in (posted, got):
+        assert (response.status_code, list(response.json())) == (200, ["data"])
+        assert "Origin" in response.headers["Vary"].split(", ")
+        allowed = LISTED if who == "listed" else None
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed
+
+
+STRANGE = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example",
+           "10.0.0.1", "evil.example.", "[::1"]  # fmt: skip
+KNOWN = ["gateway", "gateway:8000", "localhost:8000", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000",
+         "desk.localhost", "calls.example.com", "desk.example.com:80", "Desk.Example.com",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", STRANGE)
+async def test_a_page_whose_name_leads_to_this_machine_is_refused(host: str) -> None:
+    """DNS rebinding: for the browser the page and the gateway are of one origin."""
+    twilio = PlainTwilio(calls=[call(1)])
+    async with served(twilio, **SETTINGS) as client:
+        headers = {"Host": host}
+        got = await client.get("/graphql", params=ASKED, headers=headers)
+        headers["Origin"] = f"http://{host}"
+        posted = await client.post("/graphql", json=ASKED, headers=headers)
+
+    assert (got.status_code, posted.status_code) == (403, 403)
+    assert twilio.asked() == []
+
+
+@pytest.mark.parametrize("host", KNOWN)
+async def test_a_name_that_leads_here_by_rights_is_answered(host: str) -> None:
+    async with served(PlainTwilio(), **SETTINGS) as client:
+        response = await client.post(
+            "/graphql", json=ASKED, headers={"Host": host, "Origin": f"http://{host}"}
+        )
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("host", STRANGE[:3])
+async def test_a_gateway_that_others_reach_goes_by_any_name(host: str) -> None:
+    """Who listens on more than this machine has proxies and names of its own before it."""
+    async with served(PlainTwilio(), host="0.0.0.0") as client:  # noqa: S104
+        response = await client.post("/graphql", json=ASKED, headers={"Host": host})
+
+    assert response.status_code == 200
+
+
+async def preflight(client: httpx.AsyncClient, origin: str, **asked: str) -> httpx.Response:
+    """What a browser asks before it posts JSON for a page of another origin."""
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    headers |= {f"Access-Control-Request-{name}": value for name, value in asked.items()}
+    return await client.options("/graphql", headers=headers)
+
+
+async def test_a_preflight_of_a_listed_origin_allows_what_a_client_sends() -> None:
+    async with served(PlainTwilio(), **SETTINGS) as client:
+        response = await preflight(
+            client, LISTED, Headers="content-type, authorization, gateway-explain"
+        )
+
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] == LISTED
+    assert "POST" in response.headers["Access-Control-Allow-Methods"]
+    assert "Origin" in response.headers["Vary"]
+    assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("settings", "origin", "asked"),
+    [
+        (SETTINGS, "https://evil.example", {}),
+        ({}, LISTED, {}),
+        (SETTINGS, LISTED, {"Method": "DELETE"}),
+        (SETTINGS, LISTED, {"Headers": "x-anything"}),
+    ],
+    ids=["origin", "default", "method", "header"],
+)
+async def test_any_other_preflight_is_refused(
+    settings: dict[str, Any], origin: str, asked: dict[str, str]
+) -> None:
+    async with served(PlainTwilio(), **settings) as client:
+        response = await preflight(client, origin, **asked)
+
+    assert response.status_code == 400
+    if origin != LISTED or not settings:
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+ANSWERS = [
+    ("GET", "/graphql?query={__typename}"),
+    ("GET", "/graphql?query={"),
+    ("PUT", "/graphql"),
+    ("OPTIONS", "/graphql"),
+    ("GET", "/graphql"),
+    ("GET", "/"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/nowhere"),
+    ("POST", "/healthz"),
+    ("GET", "/playground/x/y"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ANSWERS)
+async def test_every_answer_confines_the_browser(method: str, path: str) -> None:
+    async with served(PlainTwilio()) as client:
+        response = await client.request(method, path, headers={"Accept": "text/html, */*"})
+
+    headers = response.headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+async def test_the_page_and_its_files_keep_their_own_headers() -> None:
+    async with served(PlainTwilio()) as client:
+        page = await client.get("/")
+        (path,) = re.findall(r'src="(/playground/[0-9a-f]+/page.js)"', page.text)
+        script = await client.get(path)
+
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "immutable" in script.headers["Cache-Control"]
+    assert page.headers["X-Frame-Options"] == script.headers["X-Frame-Options"] == "DENY"
+
+
+async def test_a_fault_of_the_apps_own_is_json_without_its_cause(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Here the gateway itself is missing, because its lifespan never began."""
+    transport = httpx.ASGITransport(app_over(PlainTwilio()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/graphql", json=ASKED, headers={"Accept": GRAPHQL_RESPONSE})
+
+    assert response.status_code == 500
+    assert response.headers["Content-Type"] == JSON
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert json.loads(response.text) == {
+        "errors": [{"message": "Internal error", "extensions": {"code": "INTERNAL_ERROR"}}]
+    }
+    assert "AttributeError" in caplog.text

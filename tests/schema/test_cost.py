@@ -1,0 +1,218 @@
+"""What an operation is estimated to cost, in rows, and what is refused for it."""
+
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType, build_schema, parse
+
+from gateway.playground import TABS
+from gateway.schema import DocumentLimits
+from gateway.schema.cost import REQUESTING, estimate
+from tests.bench.operations import OPERATIONS
+from tests.conftest import connect
+from tests.documents import GRAPHQL
+from tests.plain_twilio import PlainTwilio, call, sid
+from tests.schema.test_numbers import FIFTY, TREE
+
+NO_LIMIT = DocumentLimits(cost=10**9)
+
+
+def cost(text: str, operation: str | None = None, **variables: Any) -> int:
+    """The estimate for one operation of the text."""
+    return estimate(GRAPHQL, parse(text), operation, variables, NO_LIMIT)
+
+
+EDGE = "recordings { nodes { sid } }"
+COSTS: dict[str, tuple[str, int]] = {
+    "nothing": ("{ __typename }", 0),
+    "introspection": ("{ __schema { types { name } } }", 0),
+    "one object": ('{ call(sid: "x") { sid } }', 1),
+    "its parent": ('{ call(sid: "x") { parentCall { parentCall { sid } } } }', 3),
+    "a list, as ever": ("{ calls { nodes { sid } } }", 50),
+    "a list": ("{ calls(first: 7) { nodes { sid } } }", 7),
+    "a list backwards": ('{ calls(last: 7, before: "x") { nodes { sid } } }', 7),
+    "edges": ("{ calls(first: 7) { edges { node { sid } } pageInfo { endCursor } } }", 7),
+    "statuses": ("{ calls(first: 7, filter: {status: [BUSY, FAILED]}) { nodes { sid } } }", 14),
+    "one status": ("{ calls(first: 7, filter: {status: BUSY}) { nodes { sid } } }", 7),
+    "an edge, as ever": (f"{{ calls(first: 10) {{ nodes {{ {EDGE} }} }} }}", 10 + 20),
+    "an edge of few": (
+        "{ calls(first: 10) { nodes { recordings(first: 3) { nodes { sid } } } } }", 10 + 10,
+    ),
+    "an edge of many": (
+        "{ calls(first: 10) { nodes { recordings(first: 1000) { nodes { sid } } } } }", 10 + 400,
+    ),
+    "the parents of a list": ("{ calls(first: 10) { nodes { parentCall { sid } } } }", 20),
+    "an edge of an edge": (
+        "{ calls(first: 10) { nodes { childCalls { nodes { parentCall { sid } } } } } }",
+        10 + 10 * (2 + 2),
+    ),
+    "a property that costs a request": (
+        "{ calls(first: 10) { nodes { recordings { nodes { mediaUrl sid } } } } }", 10 + 20 + 20,
+    ),
+    "ids": ('{ nodes(ids: ["a", "b"]) { id ... on Call { parentCall { sid } } } }', 4),
+    "one id": ('{ nodes(ids: "a") { id } }', 1),
+    "representations": ("{ _entities(representations: [1, 2, 3]) { __typename } }", 3),
+    "entities with an edge": (
+        f"{{ _entities(representations: [1, 2, 3]) {{ ... on Call {{ {EDGE} }} }} }}", 9,
+    ),
+    "endpoints": ("{ calls(first: 5) { nodes { toEndpoint { __typename } } } }", 5),
+    "fragments": (
+        f"{{ calls(first: 10) {{ nodes {{ ...A ...A }} }} }} fragment A on Call {{ {EDGE} }}", 50,
+    ),
+    "twice": ("{ calls(first: 7) { nodes { sid } } calls(first: 7) { nodes { sid } } }", 14),
+    "unknown fields": ("{ nothing { at { all } } calls(first: 7) { wrong { sid } } }", 7),
+    "a circle": ("{ ...A } fragment A on Query { calls(first: 7) { nodes { sid } } ...A }", 7),
+    "a wrong argument": ('{ calls(first: "7") { nodes { sid } } }', 50),
+    "none": ("{ calls(first: 0) { nodes { sid } } }", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_an_operation_costs_its_rows(name: str) -> None:
+    text, expected = COSTS[name]
+
+    assert cost(text) == expected
+
+
+def test_variables_count_with_their_values_and_their_defaults() -> None:
+    text = "query($n: Int = 9, $f: CallFilter) { calls(first: $n, filter: $f) { nodes { sid } } }"
+
+    assert cost(text) == 9
+    assert cost(text, n=3) == 3
+    assert cost(text, n=None) == 50
+    assert cost(text, n=3, f={"status": ["BUSY", "FAILED", "QUEUED"]}) == 9
+
+
+def test_the_operation_that_is_meant_counts() -> None:
+    text = "query A { calls(first: 5) { nodes { sid } } } query B { __typename }"
+
+    assert (cost(text, "A"), cost(text, "B"), cost(text, "C")) == (5, 0, 0)
+
+
+def test_a_change_costs_a_row_and_what_is_read_with_it() -> None:
+    """Whatever it returns; a subscription's field is a root field like a query's."""
+    changing = build_schema("""
+        interface Node { id: ID! }
+        type Call implements Node { id: ID! parentCall: Call }
+        type Payload { call: Call }
+        type Query { call: Call }
+        type Mutation { makeCall: Payload dropCall: Boolean }
+        type Subscription { callChanged: Call }
+    """)
+    made = parse("mutation { makeCall { call { parentCall { id } } } dropCall }")
+    changed = parse("subscription { callChanged { parentCall { id } } }")
+
+    assert estimate(changing, made, None, {}, NO_LIMIT) == 3
+    assert estimate(changing, changed, None, {}, NO_LIMIT) == 2
+
+
+def test_fragments_in_fragments_are_walked_once() -> None:
+    """2^40 visits otherwise."""
+    layers = " ".join(f"fragment F{n} on Call {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
+    last = "fragment F40 on Call { parentCall { sid } }"
+
+    assert cost(f"{{ call(sid: 1) {{ ...F0 }} }} {layers} {last}") == 1 + 2**40
+
+
+def test_the_properties_that_cost_a_request_are_those_whose_description_says_so() -> None:
+    said = {
+        (type_.name, name)
+        for type_ in GRAPHQL.type_map.values()
+        if isinstance(type_, GraphQLObjectType)
+        for name, field in type_.fields.items()
+        if "osts a request for each" in (field.description or "")
+    }
+
+    assert said == REQUESTING
+
+
+ORDINARY = {
+    **{f"tab {tab.name}": tab.query for tab in TABS},
+    **{f"bench {name}": text for name, text in OPERATIONS.items()},
+    "fifty": FIFTY,
+    "tree": TREE,
+    "a thousand": "{ calls(first: 1000) { nodes { sid } } }",
+    "a thousand with parents": "{ calls(first: 1000) { nodes { parentCall { sid } } } }",
+    "600 with recordings": f"{{ calls(first: 600) {{ nodes {{ {EDGE} }} }} }}",
+    "a page as Relay asks": """{ calls(first: 50) { edges { cursor node {
+        childCalls(first: 20) { edges { node { sid } } }
+        recordings(first: 20) { edges { node { sid } } }
+        notifications(first: 20) { edges { node { sid } } } } } pageInfo { endCursor } } }""",
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_an_ordinary_operation_is_within_the_limit(name: str) -> None:
+    assert cost(ORDINARY[name]) <= DocumentLimits().cost
+
+
+DEAR = {
+    "a thousand with an edge": f"{{ calls(first: 1000) {{ nodes {{ {EDGE} }} }} }}",
+    "lists in full": """{ a: calls(first: 1000) { nodes { sid } }
+        b: calls(first: 1000) { nodes { sid } } c: calls(first: 1) { nodes { sid } } }""",
+    "every status": """{ calls(first: 1000, filter: {status: [BUSY, FAILED, QUEUED]}) {
+        nodes { sid } } }""",
+    "three levels of a hundred": """{ calls(first: 100) { nodes { childCalls(first: 100) { nodes {
+        childCalls(first: 100) { nodes { sid } } } } } } }""",
+    "an edge of a thousand": """{ calls(first: 50) { nodes {
+        recordings(first: 1000) { nodes { sid } } } } }""",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEAR)
+async def test_a_dear_operation_is_refused_with_nothing_sent(name: str) -> None:
+    twilio = PlainTwilio(calls=[call(1)])
+    async with connect(twilio) as client:
+        error = await client.error(DEAR[name])
+
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "cost", "allowed": 2000}
+    assert "path" not in error
+    assert twilio.asked() == []
+
+
+async def test_the_limit_of_the_cost_is_met_exactly() -> None:
+    query = "{ calls(first: 30) { nodes { parentCall { sid } } } }"
+    async with connect(PlainTwilio(), max_cost=60) as client:
+        await client.data(query)
+    async with connect(PlainTwilio(), max_cost=59) as client:
+        assert (await client.error(query))["extensions"]["limit"] == "cost"
+
+
+@pytest.mark.parametrize(
+    "arguments", ["first: 1001", 'last: 1001, before: "x"', "first: 2147483647"]
+)
+async def test_a_page_beyond_the_largest_refuses_the_whole_operation(arguments: str) -> None:
+    """The other list of the operation is not asked for, either."""
+    twilio = PlainTwilio(calls=[call(1)])
+    async with connect(twilio) as client:
+        other = f"b: calls({arguments}) {{ nodes {{ sid }} }}"
+        error = await client.error(f"{{ a: calls(first: 5) {{ nodes {{ sid }} }} {other} }}")
+
+    assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert twilio.asked() == []
+
+
+async def test_the_largest_page_is_a_setting() -> None:
+    async with connect(PlainTwilio(), max_first=10) as client:
+        await client.data("{ calls(first: 10) { nodes { sid } } }")
+        error = await client.error("query($n: Int) { calls(first: $n) { nodes { sid } } }", n=11)
+
+    assert error["message"] == "first and last must be from 1 to 10"
+
+
+ENTITIES = "query($r: [_Any!]!) { _entities(representations: $r) { ... on Call { sid } } }"
+
+
+async def test_as_many_representations_as_allowed_are_answered() -> None:
+    """2,000 references to one call are one request."""
+    twilio = PlainTwilio(calls=[call(1)])
+    given = {"__typename": "Call", "sid": sid("CA", 1)}
+    async with connect(twilio) as client:
+        data = await client.data(ENTITIES, r=[given] * 2000)
+        asked = twilio.asked()
+        error = await client.error(ENTITIES, r=[given] * 2001)
+
+    assert len(data["_entities"]) == 2000
+    assert len(asked) == 1
+    assert error["extensions"]["limit"] == "representations"
+    assert twilio.asked() == []

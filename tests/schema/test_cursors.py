@@ -1,0 +1,183 @@
+"""Cursors: nobody else can write one, and each is good for its account, host and list only."""
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.app import open_gateway
+from gateway.errors import InvalidCursor
+from gateway.schema.cursors import Cursor, cursor_key, read_cursor, write_cursor
+from gateway.settings import Secret, Settings
+from gateway.upstream.requests import ListCalls, ListRecordings
+from tests.conftest import Client, connect
+from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
+
+HOST = "https://api.twilio.com"
+KEY = cursor_key(TOKEN, HOST, ACCOUNT)
+LISTS = [ListCalls(to="+16175550101")]
+PLACES = st.builds(
+    Cursor,
+    sid=st.integers(0, 99).map(lambda number: sid("CA", number)),
+    created=st.none() | st.datetimes(timezones=st.just(UTC)),
+    stream=st.integers(0, 8),
+    inside=st.booleans(),
+    pages=st.lists(
+        st.tuples(st.integers(0, 99), st.none() | st.text(max_size=40), st.integers(1, 1000)),
+        min_size=1,
+        max_size=8,
+    ).map(tuple),
+)
+PLACE = Cursor(
+    sid=sid("CA", 1),
+    created=datetime(2026, 3, 10, tzinfo=UTC),
+    stream=0,
+    inside=True,
+    pages=((1, "PA" + sid("CA", 0), 50),),
+)
+
+
+@given(PLACES)
+def test_a_cursor_is_read_as_it_was_written(place: Cursor) -> None:
+    assert read_cursor(write_cursor(place, KEY, LISTS), KEY, LISTS) == place
+
+
+@given(PLACES, st.data())
+def test_a_cursor_of_which_any_byte_was_changed_is_refused(
+    place: Cursor, data: st.DataObject
+) -> None:
+    raw = bytearray(base64.urlsafe_b64decode(write_cursor(place, KEY, LISTS) + "=="))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    forged = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    with pytest.raises(InvalidCursor):
+        read_cursor(forged, KEY, LISTS)
+
+
+def test_each_byte_matters() -> None:
+    """Every byte, flipped in each of its bits."""
+    raw = base64.urlsafe_b64decode(write_cursor(PLACE, KEY, LISTS) + "==")
+    for place in range(len(raw)):
+        for bit in range(8):
+            forged = bytearray(raw)
+            forged[place] ^= 1 << bit
+            text = base64.urlsafe_b64encode(forged).rstrip(b"=").decode()
+            with pytest.raises(InvalidCursor):
+                read_cursor(text, KEY, LISTS)
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "padded", "spaced", "other letters"])
+def test_the_text_of_a_cursor_is_the_only_one(change: str) -> None:
+    """Base64 can spell some bytes in several ways; a cursor has one spelling."""
+    text = write_cursor(PLACE, KEY, LISTS)
+    changed = {
+        "longer": text + "A",
+        "shorter": text[:-1],
+        "padded": text + "=" * (-len(text) % 4 or 4),
+        "spaced": text[:8] + "\n" + text[8:],
+        "other letters": text.replace("-", "+").replace("_", "/") + "+",
+    }
+
+    with pytest.raises(InvalidCursor):
+        read_cursor(changed[change], KEY, LISTS)
+
+
+@given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_whatever_else_is_no_cursor(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        read_cursor(text, KEY, LISTS)
+
+
+OTHERS: dict[str, tuple[bytes, list[Any]]] = {
+    "account": (cursor_key(TOKEN, HOST, "AC" + "b" * 32), LISTS),
+    "host": (cursor_key(TOKEN, "http://169.254.169.254", ACCOUNT), LISTS),
+    "secret": (cursor_key(TOKEN + "0", HOST, ACCOUNT), LISTS),
+    "filter": (KEY, [ListCalls(to="+16175550102")]),
+    "no filter": (KEY, [ListCalls()]),
+    "parent": (KEY, [ListCalls(to="+16175550101", parent_call_sid=sid("CA", 1))]),
+    "kind": (KEY, [ListRecordings(call_sid=sid("CA", 1))]),
+    "more lists": (KEY, LISTS * 2),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_cursor_of_another_account_host_or_list_is_refused(what: str) -> None:
+    """In both directions."""
+    key, lists = OTHERS[what]
+    with pytest.raises(InvalidCursor):
+        read_cursor(write_cursor(PLACE, key, lists), KEY, LISTS)
+    with pytest.raises(InvalidCursor):
+        read_cursor(write_cursor(PLACE, KEY, LISTS), key, lists)
+
+
+def test_the_page_size_of_the_list_does_not_matter() -> None:
+    other = [ListCalls(to="+16175550101", page_size=7)]
+
+    assert read_cursor(write_cursor(PLACE, KEY, LISTS), KEY, other) == PLACE
+
+
+def test_a_cursor_shows_neither_secret_nor_filter() -> None:
+    raw = base64.urlsafe_b64decode(write_cursor(PLACE, KEY, LISTS) + "==")
+
+    assert TOKEN.encode() not in raw
+    assert b"6175550101" not in raw
+    assert msgspec.json.decode(raw[17:], type=Cursor) == PLACE
+
+
+WALK = """query($after: String) {
+    calls(first: 1, after: $after) { nodes { sid } pageInfo { endCursor } } }"""
+
+
+async def end_cursor(client: Client) -> str:
+    """The first row's cursor."""
+    cursor: str = (await client.data(WALK))["calls"]["pageInfo"]["endCursor"]
+    return cursor
+
+
+async def next_sid(client: Client, cursor: str) -> str:
+    """The row after the cursor."""
+    after: str = (await client.data(WALK, after=cursor))["calls"]["nodes"][0]["sid"]
+    return after
+
+
+def account() -> PlainTwilio:
+    """Two calls."""
+    return PlainTwilio(calls=[call(2), call(1)])
+
+
+async def test_a_cursor_outlives_a_restart_and_is_good_at_every_gateway_of_the_account() -> None:
+    async with connect(account()) as one, connect(account()) as other:
+        cursor = await end_cursor(one)
+        assert await next_sid(other, cursor) == sid("CA", 1)
+    async with connect(account()) as later:
+        assert await next_sid(later, cursor) == sid("CA", 1)
+
+
+async def test_with_a_secret_of_its_own_a_cursor_outlives_a_change_of_the_credential() -> None:
+    secret = Secret("a secret for cursors")
+    changed = Settings(
+        account_sid=ACCOUNT,
+        api_key="SK" + "c" * 32,
+        api_secret=Secret("another"),
+        cursor_secret=secret,
+    )
+    async with connect(account(), cursor_secret=secret) as client:
+        cursor = await end_cursor(client)
+    async with open_gateway(changed, account()) as gateway:
+        assert await next_sid(Client(gateway), cursor) == sid("CA", 1)
+
+
+async def test_without_one_a_change_of_the_credential_ends_it_and_nothing_is_sent() -> None:
+    changed = Settings(account_sid=ACCOUNT, auth_token=Secret("another"))
+    async with connect(account()) as client:
+        cursor = await end_cursor(client)
+    twilio = account()
+    async with open_gateway(changed, twilio) as gateway:
+        error = await Client(gateway).error(WALK, after=cursor)
+
+    assert error["extensions"] == {"code": "INVALID_CURSOR"}
+    assert twilio.asked() == []

@@ -1,0 +1,406 @@
+"""What a document may be: measured as if its fragments were spread, in time linear in its text."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import strawberry
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    get_introspection_query,
+    parse,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from strawberry.extensions import SchemaExtension
+from strawberry.types.graphql import OperationType
+
+from gateway.errors import LimitExceeded
+from gateway.schema import DocumentLimits, schema
+from gateway.schema.documents import CheckedDocument
+from gateway.schema.limits import check_document, measure
+from gateway.settings import Settings
+from tests.conftest import connect
+from tests.documents import valid_documents
+from tests.plain_twilio import PlainTwilio, call
+
+INTROSPECTION = get_introspection_query(
+    specified_by_url=True,
+    directive_is_repeatable=True,
+    schema_description=True,
+    input_value_deprecation=True,
+)
+
+
+def naive(document: DocumentNode) -> dict[str, int]:
+    """The same numbers the plain way: spread every fragment, walk everything."""
+    fragments = {
+        node.name.value: node
+        for node in document.definitions
+        if isinstance(node, FragmentDefinitionNode)
+    }
+    totals = dict.fromkeys(("fields", "fragments", "aliases", "directives"), 0)
+    spread: set[str] = set()
+
+    def walk(nodes: Sequence[SelectionNode], depth: int) -> int:
+        deepest = depth
+        for node in nodes:
+            totals["directives"] += len(node.directives or ())
+            if isinstance(node, FieldNode):
+                totals["fields"] += 1
+                totals["aliases"] += node.alias is not None
+                inner = node.selection_set.selections if node.selection_set else ()
+                deepest = max(deepest, walk(inner, depth + 1))
+                continue
+            totals["fragments"] += 1
+            if isinstance(node, FragmentSpreadNode):
+                spread.add(node.name.value)
+                definition = fragments[node.name.value]
+                totals["directives"] += len(definition.directives or ())
+                inner = definition.selection_set.selections
+            else:
+                assert isinstance(node, InlineFragmentNode)
+                inner = node.selection_set.selections
+            deepest = max(deepest, walk(inner, depth))
+        return deepest
+
+    def roots(nodes: Sequence[SelectionNode]) -> int:
+        count = 0
+        for node in nodes:
+            if isinstance(node, FieldNode):
+                count += 1
+            elif isinstance(node, FragmentSpreadNode):
+                count += roots(fragments[node.name.value].selection_set.selections)
+            elif isinstance(node, InlineFragmentNode):
+                count += roots(node.selection_set.selections)
+        return count
+
+    operations = [n for n in document.definitions if isinstance(n, OperationDefinitionNode)]
+    depth = max(walk(node.selection_set.selections, 0) for node in operations)
+    return totals | {
+        "depth": depth,
+        "root_fields": max(roots(node.selection_set.selections) for node in operations),
+    }
+
+
+@st.composite
+def layered(draw: st.DrawFn) -> str:
+    """A document of fragments, each of which spreads some of those before it."""
+    names = [f"F{number}" for number in range(draw(st.integers(0, 6)))]
+    parts = []
+    for place, name in enumerate([*names, ""]):
+        leaves = st.sampled_from(["sid", "a: sid", "sid @skip(if: true)", "b: to @x @y"])
+        spreads = st.sampled_from([f"...{before}" for before in names[:place]] or ["to"])
+        inner = st.recursive(
+            leaves | spreads,
+            lambda deeper: st.one_of(
+                st.lists(deeper, min_size=1, max_size=3).map(
+                    lambda found: f"calls {{ {' '.join(found)} }}"
+                ),
+                st.lists(deeper, min_size=1, max_size=2).map(
+                    lambda found: f"... on Call @z {{ {' '.join(found)} }}"
+                ),
+            ),
+            max_leaves=6,
+        )
+        body = " ".join(draw(st.lists(inner, min_size=1, max_size=4)))
+        parts.append(f"fragment {name} on Call @d {{ {body} }}" if name else f"query {{ {body} }}")
+    used = parts[-1] + " query Rest { " + " ".join(f"...{name}" for name in names) + " sid }"
+    return " ".join([*parts[:-1], used])
+
+
+@given(layered() | valid_documents())
+def test_the_measure_is_that_of_the_document_with_its_fragments_spread(text: str) -> None:
+    document = parse(text)
+    found = asdict(measure(document))
+    expected = naive(document)
+
+    assert {name: found[name] for name in expected} == expected
+
+
+def fan_out(levels: int, times: int = 2, leaf: str = "sid") -> str:
+    """Fragments that each spread the next so many times."""
+    fragments = [
+        f"fragment F{level} on Call {{ {f'...F{level + 1} ' * times} }}" for level in range(levels)
+    ]
+    last = f"fragment F{levels} on Call {{ {leaf} }}"
+    return " ".join([*fragments, last, "{ calls { nodes { ...F0 } } }"])
+
+
+@pytest.mark.parametrize("levels", [22, 30, 90])
+def test_a_kilobyte_that_means_two_to_the_thirtieth_visits_is_measured_in_milliseconds(
+    levels: int,
+) -> None:
+    document = parse(fan_out(levels))
+    began = time.process_time()
+    found = measure(document)
+
+    assert time.process_time() - began < 0.1
+    assert found.fields == 2 + 2**levels
+
+
+@pytest.mark.parametrize("levels", [100, 1000])
+def test_more_nesting_than_pythons_stack_holds_is_refused(levels: int) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        measure(parse(fan_out(levels, times=1)))
+
+    assert (caught.value.limit, caught.value.allowed) == ("nesting", 100)
+
+
+def test_measuring_takes_time_in_proportion_to_the_text() -> None:
+    """Ten times the fragments, some ten times the steps: not a thousand times."""
+
+    def steps(count: int) -> float:
+        chains = " ".join(
+            f"fragment F{n} on Call {{ {'...F' + str(n + 1) + ' ' if n % 50 else ''} "
+            f"{'...F' + str(n + 1) if n % 50 else 'sid'} }}"
+            for n in range(count)
+        )
+        document = parse(f"{chains} fragment F{count} on Call {{ sid }} {{ ...F1 }}")
+        began = time.process_time()
+        measure(document)
+        return time.process_time() - began
+
+    steps(100)
+    assert steps(2000) < 200 * max(steps(200), 0.0005)
+
+
+ORDINARY = {
+    "introspection": INTROSPECTION,
+    "nothing": "{ __typename }",
+    "deep": "{" + "a{" * 11 + "b" + "}" * 12,
+}
+
+
+@pytest.mark.parametrize("text", ORDINARY.values(), ids=ORDINARY)
+def test_an_ordinary_document_is_within_the_limits(text: str) -> None:
+    check_document(parse(text), DocumentLimits())
+
+
+BEYOND = {
+    "depth": "{" + "a{" * 12 + "b" + "}" * 13,
+    "value_depth": "{ a(b: " + "[" * 11 + "]" * 11 + ") }",
+    "fields": "{ calls { nodes { " + "sid " * 299 + "} } }",
+    "fragments": "{ " + "... { sid } " * 101 + "}",
+    "aliases": "{ calls { " + " ".join(f"a{n}: sid" for n in range(31)) + "} }",
+    "directives": "{ calls { sid " + "@include(if: true) " * 21 + "} }",
+    "root_fields": "{ " + "calls { sid } " * 16 + "}",
+    "operations": " ".join(f"query Q{n} {{ __typename }}" for n in range(11)),
+    "introspection_depth": "{ __schema { types {" + "ofType {" * 14 + "name" + "}" * 17,
+}
+ALLOWED = {"introspection_depth": 16} | {
+    name: getattr(DocumentLimits(), name) for name in BEYOND if name != "introspection_depth"
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_one_more_than_allowed_is_refused_by_the_limits_name(name: str) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        check_document(parse(BEYOND[name]), DocumentLimits())
+
+    assert (caught.value.limit, caught.value.allowed) == (name, ALLOWED[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("depth", "{" + "a{" * 11 + "b" + "}" * 12),
+        ("value_depth", "{ a(b: " + "[" * 10 + "]" * 10 + ") }"),
+        ("fields", "{ calls { nodes { " + "sid " * 298 + "} } }"),
+        ("fragments", "{ " + "... { sid } " * 14 + "a { ...F } } fragment F on A { "
+         + "... { sid } " * 85 + "}"),
+        ("aliases", "{ calls { " + " ".join(f"a{n}: sid" for n in range(30)) + "} }"),
+        ("directives", "{ calls { sid " + "@include(if: true) " * 20 + "} }"),
+        ("root_fields", "{ " + "calls { sid } " * 15 + "}"),
+        ("operations", " ".join(f"query Q{n} {{ __typename }}" for n in range(10))),
+        ("introspection_depth", "{ __schema { types {" + "ofType {" * 13 + "name" + "}" * 16),
+    ],
+)  # fmt: skip
+def test_as_much_as_allowed_is_allowed(name: str, text: str) -> None:
+    check_document(parse(text), DocumentLimits())
+
+
+HIDDEN = {
+    "depth": "{ calls { ...A } } fragment A on X { " + "a{" * 12 + "b" + "}" * 13,
+    "aliases": "fragment A on X { "
+    + " ".join(f"a{n}: b" for n in range(16))
+    + "} { c { ...A } d { ...A } }",
+    "directives": "query Q(" + " ".join(f"$v{n}: Int @d" for n in range(21)) + ") { a }",
+    "root_fields": "{ ... { ...A ...A } } fragment A on Query { " + "b " * 8 + "}",
+    "value_depth": "query Q($v: [Int] = " + "[" * 11 + "]" * 11 + ") { a }",
+    "fields": "{ a } fragment Unused on X { b { " + "sid " * 300 + "} }",
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_fragments_variables_and_what_is_not_used_hide_nothing(name: str) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        check_document(parse(HIDDEN[name]), DocumentLimits())
+
+    assert caught.value.limit == name
+
+
+def test_fragments_in_a_circle_are_left_to_validation() -> None:
+    text = "{ ...A } fragment A on Query { b ...B } fragment B on Query { ...A }"
+
+    assert measure(parse(text)).fields == 1
+
+
+ABUSE: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (text, {}) for name, text in (BEYOND | HIDDEN).items()},
+    "2^30": (fan_out(30), {}),
+    "tokens": ("{ " + "__typename " * 1500 + "}", {}),
+    "parser": ("{a" * 400 + "}" * 400, {}),
+    "repeats": ("{ " + "calls { nodes { sid } } " * 3000 + "}", {}),
+    "aliases of a list": (
+        "{ " + " ".join(f"a{n}: calls {{ nodes {{ sid }} }}" for n in range(1000)) + " }",
+        {},
+    ),
+    "variable": (
+        "query($v: [ID!]!) { nodes(ids: $v) { id } }",
+        {"v": [[[[[[[[[[["x"]]]]]]]]]]]},
+    ),
+    "three levels": (
+        """{ calls(first: 100) { nodes { childCalls(first: 100) { nodes {
+            childCalls(first: 100) { nodes { sid } } } } } } }""",
+        {},
+    ),
+    "many of a variable": (
+        """query($n: Int = 5) { calls(first: $n) { nodes { recordings { nodes { sid } }
+            notifications { nodes { sid } } } } }""",
+        {"n": 500},
+    ),
+    "representations": (
+        "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }",
+        {"r": [{"__typename": "Call"}] * 2001},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ABUSE)
+async def test_an_abusive_document_is_refused_with_its_code_before_anything_is_sent(
+    name: str,
+) -> None:
+    text, variables = ABUSE[name]
+    twilio = PlainTwilio(calls=[call(1)])
+    async with connect(twilio) as client:
+        began = time.process_time()
+        answer = await client.answer(text, **variables)
+        seconds = time.process_time() - began
+
+    (error,) = answer["errors"]
+    assert "data" not in answer
+    assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+    assert twilio.asked() == []
+    assert seconds < 2
+
+
+async def streamed(text: str) -> list[str]:
+    """The codes of an operation's errors that goes the way of a socket's."""
+    stream = schema.stream(text, allowed_operation_types=[OperationType.QUERY])
+    results = [result async for result in await stream]
+    errors = [error for result in results for error in getattr(result, "errors", None) or ()]
+    return [(error.extensions or {})["code"] for error in errors]
+
+
+@pytest.mark.parametrize("name", ["2^30", "tokens", "aliases", "three levels"])
+async def test_what_is_refused_over_http_is_refused_over_a_socket(name: str) -> None:
+    assert await streamed(ABUSE[name][0]) == ["LIMIT_EXCEEDED"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { __typename } query B { __typename }", "BAD_REQUEST"),
+        ("mutation { x }", "BAD_REQUEST"),
+        ("fragment A on Query { __typename }", "BAD_REQUEST"),
+    ],
+)
+async def test_over_a_socket_an_error_has_its_code_too(text: str, code: str) -> None:
+    assert await streamed(text) == [code]
+
+
+async def test_introspection_in_a_circle_is_refused() -> None:
+    """graphql-core's own rule: types of fields of types of fields of types."""
+    query = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }"
+    async with connect(PlainTwilio()) as client:
+        error = await client.error(query)
+
+    assert error["message"] == "Maximum introspection depth exceeded"
+    assert error["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
+
+
+async def test_one_token_more_than_allowed_is_refused() -> None:
+    """Where no other limit is met."""
+    query = "{ nodes(ids: [" + '"x" ' * (1500 - 12) + "]) { id } }"
+    twilio = PlainTwilio()
+    async with connect(twilio, max_tokens=1499) as client:
+        error = await client.error(query)
+    async with connect(twilio) as client:
+        answer = await client.answer(query)
+
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED"}
+    assert "1499 tokens" in error["message"]
+    assert len(answer["data"]["nodes"]) == 1488
+
+
+class Refusing(SchemaExtension):
+    """Another extension that has something against every operation."""
+
+    def on_validate(self) -> Iterator[None]:
+        self.execution_context.pre_execution_errors = [GraphQLError("Not for you")]
+        yield
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["before", "after"])
+async def test_what_another_extension_refuses_stays_refused(order: int) -> None:
+    extensions: list[type[SchemaExtension]] = [Refusing, CheckedDocument][::order]
+
+    @strawberry.type
+    class Query:
+        x: int = 1
+
+    result = await strawberry.Schema(Query, extensions=extensions).execute("{ x }")
+
+    assert [str(error) for error in result.errors or ()] == ["Not for you"]
+    assert result.data is None
+
+
+async def test_a_limit_is_a_setting() -> None:
+    async with connect(PlainTwilio(), max_depth=3, max_root_fields=1) as client:
+        await client.data("{ calls { nodes { sid } } }")
+        deeper = await client.error("{ calls { nodes { parentCall { sid } } } }")
+        wider = await client.error("{ a: __typename b: __typename }")
+
+    assert deeper["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "depth", "allowed": 3}
+    assert wider["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "root_fields", "allowed": 1}
+
+
+def test_each_limit_is_a_setting_with_the_same_default_and_in_the_document() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
+    for row in fields(DocumentLimits):
+        if row.type is int:
+            setting = {field.name: field for field in fields(Settings)}[f"max_{row.name}"]
+            assert setting.default == row.default
+            assert setting.metadata["name"].rpartition("_MAX_")[2] in page
+            assert f"{row.default:,}" in page
+
+
+async def test_the_same_text_is_refused_again() -> None:
+    """What was found out once about a text is kept."""
+    async with connect(PlainTwilio()) as client:
+        first, second = [await client.error(BEYOND["aliases"]) for _ in range(2)]
+
+    assert first == second
