@@ -6,6 +6,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.app.drain import is_draining
 from gateway.app.gateway import Gateway
 from gateway.errors import UpstreamError, UpstreamTimeout
 from gateway.upstream.requests import ListCalls
@@ -14,6 +15,7 @@ __all__ = ["healthz", "readyz"]
 
 # A probe every second costs one upstream request in this many seconds.
 READINESS_HOLDS = 10.0
+DRAINING = "DRAINING"
 
 
 async def healthz(_request: Request) -> JSONResponse:
@@ -22,12 +24,21 @@ async def healthz(_request: Request) -> JSONResponse:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Readiness: upstream answers the smallest read. 503 names the error's code where not."""
+    """Readiness: upstream answers the smallest read, and the process is not about to end.
+
+    503 names the error's code where not. Where only callers have accounts nothing can be read.
+    """
+    if is_draining(request.state):
+        return _answer(DRAINING)
     state = request.app.state
     checked_at, code = getattr(state, "readiness", (-READINESS_HOLDS, None))
     if time.monotonic() - checked_at >= READINESS_HOLDS:
         code = await _check(state.gateway)
         state.readiness = (time.monotonic(), code)
+    return _answer(code)
+
+
+def _answer(code: str | None) -> JSONResponse:
     body = {"status": "ready"} if code is None else {"status": "not ready", "code": code}
     return JSONResponse(
         body, status_code=200 if code is None else 503, headers={"Cache-Control": "no-store"}
@@ -35,6 +46,8 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 async def _check(gateway: Gateway) -> str | None:
+    if not gateway.has_account:
+        return None
     try:
         async with asyncio.timeout(gateway.settings.operation_timeout):
             await gateway.client.page(ListCalls(page_size=1))

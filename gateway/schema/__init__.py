@@ -10,7 +10,7 @@ from gateway.schema.call import Call
 from gateway.schema.context import Context
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedSchema
-from gateway.schema.extensions import ErrorCodes, NamedOperation
+from gateway.schema.extensions import ErrorCodes, NamedOperation, Permitted
 from gateway.schema.notification import Notification
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
@@ -21,7 +21,7 @@ __all__ = ["Context", "schema"]
 schema = FederatedSchema(
     query=Query,
     types=[Call, Recording, Notification, PhoneNumber],
-    extensions=[ErrorCodes, ParserCache, ValidationCache, NamedOperation],
+    extensions=[ErrorCodes, ParserCache, ValidationCache, NamedOperation, Permitted],
     config=StrawberryConfig(scalar_map=SCALARS),
     # The lowest with the directives used here: composers refuse one that they do not know.
     federation_version="2.0",

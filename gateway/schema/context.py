@@ -1,4 +1,4 @@
-"""What one operation carries: the loaders, whose calls they read, and what a connection may cost.
+"""What one operation carries: who asks, the loaders, whose calls they read, what a list may cost.
 
 This module must not know HTTP: the app makes a context for each operation and closes it.
 """
@@ -9,6 +9,7 @@ from functools import lru_cache
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
+from gateway.access import Caller
 from gateway.loaders import Loaders
 from gateway.upstream.pages import Budget
 
@@ -19,6 +20,7 @@ __all__ = ["Context", "Info", "field_path", "selects"]
 class Context:
     """One operation's own. `page_budget` and `row_budget` hold for each connection."""
 
+    caller: Caller
     loaders: Loaders
     account_sid: str
     page_budget: int

@@ -1,14 +1,18 @@
-"""What happens around every operation: errors get their codes, and nothing internal gets out."""
+"""What happens around every operation: it is permitted or refused, and errors get their codes.
+
+Nothing internal gets out.
+"""
 
 import logging
 from collections.abc import Iterator
 
-from graphql import GraphQLError, OperationDefinitionNode
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, get_operation_ast
 from strawberry.extensions import SchemaExtension
 
-from gateway.errors import GatewayError
+from gateway.access import Caller, Scope
+from gateway.errors import Forbidden, GatewayError
 
-__all__ = ["ErrorCodes", "NamedOperation"]
+__all__ = ["ErrorCodes", "NamedOperation", "Permitted"]
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,32 @@ class NamedOperation(SchemaExtension):
         if len(operations) > 1 and context._provided_operation_name is None:
             error = GraphQLError("operationName is required: the document has several operations")
             context.pre_execution_errors = [error]
+        yield
+
+
+NEEDED = {
+    OperationType.QUERY: Scope.READ,
+    OperationType.SUBSCRIPTION: Scope.READ,
+    OperationType.MUTATION: Scope.CALL,
+}
+
+
+class Permitted(SchemaExtension):
+    """An operation of a type that the caller has no scope for is refused before it is executed."""
+
+    def on_validate(self) -> Iterator[None]:
+        """Before validation: a request error where the scope is missing."""
+        context = self.execution_context
+        document = context.graphql_document
+        operation = get_operation_ast(document, context.operation_name) if document else None
+        if operation is not None:
+            caller: Caller = context.context.caller
+            try:
+                caller.require(NEEDED[operation.operation], f"A {operation.operation.value}")
+            except Forbidden as error:
+                context.pre_execution_errors = [
+                    GraphQLError(str(error), extensions=error.extensions)
+                ]
         yield
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from gateway.access import Account
 from gateway.errors import (
     NeverSent,
     UpstreamAuth,
@@ -27,7 +28,6 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.settings import Secret
 from gateway.telemetry import UpstreamExchange, UpstreamHook, log_exchange
 from gateway.upstream.pages import page_ref
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
@@ -46,15 +46,6 @@ T = TypeVar("T")
 # httpx logs whole URLs, with phone numbers; httpcore logs headers, with the credential.
 for _talkative in ("httpx", "httpcore"):
     logging.getLogger(_talkative).setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True)
-class Account:
-    """Whose calls, and the credential: SID and token, or API key and secret (FACTS section 2)."""
-
-    sid: str
-    username: str
-    password: Secret
 
 
 @dataclass(frozen=True)
