@@ -19,13 +19,21 @@ from starlette.routing import BaseRoute, Route
 
 from gateway import playground
 from gateway.app.door import Door
-from gateway.app.drain import drain_state
+from gateway.app.drain import draining
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
-from gateway.app.health import healthz, readyz
+from gateway.app.health import check_credential, healthz, readyz
 from gateway.settings import Settings
 
-__all__ = ["Gateway", "Terms", "application", "configure_logging", "create_app", "open_gateway"]
+__all__ = [
+    "Gateway",
+    "Terms",
+    "application",
+    "check_credential",
+    "configure_logging",
+    "create_app",
+    "open_gateway",
+]
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
@@ -40,9 +48,10 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         app.state.door = door
-        async with open_gateway(settings, transport) as gateway:
-            app.state.gateway = gateway
-            yield drain_state()
+        with draining(settings.drain_delay) as state:
+            async with open_gateway(settings, transport) as gateway:
+                app.state.gateway = gateway
+                yield state
         await door.aclose()
 
     endpoint = GraphQLOverHTTP(page=playground.page if settings.shows_page else None)
