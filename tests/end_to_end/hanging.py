@@ -1,7 +1,6 @@
 """An upstream that hangs until it is released, and counts what is asked of it at once."""
 
 import json
-import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +19,27 @@ class HangingUpstream:
 
     def __init__(self) -> None:
         self.released = Event()
-        self.in_flight = 0
         self.most = 0
-        self.asked = 0
+        self._waiting: set[socket.socket] = set()
         self._lock = Lock()
 
-    def count(self, change: int) -> None:
-        """One more, or one less, is being answered."""
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait whose sender has not hung up."""
         with self._lock:
-            self.in_flight += change
-            self.asked += change > 0
-            self.most = max(self.most, self.in_flight)
+            return sum(not has_hung_up(connection) for connection in self._waiting)
+
+    @contextmanager
+    def counting(self, connection: socket.socket) -> Iterator[None]:
+        """A request of this connection waits meanwhile."""
+        with self._lock:
+            self._waiting.add(connection)
+        self.most = max(self.most, self.in_flight)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.discard(connection)
 
     @contextmanager
     def listening(self) -> Iterator[dict[str, str]]:
@@ -43,6 +52,16 @@ class HangingUpstream:
             self.released.set()
             server.shutdown()
             server.server_close()
+
+
+def has_hung_up(connection: socket.socket) -> bool:
+    """True when the other side has closed."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 class Listener(ThreadingHTTPServer):
@@ -60,16 +79,14 @@ def handler_of(upstream: HangingUpstream) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one segment
 
         def do_GET(self) -> None:
             if self.path.endswith(SMALLEST_READ):
                 self._send({"calls": [call(1)]})
                 return
-            upstream.count(+1)
-            try:
+            with upstream.counting(self.connection):
                 is_there = self._wait()
-            finally:
-                upstream.count(-1)
             if is_there:
                 wanted = self.path.rpartition("/")[2].partition(".")[0]
                 row = call(1) | {"sid": wanted}
@@ -77,9 +94,8 @@ def handler_of(upstream: HangingUpstream) -> type[BaseHTTPRequestHandler]:
 
         def _wait(self) -> bool:
             """False when the gateway hung up first."""
-            while not upstream.released.wait(0.02):
-                readable, _, _ = select.select([self.connection], [], [], 0)
-                if readable and not self.connection.recv(1, socket.MSG_PEEK):
+            while not upstream.released.wait(0.05):
+                if has_hung_up(self.connection):
                     self.close_connection = True
                     return False
             return True
