@@ -29,6 +29,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.telemetry import UpstreamExchange, UpstreamHook, log_exchange
+from gateway.upstream.connections import Connections
 from gateway.upstream.pages import page_ref
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
 from gateway.upstream.resources import (
@@ -77,13 +78,12 @@ class UpstreamClient:
         self._hook = hook
         self._turn = asyncio.Semaphore(limits.in_flight)
         self._flights = SingleFlight()
-        self._http = httpx.AsyncClient(
+        self._http = Connections(
             transport=transport,
             auth=httpx.BasicAuth(account.username, account.password.reveal()),
             headers={"Accept": "application/json", "User-Agent": "twilio-calls-gateway"},
             timeout=httpx.Timeout(limits.read, connect=limits.connect, pool=None),
-            # `_turn` is the bound. httpcore's own would keep the place of a request that was
-            # cancelled before its connection was begun, for ever (tests/end_to_end, a thousand).
+            # `_turn` is the bound: nothing may wait in the pool. See Note [Stranded connections].
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=limits.in_flight),
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

@@ -152,7 +152,7 @@ class Made(list[UpstreamClient]):
 
     def open(self) -> list[str]:
         """The accounts of those that are not closed."""
-        return [client.account_sid for client in self if not client._http.is_closed]
+        return [client.account_sid for client in self if not client._http._current.is_closed]
 
 
 def account(number: int) -> Account:

@@ -94,6 +94,7 @@ async def closed_after(server: Server, behave: Callable[[Streams], Awaitable[Non
 
 async def let_go(server: Server) -> bool:
     """True when the gateway lets go of somebody who does not read, within the time."""
+    await asyncio.to_thread(server.ask, "{ __typename }")
     before = files(server)
     streams = await asyncio.open_connection("127.0.0.1", port_of(server))
     behaviour = asyncio.ensure_future(never_reads(streams))
