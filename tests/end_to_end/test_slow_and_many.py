@@ -92,10 +92,16 @@ async def closed_after(server: Server, behave: Callable[[Streams], Awaitable[Non
     return time.monotonic() - began
 
 
+async def at_rest(server: Server) -> int:
+    """Its descriptors when it has started and nobody is connected."""
+    await asyncio.to_thread(server.ask, "{ __typename }")
+    await asyncio.sleep(0.5)
+    return files(server)
+
+
 async def let_go(server: Server) -> bool:
     """True when the gateway lets go of somebody who does not read, within the time."""
-    await asyncio.to_thread(server.ask, "{ __typename }")
-    before = files(server)
+    before = await at_rest(server)
     streams = await asyncio.open_connection("127.0.0.1", port_of(server))
     behaviour = asyncio.ensure_future(never_reads(streams))
     await asyncio.sleep(5)
@@ -115,8 +121,7 @@ async def let_go(server: Server) -> bool:
 async def test_slow_silent_and_half_sent_requests_are_closed_within_30_seconds() -> None:
     """Ten of each at once, with nothing configured, while others are answered as ever."""
     with serving("--port", "0", until="GraphiQL") as server:
-        await asyncio.to_thread(server.ask, "{ __typename }")
-        before = files(server)
+        before = await at_rest(server)
         behaviours = [behave for behave in MISBEHAVIOUR.values() for _ in range(10)]
         slow = asyncio.gather(*(closed_after(server, behave) for behave in behaviours))
         async with httpx.AsyncClient() as client:
@@ -189,8 +194,7 @@ async def test_a_thousand_at_once_while_upstream_hangs_then_it_serves_again() ->
         upstream.listening() as settings,
         serving("--port", "0", until="GraphiQL", **settings, GATEWAY_LOG_LEVEL="error") as server,
     ):
-        await asyncio.to_thread(server.ask, "{ __typename }")
-        before, began = files(server), time.monotonic()
+        before, began = await at_rest(server), time.monotonic()
         async with asyncio.timeout(60):
             hung = await asyncio.gather(*(fetch(port_of(server), n) for n in range(1000)))
         seconds, most = time.monotonic() - began, upstream.most
