@@ -298,7 +298,7 @@ def _twilio_page(more_info: Any) -> str | None:
 
 def _request_id(response: httpx.Response) -> str | None:
     value = response.headers.get("Twilio-Request-Id", "")
-    return value if re.fullmatch("[A-Za-z0-9_-]{1,64}", value) else None
+    return value if re.fullmatch("RQ[0-9a-fA-F]{32}", value) else None
 
 
 # By phase, the more special before the more general; the first that fits is taken.
