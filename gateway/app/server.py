@@ -5,8 +5,8 @@ This module must not know what is answered.
 Note [Deadlines of a connection]. uvicorn closes a connection that rests after an answer, and waits
 without end for everything else. Here a client has one time, `request_timeout`, to send a whole
 request, from the connection or the request's first byte on, whatever else it sends meanwhile; and
-the same to take what is written to it. So a connection that is silent, slow or does not read is
-closed, and its descriptor is free.
+in the same time it has to take LEAST_READ bytes of what is written to it, or all. So a connection
+that is silent, slow or does not read is closed, and its descriptor is free.
 
 Note [Leaving without loss]. Whoever replaces this process hands both the same listening socket
 (`inherited_socket`), so that no connection which waits in its queue is reset. A connection that is
@@ -31,6 +31,7 @@ __all__ = ["BoundedHttp", "ServerConfig", "inherited_socket", "raise_open_files"
 
 # Bytes of a request's first line and headers; uvicorn and httptools have no limit.
 MAX_HEAD = 64 * 1024
+LEAST_READ = 64 * 1024
 LAST_REQUEST = 2.0
 # Descriptors that are not clients': upstream's connections, the loop's, logs.
 OTHER_FILES = 250
@@ -56,7 +57,8 @@ class ServerConfig(uvicorn.Config):
             server_header=False,
             timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # part seconds are taken
             timeout_graceful_shutdown=settings.drain_timeout,  # type: ignore[arg-type]  # here, too
-            limit_concurrency=min(settings.max_connections, max(open_files - OTHER_FILES, 1)),
+            # uvicorn counts the connection itself and refuses the one that makes it equal.
+            limit_concurrency=min(settings.max_connections, max(open_files - OTHER_FILES, 1)) + 1,
             proxy_headers=settings.trusted_proxies is not None,
             forwarded_allow_ips=settings.trusted_proxies or "",
             **options,
@@ -69,6 +71,7 @@ class BoundedHttp(HttpToolsProtocol):
     config: ServerConfig
     _receiving: TimerHandle | None = None
     _sending: TimerHandle | None = None
+    _unread = 0
     _head: int | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -111,12 +114,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.get_write_buffer_size():
-            self._sending = self._sending or self._later(self._abort_if_unread)
+        self._wait_until_read()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._sending = self._sending or self._later(self._abort_if_unread)
+        self._wait_until_read()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -146,10 +148,18 @@ class BoundedHttp(HttpToolsProtocol):
             self._sending.cancel()
             self._sending = None
 
+    def _wait_until_read(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        if self._unread and self._sending is None:
+            self._sending = self._later(self._abort_if_unread)
+
     def _abort_if_unread(self) -> None:
         self._sending = None
-        if self.transport.get_write_buffer_size():
+        unread = self.transport.get_write_buffer_size()
+        if unread > max(self._unread - LEAST_READ, 0):
             self.transport.abort()
+        else:
+            self._wait_until_read()
 
 
 def raise_open_files() -> None:

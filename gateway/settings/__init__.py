@@ -153,8 +153,8 @@ class Settings:
     )  # fmt: skip
     request_timeout: float = _setting(
         "GATEWAY_REQUEST_TIMEOUT", seconds, 20.0, "seconds",
-        "The time in which a client must have sent a whole request, or read a whole answer, "
-        "before its connection is closed.",
+        "The time in which a client must have sent a whole request, or have read 64 KB of an "
+        "answer (or all), before its connection is closed.",
     )  # fmt: skip
     keep_alive: float = _setting(
         "GATEWAY_KEEP_ALIVE", seconds, 20.0, "seconds",
