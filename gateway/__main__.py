@@ -1,4 +1,4 @@
-"""The command line: serve (default), query, verify, schema, sandbox.
+"""The command line: serve (default), query, verify, token, schema, sandbox.
 
 This module must not know how anything is answered: it reads arguments, prints and exits. Exit
 codes: 0 done, 1 an answer with errors or a difference that verify found, 2 wrong arguments or
@@ -23,13 +23,15 @@ import msgspec
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from gateway.app import Terms, configure_logging, create_app, open_gateway
+from gateway.access.tokens import new_token
+from gateway.app import Terms, check_credential, configure_logging, create_app, open_gateway
+from gateway.app.server import ServerConfig, inherited_socket, raise_open_files
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.journal import Explain
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import schema
-from gateway.settings import Settings, SettingsError
+from gateway.settings import AccessMode, Settings, SettingsError
 from gateway.verify import Report, render, verify
 from gateway.waterfall import waterfall
 
@@ -94,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     verify_.add_argument(
         "--sample", type=_count, default=200, metavar="N", help="how many of the newest calls (200)"
     )
+    token = commands.add_parser("token", help="make a bearer token and print it and its line")
+    token.set_defaults(run=_token)
+    token.add_argument("name", help="whose it is: letters, digits and . _ @ -")
+    token.add_argument(
+        "--scopes", default="read", help="what it permits: read, call, pii, with commas (read)"
+    )
     commands.add_parser("schema", help="print the schema (SDL) and end").set_defaults(run=_schema)
     sandbox = commands.add_parser("sandbox", help="serve the sandbox alone, as a Twilio Calls API")
     sandbox.set_defaults(run=_sandbox)
@@ -147,7 +155,13 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
-    listener = _listen(settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT")
+    settings.refuse_open_door()
+    app = create_app(settings)
+    asyncio.run(check_credential(settings))
+    raise_open_files()
+    listener = inherited_socket() or _listen(
+        settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT"
+    )
     _end_well_on_sigterm()
     url = settings.public_url or _origin(listener)
     print(_who_answers(settings), flush=True)
@@ -155,11 +169,11 @@ def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     if settings.shows_page:
         print(f"GraphiQL: {url}/  (Ctrl-C ends)", flush=True)
     if settings.workers == 1:
-        _run(uvicorn.Config(create_app(settings), **UVICORN), listener)
+        _run(ServerConfig(app, settings), listener)
         return 0
     with _shared_sandbox(settings):
-        config = uvicorn.Config(
-            "gateway.app:application", factory=True, workers=settings.workers, **UVICORN
+        config = ServerConfig(
+            "gateway.app:application", settings, factory=True, workers=settings.workers
         )
         Multiprocess(config, sockets=[listener]).run()
     return 0
@@ -170,22 +184,14 @@ def _end_well_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
-# Access logs would hold query strings: they may name phone numbers. Log lines go through logging.
-UVICORN: Any = {
-    "http": "httptools",
-    "access_log": False,
-    "log_config": None,
-    "server_header": False,
-    "timeout_graceful_shutdown": 10,
-}
-
-
 def _who_answers(settings: Settings) -> str:
     if settings.uses_sandbox:
         return (
             f"Sandbox: no TWILIO_ACCOUNT_SID is set, so an embedded sandbox with "
             f"{settings.sandbox_calls} example calls answers."
         )
+    if settings.access is AccessMode.PASSTHROUGH:
+        return f"Each caller's own Twilio account at {settings.base_url}"
     return f"Twilio account {settings.account_sid} at {settings.base_url}"
 
 
@@ -220,7 +226,7 @@ def _shared_sandbox(settings: Settings) -> Iterator[None]:
         return
     sandbox = SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
     listener = _listen("127.0.0.1", 0, "GATEWAY_WORKERS", "GATEWAY_WORKERS")
-    server = uvicorn.Server(uvicorn.Config(create_sandbox(sandbox), **UVICORN))
+    server = uvicorn.Server(ServerConfig(create_sandbox(sandbox), settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     os.environ["TWILIO_ACCOUNT_SID"] = sandbox.account_sid
@@ -303,6 +309,16 @@ def _schema(_options: argparse.Namespace, _settings: Settings) -> int:
     return 0
 
 
+def _token(options: argparse.Namespace, _settings: Settings) -> int:
+    try:
+        token, line = new_token(options.name, options.scopes)
+    except ValueError as error:
+        raise SettingsError(f"token: {error}") from None
+    print(f"Token, shown only now: {token}")
+    print(f"Line for GATEWAY_TOKENS_FILE: {line}")
+    return 0
+
+
 def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
     credential = _sandbox_credential(settings)
@@ -320,7 +336,7 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
     print(f"TWILIO_ACCOUNT_SID={config.account_sid}", flush=True)
     if not credential:
         print(f"TWILIO_AUTH_TOKEN={config.auth_token}", flush=True)
-    _run(uvicorn.Config(create_sandbox(config), **UVICORN), listener)
+    _run(ServerConfig(create_sandbox(config), settings), listener)
     return 0
 
 

@@ -11,6 +11,11 @@
     │   ├── InvalidCursor        damaged, or of another list
     │   ├── LimitExceeded        a document larger, deeper or dearer than this gateway takes
     │   └── IntrospectionDisabled
+    ├── AccessError              who asks, not what
+    │   ├── Unauthenticated      no credential, or one that is not taken
+    │   ├── Forbidden            the credential's scopes do not reach so far
+    │   ├── RateLimited          this caller asks too fast
+    │   └── AccessUnavailable    the keys that tell who asks cannot be read now
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
     └── UpstreamError            Twilio, or the way to it
@@ -32,12 +37,15 @@ know GraphQL: graphql-core reads `extensions` from any exception that has it.
 from typing import ClassVar
 
 __all__ = [
+    "AccessError",
+    "AccessUnavailable",
     "BadRequest",
     "BadUserInput",
     "BudgetExceeded",
     "CallerError",
     "CircuitOpen",
     "DryRun",
+    "Forbidden",
     "ForeignOrigin",
     "GatewayError",
     "IntrospectionDisabled",
@@ -47,6 +55,8 @@ __all__ = [
     "NeverSent",
     "OutcomeUnknown",
     "ParseFailed",
+    "RateLimited",
+    "Unauthenticated",
     "UpstreamAuth",
     "UpstreamError",
     "UpstreamInvalid",
@@ -143,6 +153,45 @@ class IntrospectionDisabled(CallerError):
     """The document asks for the schema, which this gateway does not show."""
 
     code = "INTROSPECTION_DISABLED"
+
+
+class AccessError(GatewayError):
+    """The caller is not let in, or not so far. The message never repeats what was presented."""
+
+
+class Unauthenticated(AccessError):
+    """No credential was presented, or one that is malformed, unknown, expired or forged."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(AccessError):
+    """The caller is known but lacks a scope. Another credential may have it."""
+
+    code = "FORBIDDEN"
+
+
+class RateLimited(AccessError):
+    """This caller asks faster than allowed; `retry_after` is in whole seconds."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """The code, and when to come back where that is known."""
+        if self.retry_after is None:
+            return {"code": self.code}
+        return {"code": self.code, "retryAfter": self.retry_after}
+
+
+class AccessUnavailable(AccessError):
+    """It cannot be told now who asks. The same request may be answered later."""
+
+    code = "ACCESS_UNAVAILABLE"
 
 
 class BudgetExceeded(GatewayError):

@@ -9,9 +9,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gateway.access.personal import masked_end
 from gateway.telemetry import UpstreamExchange
 
 __all__ = ["Entry", "Explain", "Journal"]
+
+# Parameters that name nobody; whatever else is sent may.
+IMPERSONAL = {
+    "DateCreated", "EndTime", "Log", "MessageDate", "Page", "PageSize", "PageToken",
+    "ParentCallSid", "StartTime", "Status",
+}  # fmt: skip
 
 
 class Explain(StrEnum):
@@ -86,12 +93,16 @@ def _milliseconds(seconds: float) -> float:
 
 @dataclass
 class Journal:
-    """One operation's entries. `clock` is the loop's, in seconds."""
+    """One operation's entries. `clock` is the loop's, in seconds.
+
+    Unless it `shows_personal`, the value of a parameter that may name somebody is masked.
+    """
 
     clock: Callable[[], float]
     entries: list[Entry] = field(default_factory=list)
     known: int = 0
     cached: int = 0
+    shows_personal: bool = True
     _fields: dict[Any, dict[str, None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,13 +119,17 @@ class Journal:
         wanted = (path for served in serves for path in self._fields.get(served, ()))
         entry = Entry(
             path=request.path,
-            query="&".join(f"{name}={value}" for name, value in request.query),
+            query="&".join(f"{name}={self._shown(name, value)}" for name, value in request.query),
             way=way,
             fields=tuple(dict.fromkeys(wanted)),
             predicted=predicted,
         )
         self.entries.append(entry)
         return entry
+
+    def _shown(self, name: str, value: str) -> str:
+        is_shown = self.shows_personal or name.rstrip("<>") in IMPERSONAL
+        return value if is_shown else masked_end(value)
 
     def explain(self, how: Explain) -> dict[str, Any]:
         """`extensions.upstream`: totals, and each request where that is wanted."""

@@ -58,10 +58,28 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_MAX_COST": ["0", "1000001"],
     "GATEWAY_MAX_FIRST": ["0", "1001"],
     "GATEWAY_MAX_REPRESENTATIONS": ["0", "100001"],
+    "GATEWAY_ACCESS": ["open", "Token", "token,jwt"],
+    "GATEWAY_ALLOW_ANYONE": ["yes", "1", "true"],
+    "GATEWAY_JWT_JWKS_URL": ["http://idp.example.com/keys", "idp", "https://a:hunter2@h", "file:///k"],
+    "GATEWAY_JWT_LEEWAY": ["-1", "soon", "3601"],
+    "GATEWAY_JWT_SCOPES": ["read", "a=write", "a=read b=call", "=read", "a=read,"],
+    "GATEWAY_PASSTHROUGH_CLIENTS": ["0", "1001"],
+    "GATEWAY_RATE_LIMIT": ["0", "100001", "10/s"],
+    "GATEWAY_RATE_BURST": ["0", "1000001"],
+    "GATEWAY_TRUSTED_PROXIES": ["*", "proxy", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1,"],
+    "GATEWAY_REQUEST_TIMEOUT": ["0", "3601"],
+    "GATEWAY_KEEP_ALIVE": ["0", "nan"],
+    "GATEWAY_MAX_CONNECTIONS": ["0", "100001"],
+    "GATEWAY_DRAIN_DELAY": ["-1", "inf"],
+    "GATEWAY_DRAIN_TIMEOUT": ["0", "3601"],
     "GATEWAY_SANDBOX_CALLS": ["-1", "2000001", "many"],
     "GATEWAY_SANDBOX_SEED": ["-1", "1000000000", "x"],
 }  # fmt: skip
-ANYTHING = {"TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST"}
+ANYTHING = {
+    "TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST", "GATEWAY_TOKENS_FILE",
+    "GATEWAY_JWT_KEY_FILE", "GATEWAY_JWT_ISSUER", "GATEWAY_JWT_AUDIENCE",
+    "GATEWAY_JWT_SCOPE_CLAIM",
+}  # fmt: skip
 
 
 def read(**environment: str) -> Settings:
@@ -173,6 +191,68 @@ def test_a_whole_credential_connects_to_twilio(given: dict[str, str]) -> None:
     assert not settings.uses_sandbox
     assert TOKEN not in repr(settings)
     assert TOKEN not in str(settings)
+
+
+JWT = {
+    "GATEWAY_ACCESS": "jwt",
+    "GATEWAY_JWT_ISSUER": "https://idp.example.com/",
+    "GATEWAY_JWT_AUDIENCE": "calls",
+    "GATEWAY_JWT_JWKS_URL": "https://idp.example.com/keys",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"GATEWAY_ACCESS": "token"}, "GATEWAY_TOKENS_FILE"),
+        (JWT | {"GATEWAY_JWT_ISSUER": ""}, "GATEWAY_JWT_ISSUER"),
+        (JWT | {"GATEWAY_JWT_AUDIENCE": ""}, "GATEWAY_JWT_AUDIENCE"),
+        (JWT | {"GATEWAY_JWT_JWKS_URL": ""}, "GATEWAY_JWT_JWKS_URL"),
+        (JWT | {"GATEWAY_JWT_KEY_FILE": "key.pem"}, "GATEWAY_JWT_JWKS_URL"),
+    ],
+)
+def test_an_access_mode_without_what_it_needs_is_one_line(
+    given: dict[str, str], missing: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(**given)
+
+    assert str(caught.value).startswith(f"{missing}: is missing for GATEWAY_ACCESS=")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "gateway.internal"])  # noqa: S104
+@pytest.mark.parametrize(
+    ("closed", "is_closed"),
+    [
+        ({}, False),
+        ({"GATEWAY_ALLOW_ANYONE": "on"}, True),
+        ({"GATEWAY_ACCESS": "token", "GATEWAY_TOKENS_FILE": "tokens"}, True),
+        ({"GATEWAY_ACCESS": "passthrough"}, True),
+        (JWT, True),
+    ],
+)
+def test_a_real_account_is_not_served_to_anyone_on_the_network_unless_that_is_said(
+    host: str, closed: dict[str, str], is_closed: bool
+) -> None:
+    settings = read(**CREDENTIAL, GATEWAY_HOST=host, **closed)
+    if is_closed:
+        settings.refuse_open_door()
+        return
+    with pytest.raises(SettingsError, match=r"^GATEWAY_ACCESS: is none, so whoever reaches "):
+        settings.refuse_open_door()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_this_machine_itself_may_ask_without_a_credential(host: str) -> None:
+    read(**CREDENTIAL, GATEWAY_HOST=host).refuse_open_door()
+
+
+def test_the_sandbox_may_be_shown_to_the_network() -> None:
+    read(GATEWAY_HOST="0.0.0.0").refuse_open_door()  # noqa: S104
+
+
+def test_in_passthrough_the_sandbox_does_not_answer() -> None:
+    assert not read(GATEWAY_ACCESS="passthrough").uses_sandbox
 
 
 def test_a_secret_shows_only_when_it_is_asked_to() -> None:

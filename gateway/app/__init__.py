@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -19,27 +20,43 @@ from starlette.routing import BaseRoute, Route
 
 from gateway import playground
 from gateway.app.answers import EveryAnswer
+from gateway.app.door import Door
+from gateway.app.drain import draining
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
-from gateway.app.health import healthz, readyz
+from gateway.app.health import check_credential, healthz, readyz
 from gateway.app.log_lines import LogLines
 from gateway.app.origins import cross_origin
 from gateway.settings import Settings
 
-__all__ = ["Gateway", "Terms", "application", "configure_logging", "create_app", "open_gateway"]
+__all__ = [
+    "Gateway",
+    "Terms",
+    "application",
+    "check_credential",
+    "configure_logging",
+    "create_app",
+    "open_gateway",
+]
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
     """The gateway as an ASGI app. Its upstream client lives as long as its lifespan.
 
-    `transport` takes the place of the network (tests).
+    `transport` takes the place of the network (tests). Raises SettingsError where a file that the
+    settings name cannot be used.
     """
 
+    door = Door(settings)
+
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_gateway(settings, transport) as gateway:
-            app.state.gateway = gateway
-            yield
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        app.state.door = door
+        with draining(settings.drain_delay) as state:
+            async with open_gateway(settings, transport) as gateway:
+                app.state.gateway = gateway
+                yield state
+        await door.aclose()
 
     endpoint = GraphQLOverHTTP(page=playground.page if settings.shows_page else None)
     routes: list[BaseRoute] = [

@@ -13,16 +13,18 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gateway.access import ANYONE, Account, Caller, Scope
+from gateway.app.upstreams import Upstream, UpstreamPool
 from gateway.errors import BadRequest, DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
 from gateway.loaders import Loaders
-from gateway.planner import Costs, Known, Policy
+from gateway.planner import Known, Policy
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import Context, DocumentLimits, cursor_key, schema
-from gateway.settings import Environment, PlannerMode, Secret, Settings, Switch
-from gateway.upstream.client import Account, Limits, Priority, UpstreamClient
+from gateway.settings import Environment, PlannerMode, Secret, Settings, SettingsError, Switch
+from gateway.upstream.client import Limits, Priority, UpstreamClient
 
 __all__ = ["Gateway", "Terms", "open_gateway", "refusal", "response_map"]
 
@@ -55,20 +57,43 @@ DEFAULT_TERMS = Terms()
 
 
 class Gateway:
-    """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins."""
+    """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins.
+
+    `client` is of the gateway's own account, None where only callers bring one; theirs are in
+    `pool`.
+    """
 
     def __init__(
-        self, settings: Settings, client: UpstreamClient, now: Callable[[], datetime] = _utc_now
+        self,
+        settings: Settings,
+        client: UpstreamClient | None,
+        now: Callable[[], datetime] = _utc_now,
+        pool: UpstreamPool | None = None,
     ) -> None:
         self._now = now
         self.settings = settings
-        self.client = client
-        self._costs = Costs()
+        self._own = Upstream(client) if client else None
+        self._pool = pool
         self._limits = document_limits(settings)
         self._policy = Policy(
             adaptive=settings.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.scan_child_calls is Switch.ON,
         )
+
+    @property
+    def client(self) -> UpstreamClient:
+        """The client of the gateway's own account. Raises SettingsError where there is none."""
+        return self._of_its_own().client
+
+    @property
+    def has_account(self) -> bool:
+        """True when the gateway has an account of its own."""
+        return self._own is not None
+
+    def _of_its_own(self) -> Upstream:
+        if self._own is None:
+            raise SettingsError("TWILIO_ACCOUNT_SID: is missing; in passthrough, callers have one")
+        return self._own
 
     async def execute(
         self,
@@ -77,6 +102,7 @@ class Gateway:
         operation_name: str | None = None,
         terms: Terms = DEFAULT_TERMS,
         *,
+        caller: Caller,
         may_mutate: bool = True,
     ) -> ExecutionResult:
         """The result of one operation; its upstream work ends with it, also when it is cancelled.
@@ -84,11 +110,12 @@ class Gateway:
         Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
-        journal = Journal(asyncio.get_running_loop().time)
+        journal = Journal(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
         try:
             async with (
                 asyncio.timeout(self._seconds(terms) + GRACE),
-                self._operation(journal, terms) as context,
+                self._upstream(caller) as upstream,
+                self._operation(upstream, caller, journal, terms) as context,
             ):
                 result = await schema.execute(
                     query,
@@ -113,9 +140,9 @@ class Gateway:
         operation_name: str | None,
         terms: Terms = DEFAULT_TERMS,
     ) -> dict[str, Any]:
-        """The response map of one operation: errors where there are any, and data."""
+        """The response map of one operation that the operator asks: errors, if any, and data."""
         try:
-            result = await self.execute(query, variables, operation_name, terms)
+            result = await self.execute(query, variables, operation_name, terms, caller=ANYONE)
         except CannotGetOperationTypeError:
             return {"errors": [refusal("The document has no operation of that name")]}
         except InvalidOperationTypeError:
@@ -123,15 +150,26 @@ class Gateway:
         return response_map(result)
 
     @asynccontextmanager
-    async def _operation(self, journal: Journal, terms: Terms) -> AsyncIterator[Context]:
+    async def _upstream(self, caller: Caller) -> AsyncIterator[Upstream]:
+        """The way upstream with the caller's own credential, else with the gateway's."""
+        if caller.account is None or self._pool is None:
+            yield self._of_its_own()
+            return
+        async with self._pool.upstream(caller.account) as upstream:
+            yield upstream
+
+    @asynccontextmanager
+    async def _operation(
+        self, upstream: Upstream, caller: Caller, journal: Journal, terms: Terms
+    ) -> AsyncIterator[Context]:
         """What one operation carries."""
         allowed = self.settings.request_budget
         deadline = asyncio.get_running_loop().time() + self._seconds(terms)
         executor = Executor(
-            self.client,
+            upstream.client,
             Known(self._now()),
-            self._costs,
-            replace(self._policy, concurrency=self.client.concurrency),
+            upstream.costs,
+            replace(self._policy, concurrency=upstream.client.concurrency),
             journal,
             deadline,
             min(terms.request_budget or allowed, allowed),
@@ -141,8 +179,9 @@ class Gateway:
         loaders = Loaders(executor)
         try:
             yield Context(
+                caller=caller,
                 loaders=loaders,
-                cursor_key=_cursor_key(self.settings, self.client.account),
+                cursor_key=_cursor_key(self.settings, upstream.client.account),
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
                 limits=self._limits,
@@ -220,7 +259,6 @@ async def open_gateway(
     `transport` takes the place of the network, `now` of the clock (tests).
     """
     async with AsyncExitStack() as stack:
-        account = _account(settings)
         if settings.uses_sandbox:
             sandbox = create_sandbox(
                 SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
@@ -228,9 +266,15 @@ async def open_gateway(
             stack.push_async_callback(sandbox.state.sandbox.aclose)
             in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
             transport = transport or in_process
-        client = UpstreamClient(account, settings.base_url, transport, _limits(settings))
-        stack.push_async_callback(client.aclose)
-        yield Gateway(settings, client, now)
+        pool = UpstreamPool(
+            lambda account: _client(settings, account, transport), settings.passthrough_clients
+        )
+        stack.push_async_callback(pool.aclose)
+        account = _account(settings)
+        client = _client(settings, account, transport) if account else None
+        if client is not None:
+            stack.push_async_callback(client.aclose)
+        yield Gateway(settings, client, now, pool)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -251,10 +295,19 @@ def _cursor_key(settings: Settings, account: Account) -> bytes:
     return cursor_key(secret.reveal(), settings.base_url, account.sid)
 
 
-def _account(settings: Settings) -> Account:
-    if settings.account_sid is None:
+def _client(
+    settings: Settings, account: Account, transport: httpx.AsyncBaseTransport | None
+) -> UpstreamClient:
+    return UpstreamClient(account, settings.base_url, transport, _limits(settings))
+
+
+def _account(settings: Settings) -> Account | None:
+    """The gateway's own: of the settings, the sandbox's, or none where only callers bring one."""
+    if settings.uses_sandbox:
         sandbox = SandboxConfig()
         return Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
+    if settings.account_sid is None:
+        return None
     if settings.api_key and settings.api_secret:
         return Account(settings.account_sid, settings.api_key, settings.api_secret)
     assert settings.auth_token  # noqa: S101 (Settings sees to it)

@@ -19,9 +19,18 @@ from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 
+from gateway.access import Caller
+from gateway.app.door import Door
 from gateway.app.gateway import Gateway, Terms, response_map
 from gateway.app.origins import may_ask
-from gateway.errors import BadRequest, CallerError, ForeignOrigin, LimitExceeded
+from gateway.errors import (
+    AccessError,
+    BadRequest,
+    CallerError,
+    Forbidden,
+    ForeignOrigin,
+    LimitExceeded,
+)
 from gateway.journal import Explain
 from gateway.upstream.client import Priority
 
@@ -85,11 +94,14 @@ class GraphQLOverHTTP:
             settings = request.app.state.gateway.settings
             if not may_ask(request.headers, settings):
                 raise Refusal(403, ForeignOrigin("Pages of this origin may not ask here"))
+            caller = await _door(request).admit(request)
             parameters = await _parameters(request, settings.max_body)
-            result = await _while_connected(request, self._execute(request, parameters))
+            result = await _while_connected(request, self._execute(request, caller, parameters))
             if result is None:
                 return Response(status_code=CLIENT_LEFT)
             return _result_response(result, media_type)
+        except AccessError as error:
+            return _access_response(request, error, media_type)
         except Refusal as refusal:
             return _refusal_response(refusal, media_type)
         except ClientDisconnect:  # before its body was whole
@@ -100,7 +112,7 @@ class GraphQLOverHTTP:
         return self._page is not None and request.method == "GET" and not wants_answer
 
     @staticmethod
-    async def _execute(request: Request, parameters: Parameters) -> ExecutionResult:
+    async def _execute(request: Request, caller: Caller, parameters: Parameters) -> ExecutionResult:
         gateway: Gateway = request.app.state.gateway
         try:
             return await gateway.execute(
@@ -108,6 +120,7 @@ class GraphQLOverHTTP:
                 parameters.variables,
                 parameters.operation_name,
                 parameters.terms,
+                caller=caller,
                 may_mutate=request.method == "POST",
             )
         except InvalidOperationTypeError:
@@ -116,6 +129,11 @@ class GraphQLOverHTTP:
             raise Refusal(400, "A subscription has no single answer") from None
         except CannotGetOperationTypeError:
             raise Refusal(400, "The document has no operation of that name") from None
+
+
+def _door(request: Request) -> Door:
+    door: Door = request.app.state.door
+    return door
 
 
 def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
@@ -269,9 +287,23 @@ async def _departure(request: Request) -> None:
 
 def _result_response(result: ExecutionResult, media_type: str) -> Response:
     body = response_map(result)
+    if "data" not in body and Forbidden.code in map(_code, body["errors"]):
+        return _json_response(body, 403, media_type)
     # Legacy clients of application/json take a 4xx for a failure of the transport.
     is_refused = "data" not in body and media_type == GRAPHQL_RESPONSE
     return _json_response(body, 400 if is_refused else 200, media_type)
+
+
+def _code(error: dict[str, Any]) -> Any:
+    return error.get("extensions", {}).get("code")
+
+
+def _access_response(request: Request, error: AccessError, media_type: str) -> Response:
+    """The connection closes where a body was sent that is not read."""
+    status, headers = _door(request).refusal(error)
+    body = {"errors": [{"message": str(error), "extensions": error.extensions}]}
+    close = {"Connection": "close"} if request.method == "POST" else {}
+    return _json_response(body, status, media_type, headers | close)
 
 
 def _refusal_response(refusal: Refusal, media_type: str) -> Response:

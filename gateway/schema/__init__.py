@@ -11,7 +11,7 @@ from gateway.schema.cursors import cursor_key
 from gateway.schema.documents import CheckedDocument
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedSchema
-from gateway.schema.extensions import ErrorCodes
+from gateway.schema.extensions import ErrorCodes, Permitted
 from gateway.schema.limits import DocumentLimits
 from gateway.schema.notification import Notification
 from gateway.schema.query import Query
@@ -23,7 +23,7 @@ __all__ = ["Context", "DocumentLimits", "cursor_key", "schema"]
 schema = FederatedSchema(
     query=Query,
     types=[Call, Recording, Notification, PhoneNumber],
-    extensions=[ErrorCodes, CheckedDocument],
+    extensions=[ErrorCodes, CheckedDocument, Permitted],
     config=StrawberryConfig(scalar_map=SCALARS),
     # The lowest with the directives used here: composers refuse one that they do not know.
     federation_version="2.0",

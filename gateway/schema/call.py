@@ -10,6 +10,7 @@ from typing import Any
 
 import strawberry
 
+from gateway.access.personal import masked_end, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
 from gateway.schema.connection import Connection, Slice, Window, read_slice
 from gateway.schema.context import Info, field_path
@@ -17,6 +18,7 @@ from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification, notifications_of
+from gateway.schema.personal import personal
 from gateway.schema.recording import Recording, recordings_of
 from gateway.schema.scalars import AnsweredBy, CallDirection, CallStatus, NotificationLevel
 from gateway.upstream.requests import FetchCall
@@ -49,11 +51,13 @@ class Call(Node):
         description="The account responsible for creating this call: REST property AccountSid."
     )
     to: str | None = strawberry.field(
+        metadata=personal(masked_end),
         description="The phone number (E.164), SIP address or client:name that received this "
-        "call: REST property To."
+        "call: REST property To.",
     )
     from_: str | None = strawberry.field(
         name="from",
+        metadata=personal(masked_end),
         description="The phone number (E.164), SIP address or client:name that made this call: "
         "REST property From.",
     )
@@ -92,12 +96,14 @@ class Call(Node):
         "detection: REST property AnsweredBy."
     )
     forwarded_from: str | None = strawberry.field(
+        metadata=personal(masked_end),
         description="The forwarding number of a forwarded inbound call, where the carrier "
-        "supports it: REST property ForwardedFrom."
+        "supports it: REST property ForwardedFrom.",
     )
     caller_name: str | None = strawberry.field(
+        metadata=personal(masked_text),
         description="The caller's name, for an inbound call to a number with Caller ID Lookup: "
-        "REST property CallerName."
+        "REST property CallerName.",
     )
     uri: str | None = strawberry.field(
         description="The resource's path, relative to https://api.twilio.com: REST property Uri."

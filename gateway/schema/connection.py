@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import strawberry
 from strawberry.federation.schema_directives import Shareable
 
+from gateway.access import Scope
 from gateway.errors import BadUserInput
 from gateway.schema.context import Context, Info, field_path
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
@@ -185,7 +186,12 @@ class Slice(Generic[R]):
 
 
 async def read_slice(info: Info, lists: Sequence[ListRequest[R]], window: Window) -> Slice[R]:
-    """The window of the connection over these lists. Raises as Slice.read."""
+    """The window of the connection over these lists. Raises Forbidden, and as Slice.read.
+
+    A list filtered by number tells whether somebody is there, so it is for those who may know.
+    """
+    if any(request.is_personal for request in lists):
+        info.context.caller.require(Scope.PII, "A filter by number or address")
     result = Slice(info.context, lists, window, field_path(info))
     await result.read()
     return result

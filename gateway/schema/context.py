@@ -1,4 +1,4 @@
-"""What one operation carries: the loaders, whose calls they read, and what a connection may cost.
+"""What one operation carries: who asks, the loaders, whose calls they read, what a list may cost.
 
 This module must not know HTTP: the app makes a context for each operation and closes it.
 """
@@ -9,6 +9,7 @@ from functools import lru_cache
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
+from gateway.access import Caller
 from gateway.loaders import Loaders
 from gateway.schema.limits import DocumentLimits
 from gateway.upstream.pages import Budget
@@ -23,6 +24,7 @@ class Context:
     `cursor_key` is the secret that cursors of this account are signed with.
     """
 
+    caller: Caller
     loaders: Loaders
     cursor_key: bytes
     page_budget: int

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import strawberry
 
+from gateway.access.personal import masked_end, masked_text
 from gateway.errors import BadUserInput
+from gateway.schema.personal import personal
 
 __all__ = ["CallEndpoint", "PhoneNumber", "endpoint"]
 
@@ -20,28 +22,38 @@ E_164 = re.compile(r"\+[1-9][0-9]{1,14}")
 class PhoneNumber:
     """E.164, for example +16175551212."""
 
-    number: str = strawberry.field(description="The number in E.164, for example +16175551212.")
+    number: str = strawberry.field(
+        description="The number in E.164, for example +16175551212.",
+        metadata=personal(masked_end),
+    )
 
 
 @strawberry.type(description="A SIP address.")
 class SipAddress:
     """For example sip:kevin@example.com; the seed shows it without the scheme, too."""
 
-    address: str = strawberry.field(description="The address as Twilio keeps it.")
+    address: str = strawberry.field(
+        description="The address as Twilio keeps it.", metadata=personal(masked_end)
+    )
 
 
 @strawberry.type(description="A device that runs a Twilio client.")
 class ClientIdentifier:
     """client:name."""
 
-    name: str = strawberry.field(description="The client's name, without the prefix client:.")
+    name: str = strawberry.field(
+        description="The client's name, without the prefix client:.",
+        metadata=personal(masked_text),
+    )
 
 
 @strawberry.type(description="Whatever else: a SIM, a caller id that could not be normalised.")
 class OtherEndpoint:
     """As Twilio keeps it."""
 
-    value: str = strawberry.field(description="The text as Twilio keeps it.")
+    value: str = strawberry.field(
+        description="The text as Twilio keeps it.", metadata=personal(masked_end)
+    )
 
 
 CallEndpoint = Annotated[

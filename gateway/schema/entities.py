@@ -10,9 +10,11 @@ from typing import Any
 import strawberry
 from strawberry.federation.schema import FederationAny
 
+from gateway.access import Scope
 from gateway.errors import BadUserInput
 from gateway.schema.context import Info, field_path
 from gateway.schema.endpoint import phone_number
+from gateway.schema.personal import mask_personal_fields
 from gateway.upstream.requests import FetchCall, FetchNotification, FetchRecording
 
 __all__ = ["FederatedSchema"]
@@ -26,7 +28,8 @@ async def _notification(info: Info, sid: str) -> Any:
     return await info.context.loaders.row(FetchNotification(sid=sid), field_path(info))
 
 
-async def _phone_number(_info: Info, number: str) -> Any:
+async def _phone_number(info: Info, number: str) -> Any:
+    info.context.caller.require(Scope.PII, "Looking up a number")
     return phone_number(number)
 
 
@@ -58,6 +61,10 @@ async def _entity(info: Info, representation: Any) -> Any:
 
 class FederatedSchema(strawberry.federation.Schema):
     """The subgraph's schema."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        mask_personal_fields(self._schema)
 
     def entities_resolver(
         self, info: strawberry.Info, representations: list[FederationAny]

@@ -1,17 +1,22 @@
-"""What happens around every operation: errors get their codes, and nothing internal gets out."""
+"""What happens around every operation: it is permitted or refused, and errors get their codes.
+
+Nothing internal gets out.
+"""
 
 import logging
 from collections.abc import Iterator
 from typing import Any
 
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import GraphQLError, GraphQLSyntaxError, OperationType, get_operation_ast
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import PreExecutionError
 
+from gateway.access import Caller, Scope
 from gateway.errors import (
     BadRequest,
     BadUserInput,
+    Forbidden,
     GatewayError,
     LimitExceeded,
     ParseFailed,
@@ -19,9 +24,35 @@ from gateway.errors import (
 )
 from gateway.schema.documents import limits_of
 
-__all__ = ["ErrorCodes"]
+__all__ = ["ErrorCodes", "Permitted"]
 
 log = logging.getLogger(__name__)
+
+
+NEEDED = {
+    OperationType.QUERY: Scope.READ,
+    OperationType.SUBSCRIPTION: Scope.READ,
+    OperationType.MUTATION: Scope.CALL,
+}
+
+
+class Permitted(SchemaExtension):
+    """An operation of a type that the caller has no scope for is refused before it is executed."""
+
+    def on_validate(self) -> Iterator[None]:
+        """Before validation: a request error where the scope is missing."""
+        context = self.execution_context
+        document = context.graphql_document
+        operation = get_operation_ast(document, context.operation_name) if document else None
+        if operation is not None:
+            caller: Caller = context.context.caller
+            try:
+                caller.require(NEEDED[operation.operation], f"A {operation.operation.value}")
+            except Forbidden as error:
+                context.pre_execution_errors = [
+                    GraphQLError(str(error), extensions=error.extensions)
+                ]
+        yield
 
 
 class ErrorCodes(SchemaExtension):

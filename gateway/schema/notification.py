@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+from gateway.access.personal import masked_text
 from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import Slice, Window, read_slice
 from gateway.schema.context import Info, field_path
 from gateway.schema.node import Node
+from gateway.schema.personal import personal
 from gateway.schema.scalars import NotificationLevel
 from gateway.upstream.requests import FetchCall, FetchNotification, ListNotifications
 from gateway.upstream.resources import CallResource, NotificationResource
@@ -60,7 +62,8 @@ class Notification(Node):
         description="When it happened: REST property MessageDate."
     )
     message_text: str | None = strawberry.field(
-        description="What happened, form-encoded: REST property MessageText."
+        metadata=personal(masked_text),
+        description="What happened, form-encoded: REST property MessageText.",
     )
     more_info: str | None = strawberry.field(
         description="Twilio's page about the error: REST property MoreInfo."
@@ -69,7 +72,8 @@ class Notification(Node):
         description="The method of the request that led to it: REST property RequestMethod."
     )
     request_url: str | None = strawberry.field(
-        description="The URL of the request that led to it: REST property RequestUrl."
+        metadata=personal(masked_text),
+        description="The URL of the request that led to it: REST property RequestUrl.",
     )
     uri: str | None = strawberry.field(
         description="The resource's path, relative to https://api.twilio.com: REST property Uri."
@@ -77,7 +81,8 @@ class Notification(Node):
 
     @strawberry.field(
         description="The variables of the request, form-encoded: REST property RequestVariables. "
-        "Costs a request for each notification."
+        "Costs a request for each notification.",
+        metadata=personal(masked_text),
     )
     @staticmethod
     async def request_variables(
@@ -89,7 +94,8 @@ class Notification(Node):
 
     @strawberry.field(
         description="The body that the request was answered with: REST property ResponseBody. "
-        "Costs a request for each notification."
+        "Costs a request for each notification.",
+        metadata=personal(masked_text),
     )
     @staticmethod
     async def response_body(
@@ -101,7 +107,8 @@ class Notification(Node):
 
     @strawberry.field(
         description="The headers that the request was answered with, form-encoded: REST property "
-        "ResponseHeaders. Costs a request for each notification."
+        "ResponseHeaders. Costs a request for each notification.",
+        metadata=personal(masked_text),
     )
     @staticmethod
     async def response_headers(

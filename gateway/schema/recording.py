@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+from gateway.access.personal import masked_text
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import Slice, Window, read_slice
 from gateway.schema.context import Info, field_path, selects
 from gateway.schema.node import Node
+from gateway.schema.personal import personal
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
 from gateway.upstream.requests import FetchCall, FetchRecording, ListRecordings
 from gateway.upstream.resources import CallResource, RecordingResource
@@ -93,7 +95,8 @@ class Recording(Node):
 
     @strawberry.field(
         description="Where the audio is: REST property MediaUrl, which Twilio gives at account "
-        "level only, so it costs a request for each recording."
+        "level only, so it costs a request for each recording.",
+        metadata=personal(masked_text),
     )
     @staticmethod
     async def media_url(parent: strawberry.Parent[RecordingResource], info: Info) -> str | None:

@@ -9,14 +9,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gateway.settings.values import (
+    AccessMode,
     Environment,
     LogLevel,
     PlannerMode,
     Secret,
     Switch,
+    addresses,
+    delay,
+    is_loopback,
     key,
+    key_url,
     one_of,
     origins,
+    scope_words,
     seconds,
     sid,
     text,
@@ -25,6 +31,7 @@ from gateway.settings.values import (
 )
 
 __all__ = [
+    "AccessMode",
     "Environment",
     "LogLevel",
     "PlannerMode",
@@ -88,6 +95,86 @@ class Settings:
     environment: Environment = _setting(
         "GATEWAY_ENV", one_of(Environment), Environment.DEVELOPMENT, "development|production",
         "In production there is no GraphiQL page, and errors do not suggest the schema's names.",
+    )  # fmt: skip
+    access: AccessMode = _setting(
+        "GATEWAY_ACCESS", one_of(AccessMode), AccessMode.NONE, "none|token|jwt|passthrough",
+        "Who may ask: anyone, holders of a token, of a signed JWT, or of a Twilio credential of "
+        "their own (docs/access.md).",
+    )  # fmt: skip
+    allow_anyone: Switch = _setting(
+        "GATEWAY_ALLOW_ANYONE", one_of(Switch), Switch.OFF, "on|off",
+        "Also starts where GATEWAY_ACCESS is none, the address is not this machine's own and the "
+        "account is a real one: whoever reaches the gateway reads its calls.",
+    )  # fmt: skip
+    tokens_file: str | None = _setting(
+        "GATEWAY_TOKENS_FILE", text, None, "path",
+        "token: the file of `name scopes sha256` lines that `gateway token` makes.",
+    )  # fmt: skip
+    jwt_jwks_url: str | None = _setting(
+        "GATEWAY_JWT_JWKS_URL", key_url, None, "URL", "jwt: where the provider's key set is."
+    )
+    jwt_key_file: str | None = _setting(
+        "GATEWAY_JWT_KEY_FILE", text, None, "path",
+        "jwt: a public key in PEM, in place of a key set.",
+    )  # fmt: skip
+    jwt_issuer: str | None = _setting(
+        "GATEWAY_JWT_ISSUER", text, None, "text", "jwt: the `iss` that a token must have."
+    )
+    jwt_audience: str | None = _setting(
+        "GATEWAY_JWT_AUDIENCE", text, None, "text", "jwt: the `aud` that a token must have."
+    )
+    jwt_leeway: float = _setting(
+        "GATEWAY_JWT_LEEWAY", delay, 30.0, "seconds",
+        "jwt: how far the provider's clock may differ from this machine's.",
+    )  # fmt: skip
+    jwt_scope_claim: str = _setting(
+        "GATEWAY_JWT_SCOPE_CLAIM", text, "scope", "text",
+        "jwt: the claim that holds scopes, as a list or a text with spaces.",
+    )  # fmt: skip
+    jwt_scopes: str = _setting(
+        "GATEWAY_JWT_SCOPES", scope_words, "read=read,call=call,pii=pii", "pairs",
+        "jwt: what the claim's words grant, as calls.read=read,calls.personal=pii.",
+    )  # fmt: skip
+    passthrough_clients: int = _setting(
+        "GATEWAY_PASSTHROUGH_CLIENTS", whole(1, 1000), 100, "clients",
+        "passthrough: for how many Twilio credentials connections are kept.",
+    )  # fmt: skip
+    rate_limit: int = _setting(
+        "GATEWAY_RATE_LIMIT", whole(1, 100_000), 200, "requests/second",
+        "How many requests a second one caller may go on sending (each process counts); more are "
+        "answered 429, RATE_LIMITED.",
+    )  # fmt: skip
+    rate_burst: int = _setting(
+        "GATEWAY_RATE_BURST", whole(1, 1_000_000), 2000, "requests",
+        "How many requests a caller who has rested may send at once.",
+    )  # fmt: skip
+    trusted_proxies: str | None = _setting(
+        "GATEWAY_TRUSTED_PROXIES", addresses, None, "addresses",
+        "Whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks with "
+        "commas between; nobody's where it is not set.",
+    )  # fmt: skip
+    request_timeout: float = _setting(
+        "GATEWAY_REQUEST_TIMEOUT", seconds, 20.0, "seconds",
+        "The time in which a client must have sent a whole request, or have read 64 KB of an "
+        "answer (or all), before its connection is closed.",
+    )  # fmt: skip
+    keep_alive: float = _setting(
+        "GATEWAY_KEEP_ALIVE", seconds, 20.0, "seconds",
+        "How long a connection may rest between requests. A proxy in front must close sooner.",
+    )  # fmt: skip
+    max_connections: int = _setting(
+        "GATEWAY_MAX_CONNECTIONS", whole(1, 100_000), 4000, "connections",
+        "How many clients a process serves at once; more are answered 503. Fewer where the "
+        "machine allows fewer open files.",
+    )  # fmt: skip
+    drain_delay: float = _setting(
+        "GATEWAY_DRAIN_DELAY", delay, 0.0, "seconds",
+        "How long connections are still taken after SIGTERM, while /readyz says no: above the "
+        "interval at which a load balancer asks it.",
+    )  # fmt: skip
+    drain_timeout: float = _setting(
+        "GATEWAY_DRAIN_TIMEOUT", seconds, 15.0, "seconds",
+        "How long requests in flight may take to finish after that, before they are cut off.",
     )  # fmt: skip
     log_level: LogLevel = _setting(
         "GATEWAY_LOG_LEVEL", one_of(LogLevel), LogLevel.INFO, "debug|info|warning|error",
@@ -268,6 +355,30 @@ class Settings:
             )
         if not self.account_sid and (self.auth_token or self.api_key):
             raise SettingsError("TWILIO_ACCOUNT_SID: is missing for the credential that is set")
+        if self.access is AccessMode.TOKEN and not self.tokens_file:
+            raise SettingsError("GATEWAY_TOKENS_FILE: is missing for GATEWAY_ACCESS=token")
+        if self.access is AccessMode.JWT:
+            self._check_jwt()
+
+    def _check_jwt(self) -> None:
+        if (self.jwt_jwks_url is None) == (self.jwt_key_file is None):
+            raise SettingsError(
+                "GATEWAY_JWT_JWKS_URL: is missing for GATEWAY_ACCESS=jwt "
+                "(it or GATEWAY_JWT_KEY_FILE, not both)"
+            )
+        needed = {"GATEWAY_JWT_ISSUER": self.jwt_issuer, "GATEWAY_JWT_AUDIENCE": self.jwt_audience}
+        for name, value in needed.items():
+            if value is None:
+                raise SettingsError(f"{name}: is missing for GATEWAY_ACCESS=jwt")
+
+    def refuse_open_door(self) -> None:
+        """Raises SettingsError where anyone on the network could read a real account's calls."""
+        is_open = self.access is AccessMode.NONE and self.allow_anyone is Switch.OFF
+        if is_open and self.account_sid and not is_loopback(self.host):
+            raise SettingsError(
+                f"GATEWAY_ACCESS: is none, so whoever reaches {self.host} could read the calls of "
+                "the account; choose token, jwt or passthrough, or set GATEWAY_ALLOW_ANYONE=on"
+            )
 
     @property
     def shows_page(self) -> bool:
@@ -283,8 +394,11 @@ class Settings:
 
     @property
     def uses_sandbox(self) -> bool:
-        """True when no credential is set: the embedded sandbox answers instead of Twilio."""
-        return self.account_sid is None
+        """True when no credential is set: the embedded sandbox answers instead of Twilio.
+
+        In passthrough callers bring theirs, and Twilio answers.
+        """
+        return self.account_sid is None and self.access is not AccessMode.PASSTHROUGH
 
 
 def _parse(metadata: Mapping[str, Any], value: str) -> Any:

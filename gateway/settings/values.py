@@ -4,6 +4,7 @@ A parser raises ValueError with words that follow the setting's name; they never
 This module must not know the settings.
 """
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -12,14 +13,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 __all__ = [
+    "AccessMode",
     "Environment",
     "LogLevel",
     "PlannerMode",
     "Secret",
     "Switch",
+    "addresses",
+    "delay",
+    "is_loopback",
     "key",
+    "key_url",
     "one_of",
     "origins",
+    "scope_words",
     "seconds",
     "sid",
     "text",
@@ -95,6 +102,40 @@ def origins(value: str) -> tuple[str, ...]:
     return given
 
 
+def is_loopback(host: str) -> bool:
+    """True for an address, or the name, that only this machine itself can reach."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def key_url(value: str) -> str:
+    """Whoever can change the keys on their way can sign tokens: no http but on this machine."""
+    parts = urlsplit(url(value))
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must be an https URL (or http on this machine)")
+    return value
+
+
+def addresses(value: str) -> str:
+    """Addresses and networks, with commas between."""
+    try:
+        for entry in value.split(","):
+            ipaddress.ip_network(entry.strip())
+    except ValueError:
+        raise ValueError("must be addresses or networks with commas between") from None
+    return value
+
+
+def scope_words(value: str) -> str:
+    """`word=scope` pairs with commas between, as in calls.read=read,calls.personal=pii."""
+    pair = r"[^\s,=]+=(read|call|pii)"
+    if not re.fullmatch(rf"{pair}(,{pair})*", value):
+        raise ValueError("must be word=scope pairs with commas between; scopes: read, call, pii")
+    return value
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if not re.fullmatch("[0-9]{1,9}", value) or not low <= int(value) <= high:
@@ -114,6 +155,10 @@ def seconds(value: str) -> float:
     return number
 
 
+def delay(value: str) -> float:
+    return 0.0 if re.fullmatch(r"0(\.0*)?", value) else seconds(value)
+
+
 def one_of(choices: type[StrEnum]) -> Callable[[str], Any]:
     def parse(value: str) -> StrEnum:
         if value not in {choice.value for choice in choices}:
@@ -121,6 +166,15 @@ def one_of(choices: type[StrEnum]) -> Callable[[str], Any]:
         return choices(value)
 
     return parse
+
+
+class AccessMode(StrEnum):
+    """How a caller shows who it is."""
+
+    NONE = "none"
+    TOKEN = "token"  # noqa: S105 (a word, not a token)
+    JWT = "jwt"
+    PASSTHROUGH = "passthrough"
 
 
 class LogLevel(StrEnum):

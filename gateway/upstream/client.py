@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from gateway.access import Account
 from gateway.errors import UpstreamNotFound
 from gateway.telemetry import UpstreamHook, log_exchange
 from gateway.upstream.answers import list_of, row_of
@@ -22,7 +23,7 @@ from gateway.upstream.flights import Patience, SingleFlight
 from gateway.upstream.pages import page_ref
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
-from gateway.upstream.sending import Account, Sender, Sending
+from gateway.upstream.sending import Sender, Sending
 from gateway.upstream.writes import FormRequest
 
 __all__ = ["Account", "Caller", "Limits", "Priority", "UpstreamClient"]

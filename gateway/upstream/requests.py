@@ -229,6 +229,11 @@ class ListRequest(Generic[R]):
         return True
 
     @property
+    def is_personal(self) -> bool:
+        """True when a filter names somebody: its answer tells whether they are there."""
+        return False
+
+    @property
     def query(self) -> Query:
         """Filters, PageSize and, past the first page, Page and PageToken."""
         return (*self.filters(), ("PageSize", str(self.page_size)), *self.page.query())
@@ -306,6 +311,10 @@ class ListCalls(ListRequest[CallResource]):
     def with_status(self, status: CallStatus) -> Self:
         """The same list, of calls in this state only."""
         return replace(self, status=status)
+
+    @property
+    def is_personal(self) -> bool:
+        return self.to is not None or self.from_ is not None
 
     def is_exact(self) -> bool:
         return all(range_.is_whole_days() for range_ in (self.start_time, self.end_time) if range_)

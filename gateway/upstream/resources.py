@@ -131,19 +131,24 @@ def _decimal(value: Any) -> Decimal:
 E = TypeVar("E", bound=Enum)
 
 
+def _loggable(value: str) -> str:
+    """A value as Twilio names its values; of any other, which may hold anything, nothing."""
+    return value if re.fullmatch("[A-Za-z][A-Za-z_-]{0,29}|[0-9]{1,2}", value) else "no word"
+
+
 def _open_enum(choices: type[E]) -> Callable[[Any], E]:
     """Twilio adds values: what is not known here is UNKNOWN, with a log line (SCHEMA rule 4)."""
 
     @lru_cache(maxsize=64)
-    def unknown(value: str) -> E:
-        log.warning("upstream sent an unknown %s: %.40r", choices.__name__, value)
+    def unknown(word: str) -> E:
+        log.warning("upstream sent an unknown %s: %r", choices.__name__, word)
         return choices["UNKNOWN"]
 
     known = {choice.value: choice for choice in choices}
 
     def convert(value: Any) -> E:
         choice = known.get(_text(value))
-        return choice if choice is not None else unknown(value[:40])
+        return choice if choice is not None else unknown(_loggable(value))
 
     return convert
 

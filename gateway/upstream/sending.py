@@ -30,11 +30,11 @@ from urllib.parse import urlencode
 import certifi
 import httpx
 
+from gateway.access import Account
 from gateway.errors import UpstreamInvalid, UpstreamTimeout
-from gateway.settings import Secret
 from gateway.upstream.answers import Reply, error_for_exception
 
-__all__ = ["Account", "Sender", "Sending"]
+__all__ = ["Sender", "Sending"]
 
 # httpx logs whole URLs, with phone numbers; httpcore logs headers, with the credential.
 for _talkative in ("httpx", "httpcore"):
@@ -44,15 +44,6 @@ POOL = 8
 # Of a refusal only Twilio's numbers are wanted.
 MAX_REFUSAL = 64 * 1024
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-
-
-@dataclass(frozen=True)
-class Account:
-    """Whose calls, and the credential: SID and token, or API key and secret (FACTS section 2)."""
-
-    sid: str
-    username: str
-    password: Secret
 
 
 @dataclass(frozen=True, slots=True)

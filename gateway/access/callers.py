@@ -1,0 +1,61 @@
+"""The caller as a value: a name, scopes and, in passthrough, the account to ask for.
+
+This module must not know how a caller was identified.
+"""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+
+from gateway.errors import Forbidden
+from gateway.settings import Secret
+
+__all__ = ["ANYONE", "Account", "Caller", "Scope"]
+
+# Digests of credentials are of this process only: one that got out could not be searched for.
+_PROCESS_KEY = os.urandom(32)
+
+
+class Scope(StrEnum):
+    """What a caller may do. `docs/access.md` says what each shows and permits."""
+
+    READ = "read"
+    CALL = "call"
+    PII = "pii"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose calls, and the credential: SID and token, or API key and secret (FACTS section 2)."""
+
+    sid: str
+    username: str
+    password: Secret
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal credentials of the same account; tells nothing of them."""
+        whole = "\0".join((self.sid, self.username, self.password.reveal()))
+        return blake2b(whole.encode(), key=_PROCESS_KEY, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. `name` tells callers apart and is no secret; `account` is passthrough's."""
+
+    name: str
+    scopes: frozenset[Scope]
+    account: Account | None = None
+
+    def may(self, scope: Scope) -> bool:
+        """True when the caller has the scope."""
+        return scope in self.scopes
+
+    def require(self, scope: Scope, what: str) -> None:
+        """Raises Forbidden, which says `what` needs the scope, unless the caller has it."""
+        if scope not in self.scopes:
+            raise Forbidden(f"{what} needs the scope {scope}")
+
+
+ANYONE = Caller(name="", scopes=frozenset(Scope))

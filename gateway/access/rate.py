@@ -1,0 +1,47 @@
+"""How fast one caller may ask: a token bucket for each, in bounded memory.
+
+A bucket is one number, the moment at which it will be full again (the generic cell rate algorithm).
+This module must not know what a caller is.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from gateway.errors import RateLimited
+
+__all__ = ["RateLimiter"]
+
+MOST_CALLERS = 10_000
+
+
+class RateLimiter:
+    """`rate` requests a second for each key, `burst` at once after a rest.
+
+    The `most` keys that were seen last are remembered; one that is forgotten has a full bucket.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        burst: int,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = MOST_CALLERS,
+    ) -> None:
+        self._interval = 1 / rate
+        self._capacity = burst / rate
+        self._clock = clock
+        self._most = most
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, key: str) -> None:
+        """One request of this key. Raises RateLimited, which says when the next may come."""
+        now = self._clock()
+        full_at = max(self._full_at.pop(key, now), now) + self._interval
+        excess = full_at - now - self._capacity
+        self._full_at[key] = full_at if excess <= 0 else full_at - self._interval
+        if len(self._full_at) > self._most:
+            self._full_at.popitem(last=False)
+        if excess > 0:
+            raise RateLimited("Too many requests at once; slow down", math.ceil(excess))

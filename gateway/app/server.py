@@ -1,0 +1,179 @@
+"""How connections are served: uvicorn, with the deadlines that it lacks and an end without loss.
+
+This module must not know what is answered.
+
+Note [Deadlines of a connection]. uvicorn closes a connection that rests after an answer, and waits
+without end for everything else. Here a client has one time, `request_timeout`, to send a whole
+request, from the connection or the request's first byte on, whatever else it sends meanwhile; and
+in the same time it has to take LEAST_READ bytes of what is written to it, or all. So a connection
+that is silent, slow or does not read is closed, and its descriptor is free.
+
+Note [Leaving without loss]. Whoever replaces this process hands both the same listening socket
+(`inherited_socket`), so that no connection which waits in its queue is reset. A connection that is
+open when the process is told to end gets its next answer with `Connection: close`; one that rests
+is closed only after LAST_REQUEST seconds, since a request may be on its way.
+"""
+
+import os
+import resource
+import socket
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.app.drain import is_draining
+from gateway.settings import Settings
+
+__all__ = ["BoundedHttp", "ServerConfig", "inherited_socket", "raise_open_files"]
+
+# Bytes of a request's first line and headers; uvicorn and httptools have no limit.
+MAX_HEAD = 64 * 1024
+LEAST_READ = 64 * 1024
+LAST_REQUEST = 2.0
+# Descriptors that are not clients': upstream's connections, the loop's, logs.
+OTHER_FILES = 250
+ENOUGH_FILES = 65_536
+TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class ServerConfig(uvicorn.Config):
+    """uvicorn's configuration, as the settings say. `app` is the app or the name of its factory."""
+
+    def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
+        self.request_timeout = settings.request_timeout
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        super().__init__(
+            app,
+            http=BoundedHttp,
+            # Access logs would hold query strings: they may name phone numbers.
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # part seconds are taken
+            timeout_graceful_shutdown=settings.drain_timeout,  # type: ignore[arg-type]  # here, too
+            # uvicorn counts the connection itself and refuses the one that makes it equal.
+            limit_concurrency=min(settings.max_connections, max(open_files - OTHER_FILES, 1)) + 1,
+            proxy_headers=settings.trusted_proxies is not None,
+            forwarded_allow_ips=settings.trusted_proxies or "",
+            **options,
+        )
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One connection: see Note [Deadlines of a connection] and Note [Leaving without loss]."""
+
+    config: ServerConfig
+    _receiving: TimerHandle | None = None
+    _sending: TimerHandle | None = None
+    _unread = 0
+    _head: int | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._receiving = self._later(self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._request_is_whole()
+        self._is_read()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._receiving = self._receiving or self._later(self.transport.abort)
+        if self._head is not None:
+            self._head += len(data)
+        super().data_received(data)
+        if self._head is not None and self._head > MAX_HEAD:
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._request_is_whole()
+        super().handle_websocket_upgrade()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._receiving = self._receiving or self._later(self.transport.abort)
+        self._head = 0
+
+    def on_headers_complete(self) -> None:
+        self._head = None
+        super().on_headers_complete()
+        if self.cycle is not None and is_draining(self.app_state):
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._request_is_whole()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait_until_read()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_until_read()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.cycle is None or not self.cycle.response_complete:
+            self._is_read()
+
+    def shutdown(self) -> None:
+        """The server ends: this connection, too, after the answer that is due or may come to be."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            return
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            LAST_REQUEST, self.timeout_keep_alive_handler
+        )
+
+    def _later(self, act: Callable[[], None]) -> TimerHandle:
+        return self.loop.call_later(self.config.request_timeout, act)
+
+    def _request_is_whole(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+            self._receiving = None
+
+    def _is_read(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+
+    def _wait_until_read(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        if self._unread and self._sending is None:
+            self._sending = self._later(self._abort_if_unread)
+
+    def _abort_if_unread(self) -> None:
+        self._sending = None
+        unread = self.transport.get_write_buffer_size()
+        if unread > max(self._unread - LEAST_READ, 0):
+            self.transport.abort()
+        else:
+            self._wait_until_read()
+
+
+def raise_open_files() -> None:
+    """Lets the process open as many files as the machine allows it, up to ENOUGH_FILES."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def inherited_socket() -> socket.socket | None:
+    """The listening socket that a service manager hands over (sd_listen_fds); None without one.
+
+    Its descriptor is the first after standard error; LISTEN_PID names this process.
+    """
+    is_ours = os.environ.get("LISTEN_PID") == str(os.getpid())
+    return socket.socket(fileno=3) if is_ours and os.environ.get("LISTEN_FDS") == "1" else None

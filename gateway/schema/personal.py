@@ -1,0 +1,60 @@
+"""Personal fields: what a caller without the scope `pii` sees is a mask.
+
+A field says itself that it is personal, where it is declared; the schema wraps its resolver. So it
+is masked on every way on which its row can come: queries, entities, payloads of mutations, events.
+This module must not know which fields are personal, nor how a mask looks.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import Any
+
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+from gateway.access import Scope
+
+__all__ = ["mask_of", "mask_personal_fields", "personal"]
+
+Mask = Callable[[str], str]
+MASK = "mask"
+
+
+def personal(mask: Mask) -> Mapping[str, Mask]:
+    """The metadata of a text field that is personal: `strawberry.field(metadata=personal(...))`."""
+    return {MASK: mask}
+
+
+def mask_of(field: GraphQLField) -> Mask | None:
+    """The mask with which a field was declared; None where it is not personal."""
+    declared = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    mask: Mask | None = getattr(declared, "metadata", {}).get(MASK)
+    return mask
+
+
+def mask_personal_fields(schema: GraphQLSchema) -> None:
+    """Wraps the resolver of every personal field. To be called once, when the schema is made."""
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLObjectType):
+            for field in type_.fields.values():
+                mask = mask_of(field)
+                if mask is not None and field.resolve is not None:
+                    field.resolve = _masked(field.resolve, mask)
+
+
+def _masked(resolve: Callable[..., Any], mask: Mask) -> Callable[..., Any]:
+    def resolve_masked(source: Any, info: Any, **arguments: Any) -> Any:
+        value = resolve(source, info, **arguments)
+        if info.context.caller.may(Scope.PII):
+            return value
+        return _later(value, mask) if isawaitable(value) else _now(value, mask)
+
+    return resolve_masked
+
+
+def _now(value: str | None, mask: Mask) -> str | None:
+    return None if value is None else mask(value)
+
+
+async def _later(value: Awaitable[str | None], mask: Mask) -> str | None:
+    return _now(await value, mask)

@@ -1,0 +1,219 @@
+"""The end of the process: readiness first, then what is in flight, then exit 0; nothing is lost."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+
+import httpx
+import pytest
+
+from tests.end_to_end.hanging import HangingUpstream
+from tests.end_to_end.program import COMMAND, Server, environment, serving
+from tests.plain_twilio import sid
+
+pytestmark = pytest.mark.xdist_group("end")
+
+QUERY = {"query": f'{{ call(sid: "{sid("CA", 1)}") {{ sid }} }}'}
+
+
+def until(condition: object, seconds: float = 20) -> None:
+    """Returns as soon as the condition, a function, is true; fails after some seconds."""
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_refused(url: str) -> bool:
+    """True when nobody listens there."""
+    try:
+        httpx.get(f"{url}/healthz", timeout=5)
+    except httpx.ConnectError:
+        return True
+    return False
+
+
+def test_readiness_says_no_then_what_is_in_flight_is_answered_then_it_ends_with_0() -> None:
+    upstream = HangingUpstream()
+    with (
+        upstream.listening() as settings,
+        serving("--port", "0", until="GraphiQL", **settings) as server,
+        httpx.Client(base_url=server.url, timeout=20) as probe,
+        ThreadPoolExecutor() as others,
+    ):
+        assert probe.get("/readyz").status_code == 200
+        in_flight = others.submit(httpx.post, f"{server.url}/graphql", json=QUERY, timeout=20)
+        until(lambda: upstream.in_flight == 1)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        ready = probe.get("/readyz")
+        until(lambda: is_refused(server.url))
+        upstream.released.set()
+        answer = in_flight.result()
+        exit_code = server.process.wait(20)
+
+    assert (ready.status_code, ready.json()) == (503, {"status": "not ready", "code": "DRAINING"})
+    assert ready.headers["connection"] == "close"
+    assert answer.json() == {"data": {"call": {"sid": sid("CA", 1)}}}
+    assert exit_code == 0
+    assert "Traceback" not in server.log
+
+
+def test_with_a_delay_connections_are_still_taken_while_readiness_says_no() -> None:
+    with serving("--port", "0", until="GraphiQL", GATEWAY_DRAIN_DELAY="2") as server:
+        httpx.get(f"{server.url}/readyz", timeout=20)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        ready = httpx.get(f"{server.url}/readyz", timeout=20)
+        answer = server.ask("{ __typename }")
+        exit_code = server.process.wait(20)
+
+    assert (ready.status_code, ready.json()["code"]) == (503, "DRAINING")
+    assert answer == {"__typename": "Query"}
+    assert exit_code == 0
+
+
+def test_what_does_not_finish_within_the_drain_timeout_is_cut_off_and_it_ends_with_0() -> None:
+    upstream = HangingUpstream()
+    with (
+        upstream.listening() as settings,
+        serving("--port", "0", until="GraphiQL", **settings, GATEWAY_DRAIN_TIMEOUT="1") as server,
+        ThreadPoolExecutor() as others,
+    ):
+        in_flight = others.submit(httpx.post, f"{server.url}/graphql", json=QUERY, timeout=20)
+        until(lambda: upstream.in_flight == 1)
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        exit_code = server.process.wait(20)
+        seconds = time.monotonic() - began
+        upstream.released.set()
+        cut_off = in_flight.exception()
+
+    assert exit_code == 0
+    assert seconds < 8
+    assert isinstance(cut_off, httpx.HTTPError) or in_flight.result().status_code >= 500
+
+
+# What a service manager does between fork and exec.
+HAND_OVER = """if True:
+    import os, sys
+    os.dup2(int(sys.argv[1]), 3)
+    os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@contextmanager
+def successor(listener: socket.socket) -> Iterator[Server]:
+    """A gateway that is handed a listening socket, as a service manager does."""
+    with TemporaryFile("w+") as log:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", HAND_OVER, str(listener.fileno()), *COMMAND],
+            env=environment({}),
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        server = Server(process)
+        try:
+            yield server
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+            server.exit_code = process.returncode
+            log.seek(0)
+            server.log = log.read()
+
+
+class Load:
+    """Clients that ask all the time, some on connections of their own each time; none retries."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_over = False
+        self.answered = 0
+        self.lost: list[str] = []
+
+    async def run(self) -> None:
+        """Until it is over."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(self._keep_asking(is_kept=True))
+                group.create_task(self._keep_asking(is_kept=False))
+
+    async def _keep_asking(self, *, is_kept: bool) -> None:
+        limits = httpx.Limits(max_keepalive_connections=None if is_kept else 0)
+        async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+            while not self.is_over:
+                await self._ask(client)
+                await asyncio.sleep(0.01)
+
+    async def _ask(self, client: httpx.AsyncClient) -> None:
+        query = {"query": "{ calls(first: 1) { nodes { sid } } }"}
+        try:
+            answer = await client.post(f"{self.url}/graphql", json=query)
+            is_whole = answer.status_code == 200 and "errors" not in answer.json()
+            self.lost += [] if is_whole else [answer.text]
+        except httpx.HTTPError as error:
+            self.lost.append(repr(error))
+        self.answered += 1
+
+
+async def lines_until(server: Server, start: str) -> None:
+    """Reads the program's lines in a thread, so that the load goes on."""
+    stdout = server.process.stdout
+    assert stdout is not None
+    while not (await asyncio.to_thread(stdout.readline)).startswith(start):
+        assert server.process.poll() is None
+
+
+async def test_replacing_the_process_under_load_loses_no_request() -> None:
+    """Twice: each process is handed the socket before its predecessor is told to end."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=2048) as listener,
+        successor(listener) as first,
+    ):
+        load = Load(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        await lines_until(first, "GraphiQL")
+        working = asyncio.ensure_future(load.run())
+        with successor(listener) as second:
+            await lines_until(second, "GraphiQL")
+            await ends(first)
+            before = load.answered
+            with successor(listener) as third:
+                await lines_until(third, "GraphiQL")
+                await ends(second)
+                await asyncio.sleep(1)
+                load.is_over = True
+                await working
+
+    assert load.lost == []
+    assert load.answered > before > 50
+    assert (first.exit_code, second.exit_code, third.exit_code) == (0, 0, 0)
+    assert "Traceback" not in first.log + second.log + third.log
+
+
+async def ends(server: Server) -> None:
+    """Tells it to end, and waits until it has."""
+    server.process.send_signal(signal.SIGTERM)
+    await asyncio.to_thread(server.process.wait, 30)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_ctrl_c_ends_it_too() -> None:
+    with serving("--port", "0", until="GraphiQL") as server:
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(20)
+
+    assert "Traceback" not in server.log

@@ -1,0 +1,234 @@
+"""Secrets and numbers: walked through everything that gets out of the process, at debug level."""
+
+import base64
+import gc
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.access import Account
+from gateway.access.tokens import new_token
+from gateway.settings import AccessMode, Secret, Settings
+from tests.access.provider import AUDIENCE, ISSUER, Provider
+from tests.app.stage import served
+from tests.end_to_end.program import Server, serving
+from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
+
+KEY, KEY_SECRET, CALLERS_TOKEN = "SK" + "c" * 32, "s3cret-of-the-key-s3cret", "ca11ers" * 4
+NUMBER, UPSTREAMS_WORDS = "+16175551212", "the bespoke words of an upstream"
+CALL = sid("CA", 1)
+QUERIES = (
+    "{ calls(first: 2) { nodes { sid to from status notifications { nodes { sid } } } } }",
+    f'{{ calls(filter: {{to: "{NUMBER}"}}) {{ nodes {{ sid }} }} }}',
+    f'{{ call(sid: "{CALL}") {{ to duration price parentCall {{ sid }} }} }}',
+    f'{{ node(id: "{NUMBER}") {{ id }} }}',
+    "{ nothing }",
+    "{",
+)
+
+
+def basic(username: str, password: str) -> str:
+    """The credential as it is sent."""
+    return base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+@contextmanager
+def telltale() -> Iterator[str]:
+    """An upstream that repeats in its answers whatever it was sent, each time in another way."""
+    turn = iter(range(10**6))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard = f"{UPSTREAMS_WORDS} {self.headers['Authorization']} {self.path} {NUMBER}"
+            number = 3 if self.path.endswith("/Calls.json?PageSize=1") else next(turn)
+            status, body = WAYS[number % len(WAYS)](heard)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Twilio-Request-Id", heard.replace(" ", "")[:60])
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def as_error(status: int) -> Callable[[str], tuple[int, bytes]]:
+    """Twilio's error body, with what was heard as its message and its link."""
+    return lambda heard: (
+        status,
+        json.dumps({"code": 20001, "message": heard, "more_info": heard, "status": 400}).encode(),
+    )
+
+
+def as_row(heard: str) -> tuple[int, bytes]:
+    """Calls with what was heard where it cannot be."""
+    row = call(1) | {"status": heard, "duration": heard, "price": heard, "account_sid": heard}
+    return 200, json.dumps({"calls": [row], **row}).encode()
+
+
+WAYS: tuple[Callable[[str], tuple[int, bytes]], ...] = (
+    as_error(400),
+    as_error(500),
+    lambda heard: (200, heard.encode()),
+    as_row,
+    lambda heard: (200, json.dumps({"calls": [call(1)], "next_page_uri": heard}).encode()),
+    lambda heard: (302, heard.encode()),
+    as_error(429),
+)
+
+
+def everything(server: Server, credentials: list[dict[str, str]]) -> str:
+    """All that comes out of the process while it is asked everything by everybody."""
+    seen = [Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode()]
+    for headers in credentials:
+        for query in QUERIES * len(WAYS):
+            answer = httpx.post(
+                f"{server.url}/graphql",
+                json={"query": query},
+                headers=headers | {"Gateway-Explain": "requests"},
+                timeout=30,
+            )
+            seen += [answer.text, str(answer.headers)]
+    seen += [httpx.get(f"{server.url}{path}", timeout=30).text for path in ("/healthz", "/readyz")]
+    return "\n".join(seen)
+
+
+def check(server: Server, answers: str, secrets: list[str]) -> None:
+    """None of the secrets, of upstream's words and of the machinery's is there."""
+    logged = server.log + "\n".join(server.lines)
+    for secret in secrets:
+        assert secret not in answers
+        assert secret not in logged
+    assert UPSTREAMS_WORDS not in answers + logged
+    assert NUMBER.lstrip("+") not in logged
+    for inner in ("Traceback", "httpx", "127.0.0.1", "gateway.", ".py", "Error("):
+        assert inner not in answers
+    assert "Traceback" not in logged
+    assert "upstream Calls" in logged
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+@pytest.mark.xdist_group("secrets")
+def test_with_an_api_key_and_tokens_no_secret_gets_out(tmp_path: Path) -> None:
+    token, line = new_token("ops", "read,pii")
+    file = tmp_path / "tokens"
+    file.write_text(str(line))
+    given = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN,
+        "TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": KEY_SECRET,
+        "GATEWAY_ACCESS": "token", "GATEWAY_TOKENS_FILE": str(file), "GATEWAY_LOG_LEVEL": "debug",
+    }  # fmt: skip
+    secrets = [token, TOKEN, KEY_SECRET, basic(KEY, KEY_SECRET), basic(ACCOUNT, TOKEN)]
+    with (
+        telltale() as url,
+        serving("--port", "0", until="GraphiQL", **given, TWILIO_BASE_URL=url) as server,
+    ):
+        answers = everything(
+            server,
+            [
+                {"Authorization": f"Bearer {token}"},
+                {"Authorization": f"Bearer {token}x"},
+                {"Authorization": f"Bearer {token} {token}"},
+                {"Authorization": f"Basic {basic(ACCOUNT, TOKEN)}"},
+            ],
+        )
+
+    check(server, answers, [*secrets, str(line).split()[2]])
+    assert '"code":"UPSTREAM_REJECTED"' in answers
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+@pytest.mark.xdist_group("secrets")
+def test_in_passthrough_no_callers_secret_gets_out() -> None:
+    credential = basic(ACCOUNT, CALLERS_TOKEN)
+    with telltale() as url, serving(
+        "--port", "0", until="GraphiQL", GATEWAY_ACCESS="passthrough", GATEWAY_LOG_LEVEL="debug",
+        TWILIO_BASE_URL=url,
+    ) as server:  # fmt: skip
+        answers = everything(
+            server,
+            [
+                {"Authorization": f"Basic {credential}"},
+                {"Authorization": f"Basic {basic(KEY, CALLERS_TOKEN)}"},
+                {"Authorization": f"Bearer {CALLERS_TOKEN}"},
+            ],
+        )
+
+    check(server, answers, [CALLERS_TOKEN, credential, basic(KEY, CALLERS_TOKEN)])
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+@pytest.mark.xdist_group("secrets")
+def test_with_jwts_no_token_gets_out(tmp_path: Path) -> None:
+    provider = Provider()
+    key = tmp_path / "key.pem"
+    key.write_text(provider.pem)
+    good, late = provider.token(scope="read"), provider.token(exp=1)
+    given = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, "GATEWAY_LOG_LEVEL": "debug",
+        "GATEWAY_ACCESS": "jwt", "GATEWAY_JWT_KEY_FILE": str(key),
+        "GATEWAY_JWT_ISSUER": ISSUER, "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+    }  # fmt: skip
+    with (
+        telltale() as url,
+        serving("--port", "0", until="GraphiQL", **given, TWILIO_BASE_URL=url) as server,
+    ):
+        answers = everything(
+            server,
+            [
+                {"Authorization": f"Bearer {good}"},
+                {"Authorization": f"Bearer {late}"},
+                {"Authorization": f"Bearer {good[:-4]}AAAA"},
+            ],
+        )
+
+    parts = {part for token in (good, late) for part in token.split(".")[1:]}
+    check(server, answers, [TOKEN, basic(ACCOUNT, TOKEN), *parts])
+
+
+async def test_no_object_of_ours_shows_a_secret_in_its_repr() -> None:
+    """Whatever lives while a caller of passthrough is served by a gateway that has a credential."""
+    shown: list[str] = []
+
+    def look(_request: httpx.Request) -> None:
+        ours = [o for o in gc.get_objects() if type(o).__module__.startswith("gateway")]
+        shown.extend(f"{thing!r} {thing}" for thing in ours)
+
+    headers = {"Authorization": f"Basic {basic(ACCOUNT, CALLERS_TOKEN)}"}
+    twilio = PlainTwilio(calls=[call(1)], fault=look)
+    settings: dict[str, Any] = {"api_key": KEY, "api_secret": Secret(KEY_SECRET)}
+    async with served(twilio, access=AccessMode.PASSTHROUGH, **settings) as client:
+        answer = await client.post(
+            "/graphql", json={"query": "{ calls { nodes { sid } } }"}, headers=headers
+        )
+
+    assert answer.json() == {"data": {"calls": {"nodes": [{"sid": CALL}]}}}
+    kinds = {text.partition("(")[0] for text in shown}
+    assert {"Settings", "Account", "Caller", "Context"} <= kinds
+    text = "\n".join(shown)
+    secrets = (TOKEN, KEY_SECRET, CALLERS_TOKEN, basic(KEY, KEY_SECRET), basic(ACCOUNT, TOKEN))
+    assert not [secret for secret in secrets if secret in text]
+
+
+def test_the_settings_and_an_account_can_be_printed() -> None:
+    settings = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
+    account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
+
+    assert is_dataclass(settings)
+    assert TOKEN not in f"{settings} {settings!r} {account} {vars(account)}"

@@ -1,0 +1,258 @@
+"""The scopes: what they permit is the same for every operation, and pii decides what is shown."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType, get_named_type
+
+from gateway.access import Caller, Scope
+from gateway.app.gateway import Gateway, Terms, open_gateway, response_map
+from gateway.journal import Explain, Journal
+from gateway.schema import schema
+from gateway.schema.personal import mask_of
+from gateway.settings import Secret, Settings
+from gateway.upstream.requests import FetchCall, ListCalls
+from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, notification, recording, sid
+
+PLAINLY = Terms()
+TO, FROM, FORWARDER = "+16175551212", "+442079460018", "+13125550111"
+NAMES_NOBODY = {
+    "Call.accountSid", "Call.id", "Call.parentCallSid", "Call.phoneNumberSid", "Call.priceUnit",
+    "Call.sid", "Call.uri", "CallEdge.cursor", "Notification.accountSid", "Notification.callSid",
+    "Notification.id", "Notification.moreInfo", "Notification.requestMethod", "Notification.sid",
+    "Notification.uri", "NotificationEdge.cursor", "PageInfo.endCursor", "PageInfo.startCursor",
+    "Recording.accountSid", "Recording.callSid", "Recording.conferenceSid", "Recording.id",
+    "Recording.priceUnit", "Recording.sid", "Recording.uri", "RecordingEdge.cursor", "_Service.sdl",
+}  # fmt: skip
+ROW = "to from forwardedFrom callerName toEndpoint { ...end } fromEndpoint { ...end }"
+END = """fragment end on CallEndpoint {
+  __typename ... on PhoneNumber { number } ... on SipAddress { address }
+  ... on ClientIdentifier { name } ... on OtherEndpoint { value } }"""
+LOG = "messageText requestUrl requestVariables responseBody responseHeaders"
+
+
+def account() -> PlainTwilio:
+    """A call with everything personal, its recording and notification."""
+    return PlainTwilio(
+        calls=[
+            call(1, to=TO, forwarded_from=FORWARDER, caller_name="KEVIN DOE")
+            | {"from": "sip:kevin@pbx.example.com"},
+            call(2, to="client:kevin") | {"from": FROM},
+            call(3, to="anonymous", caller_name=TO),
+        ],
+        recordings=[recording(1, of=1)],
+        notifications=[
+            notification(
+                1, of=1, message_text=f"To={TO}", request_url=f"https://kevin.example.com/?To={TO}"
+            )
+        ],
+    )
+
+
+@asynccontextmanager
+async def asked_by(*scopes: Scope) -> AsyncIterator[tuple[PlainTwilio, "Asker"]]:
+    """The account, and somebody with these scopes who asks about it."""
+    settings, twilio = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN)), account()
+    async with open_gateway(settings, twilio) as gateway:
+        yield twilio, Asker(gateway, Caller("kim", frozenset(scopes)))
+
+
+class Asker:
+    """A caller at a gateway."""
+
+    def __init__(self, gateway: Gateway, caller: Caller) -> None:
+        self._gateway, self._caller = gateway, caller
+
+    async def ask(
+        self, query: str, terms: Terms = PLAINLY, operation: str | None = None
+    ) -> dict[str, Any]:
+        """The response map."""
+        result = await self._gateway.execute(query, None, operation, terms, caller=self._caller)
+        return response_map(result)
+
+
+def test_every_text_field_is_personal_or_names_nobody() -> None:
+    """A new field has to be marked, or added to the list above."""
+    texts = {
+        f"{type_.name}.{name}": field
+        for type_ in schema._schema.type_map.values()
+        if isinstance(type_, GraphQLObjectType) and not type_.name.startswith("__")
+        for name, field in type_.fields.items()
+        if get_named_type(field.type).name in {"String", "ID"}
+    }
+
+    assert {name for name, field in texts.items() if mask_of(field) is None} == NAMES_NOBODY
+
+
+async def test_without_pii_numbers_and_names_are_masked() -> None:
+    async with asked_by(Scope.READ) as (_, kim):
+        answer = await kim.ask(f"{{ calls {{ nodes {{ {ROW} }} }} }} {END}")
+
+    assert "errors" not in answer
+    assert answer["data"]["calls"]["nodes"] == [
+        {
+            "to": "+1617•••1212",
+            "from": "sip:•••@pbx.example.com",
+            "forwardedFrom": "+1312•••0111",
+            "callerName": "•••",
+            "toEndpoint": {"__typename": "PhoneNumber", "number": "+1617•••1212"},
+            "fromEndpoint": {"__typename": "SipAddress", "address": "sip:•••@pbx.example.com"},
+        },
+        {
+            "to": "client:•••",
+            "from": "+4420•••0018",
+            "forwardedFrom": None,
+            "callerName": None,
+            "toEndpoint": {"__typename": "ClientIdentifier", "name": "•••"},
+            "fromEndpoint": {"__typename": "PhoneNumber", "number": "+4420•••0018"},
+        },
+        {
+            "to": "•••",
+            "from": "+1617•••0101",
+            "forwardedFrom": None,
+            "callerName": "•••",
+            "toEndpoint": {"__typename": "OtherEndpoint", "value": "•••"},
+            "fromEndpoint": {"__typename": "PhoneNumber", "number": "+1617•••0101"},
+        },
+    ]
+
+
+async def test_without_pii_texts_that_may_hold_anything_are_hidden_whole() -> None:
+    async with asked_by(Scope.READ) as (_, kim):
+        answer = await kim.ask(
+            f'{{ notification(sid: "{sid("NO", 1)}") {{ errorCode {LOG} }}'
+            f'  recording(sid: "{sid("RE", 1)}") {{ duration mediaUrl }} }}'
+        )
+
+    assert answer["data"] == {
+        "notification": {
+            "errorCode": 15003,
+            "messageText": "•••",
+            "requestUrl": "•••",
+            "requestVariables": "•••",
+            "responseBody": None,
+            "responseHeaders": "•••",
+        },
+        "recording": {"duration": 30, "mediaUrl": "•••"},
+    }
+
+
+EVERYWHERE = {
+    "calls": f"{{ calls {{ edges {{ node {{ {ROW} }} }} }} }}",
+    "edges": f"{{ calls {{ nodes {{ {ROW} notifications {{ nodes {{ {LOG} }} }} }} }} }}",
+    "call": f'{{ call(sid: "{sid("CA", 1)}") {{ {ROW} }} }}',
+    "node": f'{{ node(id: "{sid("CA", 1)}") {{ ... on Call {{ {ROW} }} }} }}',
+    "nodes": f'{{ nodes(ids: ["{sid("CA", 1)}"]) {{ ... on Call {{ {ROW} }} }} }}',
+    "entities": f'{{ _entities(representations: [{{__typename: "Call", sid: "{sid("CA", 1)}"}}])'
+    f" {{ ... on Call {{ {ROW} }} }} }}",
+    "recording": f'{{ recording(sid: "{sid("RE", 1)}") {{ call {{ {ROW} }} }} }}',
+    "notification": f'{{ notification(sid: "{sid("NO", 1)}") {{ {LOG} call {{ {ROW} }} }} }}',
+    "alias": f'{{ call(sid: "{sid("CA", 1)}") {{ uri: to sid: from id: callerName ...more }} }}'
+    f" fragment more on Call {{ {ROW} }}",
+}
+
+
+@pytest.mark.parametrize("query", EVERYWHERE.values(), ids=EVERYWHERE)
+async def test_on_no_way_does_a_number_or_a_name_get_out(query: str) -> None:
+    async with asked_by(Scope.READ) as (_, kim):
+        answer = await kim.ask(f"{query} {END}", Terms(explain=Explain.REQUESTS))
+
+    assert "errors" not in answer
+    assert "•••" in str(answer)
+    for personal in (TO[1:], FROM[1:], FORWARDER[1:], "kevin", "KEVIN", "DOE"):
+        assert personal not in str(answer)
+
+
+@pytest.mark.parametrize("query", EVERYWHERE.values(), ids=EVERYWHERE)
+async def test_with_pii_they_are_shown(query: str) -> None:
+    async with asked_by(Scope.READ, Scope.PII) as (_, kim):
+        answer = await kim.ask(f"{query} {END}")
+
+    assert "errors" not in answer
+    assert "•••" not in str(answer)
+    assert TO in str(answer)
+
+
+PROBES = {
+    "to": f'{{ calls(filter: {{to: "{TO}"}}) {{ nodes {{ sid }} }} }}',
+    "from": f'{{ calls(last: 1, before: "x", filter: {{from: "{TO}"}}) {{ nodes {{ sid }} }} }}',
+    "child": f'{{ call(sid: "{sid("CA", 1)}")'
+    f' {{ childCalls(filter: {{from: "{TO}"}}) {{ pageInfo {{ hasNextPage }} }} }} }}',
+    "entity": f'{{ _entities(representations: [{{__typename: "PhoneNumber", number: "{TO}"}}])'
+    " { ... on PhoneNumber { number } } }",
+}
+
+
+@pytest.mark.parametrize("terms", [Terms(), Terms(explain=Explain.PLAN)], ids=["read", "plan"])
+@pytest.mark.parametrize("query", PROBES.values(), ids=PROBES)
+async def test_without_pii_nobody_finds_out_whether_a_number_is_there(
+    query: str, terms: Terms
+) -> None:
+    async with asked_by(Scope.READ) as (twilio, kim):
+        answer = await kim.ask(query, terms)
+
+    assert not [request for request in twilio.asked() if "To=" in request or "From=" in request]
+    assert TO not in str(answer)
+    if terms.explain is not Explain.PLAN:
+        (error,) = answer["errors"]
+        assert error["extensions"] == {"code": "FORBIDDEN"}
+        assert error["message"].endswith("needs the scope pii")
+
+
+async def test_with_pii_filters_by_number_are_answered() -> None:
+    async with asked_by(Scope.READ, Scope.PII) as (twilio, kim):
+        answer = await kim.ask(PROBES["to"])
+
+    assert len(answer["data"]["calls"]["nodes"]) == 1
+    assert twilio.asked() == [f"GET Calls?To={TO}&PageSize=50"]
+
+
+@pytest.mark.parametrize(
+    ("document", "operation", "scopes", "code"),
+    [
+        ("{ calls { nodes { sid } } }", None, [Scope.CALL, Scope.PII], "FORBIDDEN"),
+        ("query A { __typename }", None, [], "FORBIDDEN"),
+        ("{ _service { sdl } }", None, [], "FORBIDDEN"),
+        ("{ __schema { types { name } } }", None, [], "FORBIDDEN"),
+        ("mutation { x }", None, [Scope.READ, Scope.PII], "FORBIDDEN"),
+        ("query A { __typename } mutation B { x }", "B", [Scope.READ], "FORBIDDEN"),
+        ("query A { __typename } mutation B { x }", "A", [Scope.CALL], "FORBIDDEN"),
+        ("mutation { x }", None, [Scope.CALL], None),
+    ],
+)
+async def test_an_operation_needs_the_scope_of_its_type_and_is_not_begun_without(
+    document: str, operation: str | None, scopes: list[Scope], code: str | None
+) -> None:
+    async with asked_by(*scopes) as (twilio, kim):
+        answer = await kim.ask(document, operation=operation)
+
+    (error,) = answer["errors"]
+    assert error.get("extensions", {}).get("code") == code
+    assert "data" not in answer
+    assert twilio.asked() == []
+
+
+async def test_a_subscription_needs_read() -> None:
+    async with (
+        asked_by() as (_, kim),
+        kim._gateway._operation(
+            kim._gateway._of_its_own(), kim._caller, Journal(lambda: 0.0), Terms()
+        ) as context,
+    ):
+        answer: Any = await schema.subscribe("subscription { x }", context_value=context)
+        (refused,) = [result async for result in answer]
+
+    assert refused.errors[0].extensions == {"code": "FORBIDDEN"}
+
+
+def test_an_explanation_masks_what_is_asked_about_somebody() -> None:
+    """Whatever is sent: of parameters, only those are shown that are known to name nobody."""
+    journal = Journal(lambda: 0.0, shows_personal=False)
+    entry = journal.enter(ListCalls(to=TO, page_size=5), "per-key", [], (1, 0.1))
+    shown = Journal(lambda: 0.0).enter(ListCalls(to=TO), "per-key", [], (1, 0.1))
+
+    assert entry.query == "To=+1617•••1212&PageSize=5"
+    assert shown.query == f"To={TO}&PageSize=50"
+    assert journal.enter(FetchCall(sid=sid("CA", 1)), "per-key", [], (1, 0.1)).query == ""
