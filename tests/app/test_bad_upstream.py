@@ -259,6 +259,7 @@ async def test_twilios_numbers_are_in_the_errors_and_its_words_are_not() -> None
             "httpStatus": 429,
             "moreInfo": "https://www.twilio.com/docs/errors/20429",
             "requestId": "RQ" + "0" * 32,
+            "retryAfter": 1.0,
         }
 
 
