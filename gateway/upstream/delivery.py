@@ -140,7 +140,7 @@ class Outcome(Generic[T]):
     @property
     def is_hang(self) -> bool:
         """True where nothing whole came in a time in which something does."""
-        return isinstance(self.error, UpstreamTimeout) and self.allowed >= HANG
+        return isinstance(self.error, UpstreamTimeout) and self.seconds >= HANG
 
     @property
     def is_silence(self) -> bool:

@@ -222,9 +222,9 @@ async def test_a_shared_read_lives_as_long_as_its_most_patient_reader() -> None:
         yield GOOD.content
 
     async def breaking() -> AsyncIterator[bytes]:
+        yield b"{"
         await asyncio.sleep(0.02)
         raise httpx.ReadError("reset")
-        yield b""
 
     script = Script(
         lambda: httpx.Response(200, content=breaking()), lambda: httpx.Response(200, content=slow())
