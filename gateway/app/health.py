@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -11,6 +12,7 @@ from gateway.app.drain import is_draining
 from gateway.app.gateway import Gateway, open_gateway
 from gateway.errors import UpstreamAuth, UpstreamError, UpstreamTimeout
 from gateway.settings import Settings, SettingsError
+from gateway.upstream.breaker import BreakerState
 from gateway.upstream.requests import ListCalls
 
 __all__ = ["check_credential", "healthz", "readyz"]
@@ -32,6 +34,8 @@ async def readyz(request: Request) -> JSONResponse:
     """Readiness: upstream answers the smallest read, and the process is not about to end.
 
     503 names the error's code where not. Where only callers have accounts nothing can be read.
+    `breakers` names the kinds of resource that upstream is not asked for at present: recordings
+    that are down are no reason to send no traffic here.
     """
     if is_draining(request.state):
         return _answer(DRAINING)
@@ -40,11 +44,20 @@ async def readyz(request: Request) -> JSONResponse:
     if time.monotonic() - checked_at >= READINESS_HOLDS:
         code = await _check(state.gateway, state.gateway.settings.operation_timeout)
         state.readiness = (time.monotonic(), code)
-    return _answer(code)
+    return _answer(code, _troubled(state.gateway))
 
 
-def _answer(code: str | None) -> JSONResponse:
-    body = {"status": "ready"} if code is None else {"status": "not ready", "code": code}
+def _troubled(gateway: Gateway) -> dict[str, BreakerState]:
+    breakers = gateway.client.breakers() if gateway.has_account else {}
+    return {kind: how for kind, how in breakers.items() if how is not BreakerState.CLOSED}
+
+
+def _answer(code: str | None, troubled: dict[str, BreakerState] | None = None) -> JSONResponse:
+    body: dict[str, Any] = {"status": "ready"}
+    if code is not None:
+        body = {"status": "not ready", "code": code}
+    if troubled:
+        body["breakers"] = troubled
     return JSONResponse(
         body, status_code=200 if code is None else 503, headers={"Cache-Control": "no-store"}
     )
