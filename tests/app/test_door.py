@@ -14,10 +14,11 @@ from starlette.requests import HTTPConnection
 from gateway.access import ANYONE, Account, Scope
 from gateway.access.tokens import new_token
 from gateway.app.door import Door
-from gateway.app.upstreams import UpstreamPool
+from gateway.app.upstreams import Upstream, UpstreamPool
 from gateway.errors import RateLimited, Unauthenticated
 from gateway.settings import AccessMode, Secret, Settings
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.requests import FetchCall
 from tests.app.stage import served
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 
@@ -169,12 +170,17 @@ def account(number: int) -> Account:
     return Account(sid("AC", number), sid("AC", number), Secret(TOKEN))
 
 
+async def connect_upstream(upstream: Upstream) -> None:
+    """A client that has read something has connections to close."""
+    await upstream.client.fetch(FetchCall(sid=sid("CA", 1)))
+
+
 async def test_the_pool_keeps_the_clients_used_last_and_closes_the_others() -> None:
     made = Made()
     pool = UpstreamPool(made, most=2)
     for number in (1, 2, 1, 3, 1):
-        async with pool.upstream(account(number)):
-            pass
+        async with pool.upstream(account(number)) as upstream:
+            await connect_upstream(upstream)
 
     assert [of for of, _ in made] == [sid("AC", n) for n in (1, 2, 3)]
     assert made.open() == [sid("AC", 1), sid("AC", 3)]
@@ -186,7 +192,9 @@ async def test_a_client_in_use_is_not_closed_under_its_user() -> None:
     made = Made()
     pool = UpstreamPool(made, most=1)
     async with pool.upstream(account(1)) as first:
-        async with pool.upstream(account(2)):
+        await connect_upstream(first)
+        async with pool.upstream(account(2)) as second:
+            await connect_upstream(second)
             assert made.open() == [sid("AC", 1), sid("AC", 2)]
         assert first.client.account_sid == made[0][0]
         assert made.open() == [sid("AC", 1), sid("AC", 2)]
