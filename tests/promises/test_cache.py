@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.plain_twilio import PlainTwilio, call, recording, rfc_2822, sid
+from tests.plain_twilio import PlainTwilio, Row, call, recording, rfc_2822, sid
 from tests.promises.rows import FOUR_EDGES, final, right_nodes
 from tests.promises.stand import Stand, one_call, stand
 
@@ -39,7 +39,7 @@ async def test_a_final_call_and_its_recordings_are_read_once(figure: Figure) -> 
 async def test_what_changes_is_read_each_time(figure: Figure) -> None:
     """Live, ended but not yet priced, and a recording that is still made: none is remembered."""
     now = datetime.now(UTC)
-    lately = {"end_time": rfc_2822(now - timedelta(minutes=2)), "date_updated": rfc_2822(now)}
+    lately: Row = {"end_time": rfc_2822(now - timedelta(minutes=2)), "date_updated": rfc_2822(now)}
     live = call(1, status="in-progress", end_time=None, duration=None, price=None)
     ended = call(2, price=None, **lately)
     recorded = call(3)
@@ -84,7 +84,7 @@ async def test_one_setting_turns_it_off(figure: Figure) -> None:
 
 async def test_it_is_bounded_in_bytes(figure: Figure) -> None:
     """One MiB cannot hold 150 bulky calls: the least used are forgotten, the newest are there."""
-    bulky = {"caller_name": "a" * 4000}
+    bulky: Row = {"caller_name": "a" * 4000}
     rows = PlainTwilio(calls=[call(number, **bulky) for number in range(1, 151)])
     async with stand(rows, GATEWAY_CACHE_SIZE="1") as here:
         queries = [one_call(sid("CA", number)) for number in range(1, 151)]

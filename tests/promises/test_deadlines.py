@@ -11,7 +11,7 @@ import pytest
 from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
 from tests.promises.faults import drips, hangs_after_headers, hangs_before_headers, is_late
 from tests.promises.faulty import Fault
-from tests.promises.stand import LONGEST_ANSWER, Answer, one_call, stand
+from tests.promises.stand import LONGEST_ANSWER, Answer, Stand, one_call, stand
 
 Figure = Callable[[str], None]
 HANGS: dict[str, Fault] = {
@@ -47,6 +47,13 @@ def both(number: int) -> str:
     }}"""
 
 
+async def keep_asking(here: Stand) -> None:
+    """The others of a normal day, who get their answers: the hangs are few among them."""
+    while True:
+        assert (await here.ask(one_call(sid("CA", GOOD)))).is_whole
+        await asyncio.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 async def answers() -> AsyncIterator[dict[str, Answer]]:
     """By what hangs: a call, an edge of a call, the slow chain, all of it."""
@@ -62,9 +69,11 @@ async def answers() -> AsyncIterator[dict[str, Answer]]:
             here.upstream.fail(is_late(2.6), f"^GET Calls/{sid('CA', number)}$")
         queries["short"] = both(2)
         waits = {"short": {"Gateway_Timeout": "2"}}
+        others = asyncio.create_task(keep_asking(here))
         answered = await asyncio.gather(
             *(here.ask(query, **waits.get(name, {})) for name, query in queries.items())
         )
+        others.cancel()
         await asyncio.sleep(0.5)
         assert here.upstream.in_flight == 0  # nothing is left reading
         yield dict(zip(queries, answered, strict=True))
