@@ -1,4 +1,4 @@
-"""How many run at once and whose turn it is: never above the cap, fair, and soon below a refusal."""
+"""How many run at once and whose turn it is: never above the cap, fair, soon below a refusal."""
 
 import asyncio
 import random
