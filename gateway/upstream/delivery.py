@@ -45,6 +45,9 @@ READ, WRITE = frozenset({200}), frozenset({200, 201})
 TIDY_UP = 0.05
 # A try that was given less time than this and did not end says nothing about upstream.
 HANG = 2.0
+# Seconds after which a client may ask again what Twilio refused with 429: it does not say itself
+# (FACTS section 2).
+SOON = 1.0
 REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
 
 
@@ -137,7 +140,7 @@ class Outcome(Generic[T]):
     @property
     def is_hang(self) -> bool:
         """True where nothing whole came in a time in which something does."""
-        return isinstance(self.error, UpstreamTimeout) and self.allowed >= HANG
+        return isinstance(self.error, UpstreamTimeout) and self.seconds >= HANG
 
     @property
     def is_silence(self) -> bool:
@@ -183,6 +186,8 @@ class Delivery:
             except UpstreamError as error:
                 wait = self._wait(error, parcel, tried, patience)
                 if wait is None:
+                    if isinstance(error, UpstreamRateLimited):
+                        error.retry_after = error.retry_after or SOON
                     raise
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")

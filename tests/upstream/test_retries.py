@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import (
-    BudgetExceeded,
     CircuitOpen,
     GatewayError,
     NeverSent,
@@ -59,7 +58,6 @@ def test_every_error_of_upstreams_is_in_the_table() -> None:
 
     tried = {type(error) for error, _, _ in FAILURES}
     assert leaves(UpstreamError) - {UpstreamError} == tried
-    assert BudgetExceeded not in tried
 
 
 @given(st.integers(1, 3), st.floats(0, 1), st.none() | st.floats(0, 1e9), st.floats(-10, 100))
