@@ -94,7 +94,8 @@ class KeySet:
 
     async def find(self, kid: str | None) -> jwt.PyJWK:
         """As Keys. A token that names no key is of the only one."""
-        if self._is_due(kid):
+        # Whoever's key is known does not wait for a set that is being read for others.
+        if self._is_due(kid) and not (self._turn.locked() and self._known(kid)):
             async with self._turn:
                 if self._is_due(kid):
                     await self._refresh()
@@ -116,12 +117,12 @@ class KeySet:
         return is_wanted and now - self._tried_at >= REREAD
 
     async def _refresh(self) -> None:
-        self._tried_at = self._clock()
         try:
             self._keys = _keys_of(await self._read())
             self._read_at = self._clock()
         except (OSError, ValueError) as error:
             log.warning("the key set (GATEWAY_JWT_JWKS_URL) cannot be read: %s", _kind(error))
+        self._tried_at = self._clock()
 
 
 def _kind(error: Exception) -> str:

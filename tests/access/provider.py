@@ -1,5 +1,6 @@
 """An identity provider: keys, a key set, signed tokens."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -18,6 +19,8 @@ class Provider:
     def __init__(self) -> None:
         self.reads = 0
         self.is_down = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.rotate("one")
 
     def rotate(self, kid: str) -> None:
@@ -40,6 +43,7 @@ class Provider:
     async def read(self) -> bytes:
         """As KeySet wants it."""
         self.reads += 1
+        await self.answers.wait()
         if self.is_down:
             raise OSError("down")
         return self.key_set()

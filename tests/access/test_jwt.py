@@ -156,11 +156,30 @@ async def test_a_changed_token_is_refused(desk: Desk) -> None:
             await desk.present(forged)
 
 
-async def test_the_key_set_is_read_once_however_many_ask_at_once(desk: Desk) -> None:
+async def test_the_key_set_is_read_once_however_many_ask_meanwhile(desk: Desk) -> None:
+    desk.provider.answers.clear()
     token = desk.provider.token()
-    await asyncio.gather(*(desk.present(token) for _ in range(20)))
+    visitors = [asyncio.ensure_future(desk.present(token)) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    visitors += [asyncio.ensure_future(desk.present(token)) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    desk.provider.answers.set()
 
+    assert {caller.name for caller in await asyncio.gather(*visitors)} == {"kevin"}
     assert desk.provider.reads == 1
+
+
+async def test_who_has_a_known_key_does_not_wait_for_another_to_be_read(desk: Desk) -> None:
+    token = desk.provider.token()
+    await desk.present(token)
+    desk.now += MAX_AGE
+    desk.provider.answers.clear()
+    waiting = asyncio.ensure_future(desk.present(token))
+    await asyncio.sleep(0.01)
+
+    assert (await asyncio.wait_for(desk.present(token), 5)).name == "kevin"
+    desk.provider.answers.set()
+    assert (await waiting).name == "kevin"
 
 
 async def test_a_new_key_is_known_as_soon_as_a_token_names_it(desk: Desk) -> None:

@@ -42,6 +42,14 @@ async def test_whatever_else_is_presented_is_refused_and_not_repeated(
     assert "gwt" not in str(refused.value)
 
 
+async def test_what_is_absurdly_long_is_not_even_looked_at() -> None:
+    lengthy = "a" * 10_000
+    with pytest.raises(Unauthenticated):
+        await access(f"ops read {sha256(lengthy.encode()).hexdigest()}").identify(
+            f"Bearer {lengthy}"
+        )
+
+
 async def test_no_line_lets_nobody_in() -> None:
     with pytest.raises(Unauthenticated):
         await access("").identify("Bearer gwt_known")
