@@ -216,6 +216,19 @@ async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
         assert client.breakers()["calls"] is BreakerState.OPEN
 
 
+async def test_hangs_at_one_resource_do_not_slow_the_others() -> None:
+    """They hold their places; the limit for the rest stays what it was."""
+    script = Script(hanging)
+    async with connected(script, limits=Limits(tries=1, attempt=2.1)) as client:
+        before = client.concurrency
+        hung = [client.fetch(FetchCall(sid=sid("CA", n))) for n in range(3)]
+        await asyncio.gather(*hung, return_exceptions=True)
+        script.answers = [httpx.Response(404)]
+        for number in range(30):
+            await client.fetch(FetchCall(sid=sid("CA", number)))
+        assert client.concurrency == before
+
+
 async def test_a_shared_read_lives_as_long_as_its_most_patient_reader() -> None:
     async def slow() -> AsyncIterator[bytes]:
         await asyncio.sleep(0.3)
