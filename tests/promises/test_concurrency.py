@@ -9,7 +9,7 @@ from tests.promises.rows import FOUR_EDGES, live_account, right_nodes
 from tests.promises.stand import Stand, one_call, stand
 
 Figure = Callable[[str], None]
-LATENCY = 0.04  # seconds
+LATENCY, MACHINE_IS_BUSY = 0.04, 30.0  # seconds
 ALL_OF_THEM = """{ calls(first: 1000) { nodes {
     sid recordings { nodes { sid } } notifications { nodes { sid } } childCalls { nodes { sid } }
 } } }"""
@@ -18,8 +18,8 @@ ALL_OF_THEM = """{ calls(first: 1000) { nodes {
 async def test_never_more_than_a_hundred_in_flight(figure: Figure) -> None:
     """100 clients want a call each, one wants three edges of 100; and so with a cap of 12."""
     seen = []
-    for settings in ({}, {"GATEWAY_MAX_IN_FLIGHT": "12"}):
-        async with stand(live_account(100), **settings) as here:
+    for cap in ("", "12"):  # nothing is the default
+        async with stand(live_account(100), GATEWAY_MAX_IN_FLIGHT=cap) as here:
             here.upstream.delay = 0.05
             singles = [one_call(sid("CA", number)) for number in range(1, 101)]
             answers = await here.ask_all([*singles, ALL_OF_THEM], at_a_time=101)
@@ -58,22 +58,22 @@ async def test_an_upstream_that_allows_ten_answers_sixteen_clients_whole(
 
 
 async def test_once_warm_few_requests_meet_a_429(figure: Figure) -> None:
-    """32 clients without a pause for some seconds; what is asked is live, so nothing is saved."""
+    """32 clients without a pause; what they ask is live, so nothing is saved."""
     async with stand(live_account(300)) as here:
         here.upstream.at_a_time, here.upstream.delay = 10, LATENCY
         await load(here, seconds=2)
         here.upstream.look()
-        whole, asked = await load(here, seconds=4)
+        async with asyncio.timeout(MACHINE_IS_BUSY):
+            while len(here.upstream.seen.requests) < 300:
+                assert await load(here, seconds=1)
         seen = here.upstream.look()
     share = seen.refused / len(seen.requests)
     assert share <= 0.02
-    assert whole == asked
-    assert len(seen.requests) >= 100  # of the 1000 that upstream could serve
     figure(f"{share:.1%} of {len(seen.requests)} requests")
 
 
-async def load(here: Stand, seconds: float) -> tuple[int, int]:
-    """32 clients, each asks for one call after the other; how many answers were whole, of all."""
+async def load(here: Stand, seconds: float) -> bool:
+    """32 clients, each asks for one call after the other; whether all the answers were whole."""
     until = time.monotonic() + seconds
     results: list[bool] = []
 
@@ -83,7 +83,7 @@ async def load(here: Stand, seconds: float) -> tuple[int, int]:
             results.append((await here.ask(one_call(sid("CA", number)))).is_whole)
 
     await asyncio.gather(*(client(number) for number in range(32)))
-    return sum(results), len(results)
+    return all(results)
 
 
 async def test_a_small_query_does_not_wait_behind_a_large_one(figure: Figure) -> None:
@@ -108,15 +108,14 @@ async def until_busy(here: Stand) -> None:
 
 
 async def test_an_upstream_that_gets_slow_is_asked_for_less(figure: Figure) -> None:
-    """No 429 tells: from some moment on each answer takes 50 ms for every request in flight."""
+    """No 429 tells: from some moment on each answer takes 150 ms for every request in flight."""
     async with stand(live_account(300)) as here:
         here.upstream.delay = 0.02
-        await load(here, seconds=1.5)
-        fast = here.upstream.look().most_in_flight
-        here.upstream.crowding = 0.05
-        await load(here, seconds=4)
-        here.upstream.look()
-        await load(here, seconds=1)
-        slow = here.upstream.look().most_in_flight
-    assert slow <= 0.75 * fast
+        await load(here, seconds=2)
+        fast = slow = here.upstream.look().most_in_flight
+        here.upstream.crowding = 0.15
+        async with asyncio.timeout(MACHINE_IS_BUSY):
+            while slow > 0.75 * fast:
+                await load(here, seconds=1)
+                slow = here.upstream.look().most_in_flight
     figure(f"{fast} in flight, then {slow}")
