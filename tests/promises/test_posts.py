@@ -71,9 +71,7 @@ async def test_a_call_is_made_once(upstream: FaultyTwilio) -> None:
 
 
 @pytest.mark.parametrize("name", IN_DOUBT)
-async def test_what_may_have_happened_is_not_sent_again(
-    upstream: FaultyTwilio, figure: Figure, name: str
-) -> None:
+async def test_what_may_have_happened_is_not_sent_again(upstream: FaultyTwilio, name: str) -> None:
     """Also over a connection that was used before, as clients are tempted to then."""
     async with client_of(upstream) as client:
         await client.fetch(FetchCall(sid=final(1)))
@@ -81,7 +79,6 @@ async def test_what_may_have_happened_is_not_sent_again(
         with pytest.raises(OutcomeUnknown):
             await client.send(CALL)
     assert upstream.look().count("^POST") == 1
-    figure(f"{name}: received once")
 
 
 async def test_a_kept_connection_that_upstream_has_closed_costs_no_second_post(
