@@ -383,7 +383,10 @@ async def test_what_another_extension_refuses_stays_refused(order: int) -> None:
 async def test_what_is_kept_of_a_text_is_of_one_schema() -> None:
     @strawberry.type
     class Query:
-        x: int = 1
+        @strawberry.field
+        @staticmethod
+        def x() -> int:
+            return 1
 
     other = strawberry.Schema(Query, extensions=[CheckedDocument])
     results = [await one.execute("{ x }") for one in (other, schema, other)]
