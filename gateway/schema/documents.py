@@ -6,10 +6,17 @@ comes again finds its document prepared. This module must not know HTTP.
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, parse
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    specified_rules,
+)
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 from strawberry.types.execution import ExecutionContext
@@ -35,31 +42,28 @@ def limits_of(context: ExecutionContext) -> DocumentLimits:
 class Prepared:
     """A document, and what is wrong with it whatever its variables are."""
 
-    def __init__(self, text: str, limits: DocumentLimits) -> None:
+    def __init__(self, text: str, limits: DocumentLimits, schema: GraphQLSchema) -> None:
         """Raises GraphQLError where the text cannot be parsed."""
         self.document: DocumentNode = parse(text, max_tokens=limits.tokens)
         self._limits = limits
-        self._errors: Sequence[GraphQLError] | None = None
+        self._schema = schema
 
-    def errors(self, context: ExecutionContext) -> Sequence[GraphQLError]:
+    @cached_property
+    def errors(self) -> Sequence[GraphQLError]:
         """The limit that is exceeded, or what validation says; looked for once."""
-        if self._errors is None:
-            self._errors = self._check(context)
-        return self._errors
-
-    def _check(self, context: ExecutionContext) -> Sequence[GraphQLError]:
         try:
             check_document(self.document, self._limits)
         except CallerError as refusal:
             return [_refusal(refusal)]
-        return validate_document(context.schema._schema, self.document, context.validation_rules)
+        return validate_document(self._schema, self.document, tuple(specified_rules))
 
 
 _kept = lru_cache(maxsize=KEPT)(Prepared)
 
 
-def _prepared(text: str, limits: DocumentLimits) -> Prepared:
-    return _kept(text, limits) if len(text) <= KEPT_LENGTH else Prepared(text, limits)
+def _prepared(text: str, limits: DocumentLimits, schema: GraphQLSchema) -> Prepared:
+    prepare = _kept if len(text) <= KEPT_LENGTH else Prepared
+    return prepare(text, limits, schema)
 
 
 class CheckedDocument(SchemaExtension):
@@ -73,7 +77,7 @@ class CheckedDocument(SchemaExtension):
         limits = limits_of(context)
         context.parse_options["max_tokens"] = limits.tokens
         with suppress(GraphQLError):
-            self._document = _prepared(context.query or "", limits)
+            self._document = _prepared(context.query or "", limits, context.schema._schema)
             context.graphql_document = self._document.document
         yield
 
@@ -86,9 +90,8 @@ class CheckedDocument(SchemaExtension):
     def _errors(self) -> Sequence[GraphQLError]:
         context = self.execution_context
         assert self._document  # noqa: S101 (nothing else parses)
-        errors = self._document.errors(context)
-        if errors:
-            return errors
+        if self._document.errors:
+            return self._document.errors
         try:
             _check_name(self._document.document, context._provided_operation_name)
             _check_values(self._document.document, context)

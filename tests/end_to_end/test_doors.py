@@ -128,7 +128,7 @@ def test_abuse_does_not_grow_the_process(gateway: Server, record_property: Tell)
     """Different documents, none of which can be kept for the next."""
 
     def abuse(round_: str) -> None:
-        for number in range(60):
+        for number in range(150):
             name = "repeats" if number % 10 == 0 else "2^30"
             assert ask(gateway, f"{ABUSE[name][0]} # {round_} {number}").status_code == 200
 

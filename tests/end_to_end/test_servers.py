@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_the_gateway_answers_from_its_sandbox(gateway: Server) -> None:
 def test_the_gateway_is_alive_and_ready(gateway: Server) -> None:
     for path in ("/healthz", "/readyz"):
         assert httpx.get(gateway.url + path, timeout=20).status_code == 200
+
+
+def test_an_answer_does_not_wait_for_the_receipt_of_its_first_part(gateway: Server) -> None:
+    """On one connection, 20 answers: 40 ms each where Nagle's algorithm meets a delayed receipt."""
+    with httpx.Client() as client:
+        client.get(f"{gateway.url}/healthz")
+        took = []
+        for _ in range(20):
+            began = time.monotonic()
+            client.get(f"{gateway.url}/healthz")
+            took.append(time.monotonic() - began)
+
+    assert min(took) < 0.03
 
 
 def test_answers_do_not_name_the_server_software(gateway: Server) -> None:

@@ -380,6 +380,20 @@ async def test_what_another_extension_refuses_stays_refused(order: int) -> None:
     assert result.data is None
 
 
+async def test_what_is_kept_of_a_text_is_of_one_schema() -> None:
+    @strawberry.type
+    class Query:
+        @strawberry.field
+        @staticmethod
+        def x() -> int:
+            return 1
+
+    other = strawberry.Schema(Query, extensions=[CheckedDocument])
+    results = [await one.execute("{ x }") for one in (other, schema, other)]
+
+    assert [result.data for result in results] == [{"x": 1}, None, {"x": 1}]
+
+
 async def test_a_limit_is_a_setting() -> None:
     async with connect(PlainTwilio(), max_depth=3, max_root_fields=1) as client:
         await client.data("{ calls { nodes { sid } } }")
