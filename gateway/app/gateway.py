@@ -152,9 +152,10 @@ class Gateway:
     @asynccontextmanager
     async def _upstream(self, caller: Caller) -> AsyncIterator[Upstream]:
         """The way upstream with the caller's own credential, else with the gateway's."""
-        if caller.account is None or self._pool is None:
+        if caller.account is None:
             yield self._of_its_own()
             return
+        assert self._pool  # noqa: S101 (open_gateway gives one; the own is never lent instead)
         async with self._pool.upstream(caller.account) as upstream:
             yield upstream
 

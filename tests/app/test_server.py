@@ -130,7 +130,7 @@ async def test_who_reads_steadily_gets_a_large_answer_whole() -> None:
                 part = await reader.read(200_000)
                 assert part
                 taken += len(part)
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.05)
         writer.close()
 
 
