@@ -7,6 +7,8 @@
     │   └── InvalidCursor        damaged, or of another list
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
+    ├── StoreUnavailable         what gateways share cannot be reached, and it is needed
+    ├── FellBehind               a subscriber reads far slower than calls change
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
         │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
@@ -28,10 +30,12 @@ __all__ = [
     "BudgetExceeded",
     "CallerError",
     "DryRun",
+    "FellBehind",
     "GatewayError",
     "InvalidCursor",
     "InvalidFilter",
     "NeverSent",
+    "StoreUnavailable",
     "UpstreamAuth",
     "UpstreamError",
     "UpstreamInvalid",
@@ -86,6 +90,18 @@ class DryRun(GatewayError):
     """The operation asked for its plan: what would be read next is planned and not sent."""
 
     code = "DRY_RUN"
+
+
+class StoreUnavailable(GatewayError):
+    """The store that gateways share did not answer, and without it the act is not safe."""
+
+    code = "STORE_UNAVAILABLE"
+
+
+class FellBehind(GatewayError):
+    """A subscription that more calls changed for than are remembered. Subscribe again."""
+
+    code = "FELL_BEHIND"
 
 
 class UpstreamError(GatewayError):

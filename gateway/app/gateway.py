@@ -13,9 +13,11 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gateway.app.stores import open_store
 from gateway.errors import DryRun
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
+from gateway.live.store import MemoryStore, Store
 from gateway.loaders import Loaders
 from gateway.planner import Costs, Known, Policy
 from gateway.sandbox import SandboxConfig
@@ -52,8 +54,13 @@ class Gateway:
     """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins."""
 
     def __init__(
-        self, settings: Settings, client: UpstreamClient, now: Callable[[], datetime] = _utc_now
+        self,
+        settings: Settings,
+        client: UpstreamClient,
+        store: Store | None = None,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        self.store: Store = store or MemoryStore()
         self._now = now
         self.settings = settings
         self.client = client
@@ -124,6 +131,7 @@ class Gateway:
         try:
             yield Context(
                 loaders=loaders,
+                store=self.store,
                 account_sid=self.client.account_sid,
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
@@ -187,7 +195,8 @@ async def open_gateway(
         )
         client = UpstreamClient(account, settings.base_url, transport, limits)
         stack.push_async_callback(client.aclose)
-        yield Gateway(settings, client)
+        store = await stack.enter_async_context(open_store(settings, account.sid))
+        yield Gateway(settings, client, store)
 
 
 def _account(settings: Settings) -> Account:

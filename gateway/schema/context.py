@@ -9,6 +9,7 @@ from functools import lru_cache
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
+from gateway.live.store import Store
 from gateway.loaders import Loaders
 from gateway.upstream.pages import Budget
 
@@ -17,9 +18,13 @@ __all__ = ["Context", "Info", "field_path", "selects"]
 
 @dataclass(frozen=True)
 class Context:
-    """One operation's own. `page_budget` and `row_budget` hold for each connection."""
+    """One operation's own, and the store of live calls, which all share.
+
+    `page_budget` and `row_budget` hold for each connection.
+    """
 
     loaders: Loaders
+    store: Store
     account_sid: str
     page_budget: int
     row_budget: int
