@@ -20,6 +20,7 @@ from gateway import playground
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import healthz, readyz
+from gateway.app.webhooks import webhook_routes
 from gateway.settings import Settings
 
 __all__ = ["Gateway", "Terms", "application", "configure_logging", "create_app", "open_gateway"]
@@ -42,6 +43,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         Route("/graphql", endpoint),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
+        *webhook_routes(settings),
     ]
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]
