@@ -12,6 +12,7 @@
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
         │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
+        ├── OutcomeUnknown       a request that changes something was sent, and nobody knows
         ├── UpstreamTimeout      no whole answer in time
         ├── UpstreamRateLimited  429: too many requests at once
         ├── UpstreamAuth         401 or 403: the credential is refused
@@ -23,6 +24,7 @@ Messages are ours: what upstream wrote is never passed on, only its numbers. Thi
 know GraphQL: graphql-core reads `extensions` from any exception that has it.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "InvalidCursor",
     "InvalidFilter",
     "NeverSent",
+    "OutcomeUnknown",
     "StoreUnavailable",
     "UpstreamAuth",
     "UpstreamError",
@@ -148,6 +151,23 @@ class UpstreamUnavailable(UpstreamError):
 
 class NeverSent(UpstreamUnavailable):
     """The connection could not be made: upstream has not seen the request."""
+
+
+class OutcomeUnknown(UpstreamError):
+    """A request that changes something was sent and its answer did not come, or says nothing.
+
+    It may have happened: it is never repeated here. Look before you repeat it. `look_for` says
+    what to look for, once that is known.
+    """
+
+    code = "OUTCOME_UNKNOWN"
+    look_for: Mapping[str, object] | None = None
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """With `lookFor`, where it is known."""
+        known = {"lookFor": dict(self.look_for)} if self.look_for else {}
+        return super().extensions | known
 
 
 class UpstreamTimeout(UpstreamError):

@@ -24,6 +24,7 @@ CODES = {
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
     "UpstreamUnavailable": "UPSTREAM_UNAVAILABLE",
     "NeverSent": "UPSTREAM_UNAVAILABLE",
+    "OutcomeUnknown": "OUTCOME_UNKNOWN",
     "UpstreamTimeout": "UPSTREAM_TIMEOUT",
     "UpstreamRateLimited": "UPSTREAM_RATE_LIMITED",
     "UpstreamAuth": "UPSTREAM_AUTH",

@@ -13,10 +13,12 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gateway.app.callbacks import callback_url
 from gateway.app.stores import open_store
 from gateway.errors import DryRun
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
+from gateway.live.once import Acts
 from gateway.live.store import MemoryStore, Store
 from gateway.loaders import Loaders
 from gateway.planner import Costs, Known, Policy
@@ -61,6 +63,8 @@ class Gateway:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.store: Store = store or MemoryStore()
+        self.acts = Acts(self.store)
+        self._callback_url = callback_url(settings)
         self._now = now
         self.settings = settings
         self.client = client
@@ -132,6 +136,9 @@ class Gateway:
             yield Context(
                 loaders=loaders,
                 store=self.store,
+                acts=self.acts,
+                deadline=deadline,
+                callback_url=self._callback_url,
                 account_sid=self.client.account_sid,
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
@@ -196,7 +203,9 @@ async def open_gateway(
         client = UpstreamClient(account, settings.base_url, transport, limits)
         stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(open_store(settings, account.sid))
-        yield Gateway(settings, client, store)
+        gateway = Gateway(settings, client, store)
+        stack.push_async_callback(gateway.acts.aclose)
+        yield gateway
 
 
 def _account(settings: Settings) -> Account:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
+from gateway.live.once import Acts
 from gateway.live.store import Store
 from gateway.loaders import Loaders
 from gateway.upstream.pages import Budget
@@ -18,13 +19,17 @@ __all__ = ["Context", "Info", "field_path", "selects"]
 
 @dataclass(frozen=True)
 class Context:
-    """One operation's own, and the store of live calls, which all share.
+    """One operation's own, and the store of live calls and the acts, which all share.
 
-    `page_budget` and `row_budget` hold for each connection.
+    `page_budget` and `row_budget` hold for each connection. `deadline` is a time of the loop's
+    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can.
     """
 
     loaders: Loaders
     store: Store
+    acts: Acts
+    deadline: float
+    callback_url: str | None
     account_sid: str
     page_budget: int
     row_budget: int

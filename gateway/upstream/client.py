@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
 
 from gateway.errors import (
     NeverSent,
+    OutcomeUnknown,
     UpstreamAuth,
     UpstreamError,
     UpstreamInvalid,
@@ -37,6 +39,7 @@ from gateway.upstream.resources import (
     RecordingResource,
     Resource,
 )
+from gateway.upstream.writes import FormRequest
 
 __all__ = ["Account", "Limits", "UpstreamClient", "error_for_exception"]
 
@@ -121,6 +124,49 @@ class UpstreamClient:
             rows_read=len(envelope.rows),
             seconds=seconds,
         )
+
+    async def send(self, request: FormRequest[R], tell: UpstreamHook | None = None) -> R:
+        """Posts a form; the row that was made or changed.
+
+        Repeated only after a 429 and where it certainly was not sent. Raises OutcomeUnknown where
+        it may have happened.
+        """
+        url = self._root + request.path + ".json"
+        for pause in (0.1, 0.5, None):
+            try:
+                body = await self._post(request, url, tell)
+                row: R = _decode(ROW_DECODERS[request.kind], body)
+                return row
+            except (UpstreamRateLimited, NeverSent):
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            except (UpstreamTimeout, UpstreamUnavailable, UpstreamInvalid) as error:
+                raise OutcomeUnknown(str(error), status=error.status) from None
+        raise AssertionError
+
+    async def _post(self, request: FormRequest[Any], url: str, tell: UpstreamHook | None) -> bytes:
+        started = time.monotonic()
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._limits.read):
+                    response = await self._http.post(
+                        url,
+                        content=urlencode(request.form).encode(),
+                        headers={"Content-Type": "application/x-www-form-urlencoded"},
+                    )
+            except TimeoutError:
+                raise UpstreamTimeout("Upstream did not answer in time") from None
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                raise error_for_exception(error) from None
+        refusal = None if response.status_code == 201 else error_for_response(response)
+        exchange = _exchange(request.path, time.monotonic() - started, response, refusal)
+        for hook in (self._hook, tell):
+            if hook is not None:
+                hook(exchange)
+        if refusal is not None:
+            raise refusal
+        return response.content
 
     async def aclose(self) -> None:
         """Closes the connections."""
