@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.app.callbacks import callback_url
 from gateway.app.stores import open_store
-from gateway.errors import DryRun
+from gateway.errors import DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
 from gateway.live.once import Acts
@@ -26,10 +26,13 @@ from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import Context, schema
 from gateway.settings import PlannerMode, Secret, Settings, Switch
-from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.client import Account, Limits, Priority, UpstreamClient
 
 __all__ = ["Gateway", "Terms", "open_gateway", "response_map"]
 
+# Past an operation's deadline nothing is read any more; what was read is put together in this many
+# seconds, or the operation is given up: no answer takes longer.
+GRACE = 1.5
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
 
@@ -42,11 +45,14 @@ def _utc_now() -> datetime:
 class Terms:
     """How one operation wants to be answered.
 
-    `request_budget` lowers the setting of that name for this operation.
+    `request_budget` and `timeout` (seconds) lower the settings for this operation. `priority` BULK
+    lets others go first upstream.
     """
 
     explain: Explain = Explain.NOTHING
     request_budget: int | None = None
+    timeout: float | None = None
+    priority: Priority = Priority.INTERACTIVE
 
 
 DEFAULT_TERMS = Terms()
@@ -72,7 +78,6 @@ class Gateway:
         self._policy = Policy(
             adaptive=settings.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.scan_child_calls is Switch.ON,
-            concurrency=settings.max_in_flight,
         )
 
     async def execute(
@@ -90,15 +95,26 @@ class Gateway:
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
         journal = Journal(asyncio.get_running_loop().time)
-        async with self._operation(journal, terms) as context:
-            result = await schema.execute(
-                query,
-                variable_values=dict(variables or {}),
-                context_value=context,
-                operation_name=operation_name,
-                allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
-            )
+        try:
+            async with (
+                asyncio.timeout(self._seconds(terms) + GRACE),
+                self._operation(journal, terms) as context,
+            ):
+                result = await schema.execute(
+                    query,
+                    variable_values=dict(variables or {}),
+                    context_value=context,
+                    operation_name=operation_name,
+                    allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
+                )
+        except TimeoutError:
+            result = ExecutionResult(None, [_too_late()])
         return explained(result, journal, terms.explain)
+
+    def _seconds(self, terms: Terms) -> float:
+        """How long an operation on these terms may read."""
+        allowed = self.settings.operation_timeout
+        return min(terms.timeout or allowed, allowed)
 
     async def answer(
         self,
@@ -120,16 +136,17 @@ class Gateway:
     async def _operation(self, journal: Journal, terms: Terms) -> AsyncIterator[Context]:
         """What one operation carries."""
         allowed = self.settings.request_budget
-        deadline = asyncio.get_running_loop().time() + self.settings.operation_timeout
+        deadline = asyncio.get_running_loop().time() + self._seconds(terms)
         executor = Executor(
             self.client,
             Known(self._now()),
             self._costs,
-            self._policy,
+            replace(self._policy, concurrency=self.client.concurrency),
             journal,
             deadline,
             min(terms.request_budget or allowed, allowed),
             is_dry=terms.explain is Explain.PLAN,
+            priority=terms.priority,
         )
         loaders = Loaders(executor)
         try:
@@ -161,9 +178,17 @@ def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> Ex
     return result
 
 
+def _too_late() -> GraphQLError:
+    error = UpstreamTimeout("The operation was not put together in time")
+    return GraphQLError(str(error), original_error=error, extensions=error.extensions)
+
+
 def _was_executed(result: ExecutionResult) -> bool:
     """False where the request itself was at fault: no field was resolved."""
-    return result.data is not None or any(error.path for error in result.errors or ())
+    return result.data is not None or any(
+        error.path or isinstance(error.original_error, UpstreamTimeout)
+        for error in result.errors or ()
+    )
 
 
 def response_map(result: ExecutionResult) -> dict[str, Any]:
@@ -195,17 +220,25 @@ async def open_gateway(
             stack.push_async_callback(sandbox.state.sandbox.aclose)
             in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
             transport = transport or in_process
-        limits = Limits(
-            connect=settings.connect_timeout,
-            read=settings.read_timeout,
-            in_flight=settings.max_in_flight,
-        )
-        client = UpstreamClient(account, settings.base_url, transport, limits)
+        client = UpstreamClient(account, settings.base_url, transport, _limits(settings))
         stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(open_store(settings, account.sid))
         gateway = Gateway(settings, client, store)
         stack.push_async_callback(gateway.acts.aclose)
         yield gateway
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connect=settings.connect_timeout,
+        attempt=settings.try_timeout,
+        read=settings.read_timeout,
+        in_flight=settings.max_in_flight,
+        waiting=settings.max_waiting,
+        tries=settings.tries,
+        retry_share=settings.retry_share / 100,
+        cache_bytes=settings.cache_size * 1024 * 1024,
+    )
 
 
 def _account(settings: Settings) -> Account:
