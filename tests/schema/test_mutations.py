@@ -1,0 +1,571 @@
+"""makeCall, redirectCall, endCall: what is sent, what is refused here, what comes of it."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.app import Terms
+from gateway.journal import Explain
+from gateway.settings import Secret
+from tests.conftest import Client, connect
+from tests.plain_twilio import PlainTwilio, call, error, sid
+
+TO, FROM = "+14155550123", "+15005550006"
+APPLICATION = sid("AP", 1)
+USER_ERRORS = "userErrors { field message code twilioCode moreInfo }"
+MAKE = f"""mutation($input: MakeCallInput!) {{
+    makeCall(input: $input) {{ call {{ sid to from status direction }} {USER_ERRORS} }} }}"""
+REDIRECT = f"""mutation($input: RedirectCallInput!) {{
+    redirectCall(input: $input) {{ call {{ sid status }} {USER_ERRORS} }} }}"""
+END = f"""mutation($input: EndCallInput!) {{
+    endCall(input: $input) {{ call {{ sid status }} {USER_ERRORS} }} }}"""
+LIVE = sid("CA", 1)
+
+
+def making(**given: Any) -> dict[str, Any]:
+    """The smallest input of makeCall, and what is given; `from_` stands for `from`."""
+    named = {name.rstrip("_"): value for name, value in given.items()}
+    return {"to": TO, "from": FROM, "instructions": {"twiml": "<Response/>"}} | named
+
+
+def account() -> PlainTwilio:
+    """An account with one call in progress."""
+    return PlainTwilio([call(1, status="in-progress", end_time=None, duration=None, price=None)])
+
+
+@asynccontextmanager
+async def gateway(**settings: Any) -> AsyncIterator[tuple[PlainTwilio, Client]]:
+    """A gateway over such an account."""
+    twilio = account()
+    async with connect(twilio, **settings) as client:
+        yield twilio, client
+
+
+async def refused(client: Client, mutation: str, given: Any) -> list[tuple[str, str, int | None]]:
+    """The user errors of a mutation: field, code, Twilio's number."""
+    (payload,) = (await client.data(mutation, input=given)).values()
+    assert payload["call"] is None
+    return [
+        (".".join(error["field"] or ()), error["code"], error["twilioCode"])
+        for error in payload["userErrors"]
+    ]
+
+
+async def test_make_call_posts_the_form_and_answers_the_call() -> None:
+    async with gateway() as (twilio, client):
+        data = await client.data(MAKE, input=making())
+
+        assert data["makeCall"] == {
+            "call": {
+                "sid": twilio.calls[0]["sid"], "to": TO, "from": FROM,
+                "status": "QUEUED", "direction": "OUTBOUND_API",
+            },
+            "userErrors": [],
+        }  # fmt: skip
+        assert twilio.asked() == [f"POST Calls To={TO}&From={FROM}&Twiml=<Response/>"]
+
+
+EVERYTHING = {
+    "instructions": {"url": "https://example.com/twiml?a=1&b=2"},
+    "method": "GET",
+    "fallbackUrl": "http://example.com/fallback",
+    "fallbackMethod": "POST",
+    "statusCallback": "https://example.com:8443/status",
+    "statusCallbackEvent": ["COMPLETED", "RINGING", "COMPLETED"],
+    "statusCallbackMethod": "GET",
+    "sendDigits": "ww12#",
+    "timeout": 600,
+    "timeLimit": 86400,
+    "record": True,
+    "recordingChannels": "DUAL",
+    "recordingTrack": "BOTH",
+    "trim": "DO_NOT_TRIM",
+    "recordingStatusCallback": "https://example.com/recording",
+    "recordingStatusCallbackEvent": ["IN_PROGRESS", "ABSENT"],
+    "recordingStatusCallbackMethod": "POST",
+    "callerId": "+14155550199",
+    "callReason": "Your appointment",
+    "callToken": "token",
+    "byoc": sid("BY", 1),
+    "sipAuthUsername": "desk",
+    "sipAuthPassword": "open sesame".replace(" ", "-"),
+    "clientNotificationUrl": "https://example.com/client",
+}
+DETECTION = {
+    "machineDetection": "DETECT_MESSAGE_END",
+    "machineDetectionTimeout": 59,
+    "machineDetectionSpeechThreshold": 1000,
+    "machineDetectionSpeechEndThreshold": 5000,
+    "machineDetectionSilenceTimeout": 2000,
+    "asyncAmd": True,
+    "asyncAmdStatusCallback": "https://example.com/amd",
+    "asyncAmdStatusCallbackMethod": "GET",
+}
+
+
+async def test_every_parameter_goes_out_under_twilios_name() -> None:
+    """FACTS section 8; an event that is given twice goes out once."""
+    async with gateway(public_url="https://gateway.example.com") as (twilio, client):
+        await client.data(MAKE, input=making(**EVERYTHING))
+        await client.data(MAKE, input=making(**DETECTION, statusCallback="http://h/s"))
+
+        assert twilio.requests == [
+            f"POST Calls To={TO}&From={FROM}&Url=https://example.com/twiml?a=1&b=2&Method=GET"
+            "&FallbackUrl=http://example.com/fallback&FallbackMethod=POST"
+            "&StatusCallback=https://example.com:8443/status"
+            "&StatusCallbackEvent=completed&StatusCallbackEvent=ringing&StatusCallbackMethod=GET"
+            "&SendDigits=ww12#&Timeout=600&TimeLimit=86400&Record=true&RecordingChannels=dual"
+            "&RecordingTrack=both&Trim=do-not-trim"
+            "&RecordingStatusCallback=https://example.com/recording"
+            "&RecordingStatusCallbackEvent=in-progress&RecordingStatusCallbackEvent=absent"
+            "&RecordingStatusCallbackMethod=POST&CallerId=+14155550199"
+            f"&CallReason=Your appointment&CallToken=token&Byoc={sid('BY', 1)}"
+            "&SipAuthUsername=desk&SipAuthPassword=open-sesame"
+            "&ClientNotificationUrl=https://example.com/client",
+            f"POST Calls To={TO}&From={FROM}&Twiml=<Response/>&StatusCallback=http://h/s"
+            "&MachineDetection=DetectMessageEnd&MachineDetectionTimeout=59"
+            "&MachineDetectionSpeechThreshold=1000&MachineDetectionSpeechEndThreshold=5000"
+            "&MachineDetectionSilenceTimeout=2000&AsyncAmd=true"
+            "&AsyncAmdStatusCallback=https://example.com/amd&AsyncAmdStatusCallbackMethod=GET",
+        ]
+
+
+OWN = (
+    "&StatusCallback=https://gw.example.com/webhooks/twilio/status"
+    "&StatusCallbackEvent=initiated&StatusCallbackEvent=ringing"
+    "&StatusCallbackEvent=answered&StatusCallbackEvent=completed"
+)
+OWN_RECORDING = (
+    "&RecordingStatusCallback=https://gw.example.com/webhooks/twilio/recording"
+    "&RecordingStatusCallbackEvent=in-progress&RecordingStatusCallbackEvent=completed"
+    "&RecordingStatusCallbackEvent=absent"
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "form"),
+    [
+        ({}, "Twiml=<Response/>" + OWN),
+        ({"record": True}, "Twiml=<Response/>&Record=true" + OWN + OWN_RECORDING),
+        ({"record": False}, "Twiml=<Response/>&Record=false" + OWN),
+        (
+            {"statusCallback": "https://mine.example"},
+            "Twiml=<Response/>&StatusCallback=https://mine.example",
+        ),
+        ({"instructions": {"applicationSid": APPLICATION}}, f"ApplicationSid={APPLICATION}"),
+    ],
+    ids=["all events", "recording", "no recording", "the caller's own", "the application's"],
+)
+async def test_the_gateways_own_callback_is_added_where_the_caller_gave_none(
+    given: dict[str, Any], form: str
+) -> None:
+    async with gateway(public_url="https://gw.example.com") as (twilio, client):
+        await client.data(MAKE, input=making(**given))
+
+        assert twilio.asked() == [f"POST Calls To={TO}&From={FROM}&{form}"]
+
+
+async def test_no_callback_is_asked_for_that_could_not_be_checked() -> None:
+    """With an API key and no auth token every webhook would be refused, and Twilio logs that."""
+    key: dict[str, Any] = {
+        "auth_token": None,
+        "api_key": "SK" + "c" * 32,
+        "api_secret": Secret("s"),
+    }
+    async with gateway(public_url="https://gw.example.com", **key) as (twilio, client):
+        await client.data(MAKE, input=making())
+
+        assert twilio.asked() == [f"POST Calls To={TO}&From={FROM}&Twiml=<Response/>"]
+
+
+async def test_redirect_call_posts_new_instructions() -> None:
+    async with gateway() as (twilio, client):
+        instructions = {"url": "https://example.com/next"}
+        given = {
+            "sid": LIVE, "instructions": instructions, "method": "GET", "timeLimit": 60,
+            "fallbackUrl": "https://example.com/f", "statusCallback": "https://example.com/s",
+        }  # fmt: skip
+        data = await client.data(REDIRECT, input=given)
+        await client.data(REDIRECT, input={"sid": LIVE, "instructions": {"twiml": "<Response/>"}})
+
+        assert data["redirectCall"] == {
+            "call": {"sid": LIVE, "status": "IN_PROGRESS"}, "userErrors": [],
+        }  # fmt: skip
+        assert twilio.requests == [
+            f"POST Calls/{LIVE} Url=https://example.com/next&Method=GET"
+            "&FallbackUrl=https://example.com/f&StatusCallback=https://example.com/s&TimeLimit=60",
+            f"POST Calls/{LIVE} Twiml=<Response/>",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"),
+    [(None, "completed"), ("HANG_UP", "completed"), ("CANCEL_UNANSWERED", "canceled")],
+)
+async def test_end_call_posts_the_status(mode: str | None, status: str) -> None:
+    async with gateway() as (twilio, client):
+        data = await client.data(END, input={"sid": LIVE} | ({"mode": mode} if mode else {}))
+
+        assert data["endCall"]["call"] == {"sid": LIVE, "status": status.upper()}
+        assert twilio.asked() == [f"POST Calls/{LIVE} Status={status}"]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"to": "4155550123"}, "to"),
+        ({"to": ""}, "to"),
+        ({"to": "+0123456"}, "to"),
+        ({"to": "+1415555012３"}, "to"),
+        ({"to": "sip:desk"}, "to"),
+        ({"to": "client:"}, "to"),
+        ({"from_": "+1 500"}, "from"),
+        ({"from_": "client:tommy"}, "from"),
+        ({"instructions": {"url": "example.com"}}, "instructions.url"),
+        ({"instructions": {"url": "ftp://example.com"}}, "instructions.url"),
+        ({"instructions": {"url": "https://"}}, "instructions.url"),
+        ({"instructions": {"url": "https://example.com/a b"}}, "instructions.url"),
+        ({"instructions": {"url": "http://[::1"}}, "instructions.url"),
+        ({"instructions": {"url": "https://h/" + "x" * 4000}}, "instructions.url"),
+        ({"instructions": {"twiml": " "}}, "instructions.twiml"),
+        ({"instructions": {"twiml": "x" * 4001}}, "instructions.twiml"),
+        ({"instructions": {"applicationSid": "AP1"}}, "instructions.applicationSid"),
+        ({"method": "GET"}, "method"),
+        ({"fallbackUrl": "/f"}, "fallbackUrl"),
+        ({"fallbackMethod": "GET"}, "fallbackMethod"),
+        ({"statusCallback": "https://a_b.example.com"}, "statusCallback"),
+        ({"statusCallback": "mailto:a@example.com"}, "statusCallback"),
+        ({"statusCallbackEvent": ["RINGING"]}, "statusCallbackEvent"),
+        ({"statusCallback": "https://h", "statusCallbackEvent": []}, "statusCallbackEvent"),
+        ({"statusCallbackMethod": "GET"}, "statusCallbackMethod"),
+        ({"sendDigits": ""}, "sendDigits"),
+        ({"sendDigits": "1" * 33}, "sendDigits"),
+        ({"sendDigits": "12e"}, "sendDigits"),
+        ({"sendDigits": "٣"}, "sendDigits"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": 601}, "timeout"),
+        ({"timeLimit": 0}, "timeLimit"),
+        ({"timeLimit": 86401}, "timeLimit"),
+        ({"recordingChannels": "DUAL"}, "recordingChannels"),
+        ({"record": False, "recordingTrack": "BOTH"}, "recordingTrack"),
+        ({"trim": "TRIM_SILENCE"}, "trim"),
+        ({"recordingStatusCallback": "https://h"}, "recordingStatusCallback"),
+        ({"record": True, "recordingStatusCallback": "h"}, "recordingStatusCallback"),
+        (
+            {"record": True, "recordingStatusCallbackEvent": ["ABSENT"]},
+            "recordingStatusCallbackEvent",
+        ),
+        ({"record": True, "recordingStatusCallbackMethod": "GET"}, "recordingStatusCallbackMethod"),
+        ({"machineDetection": "ENABLE", "sendDigits": "1"}, "machineDetection"),
+        ({"machineDetection": "ENABLE", "machineDetectionTimeout": 2}, "machineDetectionTimeout"),
+        ({"machineDetection": "ENABLE", "machineDetectionTimeout": 60}, "machineDetectionTimeout"),
+        ({"machineDetectionTimeout": 30}, "machineDetectionTimeout"),
+        (
+            {"machineDetection": "ENABLE", "machineDetectionSpeechThreshold": 6001},
+            "machineDetectionSpeechThreshold",
+        ),
+        ({"machineDetectionSpeechThreshold": 2400}, "machineDetectionSpeechThreshold"),
+        (
+            {"machineDetection": "ENABLE", "machineDetectionSpeechEndThreshold": 499},
+            "machineDetectionSpeechEndThreshold",
+        ),
+        ({"machineDetectionSpeechEndThreshold": 500}, "machineDetectionSpeechEndThreshold"),
+        (
+            {"machineDetection": "ENABLE", "machineDetectionSilenceTimeout": 10001},
+            "machineDetectionSilenceTimeout",
+        ),
+        ({"machineDetectionSilenceTimeout": 2000}, "machineDetectionSilenceTimeout"),
+        ({"asyncAmd": True}, "asyncAmd"),
+        (
+            {"machineDetection": "ENABLE", "asyncAmdStatusCallback": "https://h"},
+            "asyncAmdStatusCallback",
+        ),
+        (
+            {"machineDetection": "ENABLE", "asyncAmd": True, "asyncAmdStatusCallback": "h"},
+            "asyncAmdStatusCallback",
+        ),
+        (
+            {"machineDetection": "ENABLE", "asyncAmd": True, "asyncAmdStatusCallbackMethod": "GET"},
+            "asyncAmdStatusCallbackMethod",
+        ),
+        ({"callerId": "me"}, "callerId"),
+        ({"callReason": ""}, "callReason"),
+        ({"callToken": " "}, "callToken"),
+        ({"byoc": sid("CA", 1)}, "byoc"),
+        ({"sipAuthUsername": "desk"}, "sipAuthUsername"),
+        ({"sipAuthPassword": "x"}, "sipAuthPassword"),
+        ({"sipAuthUsername": "a b", "sipAuthPassword": "x"}, "sipAuthUsername"),
+        ({"sipAuthUsername": "a", "sipAuthPassword": "x" * 256}, "sipAuthPassword"),
+        ({"clientNotificationUrl": "h"}, "clientNotificationUrl"),
+        ({"idempotencyKey": ""}, "idempotencyKey"),
+        ({"idempotencyKey": "x" * 201}, "idempotencyKey"),
+        (
+            {"instructions": {"applicationSid": APPLICATION}, "fallbackUrl": "https://h"},
+            "fallbackUrl",
+        ),
+        (
+            {"instructions": {"applicationSid": APPLICATION}, "statusCallback": "https://h"},
+            "statusCallback",
+        ),
+    ],
+)
+async def test_what_twilio_would_refuse_or_ignore_is_refused_before_it_is_sent(
+    given: dict[str, Any], field: str
+) -> None:
+    async with gateway() as (twilio, client):
+        errors = await refused(client, MAKE, making(**given))
+
+        assert errors == [(f"input.{field}", "INVALID_INPUT", None)]
+        assert twilio.asked() == []
+
+
+async def test_all_that_is_wrong_is_said_at_once() -> None:
+    async with gateway() as (_, client):
+        errors = await refused(
+            client, MAKE, making(to="x", from_="y", timeout=0, instructions={"twiml": ""})
+        )
+
+        assert [field for field, _, _ in errors] == [
+            "input.to", "input.from", "input.timeout", "input.instructions.twiml",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("to", "from_"),
+    [
+        ("sip:desk-07@pbx.example.com", "client:tommy"),
+        ("sips:desk@pbx.example.com;transport=tls", FROM),
+        ("client:tommy", FROM),
+        ("sim:DE0123", FROM),
+        ("+49301234", "+86213"),
+    ],
+)
+async def test_numbers_sip_addresses_and_clients_can_be_called(to: str, from_: str) -> None:
+    async with gateway() as (twilio, client):
+        await client.data(MAKE, input=making(to=to, from_=from_))
+
+        assert twilio.asked() == [f"POST Calls To={to}&From={from_}&Twiml=<Response/>"]
+
+
+@pytest.mark.parametrize(
+    ("mutation", "given", "field"),
+    [
+        (REDIRECT, {"sid": "CA1", "instructions": {"url": "https://h"}}, "sid"),
+        (REDIRECT, {"sid": LIVE, "instructions": {"url": "h"}}, "instructions.url"),
+        (REDIRECT, {"sid": LIVE, "instructions": {"twiml": "<R/>"}, "method": "GET"}, "method"),
+        (
+            REDIRECT,
+            {"sid": LIVE, "instructions": {"twiml": "<R/>"}, "statusCallback": "https://h"},
+            "statusCallback",
+        ),
+        (
+            REDIRECT,
+            {"sid": LIVE, "instructions": {"url": "https://h"}, "statusCallbackMethod": "GET"},
+            "statusCallbackMethod",
+        ),
+        (
+            REDIRECT,
+            {"sid": LIVE, "instructions": {"url": "https://h"}, "timeLimit": -1},
+            "timeLimit",
+        ),
+        (END, {"sid": "../Accounts"}, "sid"),
+        (END, {"sid": LIVE, "idempotencyKey": " "}, "idempotencyKey"),
+    ],
+)
+async def test_changes_are_checked_before_they_are_sent(
+    mutation: str, given: dict[str, Any], field: str
+) -> None:
+    async with gateway() as (twilio, client):
+        errors = await refused(client, mutation, given)
+
+        assert errors == [(f"input.{field}", "INVALID_INPUT", None)]
+        assert twilio.asked() == []
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        {},
+        {"url": "https://h", "twiml": "<Response/>"},
+        {"url": None},
+        {"url": "https://h", "twiml": None},
+    ],
+)
+async def test_instructions_are_exactly_one(instructions: dict[str, Any]) -> None:
+    """By GraphQL's own @oneOf: a request error, before any resolver runs."""
+    async with gateway() as (twilio, client):
+        answer = await client.answer(MAKE, input=making(instructions=instructions))
+
+        assert "data" not in answer
+        assert re.search("exactly one|non-null", answer["errors"][0]["message"])
+        assert twilio.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "field", "code"),
+    [
+        (21201, "to", "INVALID_INPUT"),
+        (21205, "instructions.url", "INVALID_INPUT"),
+        (21210, "from", "NOT_VERIFIED"),
+        (21211, "to", "INVALID_NUMBER"),
+        (21212, "from", "INVALID_NUMBER"),
+        (21214, "to", "NOT_REACHABLE"),
+        (21215, "to", "NOT_PERMITTED"),
+        (21216, "to", "NOT_PERMITTED"),
+        (21217, "to", "INVALID_NUMBER"),
+        (21219, "to", "NOT_VERIFIED"),
+        (21999, "", "REJECTED"),
+    ],
+)
+async def test_what_twilio_refuses_is_a_user_error_with_its_numbers(
+    number: int, field: str, code: str
+) -> None:
+    async with gateway() as (twilio, client):
+        twilio.fault = lambda _: error(400, number)
+        data = await client.data(MAKE, input=making())
+
+        (problem,) = data["makeCall"]["userErrors"]
+        assert problem["field"] == (["input", *field.split(".")] if field else None)
+        assert (problem["code"], problem["twilioCode"]) == (code, number)
+        assert problem["moreInfo"] == f"https://www.twilio.com/docs/errors/{number}"
+        assert "made up" not in problem["message"]  # what upstream wrote is never passed on
+        assert len(twilio.requests) == 1
+
+
+async def test_a_call_that_is_not_there_or_not_in_progress_is_a_user_error() -> None:
+    async with gateway() as (twilio, client):
+        gone = {"sid": sid("CA", 77)}
+        assert await refused(client, END, gone) == [("input.sid", "NOT_FOUND", 20404)]
+        twilio.fault = lambda _: error(400, 21220)
+        instructions = {"url": "https://h"}
+        errors = await refused(client, REDIRECT, {"sid": LIVE, "instructions": instructions})
+        assert errors == [("input.sid", "CALL_NOT_IN_PROGRESS", 21220)]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_credential_that_is_refused_is_an_error_not_the_callers(status: int) -> None:
+    async with gateway() as (twilio, client):
+        twilio.fault = lambda _: error(status, 20003)
+        problem = await client.error(MAKE, input=making())
+
+        assert problem["extensions"]["code"] == "UPSTREAM_AUTH"
+
+
+async def test_mutations_of_one_operation_run_in_order_each_after_the_last() -> None:
+    """The GraphQL specification, section 6.2.2. Nothing runs while one is under way."""
+    async with gateway() as (twilio, client):
+        twilio.delay = 0.02
+        most = 0
+
+        def count(_: httpx.Request) -> None:
+            nonlocal most
+            most = max(most, twilio.in_flight)
+
+        twilio.fault = count
+        await client.data(
+            f"""mutation {{
+                a: endCall(input: {{sid: "{LIVE}"}}) {{
+                    call {{ childCalls {{ nodes {{ sid }} }} }} }}
+                b: makeCall(input: {{to: "{TO}", from: "{FROM}", instructions: {{twiml: "1"}}}}) {{
+                    call {{ sid }} }}
+                c: makeCall(input: {{to: "{TO}", from: "{FROM}", instructions: {{twiml: "2"}}}}) {{
+                    call {{ sid }} }} }}"""
+        )
+
+        assert [request.split("?")[0] for request in twilio.requests] == [
+            f"POST Calls/{LIVE} Status=completed",
+            "GET Calls",
+            f"POST Calls To={TO}&From={FROM}&Twiml=1",
+            f"POST Calls To={TO}&From={FROM}&Twiml=2",
+        ]
+        assert most == 1
+
+
+async def test_a_mutation_that_broke_leaves_the_outcome_of_the_one_before() -> None:
+    """That call has been made: its SID must reach the caller."""
+    async with gateway() as (twilio, client):
+        twilio.fault = _refuse_ends
+        answer = await client.answer(
+            f"""mutation {{
+                a: makeCall(input: {{to: "{TO}", from: "{FROM}", instructions: {{twiml: "1"}}}}) {{
+                    call {{ sid }} }}
+                b: endCall(input: {{sid: "{LIVE}"}}) {{ call {{ sid }} }} }}"""
+        )
+
+        assert answer["data"]["a"]["call"]["sid"] == twilio.calls[0]["sid"]
+        assert answer["data"]["b"] is None
+        assert answer["errors"][0]["path"] == ["b"]
+
+
+def _refuse_ends(request: httpx.Request) -> httpx.Response | None:
+    return error(401, 20003) if b"Status" in request.content else None
+
+
+async def test_what_was_read_before_a_mutation_is_not_taken_for_known_after_it() -> None:
+    """Children that the first mutation's payload listed are listed again by the second's."""
+    async with gateway() as (twilio, client):
+        edges = "call { status parentCall { sid } childCalls { nodes { sid } } }"
+        data = await client.data(
+            f"""mutation {{
+                a: redirectCall(input: {{sid: "{LIVE}", instructions: {{twiml: "1"}}}})
+                    {{ {edges} }}
+                b: endCall(input: {{sid: "{LIVE}"}}) {{ {edges} }}
+                c: endCall(input: {{sid: "{LIVE}", mode: CANCEL_UNANSWERED}})
+                    {{ call {{ status }} }}
+            }}"""
+        )
+
+        assert [data[name]["call"]["status"] for name in "abc"] == [
+            "IN_PROGRESS", "COMPLETED", "CANCELED",
+        ]  # fmt: skip
+        children = f"GET Calls?ParentCallSid={LIVE}&PageSize=50"
+        assert twilio.requests.count(children) == 2
+
+
+async def test_a_dry_run_sends_nothing() -> None:
+    async with gateway() as (twilio, client):
+        terms = Terms(explain=Explain.PLAN)
+        answer = await client.gateway.answer(MAKE, {"input": making()}, None, terms)
+
+        assert twilio.asked() == []
+        assert answer["errors"][0]["extensions"]["code"] == "DRY_RUN"
+        (exchange,) = answer["extensions"]["upstream"]["exchanges"]
+        assert (exchange["path"], exchange["way"], exchange["query"]) == ("Calls", "mutation", "")
+
+
+async def test_an_explanation_shows_the_request_and_not_its_form() -> None:
+    async with gateway() as (_, client):
+        terms = Terms(explain=Explain.REQUESTS)
+        given = making(sipAuthUsername="desk", sipAuthPassword="hunter2")
+        answer = await client.gateway.answer(MAKE, {"input": given}, None, terms)
+
+        (exchange,) = answer["extensions"]["upstream"]["exchanges"]
+        assert (exchange["fields"], exchange["status"]) == (["makeCall"], "ok")
+        assert "hunter2" not in str(answer["extensions"])
+
+
+async def test_subscribers_hear_of_a_mutation() -> None:
+    async with gateway() as (_, client):
+        with client.gateway.store.subscribe() as news:
+            data = await client.data(MAKE, input=making())
+            state = await anext(news)
+
+        assert state.call_sid == data["makeCall"]["call"]["sid"]
+        assert (state.status.value, state.source.value) == ("queued", "mutation")
+        assert (state.fact("to"), state.fact("from")) == (TO, FROM)
+
+
+async def test_a_request_budget_holds_for_mutations_too() -> None:
+    async with gateway(request_budget=1) as (twilio, client):
+        answer = await client.answer(
+            f"""mutation {{ a: endCall(input: {{sid: "{LIVE}"}}) {{ call {{ sid }} }}
+                b: endCall(input: {{sid: "{LIVE}"}}) {{ call {{ sid }} }} }}"""
+        )
+
+        assert answer["data"] == {"a": {"call": {"sid": LIVE}}, "b": None}
+        assert answer["errors"][0]["extensions"]["code"] == "BUDGET_EXCEEDED"
+        assert len(twilio.requests) == 1
