@@ -15,11 +15,12 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from gateway.app import Gateway
 from gateway.app.callbacks import webhook_keys
 from gateway.app.webhooks import Rate
 from gateway.live.events import CallNotice, Source
 from gateway.live.signature import signature_of
-from gateway.live.store import Store
+from gateway.live.store import MemoryStore, Store
 from gateway.sandbox import SandboxConfig
 from gateway.settings import Secret, Settings
 from tests.app.stage import app_over
@@ -37,6 +38,7 @@ class Hooks:
     """A gateway's webhooks, called as Twilio would call them."""
 
     client: httpx.AsyncClient
+    gateway: Gateway
     store: Store
 
     async def post(
@@ -68,7 +70,7 @@ async def hooks(**settings: Any) -> AsyncIterator[Hooks]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as client,
     ):
-        yield Hooks(client, app.state.gateway.store)
+        yield Hooks(client, app.state.gateway, app.state.gateway.store)
 
 
 def event(status: str, number: int | None = None, **given: str) -> dict[str, str]:
@@ -220,6 +222,20 @@ async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
         assert not await twilio.store.remember(
             signature_of(PUBLIC + STATUS, tuple(first.items()), Secret(TOKEN)), 1
         )
+
+
+async def test_a_replay_about_a_call_that_is_forgotten_is_not_heard() -> None:
+    """The order of states could not tell it from news: only the memory of signatures does."""
+    first = event("ringing", 1)
+    async with hooks() as twilio:
+        twilio.gateway.store = twilio.store = MemoryStore(max_calls=1)
+        await twilio.post(first)
+        await twilio.post(event("ringing", 1, CallSid=sid("CA", 2)))
+        assert twilio.state() is None
+        answer = await twilio.post(first)
+
+        assert answer.status_code == 204
+        assert twilio.state() is None
 
 
 async def test_a_replay_that_is_older_than_the_memory_is_dropped() -> None:
