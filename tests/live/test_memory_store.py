@@ -93,6 +93,16 @@ async def test_a_subscriber_that_falls_too_far_behind_is_told_so() -> None:
             await anext(news)
 
 
+async def test_news_of_a_call_that_waits_already_is_not_too_much() -> None:
+    store = MemoryStore(max_calls=2)
+    with store.subscribe() as news:
+        for number in (1, 2):
+            await store.publish(notice("ringing", 1, of=sid("CA", number)))
+        await store.publish(notice("busy", 2, of=sid("CA", 1)))
+
+        assert [await next_status(news), await next_status(news)] == ["ringing", "busy"]
+
+
 async def test_states_are_kept_for_a_day_and_for_so_many_calls() -> None:
     clock = Clock()
     store = MemoryStore(clock, max_calls=2)

@@ -14,9 +14,9 @@ from gateway.settings import Secret, Settings
 from tests.conftest import Client
 from tests.live.servers import KeptServer, kept_server
 from tests.live.stage import CALL, next_status, statuses_until
-from tests.live.test_webhooks import PUBLIC, RECORDING, Hooks, event
+from tests.live.webhooks import PUBLIC, RECORDING, Hooks, event
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
-from tests.schema.test_mutations import MAKE, making
+from tests.schema.mutations import MAKE, making
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from gateway.settings import Settings
 from tests.conftest import Client
 from tests.end_to_end.program import serving
 from tests.live.stage import statuses_until
-from tests.schema.test_mutations import END, FROM, MAKE, REDIRECT, making, refused
+from tests.schema.mutations import END, FROM, MAKE, REDIRECT, making, refused
 
 BUSY = "+15005550011"
 MAGIC = [

@@ -1,8 +1,7 @@
 """A call is never placed twice: what is repeated, what is not, and what a key remembers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,20 +11,12 @@ import pytest
 from gateway.errors import OutcomeUnknown, UpstreamAuth
 from gateway.live.once import Acts, KeyReused, Outcome
 from gateway.live.store import CLAIM_SECONDS, MemoryStore
-from tests.conftest import Client, connect
-from tests.plain_twilio import PlainTwilio, error, sid
-from tests.schema.test_mutations import END, FROM, LIVE, MAKE, REDIRECT, TO, account, making
+from tests.conftest import connect
+from tests.plain_twilio import error, sid
+from tests.schema.mutations import END, FROM, LIVE, MAKE, REDIRECT, TO, account, gateway, making
 
 POSTED = f"POST Calls To={TO}&From={FROM}&Twiml=<Response/>"
 Fault = Callable[[httpx.Request], httpx.Response | None]
-
-
-@asynccontextmanager
-async def gateway(**settings: Any) -> AsyncIterator[tuple[PlainTwilio, Client]]:
-    """A gateway over an account with one call in progress."""
-    twilio = account()
-    async with connect(twilio, **settings) as client:
-        yield twilio, client
 
 
 def first(*faults: Exception | httpx.Response) -> Fault:
