@@ -34,7 +34,7 @@ __all__ = ["ValkeyStore"]
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0
-"""Seconds that one command may take: webhooks and mutations wait for it."""
+"""Seconds that one command may take, and once more: webhooks and mutations wait for it."""
 BLOCK = 2.0
 """Seconds that a read of the stream waits for news before it asks again."""
 FIRST_RETRY, SLOWEST_RETRY = 0.05, 2.0
@@ -52,7 +52,7 @@ if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-_END_LEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+_DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -83,6 +83,7 @@ class ValkeyStore:
         self._last_contact = datetime.now(UTC)
         self._outbox: deque[CallNotice] = deque(maxlen=MAX_CALLS)
         self._unsettled: dict[str, bytes | None] = {}
+        self._stranded: dict[str, bytes] = {}
         self._mail = asyncio.Event()
         self._tasks = [
             asyncio.create_task(_keep_doing(self._read)),
@@ -116,13 +117,15 @@ class ValkeyStore:
 
     async def claim(self, key: str, fingerprint: str) -> Claim:
         """See Store."""
-        mine = _Record(_token(), fingerprint)
+        mine, kept = _Record(_token(), fingerprint), self._key("claim", key)
+        value = msgspec.json.encode(mine)
         try:
-            earlier = await self._first(
-                self._key("claim", key), msgspec.json.encode(mine), CLAIM_SECONDS
-            )
+            earlier = await self._first(kept, value, CLAIM_SECONDS)
             first = mine if earlier is None else _records.decode(earlier)
         except (*TROUBLE, msgspec.DecodeError):
+            # It may have been taken all the same: nobody will act on it.
+            self._stranded[kept] = value
+            self._mail.set()
             raise StoreUnavailable(
                 "The idempotency key cannot be looked up; nothing was sent"
             ) from None
@@ -151,7 +154,7 @@ class ValkeyStore:
     async def end_lease(self, name: str, holder: str) -> None:
         """See Store."""
         with suppress(*TROUBLE):
-            await _answer(self._commands.eval(_END_LEASE, 1, self._key("lease", name), holder))
+            await _answer(self._commands.eval(_DROP, 1, self._key("lease", name), holder))
 
     async def aclose(self) -> None:
         """See Store. What waits to be sent is sent, if the server is there."""
@@ -186,6 +189,9 @@ class ValkeyStore:
             self._mail.set()
 
     async def _settle_all(self) -> None:
+        for key, mine in list(self._stranded.items()):
+            await _answer(self._commands.eval(_DROP, 1, key, mine))
+            self._stranded.pop(key, None)
         for key, value in list(self._unsettled.items()):
             if value is None:
                 await _answer(self._commands.delete(key))
@@ -200,7 +206,7 @@ class ValkeyStore:
         while True:
             await self._deliver()
             self._mail.clear()
-            if not self._outbox and not self._unsettled:
+            if not (self._outbox or self._unsettled or self._stranded):
                 await self._mail.wait()
 
     async def _deliver(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -35,6 +36,16 @@ class KeptServer:
                     return
             time.sleep(0.01)
         raise AssertionError("the server did not start")
+
+    def hang(self) -> None:
+        """It takes connections and requests and answers none, until `resume`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on, with all that was sent to it meanwhile."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Stops it at once, as a crash would."""

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import OutcomeUnknown, UpstreamAuth
 from gateway.live.once import Acts, KeyReused, Outcome
-from gateway.live.store import CLAIM_SECONDS, MemoryStore
+from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
 from tests.conftest import connect
 from tests.plain_twilio import error, sid
 from tests.schema.mutations import END, FROM, LIVE, MAKE, REDIRECT, TO, account, gateway, making
@@ -316,6 +316,27 @@ async def test_only_what_certainly_did_not_happen_frees_the_key(
     with pytest.raises(type(failure)):
         await acts.once("k", "print", act, 0)
     assert (await acts.once("k", "print", made, 0)).is_unknown is not is_free
+
+
+async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_without_an_act() -> (
+    None
+):
+    class SlowStore(MemoryStore):
+        """A server that is some way off."""
+
+        async def claim(self, key: str, fingerprint: str) -> Claim:
+            claim = await super().claim(key, fingerprint)
+            await asyncio.sleep(0.01)
+            return claim
+
+    acts = Acts(SlowStore())
+    asked = asyncio.ensure_future(acts.once("k", "print", made, 0))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await acts.aclose()
+
+    assert (await acts.once("k", "print", made, 0)).call_sid == sid("CA", 5)
 
 
 async def test_other_input_is_refused_while_the_first_still_runs() -> None:
