@@ -18,6 +18,8 @@
     │   └── AccessUnavailable    the keys that tell who asks cannot be read now
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
+    ├── StoreUnavailable         what gateways share cannot be reached, and it is needed
+    ├── FellBehind               a subscriber reads far slower than calls change
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
         │   ├── NeverSent        the request did not leave: safe to repeat, whatever its method
@@ -34,6 +36,7 @@ Messages are ours: what upstream wrote is never passed on, only its numbers. Thi
 know GraphQL: graphql-core reads `extensions` from any exception that has it.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "CallerError",
     "CircuitOpen",
     "DryRun",
+    "FellBehind",
     "Forbidden",
     "ForeignOrigin",
     "GatewayError",
@@ -56,6 +60,7 @@ __all__ = [
     "OutcomeUnknown",
     "ParseFailed",
     "RateLimited",
+    "StoreUnavailable",
     "Unauthenticated",
     "UpstreamAuth",
     "UpstreamError",
@@ -206,6 +211,18 @@ class DryRun(GatewayError):
     code = "DRY_RUN"
 
 
+class StoreUnavailable(GatewayError):
+    """The store that gateways share did not answer, and without it the act is not safe."""
+
+    code = "STORE_UNAVAILABLE"
+
+
+class FellBehind(GatewayError):
+    """A subscription that more calls changed for than are remembered. Subscribe again."""
+
+    code = "FELL_BEHIND"
+
+
 class UpstreamError(GatewayError):
     """Twilio, or the way to it, did not give the answer.
 
@@ -263,10 +280,18 @@ class CircuitOpen(UpstreamUnavailable):
 class OutcomeUnknown(UpstreamError):
     """A request that changes something was sent and its answer did not come, or says nothing.
 
-    It may have happened: it is never repeated here. Look before you repeat it.
+    It may have happened: it is never repeated here. Look before you repeat it. `look_for` says
+    what to look for, once that is known.
     """
 
     code = "OUTCOME_UNKNOWN"
+    look_for: Mapping[str, object] | None = None
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """With `lookFor`, where it is known."""
+        known = {"lookFor": dict(self.look_for)} if self.look_for else {}
+        return super().extensions | known
 
 
 class UpstreamTimeout(UpstreamError):

@@ -6,7 +6,7 @@ what a scan leaves. This module must not know which way is cheaper, nor GraphQL.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.errors import BudgetExceeded, DryRun, GatewayError, UpstreamError, UpstreamTimeout
 from gateway.journal import Entry, Journal
@@ -14,9 +14,13 @@ from gateway.planner import Answer, Costs, Known, Policy, Request, Scan, Send, W
 from gateway.planner.windows import relation_of
 from gateway.upstream.client import Caller, Priority, UpstreamClient
 from gateway.upstream.requests import ListRequest, Page
+from gateway.upstream.resources import Resource
+from gateway.upstream.writes import FormRequest
 
 __all__ = ["Executor"]
 
+R = TypeVar("R", bound=Resource)
+WRITE = "mutation"
 Resolve = Callable[[Request, Any], None]
 TOO_LATE = "The operation's deadline passed before this was read"
 
@@ -66,6 +70,32 @@ class Executor:
         self.journal.cached += 1
         self._known.note(value)
         return Answer(value)
+
+    async def send(self, request: FormRequest[R], field: str) -> R:
+        """Posts what changes something; `field` is the path of the field that wants it.
+
+        What was read before may be out of date with that: only the new row is known. Raises
+        UpstreamError or BudgetExceeded, and DryRun where nothing is to be sent.
+        """
+        self.journal.want(request, field)
+        entry = self.journal.enter(request, WRITE, [request], (1, 0.0))
+        if self._is_dry:
+            raise DryRun("A dry run: this is planned and was not sent")
+        clock = asyncio.get_running_loop().time
+        if clock() >= self._deadline:
+            raise UpstreamTimeout("The operation's deadline passed before this was sent")
+        self._spend()
+        entry.began = clock()
+        self._known = Known(self._known.now)
+        try:
+            row = await self._client.send(request, entry.tell, self._caller)
+        except GatewayError as error:
+            entry.end(clock(), 0, error.code)
+            raise
+        entry.end(clock(), 1)
+        entry.used = 1
+        self._known.note(row)
+        return row
 
     async def carry_out(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves every request of it, with its answer or with an Exception."""

@@ -36,11 +36,11 @@ class Client:
     """A gateway over a plain account, asked in process."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
 
     async def answer(self, query: str, **variables: Any) -> dict[str, Any]:
         """The whole response map."""
-        return await self._gateway.answer(query, variables, None)
+        return await self.gateway.answer(query, variables, None)
 
     async def data(self, query: str, **variables: Any) -> Any:
         """The data of an answer that must have no errors."""
@@ -66,7 +66,7 @@ async def connect(
     twilio: PlainTwilio, now: datetime | None = None, **settings: Any
 ) -> AsyncIterator[Client]:
     """A client of a gateway over this account, whose clock stands at `now` if given."""
-    given = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN), **settings)
+    given = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), **settings}
     clock = (lambda: now) if now else utc_now
-    async with open_gateway(given, twilio, clock) as gateway:
+    async with open_gateway(Settings(**given), twilio, clock) as gateway:
         yield Client(gateway)

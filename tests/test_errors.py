@@ -32,6 +32,8 @@ CODES = {
     "AccessUnavailable": "ACCESS_UNAVAILABLE",
     "BudgetExceeded": "BUDGET_EXCEEDED",
     "DryRun": "DRY_RUN",
+    "StoreUnavailable": "STORE_UNAVAILABLE",
+    "FellBehind": "FELL_BEHIND",
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
     "UpstreamUnavailable": "UPSTREAM_UNAVAILABLE",
     "NeverSent": "UPSTREAM_UNAVAILABLE",

@@ -27,6 +27,7 @@ from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import check_credential, healthz, readyz
 from gateway.app.log_lines import LogLines
 from gateway.app.origins import cross_origin
+from gateway.app.webhooks import webhook_routes
 from gateway.settings import Settings
 
 __all__ = [
@@ -63,6 +64,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         Route("/graphql", endpoint),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
+        *webhook_routes(settings),
     ]
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]

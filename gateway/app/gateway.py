@@ -14,10 +14,14 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from gateway.access import ANYONE, Account, Caller, Scope
+from gateway.app.callbacks import callback_url
+from gateway.app.stores import open_store
 from gateway.app.upstreams import Upstream, UpstreamPool
 from gateway.errors import BadRequest, DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
+from gateway.live.once import Acts
+from gateway.live.store import MemoryStore, Store
 from gateway.loaders import Loaders
 from gateway.planner import Known, Policy
 from gateway.sandbox import SandboxConfig
@@ -69,7 +73,11 @@ class Gateway:
         client: UpstreamClient | None,
         now: Callable[[], datetime] = _utc_now,
         pool: UpstreamPool | None = None,
+        store: Store | None = None,
     ) -> None:
+        self.store: Store = store or MemoryStore()
+        self.acts = Acts(self.store)
+        self._callback_url = callback_url(settings)
         self._now = now
         self.settings = settings
         self._own = Upstream(client) if client else None
@@ -183,6 +191,10 @@ class Gateway:
                 caller=caller,
                 loaders=loaders,
                 cursor_key=_cursor_key(self.settings, upstream.client.account),
+                store=self.store,
+                acts=self.acts,
+                deadline=deadline,
+                callback_url=self._callback_url,
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
                 limits=self._limits,
@@ -275,7 +287,10 @@ async def open_gateway(
         client = _client(settings, account, transport) if account else None
         if client is not None:
             stack.push_async_callback(client.aclose)
-        yield Gateway(settings, client, now, pool)
+        store = await stack.enter_async_context(open_store(settings, account))
+        gateway = Gateway(settings, client, now, pool, store)
+        stack.push_async_callback(gateway.acts.aclose)
+        yield gateway
 
 
 def _limits(settings: Settings) -> Limits:

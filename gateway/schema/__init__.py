@@ -13,6 +13,7 @@ from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedSchema
 from gateway.schema.extensions import ErrorCodes, Permitted
 from gateway.schema.limits import DocumentLimits
+from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
@@ -22,6 +23,7 @@ __all__ = ["Context", "DocumentLimits", "cursor_key", "schema"]
 
 schema = FederatedSchema(
     query=Query,
+    mutation=Mutation,
     types=[Call, Recording, Notification, PhoneNumber],
     extensions=[ErrorCodes, CheckedDocument, Permitted],
     config=StrawberryConfig(scalar_map=SCALARS),

@@ -10,6 +10,8 @@ from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.access import Caller
+from gateway.live.once import Acts
+from gateway.live.store import Store
 from gateway.loaders import Loaders
 from gateway.schema.limits import DocumentLimits
 from gateway.upstream.pages import Budget
@@ -19,7 +21,10 @@ __all__ = ["Context", "Info", "field_path", "selects"]
 
 @dataclass(frozen=True)
 class Context:
-    """One operation's own. `page_budget` and `row_budget` hold for each connection.
+    """One operation's own, and the store of live calls and the acts, which all share.
+
+    `page_budget` and `row_budget` hold for each connection. `deadline` is a time of the loop's
+    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can.
 
     `cursor_key` is the secret that cursors of this account are signed with.
     """
@@ -27,6 +32,10 @@ class Context:
     caller: Caller
     loaders: Loaders
     cursor_key: bytes
+    store: Store
+    acts: Acts
+    deadline: float
+    callback_url: str | None
     page_budget: int
     row_budget: int
     limits: DocumentLimits

@@ -24,7 +24,9 @@ from gateway.settings.values import (
     origins,
     scope_words,
     seconds,
+    secrets,
     sid,
+    store_url,
     text,
     url,
     whole,
@@ -179,6 +181,29 @@ class Settings:
     log_level: LogLevel = _setting(
         "GATEWAY_LOG_LEVEL", one_of(LogLevel), LogLevel.INFO, "debug|info|warning|error",
         "How much is logged, on standard error. Never a secret, never a phone number.",
+    )  # fmt: skip
+    webhook_url: str | None = _setting(
+        "GATEWAY_WEBHOOK_URL", url, None, "URL",
+        "The URL under which Twilio reaches this gateway's webhooks, when it is not "
+        "GATEWAY_PUBLIC_URL. Signatures are checked against it; makeCall sends it along.",
+    )  # fmt: skip
+    webhook_auth_tokens: tuple[Secret, ...] | None = _setting(
+        "GATEWAY_WEBHOOK_AUTH_TOKENS", secrets, None, "secrets, by comma",
+        "Further auth tokens that webhooks may be signed with: while one is replaced, or where "
+        "an API key is used upstream. TWILIO_AUTH_TOKEN always counts.",
+    )  # fmt: skip
+    webhook_shared_keys: tuple[Secret, ...] | None = _setting(
+        "GATEWAY_WEBHOOK_SHARED_KEYS", secrets, None, "secrets, by comma",
+        "Shared keys that webhooks may be signed with by HMAC-SHA256, where the account uses them.",
+    )  # fmt: skip
+    webhook_rate: int = _setting(
+        "GATEWAY_WEBHOOK_RATE", whole(1, 100_000), 500, "webhooks a second",
+        "How many webhooks one process takes in a second; those above it get 429.",
+    )  # fmt: skip
+    store_url: Secret | None = _setting(
+        "GATEWAY_STORE_URL", store_url, None, "URL",
+        "The Valkey or Redis (valkey://, redis://, rediss://) through which several gateways or "
+        "workers share live calls and idempotency keys. Without it each process keeps its own.",
     )  # fmt: skip
     operation_timeout: float = _setting(
         "GATEWAY_OPERATION_TIMEOUT", seconds, 10.0, "seconds",
@@ -391,6 +416,10 @@ class Settings:
         if self.introspection is None:
             return self.environment is Environment.DEVELOPMENT
         return self.introspection is Switch.ON
+
+    def callback_url(self) -> str | None:
+        """Where Twilio reaches this gateway, if it does: without a path of ours."""
+        return self.webhook_url or self.public_url
 
     @property
     def uses_sandbox(self) -> bool:

@@ -28,7 +28,9 @@ __all__ = [
     "origins",
     "scope_words",
     "seconds",
+    "secrets",
     "sid",
+    "store_url",
     "text",
     "url",
     "whole",
@@ -134,6 +136,24 @@ def scope_words(value: str) -> str:
     if not re.fullmatch(rf"{pair}(,{pair})*", value):
         raise ValueError("must be word=scope pairs with commas between; scopes: read, call, pii")
     return value
+
+
+def secrets(value: str) -> tuple[Secret, ...]:
+    """Several, separated by commas; a repr shows how many there are and nothing else."""
+    return tuple(Secret(part.strip()) for part in value.split(",") if part.strip())
+
+
+def store_url(value: str) -> Secret:
+    """It may hold a password: it is kept, and refused, without being shown."""
+    try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in {"redis", "rediss", "valkey", "valkeys"} and bool(parts.hostname)
+        is_good = is_good and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError("must be a valkey://, valkeys://, redis:// or rediss:// URL with a host")
+    return Secret(value)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
