@@ -250,13 +250,13 @@ class Delivery:
         counted = outcome.reply.concurrent_requests if outcome.reply else None
         if isinstance(outcome.error, UpstreamRateLimited):
             self._limit.refused(outcome.began, outcome.ended, counted)
-        elif outcome.is_answer or isinstance(outcome.error, UpstreamTimeout):
+        elif outcome.is_answer:  # hangs are the breaker's: a few must not slow all the others
             self._limit.answered(
                 parcel.like,
                 outcome.seconds,
                 outcome.ended,
                 in_flight=counted or self._line.in_flight,
-                is_full=outcome.is_answer and self._line.waiting > 0,
+                is_full=self._line.waiting > 0,
             )
 
 

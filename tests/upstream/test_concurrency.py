@@ -70,6 +70,14 @@ def test_what_twilio_counts_is_the_ceiling_where_it_is_lower() -> None:
     assert limit.value == 10
 
 
+def test_a_higher_count_of_twilios_is_no_reason_to_try_more_than_was_refused() -> None:
+    limit = AdaptiveLimit(100)
+    grow(limit, 8)
+    limit.refused(1.0, 1.0, in_flight=50)
+    grow(limit, 1000, now=2.0)
+    assert limit.value == 15
+
+
 def test_an_absurd_count_of_twilios_does_not_end_all_concurrency() -> None:
     limit = AdaptiveLimit(100)
     grow(limit, 8)
@@ -299,13 +307,16 @@ async def test_who_leaves_the_line_or_his_place_costs_nobody_a_turn(leaver: str)
         assert sorted(set(stage.order) - {leaver}) == names
 
 
-async def test_who_is_cancelled_in_the_moment_of_his_turn_gives_it_on() -> None:
+@pytest.mark.parametrize("is_granted", [True, False])
+async def test_who_is_cancelled_in_the_moment_of_his_turn_gives_it_on(is_granted: bool) -> None:
     async with staged(1) as stage:
         for name in ("a1", "b1", "c1"):
             await stage.ask(name)
         stage.ends["a1"].set()
-        await asyncio.sleep(0)
+        if is_granted:
+            await asyncio.sleep(0)
         stage.tasks["b1"].cancel()
+        await stage.tasks["a1"]
         await asyncio.sleep(0.001)
         assert stage.order[-1] == "c1"
         await stage.end("c1")

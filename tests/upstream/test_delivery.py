@@ -184,11 +184,28 @@ async def test_recordings_that_are_down_are_not_asked_and_calls_are() -> None:
     assert len(script.requests) == 21
 
 
+async def test_an_open_breaker_refuses_before_the_line() -> None:
+    """Who would not be asked waits for no place."""
+    script = Script(httpx.Response(503))
+    async with connected(script, limits=Limits(tries=1, in_flight=1)) as client:
+        await fail(client, FetchRecording, 20)
+        script.answers = [hanging]
+        holding = asyncio.ensure_future(client.fetch(CALL))
+        await asyncio.sleep(0.01)
+        async with asyncio.timeout(0.5):
+            with pytest.raises(CircuitOpen):
+                await client.fetch(FetchRecording(sid=sid("RE", 1)))
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+
+
 async def test_4xx_and_clients_that_leave_do_not_open_the_breaker() -> None:
     script = Script(httpx.Response(400))
     async with connected(script, limits=ONCE) as client:
         assert await fail(client, FetchCall, 60) == ["UpstreamRejected"] * 60
-        script.answers = [hanging]
+        assert client.breakers()["calls"] is BreakerState.CLOSED
+    script.answers = [hanging]
+    async with connected(script, limits=ONCE) as client:
         for number in range(60):
             leaving = asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", number))))
             await asyncio.sleep(0.001)
@@ -202,18 +219,30 @@ async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
     """Who waits a twentieth of a second for an answer learns nothing about upstream."""
     script = Script(hanging)
     async with connected(script, limits=Limits(tries=1)) as client:
-        now = asyncio.get_running_loop().time()
-        reads = [
-            client.fetch(FetchCall(sid=sid("CA", n)), None, Caller(until=now + 0.1))
-            for n in range(30)
-        ]
-        outcomes = await asyncio.gather(*reads, return_exceptions=True)
-        assert {type(outcome) for outcome in outcomes} == {UpstreamTimeout}
+        for _ in range(4):
+            caller = Caller(until=asyncio.get_running_loop().time() + 0.1)
+            reads = [client.fetch(FetchCall(sid=sid("CA", n)), None, caller) for n in range(8)]
+            outcomes = await asyncio.gather(*reads, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {UpstreamTimeout}
+        assert len(script.requests) == 32
         assert client.breakers()["calls"] is BreakerState.CLOSED
     async with connected(script, limits=Limits(tries=1, attempt=2.0)) as client:
         reads = [client.fetch(FetchCall(sid=sid("CA", n))) for n in range(5)]
         await asyncio.gather(*reads, return_exceptions=True)
         assert client.breakers()["calls"] is BreakerState.OPEN
+
+
+async def test_hangs_at_one_resource_do_not_slow_the_others() -> None:
+    """They hold their places; the limit for the rest stays what it was."""
+    script = Script(hanging)
+    async with connected(script, limits=Limits(tries=1, attempt=2.1)) as client:
+        before = client.concurrency
+        hung = [client.fetch(FetchCall(sid=sid("CA", n))) for n in range(3)]
+        await asyncio.gather(*hung, return_exceptions=True)
+        script.answers = [httpx.Response(404)]
+        for number in range(30):
+            await client.fetch(FetchCall(sid=sid("CA", number)))
+        assert client.concurrency == before
 
 
 async def test_a_shared_read_lives_as_long_as_its_most_patient_reader() -> None:
@@ -249,9 +278,12 @@ async def test_a_read_ends_in_its_time_with_all_its_tries() -> None:
 
 async def test_who_gets_no_turn_in_time_sends_nothing() -> None:
     script = Script(hanging)
-    limits = Limits(in_flight=1, read=0.1)
-    async with connected(script, limits=limits) as client:
-        reads = [client.fetch(FetchCall(sid=sid("CA", number))) for number in range(3)]
+    async with connected(script, limits=Limits(in_flight=1, read=1.0)) as client:
+        now = asyncio.get_running_loop().time()
+        reads = [
+            client.fetch(FetchCall(sid=sid("CA", n)), None, Caller(until=now + seconds))
+            for n, seconds in enumerate((0.8, 0.2, 0.2))
+        ]
         outcomes = await asyncio.gather(*reads, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {UpstreamTimeout}
     assert len(script.requests) == 1

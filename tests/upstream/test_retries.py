@@ -65,7 +65,7 @@ def test_a_pause_is_jittered_keeps_to_retry_after_and_leaves_time_for_a_try(
     tried: int, chance: float, asked_for: float | None, left: float
 ) -> None:
     seconds = pause(tried, chance, asked_for, left)
-    backoff = chance * 0.1 * 2 ** (tried - 1)
+    backoff = chance * (0.1 * 2 ** (tried - 1))
     wanted = max(backoff, asked_for or 0)
 
     assert seconds == (wanted if wanted + 0.1 <= left else None)
