@@ -34,7 +34,7 @@ __all__ = ["ValkeyStore"]
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0
-"""Seconds that one command may take, and once more: webhooks and mutations wait for it."""
+"""Seconds that one command may take: webhooks and mutations wait for it."""
 BLOCK = 2.0
 """Seconds that a read of the stream waits for news before it asks again."""
 FIRST_RETRY, SLOWEST_RETRY = 0.05, 2.0
@@ -56,7 +56,7 @@ _DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', 
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """A claim as it is kept. `token` tells who wrote it: a command sent twice is one claim."""
+    """A claim as it is kept. `token` tells one from another, whatever else they hold."""
 
     token: str
     fingerprint: str
@@ -177,8 +177,6 @@ class ValkeyStore:
             if await _answer(self._commands.set(key, value, nx=True, px=milliseconds)):
                 return None
             earlier: bytes | None = await _answer(self._commands.get(key))
-            if earlier == value:  # the command was sent again after a connection broke
-                return None
             if earlier is not None:  # else its time ended between the two
                 return earlier
 
@@ -259,14 +257,14 @@ class ValkeyStore:
 
 
 def _client(url: str, timeout: float) -> Redis:
-    """A client that repeats a command once when its connection turns out to be dead."""
+    """A client that repeats nothing by itself: a command sent twice would find its own traces."""
     pool = BlockingConnectionPool.from_url(
         url.replace("valkeys:", "rediss:", 1).replace("valkey:", "redis:", 1),
         max_connections=CONNECTIONS,
         timeout=PATIENCE,
         socket_timeout=timeout,
         socket_connect_timeout=PATIENCE,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 0),
         protocol=2,
         driver_info=None,  # to know its own version it would read files, at every connection
     )

@@ -227,6 +227,16 @@ async def test_what_a_hanging_server_kept_back_arrives_when_it_goes_on(server: K
             assert await next_status(news) == "completed"
 
 
+async def test_the_first_key_after_the_server_is_back_can_be_claimed(server: KeptServer) -> None:
+    """Connections from before are dead; that is found out before they are used."""
+    async with gateways(server) as (a, _):
+        await a.claim("before", "print")
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+
+        assert (await a.claim("k", "print")).is_new
+
+
 async def test_an_outcome_that_could_not_be_noted_is_noted_when_the_server_is_back(
     server: KeptServer,
 ) -> None:
