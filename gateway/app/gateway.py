@@ -1,8 +1,13 @@
 """The gateway proper: an upstream client, and a context for each operation over it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +16,7 @@ import httpx
 from graphql import GraphQLError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from gateway.errors import DryRun
@@ -23,11 +29,13 @@ from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import Context, schema
 from gateway.settings import PlannerMode, Secret, Settings, Switch
 from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.resources import CallResource
 
 __all__ = ["Gateway", "Terms", "open_gateway", "response_map"]
 
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
+NO_SUCH_OPERATION = "The document has no operation of that name"
 
 
 def _utc_now() -> datetime:
@@ -79,7 +87,7 @@ class Gateway:
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
         journal = Journal(asyncio.get_running_loop().time)
-        async with self._operation(journal, terms) as context:
+        async with self._operation(terms, journal) as context:
             result = await schema.execute(
                 query,
                 variable_values=dict(variables or {}),
@@ -88,6 +96,54 @@ class Gateway:
                 allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
             )
         return explained(result, journal, terms.explain)
+
+    async def stream(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        terms: Terms = DEFAULT_TERMS,
+        *,
+        may_mutate: bool = True,
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        """The results of any operation: one, or those of a subscription until it ends.
+
+        Whoever stops reading before its end closes it. A result without data is the last.
+        """
+        try:
+            yield await self.execute(
+                query, variables, operation_name, terms, may_mutate=may_mutate
+            )
+        except CannotGetOperationTypeError:
+            yield _refusal(NO_SUCH_OPERATION)
+        except InvalidOperationTypeError as error:
+            if error.operation_type is not OperationType.SUBSCRIPTION:
+                yield _refusal("GET answers no mutations")
+                return
+            events = self._subscribe(query, variables, operation_name, terms)
+            async with aclosing(events):
+                async for result in events:
+                    yield result
+
+    async def _subscribe(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        terms: Terms,
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        journal = Journal(asyncio.get_running_loop().time)
+        async with self._operation(terms, journal) as context:
+            results = await schema.subscribe(
+                query,
+                variable_values=dict(variables or {}),
+                context_value=context,
+                operation_name=operation_name,
+            )
+            async with aclosing(results):
+                async for result in results:
+                    assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
+                    yield explained(result, context.loaders.journal, terms.explain)
 
     async def answer(
         self,
@@ -100,36 +156,54 @@ class Gateway:
         try:
             result = await self.execute(query, variables, operation_name, terms)
         except CannotGetOperationTypeError:
-            return {"errors": [{"message": "The document has no operation of that name"}]}
+            return {"errors": [{"message": NO_SUCH_OPERATION}]}
         except InvalidOperationTypeError:
             return {"errors": [{"message": "A subscription has no single answer"}]}
         return response_map(result)
 
     @asynccontextmanager
-    async def _operation(self, journal: Journal, terms: Terms) -> AsyncIterator[Context]:
+    async def _operation(self, terms: Terms, journal: Journal) -> AsyncIterator[Context]:
         """What one operation carries."""
+
+        def open_loaders(row: CallResource) -> AbstractAsyncContextManager[Loaders]:
+            return self._loaders(terms, Journal(asyncio.get_running_loop().time), row)
+
+        async with self._loaders(terms, journal) as loaders:
+            yield Context(
+                loaders=loaders,
+                open_loaders=open_loaders,
+                account_sid=self.client.account_sid,
+                page_budget=self.settings.page_budget,
+                row_budget=self.settings.row_budget,
+            )
+
+    @asynccontextmanager
+    async def _loaders(
+        self, terms: Terms, journal: Journal, row: CallResource | None = None
+    ) -> AsyncIterator[Loaders]:
+        """Loaders with a deadline and a budget of their own, which know this row already."""
         allowed = self.settings.request_budget
-        deadline = asyncio.get_running_loop().time() + self.settings.operation_timeout
+        known = Known(self._now())
+        known.note(row)
         executor = Executor(
             self.client,
-            Known(self._now()),
+            known,
             self._costs,
             self._policy,
             journal,
-            deadline,
+            asyncio.get_running_loop().time() + self.settings.operation_timeout,
             min(terms.request_budget or allowed, allowed),
             is_dry=terms.explain is Explain.PLAN,
         )
         loaders = Loaders(executor)
         try:
-            yield Context(
-                loaders=loaders,
-                account_sid=self.client.account_sid,
-                page_budget=self.settings.page_budget,
-                row_budget=self.settings.row_budget,
-            )
+            yield loaders
         finally:
             await loaders.aclose()
+
+
+def _refusal(message: str) -> ExecutionResult:
+    return PreExecutionError(data=None, errors=[GraphQLError(message)])
 
 
 def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> ExecutionResult:

@@ -18,11 +18,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from gateway.app.gateway import Gateway, Terms, response_map
+from gateway.app.sse import EVENT_STREAM, EventStream
 from gateway.journal import Explain
 
-__all__ = ["GraphQLOverHTTP", "preferred"]
+__all__ = ["BadRequest", "GraphQLOverHTTP", "Parameters", "check_parameters", "preferred"]
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -31,6 +33,14 @@ HTML = "text/html"
 # A query document and its variables; a GraphiQL introspection is 2 KB.
 MAX_BODY = 256 * 1024
 CLIENT_LEFT = 499
+HOW_TO_SUBSCRIBE = (
+    f"A subscription has no single answer: accept {EVENT_STREAM}, or connect to this URL over "
+    "WebSocket with the subprotocol graphql-transport-ws"
+)
+
+
+class IsSubscription(Exception):
+    """The operation is a subscription: it wants a stream of answers."""
 
 
 class BadRequest(Exception):
@@ -40,6 +50,11 @@ class BadRequest(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers or {}
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """As GraphQL errors."""
+        return [{"message": str(self), "extensions": {"code": "BAD_REQUEST"}}]
 
 
 @dataclass(frozen=True)
@@ -70,18 +85,22 @@ class GraphQLOverHTTP:
         media_type = JSON
         try:
             offered = (JSON, GRAPHQL_RESPONSE) + ((HTML,) if self._shows_page(request) else ())
-            accept = ",".join(request.headers.getlist("accept"))
-            chosen = preferred(accept, offered)
+            offered += (EVENT_STREAM,)
+            chosen = preferred(_accept(request), offered)
             if chosen == HTML and self._page:
                 return self._page()
             if chosen is None:
                 raise BadRequest(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
-            media_type = chosen
+            media_type = JSON if chosen == EVENT_STREAM else chosen
             parameters = await _parameters(request)
+            if chosen == EVENT_STREAM:
+                return self._stream(request, parameters)
             result = await _while_connected(request, self._execute(request, parameters))
             if result is None:
                 return Response(status_code=CLIENT_LEFT)
             return _result_response(result, media_type)
+        except IsSubscription:
+            return self._stream(request, parameters)
         except BadRequest as refusal:
             return _refusal_response(refusal, media_type)
         except ClientDisconnect:  # before its body was whole
@@ -90,6 +109,19 @@ class GraphQLOverHTTP:
     def _shows_page(self, request: Request) -> bool:
         wants_answer = "query" in request.query_params
         return self._page is not None and request.method == "GET" and not wants_answer
+
+    @staticmethod
+    def _stream(request: Request, parameters: Parameters) -> Response:
+        gateway: Gateway = request.app.state.gateway
+        return EventStream(
+            gateway.stream(
+                parameters.query,
+                parameters.variables,
+                parameters.operation_name,
+                parameters.terms,
+                may_mutate=request.method == "POST",
+            )
+        )
 
     @staticmethod
     async def _execute(request: Request, parameters: Parameters) -> ExecutionResult:
@@ -102,12 +134,18 @@ class GraphQLOverHTTP:
                 parameters.terms,
                 may_mutate=request.method == "POST",
             )
-        except InvalidOperationTypeError:
-            if request.method == "GET":
-                raise BadRequest(405, "GET answers queries only", {"Allow": "POST"}) from None
-            raise BadRequest(400, "A subscription has no single answer") from None
+        except InvalidOperationTypeError as error:
+            if error.operation_type is not OperationType.SUBSCRIPTION:
+                raise BadRequest(405, "GET answers no mutations", {"Allow": "POST"}) from None
+            if preferred(_accept(request), (EVENT_STREAM,)) is None:
+                raise BadRequest(406, HOW_TO_SUBSCRIBE) from None
+            raise IsSubscription from None
         except CannotGetOperationTypeError:
             raise BadRequest(400, "The document has no operation of that name") from None
+
+
+def _accept(request: Request) -> str:
+    return ",".join(request.headers.getlist("accept"))
 
 
 def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
@@ -148,13 +186,13 @@ def _rate(media_type: str, ranges: list[tuple[str, float]]) -> tuple[float, int]
 
 async def _parameters(request: Request) -> Parameters:
     if request.method == "GET":
-        return _checked(_from_query_string(request), request.headers)
+        return check_parameters(_from_query_string(request), request.headers)
     if request.method != "POST":
         raise BadRequest(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON:
         raise BadRequest(415, f"The request's body must be {JSON}")
-    return _checked(_json(await _body(request), "The request's body"), request.headers)
+    return check_parameters(_json(await _body(request), "The request's body"), request.headers)
 
 
 def _from_query_string(request: Request) -> dict[str, Any]:
@@ -184,7 +222,8 @@ def _json(text: bytes, name: str) -> Any:
         raise BadRequest(400, f"{name} is not valid JSON") from None
 
 
-def _checked(given: Any, headers: Headers) -> Parameters:
+def check_parameters(given: Any, headers: Headers) -> Parameters:
+    """The parameters of a request, also of one that came over WebSocket; raises BadRequest."""
     if not isinstance(given, dict):
         raise BadRequest(400, "A GraphQL request is a JSON object")
     query = given.get("query")
@@ -247,10 +286,7 @@ def _result_response(result: ExecutionResult, media_type: str) -> Response:
 
 def _refusal_response(refusal: BadRequest, media_type: str) -> Response:
     return _json_response(
-        {"errors": [{"message": str(refusal), "extensions": {"code": "BAD_REQUEST"}}]},
-        refusal.status,
-        media_type,
-        refusal.headers,
+        {"errors": refusal.errors}, refusal.status, media_type, refusal.headers
     )
 
 

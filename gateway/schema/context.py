@@ -3,6 +3,8 @@
 This module must not know HTTP: the app makes a context for each operation and closes it.
 """
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,18 +13,32 @@ from strawberry.types import Info as StrawberryInfo
 
 from gateway.loaders import Loaders
 from gateway.upstream.pages import Budget
+from gateway.upstream.resources import CallResource
 
 __all__ = ["Context", "Info", "field_path", "selects"]
 
 
-@dataclass(frozen=True)
+OpenLoaders = Callable[[CallResource], AbstractAsyncContextManager[Loaders]]
+
+
+@dataclass
 class Context:
-    """One operation's own. `page_budget` and `row_budget` hold for each connection."""
+    """One operation's own. `page_budget` and `row_budget` hold for each connection.
+
+    A query keeps its loaders; a subscription has others for each event (`fresh`).
+    """
 
     loaders: Loaders
+    open_loaders: OpenLoaders
     account_sid: str
     page_budget: int
     row_budget: int
+
+    @asynccontextmanager
+    async def fresh(self, row: CallResource) -> AsyncIterator[None]:
+        """While an event is executed: loaders that know this row and nothing of earlier events."""
+        async with self.open_loaders(row) as self.loaders:
+            yield
 
     def budget(self) -> Budget:
         """A fresh budget for one connection."""

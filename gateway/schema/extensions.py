@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 from graphql import GraphQLError, OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
@@ -33,10 +34,17 @@ class ErrorCodes(SchemaExtension):
     def on_operation(self) -> Iterator[None]:
         """After the operation: walks the errors of its result."""
         yield
-        result = self.execution_context.result
-        errors = getattr(result, "errors", None)
-        if errors:
-            result.errors = [_presentable(error) for error in errors]  # type: ignore[union-attr]
+        _make_presentable(self.execution_context.result)
+
+    def on_stream_result(self, result: Any) -> None:
+        """Before each result of a subscription is handed out."""
+        _make_presentable(result)
+
+
+def _make_presentable(result: Any) -> None:
+    errors = getattr(result, "errors", None)
+    if errors:
+        result.errors = [_presentable(error) for error in errors]
 
 
 def _presentable(error: GraphQLError) -> GraphQLError:

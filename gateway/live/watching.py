@@ -1,0 +1,155 @@
+"""Who watches calls: the state of each as it is now, then every new one, until the call is final.
+
+News come from the store, which keeps the newest state of each call for a slow watcher; rows come
+from `rows`. This module must not know GraphQL, nor how a watcher is reached.
+
+Note [Never back]. A watcher is told a state only if it is further than the one it was told before
+(`events.advance`), and the row that goes with it is never behind the notice (Note [Fresh rows]). So
+whatever is late, doubled or lost, the last state told is the call's last state and none goes back.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.errors import NoSuchCall, TooManySubscribers
+from gateway.live.events import FINAL, CallNotice, Source, advance
+from gateway.live.polling import Poller
+from gateway.live.rows import Rows, notice_of, status_of
+from gateway.live.store import Store
+from gateway.upstream.requests import ListCalls, check_sid
+from gateway.upstream.resources import CallResource, CallStatus
+
+__all__ = ["Update", "Watching"]
+
+MAX_STATES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A state of a call: `source` is how the gateway came to know, at `at` (UTC).
+
+    `source` is None for the state in which the watcher found the call; `previous` is the state that
+    the watcher was told before, None for none.
+    """
+
+    row: CallResource
+    previous: CallStatus | None
+    source: Source | None
+    at: datetime
+
+
+class States:
+    """What one watcher was told last of each call; calls without news for long are forgotten."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[str, tuple[CallNotice | None, CallResource]] = OrderedDict()
+
+    def is_news(self, notice: CallNotice) -> bool:
+        """False for what this watcher knows, or what lies behind it."""
+        state, _ = self._told.get(notice.call_sid, (None, None))
+        return advance(state, notice) is not None
+
+    def tell(self, row: CallResource, notice: CallNotice, source: Source | None) -> Update | None:
+        """The update to hand out; None where the row shows nothing new."""
+        state, before = self._told.get(row.sid, (None, None))
+        for heard in (notice, notice_of(row, notice.at)):
+            state = advance(state, heard) or state
+        self._told[row.sid] = (state, row)
+        self._told.move_to_end(row.sid)
+        if len(self._told) > MAX_STATES:
+            self._told.popitem(last=False)
+        if row == before:
+            return None
+        return Update(row, status_of(before) if before else None, source, notice.at)
+
+
+class Watching:
+    """The watchers of this process, at most `limit` of them. `now` is the time in UTC."""
+
+    def __init__(
+        self,
+        store: Store,
+        rows: Rows,
+        poller: Poller,
+        limit: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._rows = rows
+        self._poller = poller
+        self._limit = limit
+        self._now = now
+        self.count = 0
+
+    async def call(self, sid: str) -> AsyncIterator[Update]:
+        """One call's updates; they end with its final state.
+
+        Raises BadUserInput, NoSuchCall, TooManySubscribers, or an UpstreamError at the beginning.
+        """
+        check_sid("CA", sid)
+        with self._seat(), self._store.subscribe(sid) as news, self._poller.following(sid):
+            row = await self._rows.current(sid)
+            if row is None:
+                raise NoSuchCall("There is no call with this SID")
+            states = States()
+            yield self._found(states, row)
+            if status_of(row) in FINAL:
+                return
+            async for notice in news:
+                update = await self._update(states, notice)
+                if update is None:
+                    continue
+                yield update
+                if status_of(update.row) in FINAL:
+                    return
+
+    async def calls(self, lists: Sequence[ListCalls]) -> AsyncIterator[Update]:
+        """The updates of every call that one of the lists holds: first of those live now.
+
+        Raises TooManySubscribers, FellBehind where news come faster than they are taken, or an
+        UpstreamError at the beginning.
+        """
+        with self._seat(), self._store.subscribe() as news, self._poller.following_all():
+            states = States()
+            async for row in self._live(lists):
+                yield self._found(states, row)
+            async for notice in news:
+                update = await self._update(states, notice, lists)
+                if update is not None:
+                    yield update
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        if self.count >= self._limit:
+            raise TooManySubscribers("This gateway has as many subscribers as it may have")
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+
+    async def _live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
+        wanted = dict.fromkeys(list_.of_any_status() for list_ in lists)
+        for list_ in wanted:
+            async for row in self._rows.live(list_):
+                if any(wish.matches(row) for wish in lists):
+                    yield row
+
+    def _found(self, states: States, row: CallResource) -> Update:
+        update = states.tell(row, notice_of(row, self._now()), None)
+        assert update is not None  # noqa: S101 (it is the first)
+        return update
+
+    async def _update(
+        self, states: States, notice: CallNotice, lists: Sequence[ListCalls] | None = None
+    ) -> Update | None:
+        if not states.is_news(notice):
+            return None
+        self._poller.heard(notice)
+        row = await self._rows.fresh(notice)
+        if lists is not None and not any(list_.matches(row) for list_ in lists):
+            return None
+        return states.tell(row, notice, notice.source)
