@@ -4,9 +4,13 @@
     ├── CallerError              the query asks for something that cannot be
     │   ├── BadUserInput         an argument or a SID is malformed
     │   ├── InvalidFilter        a filter that no call can be held against
-    │   └── InvalidCursor        damaged, or of another list
+    │   ├── InvalidCursor        damaged, or of another list
+    │   └── NoSuchCall           nothing to watch: Twilio has no such call
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
+    ├── StoreUnavailable         what gateways share cannot be reached, and it is needed
+    ├── TooManySubscribers       this gateway has as many as it may have
+    ├── FellBehind               a subscriber reads far slower than calls change
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
         │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
@@ -28,10 +32,14 @@ __all__ = [
     "BudgetExceeded",
     "CallerError",
     "DryRun",
+    "FellBehind",
     "GatewayError",
     "InvalidCursor",
     "InvalidFilter",
     "NeverSent",
+    "NoSuchCall",
+    "StoreUnavailable",
+    "TooManySubscribers",
     "UpstreamAuth",
     "UpstreamError",
     "UpstreamInvalid",
@@ -76,6 +84,12 @@ class InvalidCursor(CallerError):
     code = "INVALID_CURSOR"
 
 
+class NoSuchCall(CallerError):
+    """There is no call with this SID to be watched."""
+
+    code = "NOT_FOUND"
+
+
 class BudgetExceeded(GatewayError):
     """The answer would cost more upstream pages or rows than allowed. Narrow the query."""
 
@@ -86,6 +100,24 @@ class DryRun(GatewayError):
     """The operation asked for its plan: what would be read next is planned and not sent."""
 
     code = "DRY_RUN"
+
+
+class StoreUnavailable(GatewayError):
+    """The store that gateways share did not answer, and without it the act is not safe."""
+
+    code = "STORE_UNAVAILABLE"
+
+
+class TooManySubscribers(GatewayError):
+    """This gateway has as many subscribers as its settings allow. Try again later, or elsewhere."""
+
+    code = "TOO_MANY_SUBSCRIBERS"
+
+
+class FellBehind(GatewayError):
+    """A subscription that more calls changed for than are remembered. Subscribe again."""
+
+    code = "FELL_BEHIND"
 
 
 class UpstreamError(GatewayError):

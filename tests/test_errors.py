@@ -19,6 +19,8 @@ CODES = {
     "InvalidCursor": "INVALID_CURSOR",
     "BudgetExceeded": "BUDGET_EXCEEDED",
     "DryRun": "DRY_RUN",
+    "StoreUnavailable": "STORE_UNAVAILABLE",
+    "FellBehind": "FELL_BEHIND",
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
     "UpstreamUnavailable": "UPSTREAM_UNAVAILABLE",
     "NeverSent": "UPSTREAM_UNAVAILABLE",

@@ -21,6 +21,8 @@ BAD: dict[str, list[str]] = {
         "https://hunter2℀@h", "http://h:hunter2", "http://h:99999", "http://h:0", "http://[::1",
         "http://h/hunter 2", "http://h/hunter\t2", "http://h\r\nX: hunter2",
     ],
+    "GATEWAY_WEBHOOK_URL": ["calls.example.com", "https://h?token=hunter2"],
+    "GATEWAY_STORE_URL": ["127.0.0.1:6379", "http://h", "redis://:hunter2@", "redis://h:hunter2"],
     "GATEWAY_PUBLIC_URL": ["gateway.example.com", "https://a:hunter2@h"],
     "GATEWAY_PORT": ["-1", "65536", "http", "80.0", "0x50", "８０", "9" * 40],
     "GATEWAY_WORKERS": ["0", "65", "two"],
@@ -38,7 +40,13 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_SANDBOX_CALLS": ["-1", "2000001", "many"],
     "GATEWAY_SANDBOX_SEED": ["-1", "1000000000", "x"],
 }  # fmt: skip
-ANYTHING = {"TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST"}
+ANYTHING = {
+    "TWILIO_AUTH_TOKEN",
+    "TWILIO_API_SECRET",
+    "GATEWAY_HOST",
+    "GATEWAY_WEBHOOK_AUTH_TOKENS",
+    "GATEWAY_WEBHOOK_SHARED_KEYS",
+}
 
 
 def read(**environment: str) -> Settings:
@@ -158,6 +166,21 @@ def test_a_secret_shows_only_when_it_is_asked_to() -> None:
     assert (repr(secret), f"{secret}", f"{secret!s:>5}") == ("Secret('**********')",) * 3
     assert not hasattr(secret, "__dict__")
     assert secret.reveal() == TOKEN
+
+
+def test_a_store_url_may_hold_a_password_which_is_not_shown() -> None:
+    settings = read(GATEWAY_STORE_URL=f"valkey://:{TOKEN}@127.0.0.1:6379/0")
+
+    assert settings.store_url is not None
+    assert settings.store_url.reveal().startswith("valkey://:")
+    assert TOKEN not in repr(settings)
+
+
+def test_several_secrets_are_separated_by_commas_and_none_is_shown() -> None:
+    settings = read(GATEWAY_WEBHOOK_AUTH_TOKENS=f"{TOKEN}, {KEY},")
+
+    assert [secret.reveal() for secret in settings.webhook_auth_tokens or ()] == [TOKEN, KEY]
+    assert TOKEN not in repr(settings)
 
 
 def test_names_are_twilios_own_or_begin_with_gateway() -> None:

@@ -7,19 +7,21 @@ differs from Twilio by its transport only.
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from gateway import playground
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import healthz, readyz
+from gateway.app.websocket import GraphQLOverWebSocket
 from gateway.settings import Settings
 
 __all__ = ["Gateway", "Terms", "application", "configure_logging", "create_app", "open_gateway"]
@@ -40,12 +42,21 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     endpoint = GraphQLOverHTTP(page=playground.page if settings.shows_page else None)
     routes: list[BaseRoute] = [
         Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", GraphQLOverWebSocket(allowed_origins=_origins(settings))),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _origins(settings: Settings) -> Sequence[str]:
+    """The origins besides its own host and port from which pages may connect by WebSocket."""
+    if settings.public_url is None:
+        return ()
+    parts = urlsplit(settings.public_url)
+    return (f"{parts.scheme}://{parts.netloc}",)
 
 
 async def _page(_request: Request) -> Response:

@@ -1,7 +1,8 @@
 """The gateway proper: an upstream client, and a context for each operation over it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -19,9 +20,14 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
+from gateway.app.stores import open_store
 from gateway.errors import DryRun
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
+from gateway.live.polling import Poller
+from gateway.live.rows import Rows
+from gateway.live.store import MemoryStore, Store
+from gateway.live.watching import Watching
 from gateway.loaders import Loaders
 from gateway.planner import Costs, Known, Policy
 from gateway.sandbox import SandboxConfig
@@ -60,8 +66,16 @@ class Gateway:
     """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins."""
 
     def __init__(
-        self, settings: Settings, client: UpstreamClient, now: Callable[[], datetime] = _utc_now
+        self,
+        settings: Settings,
+        client: UpstreamClient,
+        store: Store | None = None,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        self.store: Store = store or MemoryStore()
+        rows = Rows(client, self.store, now)
+        self.poller = Poller(rows, self.store, time.monotonic)
+        self.watching = Watching(self.store, rows, self.poller, settings.max_subscribers, now)
         self._now = now
         self.settings = settings
         self.client = client
@@ -111,9 +125,7 @@ class Gateway:
         Whoever stops reading before its end closes it. A result without data is the last.
         """
         try:
-            yield await self.execute(
-                query, variables, operation_name, terms, may_mutate=may_mutate
-            )
+            yield await self.execute(query, variables, operation_name, terms, may_mutate=may_mutate)
         except CannotGetOperationTypeError:
             yield _refusal(NO_SUCH_OPERATION)
         except InvalidOperationTypeError as error:
@@ -172,6 +184,8 @@ class Gateway:
             yield Context(
                 loaders=loaders,
                 open_loaders=open_loaders,
+                store=self.store,
+                watching=self.watching,
                 account_sid=self.client.account_sid,
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
@@ -261,7 +275,21 @@ async def open_gateway(
         )
         client = UpstreamClient(account, settings.base_url, transport, limits)
         stack.push_async_callback(client.aclose)
-        yield Gateway(settings, client)
+        store = await stack.enter_async_context(open_store(settings, account.sid))
+        gateway = Gateway(settings, client, store)
+        await stack.enter_async_context(_running(gateway.poller.run()))
+        yield gateway
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work that goes on beside, until the end."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _account(settings: Settings) -> Account:

@@ -285,9 +285,7 @@ def _result_response(result: ExecutionResult, media_type: str) -> Response:
 
 
 def _refusal_response(refusal: BadRequest, media_type: str) -> Response:
-    return _json_response(
-        {"errors": refusal.errors}, refusal.status, media_type, refusal.headers
-    )
+    return _json_response({"errors": refusal.errors}, refusal.status, media_type, refusal.headers)
 
 
 def _json_response(

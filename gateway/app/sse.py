@@ -44,7 +44,10 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         sending = asyncio.ensure_future(self._send_all(send))
-        aside = [asyncio.ensure_future(_keep_alive(send)), asyncio.ensure_future(_departure(receive))]
+        aside = [
+            asyncio.ensure_future(_keep_alive(send)),
+            asyncio.ensure_future(_departure(receive)),
+        ]
         try:
             await asyncio.wait({sending, *aside}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -55,9 +58,7 @@ class EventStream(Response):
             await asyncio.gather(sending, *aside, return_exceptions=True)
 
     async def _send_all(self, send: Send) -> None:
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send(_body(KEEP_ALIVE))  # so the headers leave at once
         async with aclosing(self._results):
             async for result in self._results:

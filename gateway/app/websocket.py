@@ -106,7 +106,7 @@ class Complete(msgspec.Struct, tag_field="type", tag="complete"):
 
 
 ClientMessage = ConnectionInit | Ping | Pong | Subscribe | Complete
-_decoder = msgspec.json.Decoder(ClientMessage)
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 
 
 class GraphQLOverWebSocket:
@@ -140,9 +140,7 @@ class GraphQLOverWebSocket:
 
 def _is_welcome(headers: Headers, allowed: Collection[str]) -> bool:
     origin = headers.get("origin")
-    return (
-        origin is None or origin in allowed or urlsplit(origin).netloc == headers.get("host", "")
-    )
+    return origin is None or origin in allowed or urlsplit(origin).netloc == headers.get("host", "")
 
 
 class Conversation:

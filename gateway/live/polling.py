@@ -4,26 +4,24 @@ When is `Schedule`'s to say: pure, on a clock that it is handed. The poller read
 cheapest way, and publishes what it finds; watchers hear of it as of any news. This module must not
 know who watches.
 
-Note [Cheap]. A call is looked at once for all its watchers: soon after a change, then ever more
-seldom, and hardly at all while its webhooks come. Few calls are asked for one by one; many by
+Note [Cheap looks]. A call is looked at once for all its watchers: soon after a change, then ever
+more seldom, and hardly at all while its webhooks come. Few calls are asked for one by one; many by
 the lists of live calls, three requests for up to a thousand calls each. With several gateways
-whoever holds the lease of a call, or of the lists, looks for all: the others hear it by the store.
-
-Note [Forward]. Calls only go forward, so the lists are read in the order queued, ringing, in
-progress: a call that moves on meanwhile is in a later list, and one in none of them has ended.
+whoever holds the lease of a call, or of the lists, looks for all: the others hear of it by the
+store, and look themselves when the lease has run out.
 """
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.live.events import FINAL, CallNotice, Source
-from gateway.live.rows import Rows, status_of
+from gateway.live.rows import LIVE, Rows, status_of
 from gateway.live.store import Store
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallResource, CallStatus
@@ -41,8 +39,15 @@ CALM = 60.0
 """Seconds from a webhook to a look: the next webhook is expected before."""
 FEW = 3
 """So many calls are asked for one by one; more by the three lists of live calls."""
+AT_ONCE = 50
+"""So many calls that have left the lists are looked at in one round; the rest in the next."""
 NEWEST = 50
-"""Rows of the newest calls, where calls are looked for that nobody told of."""
+"""Rows of a page of the newest calls, where calls are looked for that nobody told of."""
+MAX_KNOWN = 1000
+SLACK = 0.3
+"""What is due within so many seconds is looked at together."""
+EVERYTHING, LISTS = "newest", "lists"
+"""What is looked at, and leased, besides the single calls."""
 
 
 @dataclass
@@ -88,6 +93,11 @@ class Schedule:
             turn.pause = max(turn.pause, min(turn.pause * GROWTH, SELDOM))
         turn.due = now + turn.pause
 
+    def pause(self, name: str) -> float:
+        """Seconds between two looks at it, as things are."""
+        turn = self._turns.get(name)
+        return turn.pause if turn else SOONEST
+
     def due(self, now: float) -> list[str]:
         """What is to be looked at now, the longest overdue first."""
         names = [name for name, turn in self._turns.items() if turn.due <= now]
@@ -96,16 +106,6 @@ class Schedule:
     def next_due(self) -> float | None:
         """When something is due next; None when there is nothing to look at."""
         return min((turn.due for turn in self._turns.values()), default=None)
-
-
-EVERYTHING = ""
-"""The turn at which the newest calls are looked for."""
-SLACK = 0.3
-"""What is due within so many seconds is looked at together."""
-MAX_PAGES = 5
-MAX_KNOWN = 2000
-AT_ONCE = 50
-"""So many calls that have left the lists are looked at in one round; the rest in the next."""
 
 
 class Poller:
@@ -136,13 +136,21 @@ class Poller:
     @contextmanager
     def following_all(self) -> Iterator[None]:
         """While somebody watches all calls."""
-        with self.following(EVERYTHING):
-            yield
-        if EVERYTHING not in self._schedule:
-            found, self._found = self._found, set()
-            self._known.clear()
-            for sid in found:
-                self._let_go(sid)
+        try:
+            with self.following(EVERYTHING):
+                yield
+        finally:
+            if EVERYTHING not in self._schedule:
+                found, self._found = self._found, set()
+                self._known.clear()
+                for sid in found:
+                    self._let_go(sid)
+
+    def found(self, sid: str) -> None:
+        """A live call that those who watch all calls were told of."""
+        if EVERYTHING in self._schedule:
+            self._found.add(sid)
+            self._add(sid)
 
     def heard(self, notice: CallNotice) -> None:
         """A watcher was told news of a call."""
@@ -150,7 +158,7 @@ class Poller:
             self._found.discard(notice.call_sid)
             self._let_go(notice.call_sid)
             return
-        self._find(notice.call_sid)
+        self.found(notice.call_sid)
         if notice.source is Source.WEBHOOK:
             self._schedule.heard(notice.call_sid, self._clock())
 
@@ -197,7 +205,7 @@ class Poller:
                 self._saw(row)
 
     async def _look_at_lists(self, sids: Sequence[str]) -> None:
-        """See Note [Forward]."""
+        """A call that is in none of the lists has ended: it is asked for by itself."""
         left = dict.fromkeys(sids)
         async for row in self._rows.live(ListCalls()):
             if row.sid in left:
@@ -206,37 +214,29 @@ class Poller:
         await self._look_at_each(list(left)[:AT_ONCE])
 
     async def _look_at_newest(self) -> None:
-        """The calls that have come since the last time; those that live are followed.
-
-        The first time only the live ones are news: what had ended before nobody waits for.
-        """
+        """The calls that came since the last time. The first time, what has ended is no news."""
         is_first = not self._known
-        async for page in self._rows.pages(ListCalls(page_size=NEWEST), MAX_PAGES):
-            is_known = is_first or any(row.sid in self._known for row in page.rows)
+        async for page in self._rows.pages(ListCalls(page_size=NEWEST)):
+            new = [row for row in page.rows if row.sid not in self._known]
             for row in page.rows:
-                await self._take_newest(row, is_first)
-            if is_known:
+                if status_of(row) in LIVE or (row in new and not is_first):
+                    self.found(row.sid)
+                    self._saw(await self._rows.note(row))
+            self._remember(new)
+            if is_first or len(new) < len(page.rows):
                 break
         self._schedule.seen(EVERYTHING, None, self._clock())
 
-    async def _take_newest(self, row: CallResource, is_first: bool) -> None:
-        is_live = status_of(row) in LIVE
-        if is_live or not (is_first or row.sid in self._known):
-            await self._rows.note(row)
-            self._find(row.sid)
-            self._saw(row)
-            if row.sid not in self._known
-    
+    def _remember(self, rows: Iterable[CallResource]) -> None:
+        self._known.update((row.sid, None) for row in rows)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+
     def _saw(self, row: CallResource) -> None:
         self._schedule.seen(row.sid, status_of(row), self._clock())
         if status_of(row) in FINAL:
             self._found.discard(row.sid)
             self._let_go(row.sid)
-
-    def _find(self, sid: str) -> None:
-        if EVERYTHING in self._schedule:
-            self._found.add(sid)
-            self._add(sid)
 
     def _add(self, name: str) -> None:
         self._schedule.add(name, self._clock())

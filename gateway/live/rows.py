@@ -2,10 +2,10 @@
 
 This module must not know who watches, nor when a call is polled.
 
-Note [Fresh rows]. A notice knows a call's status and little else, and watchers are told whole calls.
-Upstream may lag behind its own webhook, fail, or be ahead of it. A row that lags or cannot be read
-takes over what the notice says (status and facts), so what a watcher is told is never older than
-the news. A row that is ahead is news itself, and is published for all.
+Note [Fresh rows]. A notice knows a call's status and little else, but watchers are told the whole
+call. Upstream may lag behind its own webhook, fail, or be ahead of it. A row that lags or cannot be
+read takes over what the notice says (status and facts), so what a watcher is told is never older
+than the news. A row that is ahead is news itself, and is published for all.
 """
 
 from collections import OrderedDict
@@ -16,19 +16,20 @@ from typing import Any
 import msgspec
 
 from gateway.errors import UpstreamError, UpstreamInvalid
-from gateway.live.events import FINAL, PLACE, CallNotice, Source
+from gateway.live.events import FINAL, PLACE, CallNotice, Source, advance
 from gateway.live.store import Store
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pages import Budget, PageWalk
-from gateway.upstream.requests import FetchCall, ListCalls
+from gateway.upstream.requests import TOP, FetchCall, ListCalls, Page
 from gateway.upstream.resources import CallResource, CallStatus
 
-__all__ = ["LIVE", "PAGE_SIZE", "Rows", "notice_of", "status_of"]
+__all__ = ["LIVE", "Rows", "notice_of", "status_of"]
 
 LIVE = tuple(status for status in PLACE if status not in FINAL)
-"""In the order in which a call goes through them. See Note [Forward] in `polling`."""
+"""The states of calls that go on, in the order in which a call goes through them."""
 PAGE_SIZE = 1000
 MAX_PAGES = 5
+"""Pages that are read of one list at most."""
 MAX_ROWS = 1000
 
 
@@ -48,9 +49,7 @@ def notice_of(row: CallResource, at: datetime, source: Source = Source.POLL) -> 
 class Rows:
     """The newest rows of the calls that are watched here. `now` is the time in UTC."""
 
-    def __init__(
-        self, client: UpstreamClient, store: Store, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, client: UpstreamClient, store: Store, now: Callable[[], datetime]) -> None:
         self._client = client
         self._store = store
         self._now = now
@@ -66,43 +65,60 @@ class Rows:
         answers, row = self._rows.get(notice.call_sid, (None, None))
         if row is not None and answers == notice:
             return row
-        try:
-            newer = await self._client.fetch(FetchCall(sid=notice.call_sid))
-        except UpstreamError:
-            newer = None
-        row = _caught_up(newer or row or self._unread(notice), notice)
+        newer = await self._read(notice)
+        known = newer or row
+        row = self._unread(notice) if known is None else _caught_up(known, notice)
         self._keep(notice, row)
         if newer is not None:
-            await self._publish(newer)
+            await self._store.publish(notice_of(newer, self._now()))
         return row
 
     async def note(self, row: CallResource) -> CallResource:
         """Takes a row that was read: it is news where it is ahead, and catches up where it lags."""
-        await self._publish(row)
-        state = self._store.state(row.sid)
+        notice, state = notice_of(row, self._now()), self._store.state(row.sid)
+        state = advance(state, notice) or state
         if state is not None:
             row = _caught_up(row, state)
-        self._keep(state, row)
+        self._keep(state, row)  # before others hear of it, so that they find it
+        await self._store.publish(notice)
         return row
 
     async def live(self, lists: ListCalls) -> AsyncIterator[CallResource]:
-        """The calls of a list of every status that are live now, each once."""
+        """The calls of a list that are live now, each once. Raises UpstreamError, BudgetExceeded.
+
+        Calls go forward, and so do the lists: a call that moves on meanwhile is in a later one.
+        """
         seen: set[str] = set()
         for status in LIVE:
-            walk = PageWalk(
-                self._client.page,
-                lists.with_status(status).at(lists.page, PAGE_SIZE),
-                Budget(MAX_PAGES, MAX_PAGES * PAGE_SIZE),
-                page_size=PAGE_SIZE,
-            )
-            while (page := await walk.turn()) is not None:
+            async for page in self.pages(lists.with_status(status).at(TOP, PAGE_SIZE)):
                 for row in page.rows:
                     if row.sid not in seen:
                         seen.add(row.sid)
-                        yield await self.note(row)
+                        yield row
 
-    async def _publish(self, row: CallResource) -> None:
-        await self._store.publish(notice_of(row, self._now()))
+    async def pages(self, lists: ListCalls) -> AsyncIterator[Page[CallResource]]:
+        """A list page by page, each row once. Raises UpstreamError, BudgetExceeded."""
+        walk = PageWalk(
+            self._client.page,
+            lists,
+            Budget(MAX_PAGES, MAX_PAGES * PAGE_SIZE),
+            page_size=lists.page_size,
+        )
+        while (page := await walk.turn()) is not None:
+            yield page
+
+    async def _read(self, notice: CallNotice) -> CallResource | None:
+        """The call; None where it cannot be read. One that lags is read again, once.
+
+        Also a read lags that was under way when the notice came.
+        """
+        try:
+            row = await self._client.fetch(FetchCall(sid=notice.call_sid))
+            if row is not None and _lags(row, notice):
+                row = await self._client.fetch(FetchCall(sid=notice.call_sid)) or row
+        except UpstreamError:
+            return None
+        return row
 
     def _keep(self, answers: CallNotice | None, row: CallResource) -> None:
         self._rows[row.sid] = (answers, row)
@@ -112,13 +128,20 @@ class Rows:
 
     def _unread(self, notice: CallNotice) -> CallResource:
         """A call of which nothing is known but what notices say."""
-        given = {"sid": notice.call_sid, "account_sid": self._client.account_sid}
-        return msgspec.convert(given, CallResource)
+        account = {"account_sid": self._client.account_sid}
+        facts = account | dict(notice.facts)
+        given = {"sid": notice.call_sid, "status": notice.status.value}
+        return msgspec.convert(facts | given, CallResource)
+
+
+def _lags(row: CallResource, notice: CallNotice) -> bool:
+    """True when the notice is further; a status that is not known here is not behind."""
+    return status_of(row) in PLACE and PLACE[status_of(row)] < PLACE[notice.status]
 
 
 def _caught_up(row: CallResource, notice: CallNotice) -> CallResource:
     """The row, with what the notice knows where the row lags behind it."""
-    if PLACE.get(status_of(row), -1) >= PLACE[notice.status]:
+    if not _lags(row, notice):
         return row
     known: dict[str, Any] = msgspec.to_builtins(row)
     return msgspec.convert(

@@ -9,9 +9,9 @@ whatever is late, doubled or lost, the last state told is the call's last state 
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.errors import NoSuchCall, TooManySubscribers
@@ -84,7 +84,7 @@ class Watching:
         self._now = now
         self.count = 0
 
-    async def call(self, sid: str) -> AsyncIterator[Update]:
+    async def call(self, sid: str) -> AsyncGenerator[Update, None]:
         """One call's updates; they end with its final state.
 
         Raises BadUserInput, NoSuchCall, TooManySubscribers, or an UpstreamError at the beginning.
@@ -106,7 +106,7 @@ class Watching:
                 if status_of(update.row) in FINAL:
                     return
 
-    async def calls(self, lists: Sequence[ListCalls]) -> AsyncIterator[Update]:
+    async def calls(self, lists: Sequence[ListCalls]) -> AsyncGenerator[Update, None]:
         """The updates of every call that one of the lists holds: first of those live now.
 
         Raises TooManySubscribers, FellBehind where news come faster than they are taken, or an
@@ -132,10 +132,11 @@ class Watching:
             self.count -= 1
 
     async def _live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
-        wanted = dict.fromkeys(list_.of_any_status() for list_ in lists)
-        for list_ in wanted:
+        for list_ in dict.fromkeys(replace(list_, status=None) for list_ in lists):
             async for row in self._rows.live(list_):
-                if any(wish.matches(row) for wish in lists):
+                self._poller.found(row.sid)
+                row = await self._rows.note(row)
+                if _holds(lists, row):
                     yield row
 
     def _found(self, states: States, row: CallResource) -> Update:
@@ -150,6 +151,10 @@ class Watching:
             return None
         self._poller.heard(notice)
         row = await self._rows.fresh(notice)
-        if lists is not None and not any(list_.matches(row) for list_ in lists):
+        if lists is not None and not _holds(lists, row):
             return None
         return states.tell(row, notice, notice.source)
+
+
+def _holds(lists: Sequence[ListCalls], row: CallResource) -> bool:
+    return any(list_.matches(row) for list_ in lists)

@@ -15,11 +15,13 @@ from gateway.schema.notification import Notification
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
 from gateway.schema.scalars import SCALARS
+from gateway.schema.subscription import Subscription
 
 __all__ = ["Context", "schema"]
 
 schema = FederatedSchema(
     query=Query,
+    subscription=Subscription,
     types=[Call, Recording, Notification, PhoneNumber],
     extensions=[ErrorCodes, ParserCache, ValidationCache, NamedOperation],
     config=StrawberryConfig(scalar_map=SCALARS),

@@ -11,6 +11,8 @@ from functools import lru_cache
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
+from gateway.live.store import Store
+from gateway.live.watching import Watching
 from gateway.loaders import Loaders
 from gateway.upstream.pages import Budget
 from gateway.upstream.resources import CallResource
@@ -23,13 +25,16 @@ OpenLoaders = Callable[[CallResource], AbstractAsyncContextManager[Loaders]]
 
 @dataclass
 class Context:
-    """One operation's own. `page_budget` and `row_budget` hold for each connection.
+    """One operation's own, and the live calls, which all share.
 
-    A query keeps its loaders; a subscription has others for each event (`fresh`).
+    `page_budget` and `row_budget` hold for each connection. A query keeps its loaders; a
+    subscription has others for each event (`fresh`).
     """
 
     loaders: Loaders
     open_loaders: OpenLoaders
+    store: Store
+    watching: Watching
     account_sid: str
     page_budget: int
     row_budget: int

@@ -36,9 +36,10 @@ class ErrorCodes(SchemaExtension):
         yield
         _make_presentable(self.execution_context.result)
 
-    def on_stream_result(self, result: Any) -> None:
+    def on_stream_result(self, result: Any) -> Iterator[None]:
         """Before each result of a subscription is handed out."""
         _make_presentable(result)
+        yield
 
 
 def _make_presentable(result: Any) -> None:

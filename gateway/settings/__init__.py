@@ -16,7 +16,9 @@ from gateway.settings.values import (
     Switch,
     one_of,
     seconds,
+    secrets,
     sid,
+    store_url,
     text,
     url,
     whole,
@@ -91,6 +93,25 @@ class Settings:
         "GATEWAY_LOG_LEVEL", one_of(LogLevel), LogLevel.INFO, "debug|info|warning|error",
         "How much is logged, on standard error. Never a secret, never a phone number.",
     )  # fmt: skip
+    webhook_url: str | None = _setting(
+        "GATEWAY_WEBHOOK_URL", url, None, "URL",
+        "The URL under which Twilio reaches this gateway's webhooks, when it is not "
+        "GATEWAY_PUBLIC_URL. Signatures are checked against it; makeCall sends it along.",
+    )  # fmt: skip
+    webhook_auth_tokens: tuple[Secret, ...] | None = _setting(
+        "GATEWAY_WEBHOOK_AUTH_TOKENS", secrets, None, "secrets, by comma",
+        "Further auth tokens that webhooks may be signed with: while one is replaced, or where "
+        "an API key is used upstream. TWILIO_AUTH_TOKEN always counts.",
+    )  # fmt: skip
+    webhook_shared_keys: tuple[Secret, ...] | None = _setting(
+        "GATEWAY_WEBHOOK_SHARED_KEYS", secrets, None, "secrets, by comma",
+        "Shared keys that webhooks may be signed with by HMAC-SHA256, where the account uses them.",
+    )  # fmt: skip
+    store_url: Secret | None = _setting(
+        "GATEWAY_STORE_URL", store_url, None, "URL",
+        "The Valkey or Redis (valkey://, redis://, rediss://) through which several gateways or "
+        "workers share live calls and idempotency keys. Without it each process keeps its own.",
+    )  # fmt: skip
     operation_timeout: float = _setting(
         "GATEWAY_OPERATION_TIMEOUT", seconds, 10.0, "seconds",
         "The deadline of one GraphQL operation; what is not read by then is null, with "
@@ -132,6 +153,10 @@ class Settings:
         "How many upstream requests one operation may send; what is left is null, with "
         "BUDGET_EXCEEDED. The header Gateway-Request-Budget lowers it.",
     )  # fmt: skip
+    max_subscribers: int = _setting(
+        "GATEWAY_MAX_SUBSCRIBERS", whole(0, 1_000_000), 5000, "subscriptions",
+        "How many subscriptions one process serves at once; more end with TOO_MANY_SUBSCRIBERS.",
+    )  # fmt: skip
     sandbox_calls: int = _setting(
         "GATEWAY_SANDBOX_CALLS", whole(0, 2_000_000), 2000, "calls",
         "How many example calls the sandbox holds.",
@@ -171,6 +196,11 @@ class Settings:
     def shows_page(self) -> bool:
         """True when browsers get the GraphiQL page."""
         return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def callback_url(self) -> str | None:
+        """Where Twilio reaches this gateway, if it does: without a path of ours."""
+        return self.webhook_url or self.public_url
 
     @property
     def uses_sandbox(self) -> bool:

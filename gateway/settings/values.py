@@ -19,7 +19,9 @@ __all__ = [
     "Switch",
     "one_of",
     "seconds",
+    "secrets",
     "sid",
+    "store_url",
     "text",
     "url",
     "whole",
@@ -76,6 +78,24 @@ def url(value: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must hold no credential, query or fragment")
     return value.rstrip("/")
+
+
+def secrets(value: str) -> tuple[Secret, ...]:
+    """Several, separated by commas; a repr shows how many there are and nothing else."""
+    return tuple(Secret(part.strip()) for part in value.split(",") if part.strip())
+
+
+def store_url(value: str) -> Secret:
+    """It may hold a password: it is kept, and refused, without being shown."""
+    try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in {"redis", "rediss", "valkey", "valkeys"} and bool(parts.hostname)
+        is_good = is_good and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError("must be a valkey://, valkeys://, redis:// or rediss:// URL with a host")
+    return Secret(value)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

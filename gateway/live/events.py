@@ -1,0 +1,117 @@
+"""What is heard of a call, and how the notices of one call become its state. Pure: values in, out.
+
+This module must not know where a notice came from, the clock, or who is told.
+
+Note [Order]. Notices arrive late, twice, shuffled or never, and from several gateways. So a state
+is simply the furthest notice: `advance` keeps the further of two, and whatever the order, the last
+state is the call's last state. How far a call has come is its place in the lifecycle (FACTS section
+3), which never turns back; SequenceNumber decides between notices of one status. It does not decide
+alone: a poll has none, and that a final notice is dropped for its number must not be possible.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from gateway.upstream.resources import CallStatus
+
+__all__ = ["FINAL", "CallNotice", "Source", "advance", "status_of_callback"]
+
+# queued → ringing → in-progress → completed; what follows is never what went before.
+PLACE: Mapping[CallStatus, int] = {
+    CallStatus.QUEUED: 0,
+    CallStatus.RINGING: 1,
+    CallStatus.IN_PROGRESS: 2,
+    CallStatus.COMPLETED: 3,
+    CallStatus.CANCELED: 3,
+    CallStatus.BUSY: 3,
+    CallStatus.NO_ANSWER: 3,
+    CallStatus.FAILED: 3,
+}
+FINAL = frozenset(status for status, place in PLACE.items() if place == 3)
+"""The states that never change (FACTS section 3)."""
+
+
+class Source(Enum):
+    """How the gateway came to know."""
+
+    WEBHOOK = "webhook"
+    POLL = "poll"
+    MUTATION = "mutation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNotice:
+    """What was heard of a call at one moment; the furthest one is the call's state.
+
+    `sequence` is the webhook's SequenceNumber. `at` is when a gateway heard of it, UTC. `facts` are
+    the properties that came along, by their name in Twilio's JSON row, as text, sorted by name.
+    """
+
+    call_sid: str
+    status: CallStatus
+    sequence: int | None = None
+    at: datetime
+    source: Source
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_final(self) -> bool:
+        """True when nothing more will happen to the call."""
+        return self.status in FINAL
+
+    def fact(self, name: str) -> str | None:
+        """A property that came along, by its name in Twilio's JSON row (`parent_call_sid`)."""
+        return next((value for known, value in self.facts if known == name), None)
+
+
+def status_of_callback(text: str) -> CallStatus:
+    """A webhook's CallStatus; `initiated` is a queued call (FACTS section 3), others UNKNOWN."""
+    if text == "initiated":
+        return CallStatus.QUEUED
+    try:
+        return CallStatus(text)
+    except ValueError:
+        return CallStatus.UNKNOWN
+
+
+def advance(state: CallNotice | None, notice: CallNotice) -> CallNotice | None:
+    """The call's new state; None where the notice changes nothing. See Note [Order].
+
+    A status that is not known here has no place in the order and changes nothing.
+    """
+    if notice.status not in PLACE:
+        return None
+    if state is None:
+        return notice
+    if state.is_final or PLACE[notice.status] < PLACE[state.status]:
+        return _with_more_facts(state, notice) if notice.status is state.status else None
+    if notice.status is state.status:
+        return _with_more_facts(state, notice)
+    return replace(
+        notice,
+        sequence=_latest(state.sequence, notice.sequence),
+        facts=_merged(state.facts, notice.facts),
+    )
+
+
+def _with_more_facts(state: CallNotice, notice: CallNotice) -> CallNotice | None:
+    """The same status with what the notice knows besides; None where that is nothing."""
+    older, newer = state, notice
+    if notice.sequence is not None and (state.sequence or 0) > notice.sequence:
+        older, newer = notice, state
+    facts = _merged(older.facts, newer.facts)
+    if facts == state.facts:
+        return None
+    return replace(notice, sequence=_latest(state.sequence, notice.sequence), facts=facts)
+
+
+def _merged(
+    older: tuple[tuple[str, str], ...], newer: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({**dict(older), **dict(newer)}.items()))
+
+
+def _latest(one: int | None, other: int | None) -> int | None:
+    return max((number for number in (one, other) if number is not None), default=None)

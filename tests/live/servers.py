@@ -1,0 +1,58 @@
+"""A real Valkey or Redis server on a free port, that a test may stop and start again."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
+
+
+class KeptServer:
+    """The program. It keeps nothing on disk: what comes back after a stop is empty."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port: int = listener.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it takes connections."""
+        assert PROGRAM is not None
+        options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(  # noqa: S603
+            [PROGRAM, "--port", str(self.port), *options], stdout=subprocess.DEVNULL
+        )
+        for _ in range(500):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.01)
+        raise AssertionError("the server did not start")
+
+    def stop(self) -> None:
+        """Stops it at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def kept_server() -> Iterator[KeptServer]:
+    """A running server; the test is skipped where there is no program, but never in CI."""
+    if PROGRAM is None:
+        assert "CI" not in os.environ, "CI installs redis-server: see .ci/run"
+        pytest.skip("neither valkey-server nor redis-server is installed: see .ci/run")
+    server = KeptServer()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

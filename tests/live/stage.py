@@ -1,0 +1,46 @@
+"""What the tests of this room share: notices that are easy to read, and news as they come."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from gateway.live.events import CallNotice, Source
+from gateway.live.store import Subscription
+from gateway.upstream.resources import CallStatus
+from tests.plain_twilio import sid
+
+CALL = sid("CA", 1)
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def notice(
+    status: str,
+    sequence: int | None = None,
+    *,
+    of: str = CALL,
+    source: Source = Source.WEBHOOK,
+    at: datetime = NOW,
+    **facts: str,
+) -> CallNotice:
+    """What a webhook, or with no sequence a poll, says of a call."""
+    return CallNotice(
+        call_sid=of,
+        status=CallStatus(status),
+        sequence=sequence,
+        at=at,
+        source=source,
+        facts=tuple(sorted(facts.items())),
+    )
+
+
+async def next_status(news: Subscription) -> str:
+    """The status of the next state, which must come within some seconds."""
+    async with asyncio.timeout(20):
+        return (await anext(news)).status.value
+
+
+async def statuses_until(news: Subscription, last: str) -> list[str]:
+    """The statuses up to one."""
+    seen = [await next_status(news)]
+    while seen[-1] != last:
+        seen.append(await next_status(news))
+    return seen

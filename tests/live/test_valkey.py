@@ -1,0 +1,251 @@
+"""Several gateways over one real server: what one hears all hear, also after the server was away.
+
+Two stores in one process stand for two gateways: they share nothing but the server.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.errors import StoreUnavailable
+from gateway.live.store import Claim
+from gateway.live.valkey import ValkeyStore
+from tests.live.servers import KeptServer, kept_server
+from tests.live.stage import CALL, next_status, notice, statuses_until
+from tests.plain_twilio import ACCOUNT, sid
+
+
+@pytest.fixture
+def server() -> Iterator[KeptServer]:
+    """A server of the test's own."""
+    with kept_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def gateways(server: KeptServer) -> AsyncIterator[tuple[ValkeyStore, ValkeyStore]]:
+    """Two stores over one server."""
+    one, other = ValkeyStore(server.url, ACCOUNT), ValkeyStore(server.url, ACCOUNT)
+    try:
+        yield one, other
+    finally:
+        await one.aclose()
+        await other.aclose()
+
+
+async def test_an_event_that_arrives_at_one_gateway_reaches_a_subscriber_at_another(
+    server: KeptServer,
+) -> None:
+    async with gateways(server) as (a, b):
+        with b.subscribe(CALL) as news, b.subscribe() as all_news:
+            for status, number in (("queued", 0), ("ringing", 1), ("completed", 3)):
+                await a.publish(notice(status, number, to="+18005550100"))
+
+            assert (await statuses_until(news, "completed"))[-1] == "completed"
+            assert (await statuses_until(all_news, "completed"))[-1] == "completed"
+        state = b.state(CALL)
+        assert state is not None
+        assert state.fact("to") == "+18005550100"
+
+
+async def test_a_gateway_hears_once_of_what_it_has_sent_itself(server: KeptServer) -> None:
+    async with gateways(server) as (a, b):
+        with a.subscribe(CALL) as at_a, b.subscribe(CALL) as at_b:
+            await a.publish(notice("ringing", 1))
+            assert await next_status(at_a) == await next_status(at_b) == "ringing"
+            await b.publish(notice("completed", 3))
+
+            assert await next_status(at_a) == await next_status(at_b) == "completed"
+
+
+async def test_a_gateway_that_starts_later_knows_what_was_heard_before(server: KeptServer) -> None:
+    async with gateways(server) as (a, _):
+        await a.publish(notice("in-progress", 2))
+        late = ValkeyStore(server.url, ACCOUNT)
+        with late.subscribe(CALL) as news:
+            assert await next_status(news) == "in-progress"
+        await late.aclose()
+
+
+async def test_accounts_on_one_server_do_not_hear_of_each_other(server: KeptServer) -> None:
+    stranger = ValkeyStore(server.url, sid("AC", 2))
+    async with gateways(server) as (a, b):
+        with b.subscribe(CALL) as news:
+            await a.publish(notice("ringing", 1))
+            await next_status(news)
+        assert stranger.state(CALL) is None
+        assert (await stranger.claim("key", "print")).is_new
+        assert (await a.claim("key", "print")).is_new
+    await stranger.aclose()
+
+
+async def test_what_was_missed_while_the_server_was_away_arrives_when_it_is_back(
+    server: KeptServer,
+) -> None:
+    """The server comes back empty: nothing but the gateways themselves knows what was missed."""
+    async with gateways(server) as (a, b):
+        with b.subscribe(CALL) as news:
+            await a.publish(notice("ringing", 1))
+            assert await next_status(news) == "ringing"
+            await asyncio.to_thread(server.stop)
+            await a.publish(notice("in-progress", 2))
+            await a.publish(notice("completed", 3))
+            await asyncio.to_thread(server.start)
+
+            assert (await statuses_until(news, "completed"))[-1] == "completed"
+
+
+async def test_a_server_that_loses_what_it_had_taken_is_told_again(server: KeptServer) -> None:
+    """A notice that reached the server and nobody else before the crash is not lost."""
+    a = ValkeyStore(server.url, ACCOUNT)
+    await a.publish(notice("completed", 3, at=datetime.now(UTC)))
+    async with Redis.from_url(server.url) as probe, asyncio.timeout(20):
+        while not await probe.exists(f"gateway:{ACCOUNT}:notices"):
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    b = ValkeyStore(server.url, ACCOUNT)
+    with b.subscribe(CALL) as news:
+        assert await next_status(news) == "completed"
+    await a.aclose()
+    await b.aclose()
+
+
+async def test_a_stream_that_is_younger_than_what_was_seen_is_read_from_its_beginning(
+    server: KeptServer,
+) -> None:
+    """A server that comes back with an earlier clock numbers its entries lower."""
+    async with gateways(server) as (a, b):
+        with b.subscribe() as news:
+            await a.publish(notice("ringing", 1))
+            assert await next_status(news) == "ringing"
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            fields = {"notice": _json(notice("busy", 1, of=sid("CA", 2)))}
+            async with Redis.from_url(server.url) as probe:
+                await probe.xadd(f"gateway:{ACCOUNT}:notices", dict(fields), id="5-0")
+
+            assert await next_status(news) == "busy"
+
+
+async def test_an_entry_that_is_no_notice_is_passed_over(server: KeptServer) -> None:
+    async with gateways(server) as (a, b):
+        async with Redis.from_url(server.url) as probe:
+            await probe.xadd(f"gateway:{ACCOUNT}:notices", {"notice": "{]"})
+            await probe.xadd(f"gateway:{ACCOUNT}:notices", {"other": "1"})
+        with b.subscribe(CALL) as news:
+            await a.publish(notice("ringing", 1))
+            assert await next_status(news) == "ringing"
+
+
+async def test_a_key_is_new_to_one_gateway_only(server: KeptServer) -> None:
+    async with gateways(server) as (a, b):
+        first = await asyncio.gather(*(store.remember("k", 60) for store in (a, b) * 10))
+
+        assert sum(first) == 1
+        assert await b.remember("another", 60)
+
+
+async def test_replay_memory_without_the_server_is_the_gateways_own(server: KeptServer) -> None:
+    async with gateways(server) as (a, _):
+        await asyncio.to_thread(server.stop)
+
+        assert [await a.remember("k", 60) for _ in range(3)] == [True, False, False]
+
+
+async def test_an_idempotency_key_is_claimed_once_across_gateways(server: KeptServer) -> None:
+    async with gateways(server) as (a, b):
+        claims = await asyncio.gather(*(store.claim("k", "print") for store in (a, b) * 10))
+        assert [claim.is_new for claim in claims].count(True) == 1
+
+        await a.settle("k", "print", "made")
+
+        assert await b.claim("k", "other") == Claim("print", "made")
+        assert await a.claim("k", "print") == Claim("print", "made")
+
+
+async def test_a_key_that_is_released_is_free_again(server: KeptServer) -> None:
+    async with gateways(server) as (a, b):
+        await a.claim("k", "print")
+        await a.release("k")
+
+        assert (await b.claim("k", "print")).is_new
+
+
+async def test_a_claim_ends_after_a_day(server: KeptServer) -> None:
+    async with gateways(server) as (a, _), Redis.from_url(server.url) as probe:
+        await a.claim("k", "print")
+        claimed = await probe.pttl(f"gateway:{ACCOUNT}:claim:k")
+        await a.settle("k", "print", "made")
+        settled = await probe.pttl(f"gateway:{ACCOUNT}:claim:k")
+
+        assert 86_300_000 < claimed <= 86_400_000
+        assert 86_300_000 < settled <= 86_400_000
+
+
+async def test_without_the_server_no_key_can_be_claimed(server: KeptServer) -> None:
+    """Better no call than one placed twice."""
+    async with gateways(server) as (a, _):
+        await asyncio.to_thread(server.stop)
+
+        with pytest.raises(StoreUnavailable):
+            await a.claim("k", "print")
+
+
+async def test_an_outcome_that_could_not_be_noted_is_noted_when_the_server_is_back(
+    server: KeptServer,
+) -> None:
+    async with gateways(server) as (a, b):
+        await a.claim("k", "print")
+        await asyncio.to_thread(server.stop)
+        await a.settle("k", "print", "made")
+        await asyncio.to_thread(server.start)
+
+        async with Redis.from_url(server.url) as probe, asyncio.timeout(20):
+            while not await probe.exists(f"gateway:{ACCOUNT}:claim:k"):
+                await asyncio.sleep(0.01)
+        assert await b.claim("k", "print") == Claim("print", "made")
+
+
+async def test_a_lease_is_one_gateways_until_it_is_given_back_or_ends(server: KeptServer) -> None:
+    async with gateways(server) as (a, b):
+        assert await a.lease("poll", "a", 30)
+        assert await a.lease("poll", "a", 30)
+        assert not await b.lease("poll", "b", 30)
+        await b.end_lease("poll", "b")  # not its own
+        assert not await b.lease("poll", "b", 30)
+
+        await a.end_lease("poll", "a")
+        assert await b.lease("poll", "b", 0.05)
+        async with asyncio.timeout(20):
+            while not await a.lease("poll", "a", 30):
+                await asyncio.sleep(0.01)
+
+
+async def test_without_the_server_everybody_has_the_lease(server: KeptServer) -> None:
+    """Work done twice, not never."""
+    async with gateways(server) as (a, b):
+        await asyncio.to_thread(server.stop)
+
+        assert await a.lease("poll", "a", 30)
+        assert await b.lease("poll", "b", 30)
+
+
+async def test_a_store_ends_though_its_server_was_never_there() -> None:
+    store = ValkeyStore("redis://127.0.0.1:9/0", ACCOUNT)
+    await store.publish(notice("ringing", 1))
+    with store.subscribe(CALL) as news:
+        await store.publish(notice("completed", 3))
+        assert await next_status(news) == "completed"
+    async with asyncio.timeout(20):
+        await store.aclose()
+
+
+def _json(value: object) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(value)
