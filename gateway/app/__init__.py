@@ -7,21 +7,24 @@ differs from Twilio by its transport only.
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from gateway import playground
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import healthz, readyz
-from gateway.app.websocket import GraphQLOverWebSocket
+from gateway.app.websocket import GraphQLOverWebSocket, Operate
 from gateway.settings import Settings
 
 __all__ = ["Gateway", "Terms", "application", "configure_logging", "create_app", "open_gateway"]
@@ -42,7 +45,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     endpoint = GraphQLOverHTTP(page=playground.page if settings.shows_page else None)
     routes: list[BaseRoute] = [
         Route("/graphql", endpoint),
-        WebSocketRoute("/graphql", GraphQLOverWebSocket(allowed_origins=_origins(settings))),
+        WebSocketRoute("/graphql", GraphQLOverWebSocket(_admit, _own_pages(settings))),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
@@ -51,12 +54,23 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-def _origins(settings: Settings) -> Sequence[str]:
-    """The origins besides its own host and port from which pages may connect by WebSocket."""
-    if settings.public_url is None:
-        return ()
-    parts = urlsplit(settings.public_url)
-    return (f"{parts.scheme}://{parts.netloc}",)
+async def _admit(websocket: WebSocket, _payload: dict[str, Any]) -> Operate:
+    """Anybody is admitted."""
+    gateway: Gateway = websocket.app.state.gateway
+    return lambda asked: gateway.stream(
+        asked.query, asked.variables, asked.operation_name, asked.terms
+    )
+
+
+def _own_pages(settings: Settings) -> Callable[[Headers], bool]:
+    """Whether a page of the gateway's own host, or of its public URL, asks; or no page at all."""
+    public = urlsplit(settings.public_url or "").netloc
+
+    def may_connect(headers: Headers) -> bool:
+        origin = headers.get("origin")
+        return origin is None or urlsplit(origin).netloc in {headers.get("host"), public} - {""}
+
+    return may_connect
 
 
 async def _page(_request: Request) -> Response:

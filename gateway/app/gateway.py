@@ -1,7 +1,6 @@
 """The gateway proper: an upstream client, and a context for each operation over it."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -24,8 +23,6 @@ from gateway.app.stores import open_store
 from gateway.errors import DryRun
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
-from gateway.live.polling import Poller
-from gateway.live.rows import Rows
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Watching
 from gateway.loaders import Loaders
@@ -73,9 +70,7 @@ class Gateway:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.store: Store = store or MemoryStore()
-        rows = Rows(client, self.store, now)
-        self.poller = Poller(rows, self.store, time.monotonic)
-        self.watching = Watching(self.store, rows, self.poller, settings.max_subscribers, now)
+        self.watching = Watching(client, self.store, settings.max_subscribers, now)
         self._now = now
         self.settings = settings
         self.client = client
@@ -277,7 +272,7 @@ async def open_gateway(
         stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(open_store(settings, account.sid))
         gateway = Gateway(settings, client, store)
-        await stack.enter_async_context(_running(gateway.poller.run()))
+        await stack.enter_async_context(_running(gateway.watching.run()))
         yield gateway
 
 

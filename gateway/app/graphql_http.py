@@ -120,7 +120,8 @@ class GraphQLOverHTTP:
                 parameters.operation_name,
                 parameters.terms,
                 may_mutate=request.method == "POST",
-            )
+            ),
+            getattr(request.state, "draining", None),
         )
 
     @staticmethod

@@ -26,9 +26,16 @@ COMPLETE = b"event: complete\ndata:\n\n"
 
 
 class EventStream(Response):
-    """Sends each result as it comes, the next one not before; ends when the client has left."""
+    """Sends each result as it comes, the next one not before.
 
-    def __init__(self, results: AsyncGenerator[ExecutionResult, None]) -> None:
+    It ends when the client has left, and without a complete event when the server is about to.
+    """
+
+    def __init__(
+        self,
+        results: AsyncGenerator[ExecutionResult, None],
+        server_leaves: asyncio.Event | None = None,
+    ) -> None:
         super().__init__(
             media_type=EVENT_STREAM,
             headers={
@@ -40,22 +47,24 @@ class EventStream(Response):
         )
         del self.headers["Content-Length"]
         self._results = results
+        self._server_leaves = server_leaves or asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         sending = asyncio.ensure_future(self._send_all(send))
-        aside = [
-            asyncio.ensure_future(_keep_alive(send)),
-            asyncio.ensure_future(_departure(receive)),
-        ]
+        leaving = asyncio.ensure_future(self._server_leaves.wait())
+        aside = (leaving, *map(asyncio.ensure_future, (_keep_alive(send), _departure(receive))))
         try:
             await asyncio.wait({sending, *aside}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
+            is_cut_short = leaving.done() and not sending.done()
         finally:
             for task in (sending, *aside):
                 task.cancel()
             await asyncio.gather(sending, *aside, return_exceptions=True)
+        if is_cut_short:
+            await send(_body(b"", more=False))
+        elif not sending.cancelled():
+            sending.result()
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

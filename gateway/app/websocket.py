@@ -10,10 +10,9 @@ that does not parse, has no limit of a message's size and executes with one cont
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.datastructures import Headers
@@ -21,11 +20,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 from strawberry.types import ExecutionResult
 
-from gateway.app.gateway import Gateway, Terms, response_map
+from gateway.app.gateway import response_map
 from gateway.app.graphql_http import BadRequest, Parameters, check_parameters
 from gateway.errors import GatewayError
 
-__all__ = ["MAX_MESSAGE", "PROTOCOL", "Authenticate", "GraphQLOverWebSocket", "Refused"]
+__all__ = ["MAX_MESSAGE", "Admit", "GraphQLOverWebSocket", "Operate"]
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +39,13 @@ PATIENCE = 5.0
 INTERNAL_ERROR = {"message": "Internal error", "extensions": {"code": GatewayError.code}}
 
 Payload = dict[str, Any]
+Operate = Callable[[Parameters], AsyncGenerator[ExecutionResult, None]]
+"""The results of one operation of an admitted client. Raises a GatewayError to refuse it."""
+Admit = Callable[[WebSocket, Payload], Awaitable[Operate]]
+"""Who connects, by the handshake's headers and the payload of connection_init.
 
-
-class Refused(Exception):
-    """The client is not who it must be: its socket closes with 4403. The text is not shown."""
-
-
-Authenticate = Callable[[WebSocket, Payload], Awaitable[Callable[[Terms], Terms]]]
-"""Who connects, by the handshake's headers and connection_init's payload; raises Refused.
-
-The answer makes the terms of each of the socket's operations that caller's.
+Raises a GatewayError to refuse the client.
 """
-
-
-async def _anybody(_websocket: WebSocket, _payload: Payload) -> Callable[[Terms], Terms]:
-    return lambda terms: terms
 
 
 class Close(Exception):
@@ -110,47 +101,35 @@ _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessa
 
 
 class GraphQLOverWebSocket:
-    """The endpoint as an ASGI app.
+    """The endpoint as an ASGI app. `may_connect` tells by a handshake's headers whose page asks."""
 
-    A browser's page may connect from the gateway's own origin and from `allowed_origins`
-    (`https://app.example.com`); programs, which send no Origin, from anywhere.
-    """
-
-    def __init__(
-        self, authenticate: Authenticate = _anybody, allowed_origins: Collection[str] = ()
-    ) -> None:
-        self._authenticate = authenticate
-        self._allowed_origins = allowed_origins
+    def __init__(self, admit: Admit, may_connect: Callable[[Headers], bool]) -> None:
+        self._admit = admit
+        self._may_connect = may_connect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         websocket = WebSocket(scope, receive, send)
         try:
-            if not _is_welcome(websocket.headers, self._allowed_origins):
+            if not self._may_connect(websocket.headers):
                 await websocket.close()  # before it is accepted: HTTP 403
             elif PROTOCOL not in scope["subprotocols"]:
                 await websocket.accept()
                 await websocket.close(4406, "Subprotocol not acceptable")
             else:
                 await websocket.accept(PROTOCOL)
-                await Conversation(websocket, self._authenticate).hold()
+                await Conversation(websocket, self._admit).hold()
         except WebSocketDisconnect:
             pass
-
-
-def _is_welcome(headers: Headers, allowed: Collection[str]) -> bool:
-    origin = headers.get("origin")
-    return origin is None or origin in allowed or urlsplit(origin).netloc == headers.get("host", "")
 
 
 class Conversation:
     """One accepted socket, until it closes."""
 
-    def __init__(self, websocket: WebSocket, authenticate: Authenticate) -> None:
+    def __init__(self, websocket: WebSocket, admit: Admit) -> None:
         self._websocket = websocket
-        self._gateway: Gateway = websocket.app.state.gateway
-        self._authenticate = authenticate
-        self._terms_of_caller: Callable[[Terms], Terms] | None = None
+        self._admit = admit
+        self._operate: Operate | None = None
         self._is_greeted = False
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -206,14 +185,13 @@ class Conversation:
             raise Close(4429, "Too many initialisation requests")
         self._is_greeted = True
         try:
-            terms = await self._authenticate(self._websocket, hello.payload or {})
-        except Refused:
+            self._operate = await self._admit(self._websocket, hello.payload or {})
+        except GatewayError:
             raise Close(4403, "Forbidden") from None
-        self._terms_of_caller = terms
         await self._send("connection_ack")
 
     async def _begin(self, message: Subscribe) -> None:
-        if self._terms_of_caller is None:
+        if self._operate is None:
             raise Close(4401, "Unauthorized")
         if message.id in self._operations:
             raise Close(4409, "Subscriber for this id already exists")
@@ -221,15 +199,17 @@ class Conversation:
             if len(self._operations) >= MAX_OPERATIONS:
                 raise BadRequest(429, f"At most {MAX_OPERATIONS} operations at once on one socket")
             given = msgspec.to_builtins(message.payload)
-            parameters = check_parameters(given, self._websocket.headers)
+            results = self._operate(check_parameters(given, self._websocket.headers))
         except BadRequest as refusal:
             await self._send("error", id=message.id, payload=refusal.errors)
-            return
-        terms = self._terms_of_caller(parameters.terms)
-        task = asyncio.ensure_future(self._operate(message.id, parameters, terms))
-        self._operations[message.id] = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        except GatewayError as refusal:
+            error = {"message": str(refusal), "extensions": refusal.extensions}
+            await self._send("error", id=message.id, payload=[error])
+        else:
+            task = asyncio.ensure_future(self._hand_out(message.id, results))
+            self._operations[message.id] = task
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _end(self, id_: str) -> None:
         """What has ended meanwhile is unknown here, which is no fault of the client's."""
@@ -243,12 +223,9 @@ class Conversation:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _operate(self, id_: str, parameters: Parameters, terms: Terms) -> None:
-        """The results of one operation, each sent before the next is wanted."""
+    async def _hand_out(self, id_: str, results: AsyncGenerator[ExecutionResult, None]) -> None:
+        """Sends the results of one operation, each before the next is wanted."""
         try:
-            results = self._gateway.stream(
-                parameters.query, parameters.variables, parameters.operation_name, terms
-            )
             async with aclosing(results):
                 async for result in results:
                     if await self._tell(id_, result):

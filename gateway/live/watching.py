@@ -8,6 +8,7 @@ Note [Never back]. A watcher is told a state only if it is further than the one 
 whatever is late, doubled or lost, the last state told is the call's last state and none goes back.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from gateway.live.events import FINAL, CallNotice, Source, advance
 from gateway.live.polling import Poller
 from gateway.live.rows import Rows, notice_of, status_of
 from gateway.live.store import Store
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.requests import ListCalls, check_sid
 from gateway.upstream.resources import CallResource, CallStatus
 
@@ -67,22 +69,28 @@ class States:
 
 
 class Watching:
-    """The watchers of this process, at most `limit` of them. `now` is the time in UTC."""
+    """The watchers of one account in this process, at most `limit`; looks while `run` runs.
+
+    `now` is the time in UTC.
+    """
 
     def __init__(
         self,
+        client: UpstreamClient,
         store: Store,
-        rows: Rows,
-        poller: Poller,
         limit: int,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
-        self._rows = rows
-        self._poller = poller
+        self._rows = Rows(client, store, now)
+        self._poller = Poller(self._rows, store, time.monotonic)
         self._limit = limit
         self._now = now
         self.count = 0
+
+    async def run(self) -> None:
+        """Looks for what no webhook tells of, until it is cancelled."""
+        await self._poller.run()
 
     async def call(self, sid: str) -> AsyncGenerator[Update, None]:
         """One call's updates; they end with its final state.
