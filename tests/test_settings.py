@@ -22,6 +22,7 @@ BAD: dict[str, list[str]] = {
         "http://h/hunter 2", "http://h/hunter\t2", "http://h\r\nX: hunter2",
     ],
     "GATEWAY_WEBHOOK_URL": ["calls.example.com", "https://h?token=hunter2"],
+    "GATEWAY_WEBHOOK_RATE": ["0", "100001", "fast"],
     "GATEWAY_STORE_URL": ["127.0.0.1:6379", "http://h", "redis://:hunter2@", "redis://h:hunter2"],
     "GATEWAY_PUBLIC_URL": ["gateway.example.com", "https://a:hunter2@h"],
     "GATEWAY_PORT": ["-1", "65536", "http", "80.0", "0x50", "８０", "9" * 40],

@@ -24,6 +24,7 @@ from gateway import playground
 from gateway.app.gateway import Gateway, Terms, open_gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import healthz, readyz
+from gateway.app.webhooks import webhook_routes
 from gateway.app.websocket import GraphQLOverWebSocket, Operate
 from gateway.settings import Settings
 
@@ -48,6 +49,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         WebSocketRoute("/graphql", GraphQLOverWebSocket(_admit, _own_pages(settings))),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
+        *webhook_routes(settings),
     ]
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]

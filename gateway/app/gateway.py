@@ -70,7 +70,7 @@ class Gateway:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.store: Store = store or MemoryStore()
-        self.watching = Watching(client, self.store, settings.max_subscribers, now)
+        self.watching = Watching.of(client, self.store, settings.max_subscribers, now)
         self._now = now
         self.settings = settings
         self.client = client

@@ -19,12 +19,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
-from gateway.errors import BudgetExceeded, UpstreamError
+from gateway.errors import BudgetExceeded, GatewayError
 from gateway.live.events import FINAL, CallNotice, Source
 from gateway.live.rows import LIVE, Rows, status_of
 from gateway.live.store import Store
 from gateway.upstream.requests import ListCalls
-from gateway.upstream.resources import CallResource, CallStatus
+from gateway.upstream.resources import CallResource
 
 __all__ = ["Poller", "Schedule"]
 
@@ -40,7 +40,7 @@ CALM = 60.0
 FEW = 3
 """So many calls are asked for one by one; more by the three lists of live calls."""
 AT_ONCE = 50
-"""So many calls that have left the lists are looked at in one round; the rest in the next."""
+"""So many calls that have left the lists are looked at in one round; the rest later."""
 NEWEST = 50
 """Rows of a page of the newest calls, where calls are looked for that nobody told of."""
 MAX_KNOWN = 1000
@@ -56,7 +56,7 @@ class Turn:
 
     due: float
     pause: float = SOONEST
-    status: CallStatus | None = None
+    found: object = None
 
 
 class Schedule:
@@ -82,13 +82,13 @@ class Schedule:
         if turn is not None:
             turn.due, turn.pause = now + CALM, CALM
 
-    def seen(self, name: str, status: CallStatus | None, now: float) -> None:
-        """It was looked at, and found in this status (None: nothing to be seen)."""
+    def looked(self, name: str, found: object, now: float) -> None:
+        """It was looked at, and this found; None where it could not be seen."""
         turn = self._turns.get(name)
         if turn is None:
             return
-        if status is not None and status is not turn.status:
-            turn.pause, turn.status = SOONEST, status
+        if found is not None and found != turn.found:
+            turn.pause, turn.found = SOONEST, found
         else:
             turn.pause = max(turn.pause, min(turn.pause * GROWTH, SELDOM))
         turn.due = now + turn.pause
@@ -166,14 +166,23 @@ class Poller:
         """Until it is cancelled."""
         while True:
             await self._until_due()
-            due = self._schedule.due(self._clock() + SLACK)
-            try:
-                await self._look(due)
-            except (UpstreamError, BudgetExceeded) as error:
-                log.info("watched calls could not be looked at: %s", type(error).__name__)
-            for name in self._schedule.due(self._clock() + SLACK):
-                if name in due:  # not seen: by another gateway, perhaps, or next time
-                    self._schedule.seen(name, None, self._clock())
+            await self.look_at_due()
+
+    async def look_at_due(self) -> list[str]:
+        """Looks at what is due, the sooner again the more it changes; what that was. Never raises.
+
+        What is not looked at here (by another gateway, or not in this round) has its turn later.
+        """
+        due = self._schedule.due(self._clock() + SLACK)
+        try:
+            await self._look(due)
+        except GatewayError as error:
+            log.info("watched calls could not be looked at: %s", type(error).__name__)
+        except Exception:  # whatever it is, those who watch wait for the next look
+            log.exception("internal error while looking at watched calls")
+        for name in set(due).intersection(self._schedule.due(self._clock() + SLACK)):
+            self._schedule.looked(name, None, self._clock())
+        return due
 
     async def _until_due(self) -> None:
         while True:
@@ -205,35 +214,38 @@ class Poller:
                 self._saw(row)
 
     async def _look_at_lists(self, sids: Sequence[str]) -> None:
-        """A call that is in none of the lists has ended: it is asked for by itself."""
+        """A call that is in none of the lists has ended, most likely: it is asked for by itself."""
         left = dict.fromkeys(sids)
-        async for row in self._rows.live(ListCalls()):
-            if row.sid in left:
-                del left[row.sid]
-                self._saw(await self._rows.note(row))
+        with suppress(BudgetExceeded):
+            async for row in self._rows.live(ListCalls()):
+                if row.sid in left:
+                    del left[row.sid]
+                    self._saw(await self._rows.note(row))
         await self._look_at_each(list(left)[:AT_ONCE])
 
     async def _look_at_newest(self) -> None:
         """The calls that came since the last time. The first time, what has ended is no news."""
-        is_first = not self._known
+        is_first, newest = not self._known, None
         async for page in self._rows.pages(ListCalls(page_size=NEWEST)):
-            new = [row for row in page.rows if row.sid not in self._known]
+            newest = newest or next((row.sid for row in page.rows), None)
+            new = {row.sid for row in page.rows if row.sid not in self._known}
             for row in page.rows:
-                if status_of(row) in LIVE or (row in new and not is_first):
+                if status_of(row) in LIVE or (row.sid in new and not is_first):
                     self.found(row.sid)
+                if row.sid in self._schedule:
                     self._saw(await self._rows.note(row))
             self._remember(new)
             if is_first or len(new) < len(page.rows):
                 break
-        self._schedule.seen(EVERYTHING, None, self._clock())
+        self._schedule.looked(EVERYTHING, newest, self._clock())
 
-    def _remember(self, rows: Iterable[CallResource]) -> None:
-        self._known.update((row.sid, None) for row in rows)
+    def _remember(self, sids: Iterable[str]) -> None:
+        self._known.update(dict.fromkeys(sids))
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
     def _saw(self, row: CallResource) -> None:
-        self._schedule.seen(row.sid, status_of(row), self._clock())
+        self._schedule.looked(row.sid, status_of(row), self._clock())
         if status_of(row) in FINAL:
             self._found.discard(row.sid)
             self._let_go(row.sid)

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -85,8 +85,8 @@ class ValkeyStore:
         self._unsettled: dict[str, bytes | None] = {}
         self._mail = asyncio.Event()
         self._tasks = [
-            asyncio.ensure_future(_keep_doing(self._read)),
-            asyncio.ensure_future(_keep_doing(self._write)),
+            asyncio.create_task(_keep_doing(self._read)),
+            asyncio.create_task(_keep_doing(self._write)),
         ]
 
     async def publish(self, notice: CallNotice) -> CallNotice | None:
@@ -156,8 +156,7 @@ class ValkeyStore:
     async def aclose(self) -> None:
         """See Store. What waits to be sent is sent, if the server is there."""
         for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            await _end(task)
         with suppress(*TROUBLE):
             async with asyncio.timeout(PATIENCE):
                 await self._deliver()
@@ -263,11 +262,12 @@ def _client(url: str, timeout: float) -> Redis:
         socket_connect_timeout=PATIENCE,
         retry=Retry(NoBackoff(), 1),
         protocol=2,
+        driver_info=None,  # to know its own version it would read files, at every connection
     )
     return Redis(connection_pool=pool)
 
 
-async def _keep_doing(work: Callable[[], Awaitable[None]]) -> None:
+async def _keep_doing(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """The work, begun again whenever the server is lost; a growing while after each failure."""
     clock = asyncio.get_running_loop().time
     delay = FIRST_RETRY
@@ -281,6 +281,13 @@ async def _keep_doing(work: Callable[[], Awaitable[None]]) -> None:
             delay = FIRST_RETRY
         await asyncio.sleep(delay)
         delay = min(delay * 2, SLOWEST_RETRY)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancels until it holds: redis-py 8.1 loses a cancellation that meets an answer."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.05)
 
 
 async def _answer(command: Any) -> Any:

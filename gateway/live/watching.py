@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
 from gateway.errors import NoSuchCall, TooManySubscribers
 from gateway.live.events import FINAL, CallNotice, Source, advance
@@ -76,17 +77,26 @@ class Watching:
 
     def __init__(
         self,
-        client: UpstreamClient,
+        rows: Rows,
+        poller: Poller,
         store: Store,
         limit: int,
         now: Callable[[], datetime],
     ) -> None:
+        self._rows = rows
+        self._poller = poller
         self._store = store
-        self._rows = Rows(client, store, now)
-        self._poller = Poller(self._rows, store, time.monotonic)
         self._limit = limit
         self._now = now
         self.count = 0
+
+    @classmethod
+    def of(
+        cls, client: UpstreamClient, store: Store, limit: int, now: Callable[[], datetime]
+    ) -> Self:
+        """Over one account's client, and the store that gateways to this account share."""
+        rows = Rows(client, store, now)
+        return cls(rows, Poller(rows, store, time.monotonic), store, limit, now)
 
     async def run(self) -> None:
         """Looks for what no webhook tells of, until it is cancelled."""

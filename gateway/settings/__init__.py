@@ -107,6 +107,10 @@ class Settings:
         "GATEWAY_WEBHOOK_SHARED_KEYS", secrets, None, "secrets, by comma",
         "Shared keys that webhooks may be signed with by HMAC-SHA256, where the account uses them.",
     )  # fmt: skip
+    webhook_rate: int = _setting(
+        "GATEWAY_WEBHOOK_RATE", whole(1, 100_000), 500, "webhooks a second",
+        "How many webhooks one process takes in a second; those above it get 429.",
+    )  # fmt: skip
     store_url: Secret | None = _setting(
         "GATEWAY_STORE_URL", store_url, None, "URL",
         "The Valkey or Redis (valkey://, redis://, rediss://) through which several gateways or "

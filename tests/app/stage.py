@@ -21,8 +21,8 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 
 def app_over(twilio: httpx.AsyncBaseTransport | None, **settings: Any) -> Starlette:
     """The app of a gateway to this account."""
-    given = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN), **settings)
-    return create_app(given, twilio)
+    given = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), **settings}
+    return create_app(Settings(**given), twilio)
 
 
 @asynccontextmanager

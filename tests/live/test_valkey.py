@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -104,7 +105,7 @@ async def test_a_server_that_loses_what_it_had_taken_is_told_again(server: KeptS
     a = ValkeyStore(server.url, ACCOUNT)
     await a.publish(notice("completed", 3, at=datetime.now(UTC)))
     async with Redis.from_url(server.url) as probe, asyncio.timeout(20):
-        while not await probe.exists(f"gateway:{ACCOUNT}:notices"):
+        while not await probe.exists(f"gateway:{ACCOUNT}:notices"):  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.01)
     await asyncio.to_thread(server.stop)
     await asyncio.to_thread(server.start)
@@ -125,9 +126,9 @@ async def test_a_stream_that_is_younger_than_what_was_seen_is_read_from_its_begi
             assert await next_status(news) == "ringing"
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(server.start)
-            fields = {"notice": _json(notice("busy", 1, of=sid("CA", 2)))}
+            entry = msgspec.json.encode(notice("busy", 1, of=sid("CA", 2)))
             async with Redis.from_url(server.url) as probe:
-                await probe.xadd(f"gateway:{ACCOUNT}:notices", dict(fields), id="5-0")
+                await probe.xadd(f"gateway:{ACCOUNT}:notices", {"notice": entry}, id="5-0")
 
             assert await next_status(news) == "busy"
 
@@ -206,7 +207,7 @@ async def test_an_outcome_that_could_not_be_noted_is_noted_when_the_server_is_ba
         await asyncio.to_thread(server.start)
 
         async with Redis.from_url(server.url) as probe, asyncio.timeout(20):
-            while not await probe.exists(f"gateway:{ACCOUNT}:claim:k"):
+            while not await probe.exists(f"gateway:{ACCOUNT}:claim:k"):  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.01)
         assert await b.claim("k", "print") == Claim("print", "made")
 
@@ -222,7 +223,7 @@ async def test_a_lease_is_one_gateways_until_it_is_given_back_or_ends(server: Ke
         await a.end_lease("poll", "a")
         assert await b.lease("poll", "b", 0.05)
         async with asyncio.timeout(20):
-            while not await a.lease("poll", "a", 30):
+            while not await a.lease("poll", "a", 30):  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.01)
 
 
@@ -243,9 +244,3 @@ async def test_a_store_ends_though_its_server_was_never_there() -> None:
         assert await next_status(news) == "completed"
     async with asyncio.timeout(20):
         await store.aclose()
-
-
-def _json(value: object) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(value)

@@ -1,0 +1,157 @@
+"""Whatever the order, the losses and the doubles: the last state is the call's, none goes back."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.live.events import FINAL, PLACE, CallNotice, Source, advance, status_of_callback
+from gateway.upstream.resources import CallStatus
+from tests.live.stage import NOW, notice
+
+# FACTS section 3: each status and those that may follow it, skipped ones included.
+LIVES = [
+    ["queued", "ringing", "in-progress", "completed"],
+    *(["queued", "ringing", end] for end in ("busy", "no-answer", "failed", "canceled")),
+    *(["queued", end] for end in ("failed", "canceled")),
+]
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[list[CallNotice], list[CallNotice]]:
+    """A call's whole life as numbered webhooks, and what reaches a subscriber of it.
+
+    Webhooks are lost (never the last), doubled, late and shuffled; polls see some states too.
+    """
+    statuses = draw(st.sampled_from(LIVES))
+    whole = [
+        notice(status, number, at=NOW + timedelta(seconds=number), to=f"+1800555010{number}")
+        for number, status in enumerate(statuses)
+    ]
+    polls = [notice(status, source=Source.POLL) for status in statuses]
+    heard = draw(st.lists(st.sampled_from(whole + polls), max_size=12))
+    last = draw(st.sampled_from([whole[-1], polls[-1]]))
+    return whole, draw(st.permutations([*heard, last]))
+
+
+def reduced(notices: Sequence[CallNotice]) -> list[CallNotice]:
+    """Every state that the notices lead through."""
+    states: list[CallNotice] = []
+    for heard in notices:
+        state = advance(states[-1] if states else None, heard)
+        if state is not None:
+            states.append(state)
+    return states
+
+
+@given(lives())
+def test_the_last_state_is_the_calls_last_state_and_no_state_goes_backwards(
+    life: tuple[list[CallNotice], list[CallNotice]],
+) -> None:
+    whole, heard = life
+    states = reduced(heard)
+    places = [PLACE[state.status] for state in states]
+
+    assert states[-1].status is whole[-1].status
+    assert places == sorted(places)
+    assert sum(state.is_final for state in states) <= len(heard)
+    assert len({state.status for state in states if state.is_final}) == 1
+
+
+@given(lives(), st.integers(1, 5))
+def test_what_was_heard_before_is_no_news(
+    life: tuple[list[CallNotice], list[CallNotice]], times: int
+) -> None:
+    _, heard = life
+    numbered = [one for one in heard if one.sequence is not None] or heard[-1:]
+    last = reduced(numbered)[-1]
+
+    for _ in range(times):
+        for again in numbered:
+            newer = advance(last, again)
+            assert newer is None or newer.status is last.status
+            last = newer or last
+        assert all(advance(last, again) is None for again in numbered)
+
+
+def test_the_first_notice_is_the_state() -> None:
+    first = notice("ringing", 1)
+
+    assert advance(None, first) is first
+
+
+@pytest.mark.parametrize("final", [one for one in CallStatus if one in FINAL])
+@pytest.mark.parametrize("later", list(CallStatus))
+def test_a_final_state_is_never_undone(final: CallStatus, later: CallStatus) -> None:
+    """FACTS section 3: "The five final states never change". Whatever number comes with it."""
+    state = notice(final.value, 3)
+
+    assert advance(state, notice(later.value, 99)) is None
+
+
+@pytest.mark.parametrize("live", ["queued", "ringing", "in-progress"])
+@pytest.mark.parametrize("final", sorted(status.value for status in FINAL))
+def test_a_final_notice_always_counts(live: str, final: str) -> None:
+    """Also when its number is lower than one seen, or missing: a subscription must end."""
+    for number in (None, 0, 9):
+        state = advance(notice(live, 5), notice(final, number))
+
+        assert state is not None
+        assert state.status.value == final
+        assert state.sequence == max(5, number or 0)
+
+
+def test_the_table_has_every_status_but_unknown() -> None:
+    assert set(PLACE) == set(CallStatus) - {CallStatus.UNKNOWN}
+    assert {status.value for status in FINAL} == {
+        "completed", "canceled", "busy", "no-answer", "failed",
+    }  # fmt: skip
+
+
+def test_a_status_that_is_not_known_changes_nothing() -> None:
+    assert advance(None, notice("unknown", 0)) is None
+    assert advance(notice("ringing", 1), notice("unknown", 2)) is None
+
+
+def test_facts_are_gathered_and_the_later_number_has_the_word() -> None:
+    """Of one status, the notice with the higher SequenceNumber is the newer, come when it may."""
+    state = notice("in-progress", 3, answered_by="machine_start", to="+18005550100")
+
+    late = advance(state, notice("in-progress", 2, answered_by="unknown", direction="inbound"))
+    assert late is not None
+    assert late.fact("answered_by") == "machine_start"
+    assert late.fact("direction") == "inbound"
+    assert late.sequence == 3
+
+    final = advance(late, notice("completed", 4, duration="42"))
+    assert final is not None
+    assert dict(final.facts) == {
+        "answered_by": "machine_start", "direction": "inbound", "to": "+18005550100",
+        "duration": "42",
+    }  # fmt: skip
+    assert final.fact("price") is None
+
+
+def test_facts_of_a_final_state_may_still_come() -> None:
+    state = advance(notice("completed", source=Source.POLL), notice("completed", 3, duration="42"))
+
+    assert state is not None
+    assert state.fact("duration") == "42"
+    assert advance(state, notice("completed", 3, duration="42")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("initiated", CallStatus.QUEUED),
+        ("in-progress", CallStatus.IN_PROGRESS),
+        ("no-answer", CallStatus.NO_ANSWER),
+        ("on-hold", CallStatus.UNKNOWN),
+        ("", CallStatus.UNKNOWN),
+    ],
+)
+def test_what_a_webhook_calls_a_status(text: str, status: CallStatus) -> None:
+    """FACTS section 3: `initiated` is a value of the webhook, never of the resource."""
+    assert status_of_callback(text) is status

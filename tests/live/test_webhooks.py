@@ -1,0 +1,414 @@
+"""POST /webhooks/twilio/...: only what Twilio signed is heard, once, in the call's order."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from gateway.app.webhooks import Rate, webhook_keys
+from gateway.live.events import CallNotice, Source
+from gateway.live.signature import signature_of
+from gateway.live.store import Store
+from gateway.sandbox import SandboxConfig
+from gateway.settings import Secret, Settings
+from tests.app.stage import app_over
+from tests.live.stage import CALL, next_status, statuses_until
+from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
+
+PUBLIC = "https://calls.example.com/gateway"
+STATUS = "/webhooks/twilio/status"
+RECORDING = "/webhooks/twilio/recording"
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass
+class Hooks:
+    """A gateway's webhooks, called as Twilio would call them."""
+
+    client: httpx.AsyncClient
+    store: Store
+
+    async def post(
+        self,
+        form: Mapping[str, str],
+        path: str = STATUS,
+        *,
+        token: str = TOKEN,
+        url: str = PUBLIC,
+        query: str = "",
+        **headers: str,
+    ) -> httpx.Response:
+        """A form, signed over the URL that Twilio knows."""
+        signature = signature_of(url + path + query, tuple(form.items()), Secret(token))
+        given = {"X-Twilio-Signature": signature, **headers}
+        return await self.client.post(path + query, data=dict(form), headers=given)
+
+    def state(self) -> CallNotice | None:
+        """What the gateway knows of the call."""
+        return self.store.state(CALL)
+
+
+@asynccontextmanager
+async def hooks(**settings: Any) -> AsyncIterator[Hooks]:
+    """The app of a gateway whose public URL is PUBLIC, unless another is given."""
+    app = app_over(PlainTwilio(), **{"public_url": PUBLIC, **settings})
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as client,
+    ):
+        yield Hooks(client, app.state.gateway.store)
+
+
+def event(status: str, number: int | None = None, **given: str) -> dict[str, str]:
+    """A status callback of a call from the account (FACTS section 9)."""
+    form = {
+        "CallSid": CALL,
+        "AccountSid": ACCOUNT,
+        "From": "+15005550006",
+        "To": "+14155550123",
+        "CallStatus": status,
+        "Direction": "outbound-api",
+        "Timestamp": format_datetime(datetime.now(UTC).replace(microsecond=0)),
+        "CallbackSource": "call-progress-events",
+    }
+    return form | ({} if number is None else {"SequenceNumber": str(number)}) | given
+
+
+async def test_a_signed_callback_is_answered_204_and_told() -> None:
+    async with hooks() as twilio:
+        with twilio.store.subscribe(CALL) as news:
+            answer = await twilio.post(event("completed", 3, CallDuration="42", Duration="1"))
+            state = await anext(news)
+
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert (state.status.value, state.sequence, state.source) == (
+            "completed", 3, Source.WEBHOOK,
+        )  # fmt: skip
+        assert dict(state.facts) == {
+            "account_sid": ACCOUNT, "direction": "outbound-api", "duration": "42",
+            "from": "+15005550006", "to": "+14155550123",
+        }  # fmt: skip
+        assert abs(state.at - datetime.now(UTC)) < timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("token", "url"),
+    [
+        ("f" * 32, PUBLIC),
+        ("", PUBLIC),
+        (TOKEN, "http://10.0.0.7:8000"),
+        (TOKEN, "https://calls.example.com"),
+    ],
+    ids=["another token", "no token", "the address behind the proxy", "another path"],
+)
+async def test_what_is_not_signed_for_this_url_is_refused_and_not_heard(
+    token: str, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with hooks() as twilio:
+        answer = await twilio.post(event("completed", 3), token=token, url=url)
+
+        assert answer.status_code == 403
+        assert twilio.state() is None
+        assert "not signed by a key" in caplog.text
+        assert "+1415" not in caplog.text
+
+
+async def test_no_signature_at_all_is_refused() -> None:
+    async with hooks() as twilio:
+        answer = await twilio.client.post(STATUS, data=event("completed", 3))
+
+        assert answer.status_code == 403
+        assert twilio.state() is None
+
+
+async def test_without_a_public_url_the_address_that_was_called_counts() -> None:
+    async with hooks(public_url=None) as twilio:
+        answer = await twilio.post(event("ringing", 1), url="http://10.0.0.7:8000")
+
+        assert answer.status_code == 204
+        assert twilio.state() is not None
+
+
+@pytest.mark.parametrize("host", ["x:99999", "[", "[::1", "a b", ""])
+async def test_an_odd_host_is_refused_like_any_other(host: str) -> None:
+    async with hooks(public_url=None) as twilio:
+        answer = await twilio.post(event("ringing", 1), Host=host)
+
+        assert answer.status_code == 403
+
+
+async def test_webhooks_may_have_a_url_of_their_own_and_a_query() -> None:
+    async with hooks(webhook_url="https://hooks.example.com") as twilio:
+        url = "https://hooks.example.com"
+        answer = await twilio.post(event("ringing", 1), url=url, query="?tenant=7&x=%2B1")
+
+        assert answer.status_code == 204
+
+
+async def test_while_a_token_is_replaced_both_are_good() -> None:
+    async with hooks(webhook_auth_tokens=(Secret("e" * 32), Secret("f" * 32))) as twilio:
+        for token, number in ((TOKEN, 0), ("e" * 32, 1), ("f" * 32, 2)):
+            assert (await twilio.post(event("ringing", number), token=token)).status_code == 204
+        assert (await twilio.post(event("ringing", 3), token="d" * 32)).status_code == 403
+
+
+async def test_with_an_api_key_upstream_webhooks_need_the_auth_token() -> None:
+    """LIBRARY-FACTS 7.9: Twilio signs with the auth token whatever is used upstream."""
+    key: dict[str, Any] = {"api_key": "SK" + "c" * 32, "api_secret": Secret("b" * 32)}
+    async with hooks(auth_token=None, **key) as twilio:
+        for token in ("b" * 32, ""):
+            assert (await twilio.post(event("ringing", 1), token=token)).status_code == 403
+    async with hooks(auth_token=None, webhook_auth_tokens=(Secret(TOKEN),), **key) as twilio:
+        assert (await twilio.post(event("ringing", 1))).status_code == 204
+
+
+async def test_a_shared_key_signs_by_sha_256() -> None:
+    form = event("ringing", 1)
+    shared = Secret("shared")
+    signature = signature_of(PUBLIC + STATUS, tuple(form.items()), shared, "HMAC_SHA256")
+    header = {
+        "X-Twilio-Signature": signature,
+        "X-Twilio-Webhooks-Signature-Settings": "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256",
+    }
+    async with hooks() as twilio:
+        assert (await twilio.client.post(STATUS, data=form, headers=header)).status_code == 403
+    async with hooks(webhook_shared_keys=(shared,)) as twilio:
+        assert (await twilio.client.post(STATUS, data=form, headers=header)).status_code == 204
+
+
+async def test_a_json_body_is_signed_by_its_hash_in_the_url() -> None:
+    body = json.dumps(event("ringing", 1) | {"SequenceNumber": 1, "Extra": None}).encode()
+    query = f"?bodySHA256={sha256(body).hexdigest()}"
+    header = {
+        "X-Twilio-Signature": signature_of(PUBLIC + STATUS + query, (), Secret(TOKEN)),
+        "Content-Type": "application/json",
+    }
+    async with hooks() as twilio:
+        other = body.replace(b"ringing", b"failed")
+        for content, status in ((other, 403), (body, 204)):
+            answer = await twilio.client.post(STATUS + query, content=content, headers=header)
+            assert answer.status_code == status
+        state = twilio.state()
+        assert state is not None
+        assert (state.status.value, state.sequence) == ("ringing", 1)
+
+
+async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
+    """The memory is keyed on the signature: headers are not signed, so anybody can change them."""
+    first = event("ringing", 1)
+    async with hooks() as twilio:
+        with twilio.store.subscribe(CALL) as news:
+            for token in ("a", "a", "b"):
+                answer = await twilio.post(first, **{"I-Twilio-Idempotency-Token": token})
+                assert answer.status_code == 204
+            await twilio.post(event("completed", 3))
+
+            assert await statuses_until(news, "completed") == ["completed"]
+        assert not await twilio.store.remember(
+            signature_of(PUBLIC + STATUS, tuple(first.items()), Secret(TOKEN)), 1
+        )
+
+
+async def test_a_replay_that_is_older_than_the_memory_is_dropped() -> None:
+    """Its Timestamp is signed, so it cannot be made younger."""
+    yesterday = format_datetime(datetime.now(UTC) - timedelta(days=1, minutes=1))
+    async with hooks() as twilio:
+        old = await twilio.post(event("ringing", 1, Timestamp=yesterday))
+
+        assert old.status_code == 204
+        assert twilio.state() is None
+
+
+@pytest.mark.parametrize("stamp", ["", "yesterday", "Tue, 06 Oct 9999 10:00:42"])
+async def test_a_timestamp_that_tells_nothing_is_no_reason_to_drop(stamp: str) -> None:
+    async with hooks() as twilio:
+        assert (await twilio.post(event("ringing", 1, Timestamp=stamp))).status_code == 204
+        assert twilio.state() is not None
+
+
+async def test_late_callbacks_do_not_turn_the_call_back() -> None:
+    async with hooks() as twilio:
+        with twilio.store.subscribe(CALL) as news:
+            for status, number in (("ringing", 1), ("initiated", 0), ("completed", 3)):
+                await twilio.post(event(status, number))
+                if status == "ringing":
+                    assert await next_status(news) == "ringing"
+            await twilio.post(event("in-progress", 2))
+
+            assert await next_status(news) == "completed"
+            waiting = asyncio.ensure_future(anext(news, None))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        assert await waiting is None
+        state = twilio.state()
+        assert state is not None
+        assert state.status.value == "completed"
+
+
+async def test_a_recording_callback_is_news_of_a_call_that_is_known() -> None:
+    form = {
+        "AccountSid": ACCOUNT, "CallSid": CALL, "RecordingSid": sid("RE", 1),
+        "RecordingStatus": "completed", "RecordingDuration": "12", "RecordingUrl": "https://x",
+    }  # fmt: skip
+    async with hooks() as twilio:
+        assert (await twilio.post(form, RECORDING)).status_code == 204
+        assert twilio.state() is None
+        await twilio.post(event("completed", 3))
+        with twilio.store.subscribe(CALL) as news:
+            again = form | {"RecordingDuration": "13"}
+            assert (await twilio.post(again, RECORDING)).status_code == 204
+            state = await anext(news)
+
+        assert state.status.value == "completed"
+        assert state.fact("recording_sid") == sid("RE", 1)
+        assert state.fact("recording_status") == "completed"
+        assert state.fact("to") == "+14155550123"
+
+
+async def test_a_signature_for_one_webhook_is_none_for_the_other() -> None:
+    form = event("ringing", 1, RecordingSid=sid("RE", 1))
+    signature = signature_of(PUBLIC + STATUS, tuple(form.items()), Secret(TOKEN))
+    async with hooks() as twilio:
+        header = {"X-Twilio-Signature": signature}
+        answer = await twilio.client.post(RECORDING, data=form, headers=header)
+
+        assert answer.status_code == 403
+
+
+async def test_another_accounts_calls_are_not_heard() -> None:
+    async with hooks() as twilio:
+        answer = await twilio.post(event("ringing", 1, AccountSid=sid("AC", 5)))
+
+        assert answer.status_code == 204
+        assert twilio.state() is None
+
+
+@pytest.mark.parametrize(
+    ("form", "path"),
+    [
+        ({"AccountSid": ACCOUNT}, STATUS),
+        ({"AccountSid": ACCOUNT, "CallSid": CALL}, STATUS),
+        ({"AccountSid": ACCOUNT, "CallSid": "CA1", "CallStatus": "ringing"}, STATUS),
+        ({"AccountSid": ACCOUNT, "CallSid": CALL}, RECORDING),
+        ({"AccountSid": ACCOUNT, "RecordingSid": sid("RE", 1)}, RECORDING),
+    ],
+)
+async def test_a_signed_webhook_that_names_no_call_is_told_so(
+    form: dict[str, str], path: str
+) -> None:
+    async with hooks() as twilio:
+        assert (await twilio.post(form, path)).status_code == 400
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1e3", "9" * 30, "１"])
+async def test_a_number_that_is_none_leaves_the_order_to_the_lifecycle(number: str) -> None:
+    async with hooks() as twilio:
+        await twilio.post(event("ringing", SequenceNumber=number))
+        state = twilio.state()
+
+        assert state is not None
+        assert state.sequence is None
+
+
+async def test_a_body_above_64_kilobytes_is_refused_before_it_is_read() -> None:
+    """Its signature would be right."""
+    async with hooks() as twilio:
+        large = event("ringing", 1, CallerName="x" * 64 * 1024)
+
+        assert (await twilio.post(large)).status_code == 413
+        assert twilio.state() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"a=1", "text/plain", 415),
+        (b"<x/>", "application/xml", 415),
+        (b"a=1", "", 415),
+        (b"&".join(b"a%d=1" % number for number in range(300)), FORM, 400),
+        (b"\xff=1", FORM, 400),
+        (b"%ff=1", FORM, 403),
+        (b"[]", "application/json", 403),
+    ],
+)  # fmt: skip
+async def test_what_is_no_webhook_is_refused(content: bytes, kind: str, status: int) -> None:
+    async with hooks() as twilio:
+        answer = await twilio.client.post(STATUS, content=content, headers={"Content-Type": kind})
+
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1", b"{", b'"x"', b"\xff", b"[" * 50_000])
+async def test_a_signed_body_that_is_no_object_is_told_so(body: bytes) -> None:
+    query = f"?bodySHA256={sha256(body).hexdigest()}"
+    header = {
+        "X-Twilio-Signature": signature_of(PUBLIC + STATUS + query, (), Secret(TOKEN)),
+        "Content-Type": "application/json",
+    }
+    async with hooks() as twilio:
+        answer = await twilio.client.post(STATUS + query, content=body, headers=header)
+
+        assert answer.status_code == 400
+
+
+async def test_other_methods_are_refused() -> None:
+    async with hooks() as twilio:
+        for method in ("GET", "PUT", "DELETE"):
+            assert (await twilio.client.request(method, STATUS)).status_code == 405
+
+
+async def test_webhooks_above_the_rate_are_refused() -> None:
+    async with hooks(webhook_rate=2) as twilio:
+        answers = [(await twilio.post(event("ringing", n))).status_code for n in range(6)]
+
+        assert answers[:2] == [204, 204]
+        assert 429 in answers[2:]
+
+
+def test_a_rate_fills_with_time_and_no_further() -> None:
+    seconds = [0.0]
+    rate = Rate(2, lambda: seconds[0])
+
+    assert [rate.allows() for _ in range(3)] == [True, True, False]
+    seconds[0] = 0.5
+    assert [rate.allows() for _ in range(2)] == [True, False]
+    seconds[0] = 60
+    assert [rate.allows() for _ in range(3)] == [True, True, False]
+
+
+async def test_the_embedded_sandboxs_own_token_signs_where_no_account_is_set() -> None:
+    (token,) = webhook_keys(Settings()).auth_tokens
+
+    assert token.reveal() == SandboxConfig().auth_token
+
+
+async def test_a_body_is_sent_as_a_form_in_utf_8() -> None:
+    """Names and numbers in any script are signed as text, not as they are escaped."""
+    form = event("ringing", 1, CallerName="Chidi Ọkáfọ̀ 東京 & Söhne + 1")
+    async with hooks() as twilio:
+        signature = signature_of(PUBLIC + STATUS, tuple(form.items()), Secret(TOKEN))
+        answer = await twilio.client.post(
+            STATUS,
+            content=urlencode(form),
+            headers={
+                "X-Twilio-Signature": signature,
+                "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
+            },
+        )
+
+        assert answer.status_code == 204
+        state = twilio.state()
+        assert state is not None
+        assert state.fact("caller_name") == form["CallerName"]
