@@ -24,6 +24,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gateway.app import Terms, configure_logging, create_app, open_gateway
+from gateway.app.websocket import SERVER_OPTIONS
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.journal import Explain
 from gateway.sandbox import SandboxConfig
@@ -177,6 +178,7 @@ UVICORN: Any = {
     "log_config": None,
     "server_header": False,
     "timeout_graceful_shutdown": 10,
+    **SERVER_OPTIONS,
 }
 
 

@@ -93,3 +93,9 @@ def configure_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("uvicorn.error").addFilter(_says_no_url)
+
+
+def _says_no_url(record: logging.LogRecord) -> bool:
+    """uvicorn logs each WebSocket's address as if it were an error, with the query string."""
+    return '"WebSocket %s"' not in str(record.msg)

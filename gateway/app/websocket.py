@@ -24,13 +24,19 @@ from gateway.app.gateway import response_map
 from gateway.app.graphql_http import BadRequest, Parameters, check_parameters
 from gateway.errors import GatewayError
 
-__all__ = ["MAX_MESSAGE", "Admit", "GraphQLOverWebSocket", "Operate"]
+__all__ = ["SERVER_OPTIONS", "Admit", "GraphQLOverWebSocket", "Operate"]
 
 log = logging.getLogger(__name__)
 
 PROTOCOL = "graphql-transport-ws"
 MAX_MESSAGE = 64 * 1024
 """Bytes of one message from a client."""
+SERVER_OPTIONS = {
+    "ws": "websockets-sansio",
+    "ws_max_size": MAX_MESSAGE,
+    "ws_per_message_deflate": False,  # events are small; its buffers would be most of a socket
+}
+"""What uvicorn has to be told of WebSockets."""
 MAX_OPERATIONS = 50
 """Operations at once on one socket."""
 PATIENCE = 5.0

@@ -197,7 +197,8 @@ class Poller:
     async def _look(self, due: Sequence[str]) -> None:
         if EVERYTHING in due and await self._may_look(EVERYTHING):
             await self._look_at_newest()
-        sids = [name for name in due if name != EVERYTHING]
+        left = self._schedule.due(self._clock() + SLACK)  # without what was among the newest
+        sids = [name for name in due if name in left and name != EVERYTHING]
         if len(sids) <= FEW:
             await self._look_at_each(sids)
         elif await self._may_look(LISTS):
@@ -217,7 +218,7 @@ class Poller:
         """A call that is in none of the lists has ended, most likely: it is asked for by itself."""
         left = dict.fromkeys(sids)
         with suppress(BudgetExceeded):
-            async for row in self._rows.live(ListCalls()):
+            async for row in self._rows.live([ListCalls()]):
                 if row.sid in left:
                     del left[row.sid]
                     self._saw(await self._rows.note(row))

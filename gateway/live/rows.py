@@ -9,7 +9,7 @@ than the news. A row that is ahead is news itself, and is published for all.
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -83,18 +83,24 @@ class Rows:
         await self._store.publish(notice)
         return row
 
-    async def live(self, lists: ListCalls) -> AsyncIterator[CallResource]:
-        """The calls of a list that are live now, each once. Raises UpstreamError, BudgetExceeded.
+    async def live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
+        """The calls of these lists that are live, each once. Raises UpstreamError, BudgetExceeded.
 
         Calls go forward, and so do the lists: a call that moves on meanwhile is in a later one.
         """
         seen: set[str] = set()
         for status in LIVE:
-            async for page in self.pages(lists.with_status(status).at(TOP, PAGE_SIZE)):
-                for row in page.rows:
-                    if row.sid not in seen:
-                        seen.add(row.sid)
-                        yield row
+            for list_ in lists:
+                if list_.status in {None, status}:
+                    async for row in self._rows_of(list_.with_status(status)):
+                        if row.sid not in seen:
+                            seen.add(row.sid)
+                            yield row
+
+    async def _rows_of(self, list_: ListCalls) -> AsyncIterator[CallResource]:
+        async for page in self.pages(list_.at(TOP, PAGE_SIZE)):
+            for row in page.rows:
+                yield row
 
     async def pages(self, lists: ListCalls) -> AsyncIterator[Page[CallResource]]:
         """A list page by page, each row once. Raises UpstreamError, BudgetExceeded."""

@@ -9,10 +9,10 @@ whatever is late, doubled or lost, the last state told is the call's last state 
 """
 
 import time
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
@@ -132,8 +132,9 @@ class Watching:
         """
         with self._seat(), self._store.subscribe() as news, self._poller.following_all():
             states = States()
-            async for row in self._live(lists):
-                yield self._found(states, row)
+            found = await self._live(lists)
+            while found:
+                yield self._found(states, await self._rows.note(found.popleft()))
             async for notice in news:
                 update = await self._update(states, notice, lists)
                 if update is not None:
@@ -149,13 +150,12 @@ class Watching:
         finally:
             self.count -= 1
 
-    async def _live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
-        for list_ in dict.fromkeys(replace(list_, status=None) for list_ in lists):
-            async for row in self._rows.live(list_):
-                self._poller.found(row.sid)
-                row = await self._rows.note(row)
-                if _holds(lists, row):
-                    yield row
+    async def _live(self, lists: Sequence[ListCalls]) -> deque[CallResource]:
+        """Read as a whole before the first is told: a watcher may take its time with them."""
+        rows = deque([row async for row in self._rows.live(lists)])
+        for row in rows:
+            self._poller.found(row.sid)
+        return rows
 
     def _found(self, states: States, row: CallResource) -> Update:
         update = states.tell(row, notice_of(row, self._now()), None)
@@ -169,10 +169,6 @@ class Watching:
             return None
         self._poller.heard(notice)
         row = await self._rows.fresh(notice)
-        if lists is not None and not _holds(lists, row):
+        if lists is not None and not any(list_.matches(row) for list_ in lists):
             return None
         return states.tell(row, notice, notice.source)
-
-
-def _holds(lists: Sequence[ListCalls], row: CallResource) -> bool:
-    return any(list_.matches(row) for list_ in lists)

@@ -15,7 +15,7 @@ from gateway.live.watching import Update
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallStatus
 from tests.live.stage import notice
-from tests.live.watched import Room, Watcher, room
+from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import PlainTwilio, call, sid
 
 LIVES = [
@@ -41,12 +41,6 @@ async def first(there: Room, number: int = 1) -> Update:
     update = await anext(updates)
     await updates.aclose()
     return update
-
-
-async def settle() -> None:
-    """Lets everything run that can run."""
-    for _ in range(100):
-        await asyncio.sleep(0)
 
 
 async def test_a_watcher_begins_with_the_call_as_it_is() -> None:
@@ -257,6 +251,7 @@ async def _watched(life: list[str], steps: Sequence[Step], watches_all: bool) ->
     async with room(twilio(life[0])) as there:
         lists = there.watching.calls(ALL)
         watcher = Watcher(lists if watches_all else there.watching.call(sid("CA", 1)))
+        await settle()
         await settle()
         at, lag = 0, 0
         for kind, given_ in steps:

@@ -20,6 +20,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+async def settle() -> None:
+    """Lets everything run that can run."""
+    for _ in range(300):
+        await asyncio.sleep(0)
+
+
 @dataclass
 class Room:
     """One gateway's room; its poller looks only when it is told to."""
