@@ -13,7 +13,9 @@
     ├── FellBehind               a subscriber reads far slower than calls change
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
-        │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
+        │   ├── NeverSent        the request did not leave: safe to repeat, whatever its method
+        │   └── CircuitOpen      not even asked: upstream fails too often at present
+        ├── OutcomeUnknown       a request that changes something was sent, and nobody knows
         ├── UpstreamTimeout      no whole answer in time
         ├── UpstreamRateLimited  429: too many requests at once
         ├── UpstreamAuth         401 or 403: the credential is refused
@@ -25,12 +27,14 @@ Messages are ours: what upstream wrote is never passed on, only its numbers. Thi
 know GraphQL: graphql-core reads `extensions` from any exception that has it.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
     "BadUserInput",
     "BudgetExceeded",
     "CallerError",
+    "CircuitOpen",
     "DryRun",
     "FellBehind",
     "GatewayError",
@@ -38,6 +42,7 @@ __all__ = [
     "InvalidFilter",
     "NeverSent",
     "NoSuchCall",
+    "OutcomeUnknown",
     "StoreUnavailable",
     "TooManySubscribers",
     "UpstreamAuth",
@@ -125,6 +130,7 @@ class UpstreamError(GatewayError):
 
     `status` is the HTTP status, `twilio_code` Twilio's own error number, `more_info` its page about
     it and `request_id` what Twilio's support asks for; each is None where there was no answer.
+    `retry_after` is in how many seconds a repeat may succeed, where that is known.
     """
 
     code = "UPSTREAM_UNAVAILABLE"
@@ -137,12 +143,14 @@ class UpstreamError(GatewayError):
         twilio_code: int | None = None,
         more_info: str | None = None,
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.twilio_code = twilio_code
         self.more_info = more_info
         self.request_id = request_id
+        self.retry_after = retry_after
 
     @property
     def extensions(self) -> dict[str, object]:
@@ -152,6 +160,7 @@ class UpstreamError(GatewayError):
             "httpStatus": self.status,
             "moreInfo": self.more_info,
             "requestId": self.request_id,
+            "retryAfter": self.retry_after,
         }
         return {"code": self.code} | {
             name: fact for name, fact in facts.items() if fact is not None
@@ -166,6 +175,27 @@ class NeverSent(UpstreamUnavailable):
     """The connection could not be made: upstream has not seen the request."""
 
 
+class CircuitOpen(UpstreamUnavailable):
+    """Upstream failed so often of late that it is not asked for `retry_after` seconds."""
+
+
+class OutcomeUnknown(UpstreamError):
+    """A request that changes something was sent and its answer did not come, or says nothing.
+
+    It may have happened: it is never repeated here. Look before you repeat it. `look_for` says
+    what to look for, once that is known.
+    """
+
+    code = "OUTCOME_UNKNOWN"
+    look_for: Mapping[str, object] | None = None
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """With `lookFor`, where it is known."""
+        known = {"lookFor": dict(self.look_for)} if self.look_for else {}
+        return super().extensions | known
+
+
 class UpstreamTimeout(UpstreamError):
     """No whole answer within the time that the settings allow."""
 
@@ -173,7 +203,10 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamRateLimited(UpstreamError):
-    """429: too many requests at once; this one was never processed (FACTS section 2)."""
+    """Too many requests at once: Twilio's 429, which was never processed (FACTS section 2).
+
+    Without a `status` it was the gateway's own line that was full.
+    """
 
     code = "UPSTREAM_RATE_LIMITED"
 

@@ -6,17 +6,21 @@ what a scan leaves. This module must not know which way is cheaper, nor GraphQL.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.errors import BudgetExceeded, DryRun, GatewayError, UpstreamError, UpstreamTimeout
 from gateway.journal import Entry, Journal
 from gateway.planner import Answer, Costs, Known, Policy, Request, Scan, Send, Way, per_key, plan
 from gateway.planner.windows import relation_of
-from gateway.upstream.client import UpstreamClient
+from gateway.upstream.client import Caller, Priority, UpstreamClient
 from gateway.upstream.requests import ListRequest, Page
+from gateway.upstream.resources import Resource
+from gateway.upstream.writes import FormRequest
 
 __all__ = ["Executor"]
 
+R = TypeVar("R", bound=Resource)
+WRITE = "mutation"
 Resolve = Callable[[Request, Any], None]
 TOO_LATE = "The operation's deadline passed before this was read"
 
@@ -38,6 +42,7 @@ class Executor:
         budget: int,
         *,
         is_dry: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> None:
         self.journal = journal
         self._known = known
@@ -47,12 +52,50 @@ class Executor:
         self._deadline = deadline
         self._budget = budget
         self._is_dry = is_dry
+        self._caller = Caller(self, priority, deadline)
 
     def known_answer(self, request: Request) -> Answer | None:
         """The answer where it is known without asking; never, where every key is to be asked."""
-        answer = self._known.answer(request) if self._policy.adaptive else None
+        if not self._policy.adaptive:
+            return None
+        answer = self._known.answer(request)
         self.journal.known += answer is not None
-        return answer
+        return answer or self._remembered(request)
+
+    def _remembered(self, request: Request) -> Answer | None:
+        """What an earlier operation has read and cannot have changed."""
+        value = self._client.remembered(request)
+        if value is None:
+            return None
+        self.journal.cached += 1
+        self._known.note(value)
+        return Answer(value)
+
+    async def send(self, request: FormRequest[R], field: str) -> R:
+        """Posts what changes something; `field` is the path of the field that wants it.
+
+        What was read before may be out of date with that: only the new row is known. Raises
+        UpstreamError or BudgetExceeded, and DryRun where nothing is to be sent.
+        """
+        self.journal.want(request, field)
+        entry = self.journal.enter(request, WRITE, [request], (1, 0.0))
+        if self._is_dry:
+            raise DryRun("A dry run: this is planned and was not sent")
+        clock = asyncio.get_running_loop().time
+        if clock() >= self._deadline:
+            raise UpstreamTimeout("The operation's deadline passed before this was sent")
+        self._spend()
+        entry.began = clock()
+        self._known = Known(self._known.now)
+        try:
+            row = await self._client.send(request, entry.tell, self._caller)
+        except GatewayError as error:
+            entry.end(clock(), 0, error.code)
+            raise
+        entry.end(clock(), 1)
+        entry.used = 1
+        self._known.note(row)
+        return row
 
     async def carry_out(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves every request of it, with its answer or with an Exception."""
@@ -151,8 +194,8 @@ class Executor:
 
     async def _ask(self, request: Request, entry: Entry) -> Any:
         if not isinstance(request, ListRequest):
-            return await self._client.fetch(request, entry.tell)
-        page = await self._client.page(request, entry.tell)
+            return await self._client.fetch(request, entry.tell, self._caller)
+        page = await self._client.page(request, entry.tell, self._caller)
         self._costs.note(page)
         return page
 

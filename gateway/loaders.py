@@ -22,6 +22,7 @@ from gateway.journal import Journal
 from gateway.planner import Request
 from gateway.upstream.requests import FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
+from gateway.upstream.writes import FormRequest
 
 __all__ = ["Loaders"]
 
@@ -69,6 +70,16 @@ class Loaders:
         page: Page[R] = await self._loader.answer(request)
         return page
 
+    async def send(self, request: FormRequest[R], field: str) -> R:
+        """The row that a mutation made or changed; nothing read before is taken for known then.
+
+        Raises as Executor.send.
+        """
+        try:
+            return await self._queue.send(request, field)
+        finally:
+            self._loader.clear_all()
+
     async def aclose(self) -> None:
         """Cancels what is still being read: nobody is left to read it for."""
         await self._queue.aclose()
@@ -84,6 +95,10 @@ class Queue:
         self._patience = 0
         self._is_closed = False
         self._rounds: set[asyncio.Task[None]] = set()
+
+    async def send(self, request: FormRequest[R], field: str) -> R:
+        """At once: a mutation waits for nothing."""
+        return await self._executor.send(request, field)
 
     async def ask_all(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
         """The loader's batch function: a future for each request."""

@@ -21,9 +21,13 @@ CODES = {
     "DryRun": "DRY_RUN",
     "StoreUnavailable": "STORE_UNAVAILABLE",
     "FellBehind": "FELL_BEHIND",
+    "NoSuchCall": "NOT_FOUND",
+    "TooManySubscribers": "TOO_MANY_SUBSCRIBERS",
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
     "UpstreamUnavailable": "UPSTREAM_UNAVAILABLE",
     "NeverSent": "UPSTREAM_UNAVAILABLE",
+    "CircuitOpen": "UPSTREAM_UNAVAILABLE",
+    "OutcomeUnknown": "OUTCOME_UNKNOWN",
     "UpstreamTimeout": "UPSTREAM_TIMEOUT",
     "UpstreamRateLimited": "UPSTREAM_RATE_LIMITED",
     "UpstreamAuth": "UPSTREAM_AUTH",
@@ -76,7 +80,8 @@ def test_an_error_carries_its_code_to_the_client(name: str) -> None:
 
 
 def test_an_upstream_error_carries_twilios_numbers_where_there_are_any() -> None:
-    error = UpstreamError("words", status=500, twilio_code=20500, more_info="m", request_id="RQ")
+    error = UpstreamError("words", status=500, twilio_code=20500, more_info="m", request_id="RQ",
+                          retry_after=2.5)  # fmt: skip
     partly = UpstreamError("words", status=500)
 
     assert error.extensions == {
@@ -85,6 +90,7 @@ def test_an_upstream_error_carries_twilios_numbers_where_there_are_any() -> None
         "twilioCode": 20500,
         "moreInfo": "m",
         "requestId": "RQ",
+        "retryAfter": 2.5,
     }
     assert partly.extensions == {"code": "UPSTREAM_UNAVAILABLE", "httpStatus": 500}
 

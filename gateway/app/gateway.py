@@ -8,7 +8,7 @@ from contextlib import (
     aclosing,
     asynccontextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +19,12 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
+from gateway.app.callbacks import callback_url
 from gateway.app.stores import open_store
-from gateway.errors import DryRun
+from gateway.errors import DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
+from gateway.live.once import Acts
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Watching
 from gateway.loaders import Loaders
@@ -31,11 +33,14 @@ from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import Context, schema
 from gateway.settings import PlannerMode, Secret, Settings, Switch
-from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.client import Account, Limits, Priority, UpstreamClient
 from gateway.upstream.resources import CallResource
 
 __all__ = ["Gateway", "Terms", "open_gateway", "response_map"]
 
+# Past an operation's deadline nothing is read any more; what was read is put together in this many
+# seconds, or the operation is given up: no answer takes longer.
+GRACE = 1.5
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
 NO_SUCH_OPERATION = "The document has no operation of that name"
@@ -49,11 +54,14 @@ def _utc_now() -> datetime:
 class Terms:
     """How one operation wants to be answered.
 
-    `request_budget` lowers the setting of that name for this operation.
+    `request_budget` and `timeout` (seconds) lower the settings for this operation. `priority` BULK
+    lets others go first upstream.
     """
 
     explain: Explain = Explain.NOTHING
     request_budget: int | None = None
+    timeout: float | None = None
+    priority: Priority = Priority.INTERACTIVE
 
 
 DEFAULT_TERMS = Terms()
@@ -70,7 +78,9 @@ class Gateway:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.store: Store = store or MemoryStore()
+        self.acts = Acts(self.store)
         self.watching = Watching.of(client, self.store, settings.max_subscribers, now)
+        self._callback_url = callback_url(settings)
         self._now = now
         self.settings = settings
         self.client = client
@@ -78,7 +88,6 @@ class Gateway:
         self._policy = Policy(
             adaptive=settings.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.scan_child_calls is Switch.ON,
-            concurrency=settings.max_in_flight,
         )
 
     async def execute(
@@ -96,15 +105,26 @@ class Gateway:
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
         journal = Journal(asyncio.get_running_loop().time)
-        async with self._operation(terms, journal) as context:
-            result = await schema.execute(
-                query,
-                variable_values=dict(variables or {}),
-                context_value=context,
-                operation_name=operation_name,
-                allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
-            )
+        try:
+            async with (
+                asyncio.timeout(self._seconds(terms) + GRACE),
+                self._operation(terms, journal) as context,
+            ):
+                result = await schema.execute(
+                    query,
+                    variable_values=dict(variables or {}),
+                    context_value=context,
+                    operation_name=operation_name,
+                    allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
+                )
+        except TimeoutError:
+            result = ExecutionResult(None, [_too_late()])
         return explained(result, journal, terms.explain)
+
+    def _seconds(self, terms: Terms) -> float:
+        """How long an operation on these terms may read."""
+        allowed = self.settings.operation_timeout
+        return min(terms.timeout or allowed, allowed)
 
     async def stream(
         self,
@@ -181,6 +201,9 @@ class Gateway:
                 open_loaders=open_loaders,
                 store=self.store,
                 watching=self.watching,
+                acts=self.acts,
+                deadline=asyncio.get_running_loop().time() + self._seconds(terms),
+                callback_url=self._callback_url,
                 account_sid=self.client.account_sid,
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
@@ -198,11 +221,12 @@ class Gateway:
             self.client,
             known,
             self._costs,
-            self._policy,
+            replace(self._policy, concurrency=self.client.concurrency),
             journal,
-            asyncio.get_running_loop().time() + self.settings.operation_timeout,
+            asyncio.get_running_loop().time() + self._seconds(terms),
             min(terms.request_budget or allowed, allowed),
             is_dry=terms.explain is Explain.PLAN,
+            priority=terms.priority,
         )
         loaders = Loaders(executor)
         try:
@@ -229,9 +253,17 @@ def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> Ex
     return result
 
 
+def _too_late() -> GraphQLError:
+    error = UpstreamTimeout("The operation was not put together in time")
+    return GraphQLError(str(error), original_error=error, extensions=error.extensions)
+
+
 def _was_executed(result: ExecutionResult) -> bool:
     """False where the request itself was at fault: no field was resolved."""
-    return result.data is not None or any(error.path for error in result.errors or ())
+    return result.data is not None or any(
+        error.path or isinstance(error.original_error, UpstreamTimeout)
+        for error in result.errors or ()
+    )
 
 
 def response_map(result: ExecutionResult) -> dict[str, Any]:
@@ -263,15 +295,11 @@ async def open_gateway(
             stack.push_async_callback(sandbox.state.sandbox.aclose)
             in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
             transport = transport or in_process
-        limits = Limits(
-            connect=settings.connect_timeout,
-            read=settings.read_timeout,
-            in_flight=settings.max_in_flight,
-        )
-        client = UpstreamClient(account, settings.base_url, transport, limits)
+        client = UpstreamClient(account, settings.base_url, transport, _limits(settings))
         stack.push_async_callback(client.aclose)
         store = await stack.enter_async_context(open_store(settings, account.sid))
         gateway = Gateway(settings, client, store)
+        stack.push_async_callback(gateway.acts.aclose)
         await stack.enter_async_context(_running(gateway.watching.run()))
         yield gateway
 
@@ -285,6 +313,19 @@ async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connect=settings.connect_timeout,
+        attempt=settings.try_timeout,
+        read=settings.read_timeout,
+        in_flight=settings.max_in_flight,
+        waiting=settings.max_waiting,
+        tries=settings.tries,
+        retry_share=settings.retry_share / 100,
+        cache_bytes=settings.cache_size * 1024 * 1024,
+    )
 
 
 def _account(settings: Settings) -> Account:

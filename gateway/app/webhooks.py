@@ -20,20 +20,25 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.app.callbacks import webhook_keys
 from gateway.app.gateway import Gateway
 from gateway.errors import BadUserInput
-from gateway.live.callbacks import REMEMBERED, call_notice, is_too_old, recording_notice
-from gateway.live.signature import Keys, SignedRequest, is_genuine
+from gateway.live.callbacks import (
+    RECORDING_PATH,
+    REMEMBERED,
+    STATUS_PATH,
+    call_notice,
+    is_too_old,
+    recording_notice,
+)
+from gateway.live.signature import SignedRequest, is_genuine
 from gateway.live.store import Store
-from gateway.sandbox import SandboxConfig
-from gateway.settings import Secret, Settings
+from gateway.settings import Settings
 
-__all__ = ["RECORDING_PATH", "STATUS_PATH", "webhook_keys", "webhook_routes"]
+__all__ = ["webhook_routes"]
 
 log = logging.getLogger(__name__)
 
-STATUS_PATH = "/webhooks/twilio/status"
-RECORDING_PATH = "/webhooks/twilio/recording"
 MAX_BODY = 64 * 1024
 MAX_PARAMETERS = 200
 BODY_SECONDS = 10.0
@@ -69,15 +74,6 @@ class Rate:
             return False
         self._left -= 1
         return True
-
-
-def webhook_keys(settings: Settings) -> Keys:
-    """What may sign webhooks. The auth token counts also where an API key is used upstream."""
-    own = Secret(SandboxConfig().auth_token) if settings.uses_sandbox else settings.auth_token
-    return Keys(
-        auth_tokens=((own,) if own else ()) + (settings.webhook_auth_tokens or ()),
-        shared_keys=settings.webhook_shared_keys or (),
-    )
 
 
 def webhook_routes(settings: Settings) -> list[Route]:

@@ -1,4 +1,4 @@
-"""What a genuine webhook says: its parameters, as a notice of a call. Pure.
+"""What a genuine webhook says, and where it says it: its parameters as a notice of a call. Pure.
 
 This module must not know how webhooks arrive, nor who is told.
 """
@@ -13,7 +13,17 @@ from gateway.errors import BadUserInput
 from gateway.live.events import CallNotice, Source, status_of_callback
 from gateway.upstream.requests import check_sid
 
-__all__ = ["REMEMBERED", "call_notice", "is_too_old", "recording_notice"]
+__all__ = [
+    "RECORDING_PATH",
+    "REMEMBERED",
+    "STATUS_PATH",
+    "call_notice",
+    "is_too_old",
+    "recording_notice",
+]
+
+STATUS_PATH = "/webhooks/twilio/status"
+RECORDING_PATH = "/webhooks/twilio/recording"
 
 REMEMBERED = timedelta(days=1)
 """How long a webhook's signature is remembered; what is older could be a replay."""

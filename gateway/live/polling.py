@@ -21,7 +21,7 @@ from secrets import token_hex
 
 from gateway.errors import BudgetExceeded, GatewayError
 from gateway.live.events import FINAL, CallNotice, Source
-from gateway.live.rows import LIVE, Rows, status_of
+from gateway.live.fresh import LIVE, Rows, status_of
 from gateway.live.store import Store
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallResource

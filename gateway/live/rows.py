@@ -1,155 +1,47 @@
-"""The row that belongs to a notice: read from upstream once for all who watch here.
+"""What a row of upstream's says of its call, as a notice. Pure.
 
-This module must not know who watches, nor when a call is polled.
-
-Note [Fresh rows]. A notice knows a call's status and little else, but watchers are told the whole
-call. Upstream may lag behind its own webhook, fail, or be ahead of it. A row that lags or cannot be
-read takes over what the notice says (status and facts), so what a watcher is told is never older
-than the news. A row that is ahead is news itself, and is published for all.
+This module must not know why the row was read.
 """
 
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Any
 
-import msgspec
-
-from gateway.errors import UpstreamError, UpstreamInvalid
-from gateway.live.events import FINAL, PLACE, CallNotice, Source, advance
-from gateway.live.store import Store
-from gateway.upstream.client import UpstreamClient
-from gateway.upstream.pages import Budget, PageWalk
-from gateway.upstream.requests import TOP, FetchCall, ListCalls, Page
+from gateway.errors import UpstreamInvalid
+from gateway.live.events import CallNotice, Source
 from gateway.upstream.resources import CallResource, CallStatus
 
-__all__ = ["LIVE", "Rows", "notice_of", "status_of"]
+__all__ = ["notice_of"]
 
-LIVE = tuple(status for status in PLACE if status not in FINAL)
-"""The states of calls that go on, in the order in which a call goes through them."""
-PAGE_SIZE = 1000
-MAX_PAGES = 5
-"""Pages that are read of one list at most."""
-MAX_ROWS = 1000
+FACTS = (
+    "account_sid",
+    "answered_by",
+    "caller_name",
+    "direction",
+    "duration",
+    "forwarded_from",
+    "from_",
+    "parent_call_sid",
+    "to",
+)
 
 
-def status_of(row: CallResource) -> CallStatus:
-    """The row's status; UNKNOWN where it cannot be read."""
+def notice_of(row: CallResource, source: Source, at: datetime) -> CallNotice:
+    """A notice without a sequence number. A status that cannot be read is UNKNOWN."""
+    values = ((name.rstrip("_"), getattr(row, f"wire_{name}")) for name in FACTS)
+    return CallNotice(
+        call_sid=row.sid,
+        status=_status(row),
+        at=at,
+        source=source,
+        facts=tuple(sorted((name, text) for name, text in values if _is_text(text))),
+    )
+
+
+def _status(row: CallResource) -> CallStatus:
     try:
         return row.status or CallStatus.UNKNOWN
     except UpstreamInvalid:
         return CallStatus.UNKNOWN
 
 
-def notice_of(row: CallResource, at: datetime, source: Source = Source.POLL) -> CallNotice:
-    """What a row that was just read says of its call."""
-    return CallNotice(call_sid=row.sid, status=status_of(row), at=at, source=source)
-
-
-class Rows:
-    """The newest rows of the calls that are watched here. `now` is the time in UTC."""
-
-    def __init__(self, client: UpstreamClient, store: Store, now: Callable[[], datetime]) -> None:
-        self._client = client
-        self._store = store
-        self._now = now
-        self._rows: OrderedDict[str, tuple[CallNotice | None, CallResource]] = OrderedDict()
-
-    async def current(self, sid: str) -> CallResource | None:
-        """The call as it is now, None when there is none. Raises UpstreamError."""
-        row = await self._client.fetch(FetchCall(sid=sid))
-        return None if row is None else await self.note(row)
-
-    async def fresh(self, notice: CallNotice) -> CallResource:
-        """The call as it is after this notice. See Note [Fresh rows]."""
-        answers, row = self._rows.get(notice.call_sid, (None, None))
-        if row is not None and answers == notice:
-            return row
-        newer = await self._read(notice)
-        known = newer or row
-        row = self._unread(notice) if known is None else _caught_up(known, notice)
-        self._keep(notice, row)
-        if newer is not None:
-            await self._store.publish(notice_of(newer, self._now()))
-        return row
-
-    async def note(self, row: CallResource) -> CallResource:
-        """Takes a row that was read: it is news where it is ahead, and catches up where it lags."""
-        notice, state = notice_of(row, self._now()), self._store.state(row.sid)
-        state = advance(state, notice) or state
-        if state is not None:
-            row = _caught_up(row, state)
-        self._keep(state, row)  # before others hear of it, so that they find it
-        await self._store.publish(notice)
-        return row
-
-    async def live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
-        """The calls of these lists that are live, each once. Raises UpstreamError, BudgetExceeded.
-
-        Calls go forward, and so do the lists: a call that moves on meanwhile is in a later one.
-        """
-        seen: set[str] = set()
-        for status in LIVE:
-            for list_ in lists:
-                if list_.status in {None, status}:
-                    async for row in self._rows_of(list_.with_status(status)):
-                        if row.sid not in seen:
-                            seen.add(row.sid)
-                            yield row
-
-    async def _rows_of(self, list_: ListCalls) -> AsyncIterator[CallResource]:
-        async for page in self.pages(list_.at(TOP, PAGE_SIZE)):
-            for row in page.rows:
-                yield row
-
-    async def pages(self, lists: ListCalls) -> AsyncIterator[Page[CallResource]]:
-        """A list page by page, each row once. Raises UpstreamError, BudgetExceeded."""
-        walk = PageWalk(
-            self._client.page,
-            lists,
-            Budget(MAX_PAGES, MAX_PAGES * PAGE_SIZE),
-            page_size=lists.page_size,
-        )
-        while (page := await walk.turn()) is not None:
-            yield page
-
-    async def _read(self, notice: CallNotice) -> CallResource | None:
-        """The call; None where it cannot be read. One that lags is read again, once.
-
-        Also a read lags that was under way when the notice came.
-        """
-        try:
-            row = await self._client.fetch(FetchCall(sid=notice.call_sid))
-            if row is not None and _lags(row, notice):
-                row = await self._client.fetch(FetchCall(sid=notice.call_sid)) or row
-        except UpstreamError:
-            return None
-        return row
-
-    def _keep(self, answers: CallNotice | None, row: CallResource) -> None:
-        self._rows[row.sid] = (answers, row)
-        self._rows.move_to_end(row.sid)
-        if len(self._rows) > MAX_ROWS:
-            self._rows.popitem(last=False)
-
-    def _unread(self, notice: CallNotice) -> CallResource:
-        """A call of which nothing is known but what notices say."""
-        account = {"account_sid": self._client.account_sid}
-        facts = account | dict(notice.facts)
-        given = {"sid": notice.call_sid, "status": notice.status.value}
-        return msgspec.convert(facts | given, CallResource)
-
-
-def _lags(row: CallResource, notice: CallNotice) -> bool:
-    """True when the notice is further; a status that is not known here is not behind."""
-    return status_of(row) in PLACE and PLACE[status_of(row)] < PLACE[notice.status]
-
-
-def _caught_up(row: CallResource, notice: CallNotice) -> CallResource:
-    """The row, with what the notice knows where the row lags behind it."""
-    if not _lags(row, notice):
-        return row
-    known: dict[str, Any] = msgspec.to_builtins(row)
-    return msgspec.convert(
-        {**known, **dict(notice.facts), "status": notice.status.value}, CallResource
-    )
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""

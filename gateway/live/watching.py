@@ -1,7 +1,7 @@
 """Who watches calls: the state of each as it is now, then every new one, until the call is final.
 
 News come from the store, which keeps the newest state of each call for a slow watcher; rows come
-from `rows`. This module must not know GraphQL, nor how a watcher is reached.
+from `fresh`. This module must not know GraphQL, nor how a watcher is reached.
 
 Note [Never back]. A watcher is told a state only if it is further than the one it was told before
 (`events.advance`), and the row that goes with it is never behind the notice (Note [Fresh rows]). So
@@ -18,8 +18,8 @@ from typing import Self
 
 from gateway.errors import NoSuchCall, TooManySubscribers
 from gateway.live.events import FINAL, CallNotice, Source, advance
+from gateway.live.fresh import Rows, seen, status_of
 from gateway.live.polling import Poller
-from gateway.live.rows import Rows, notice_of, status_of
 from gateway.live.store import Store
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.requests import ListCalls, check_sid
@@ -58,7 +58,7 @@ class States:
     def tell(self, row: CallResource, notice: CallNotice, source: Source | None) -> Update | None:
         """The update to hand out; None where the row shows nothing new."""
         state, before = self._told.get(row.sid, (None, None))
-        for heard in (notice, notice_of(row, notice.at)):
+        for heard in (notice, seen(row, notice.at)):
             state = advance(state, heard) or state
         self._told[row.sid] = (state, row)
         self._told.move_to_end(row.sid)
@@ -158,7 +158,7 @@ class Watching:
         return rows
 
     def _found(self, states: States, row: CallResource) -> Update:
-        update = states.tell(row, notice_of(row, self._now()), None)
+        update = states.tell(row, seen(row, self._now()), None)
         assert update is not None  # noqa: S101 (it is the first)
         return update
 

@@ -11,6 +11,7 @@ from gateway.schema.context import Context
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedSchema
 from gateway.schema.extensions import ErrorCodes, NamedOperation
+from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
@@ -22,6 +23,7 @@ __all__ = ["Context", "schema"]
 schema = FederatedSchema(
     query=Query,
     subscription=Subscription,
+    mutation=Mutation,
     types=[Call, Recording, Notification, PhoneNumber],
     extensions=[ErrorCodes, ParserCache, ValidationCache, NamedOperation],
     config=StrawberryConfig(scalar_map=SCALARS),

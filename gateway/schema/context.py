@@ -11,6 +11,7 @@ from functools import lru_cache
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
+from gateway.live.once import Acts
 from gateway.live.store import Store
 from gateway.live.watching import Watching
 from gateway.loaders import Loaders
@@ -25,16 +26,20 @@ OpenLoaders = Callable[[CallResource], AbstractAsyncContextManager[Loaders]]
 
 @dataclass
 class Context:
-    """One operation's own, and the live calls, which all share.
+    """One operation's own, and the live calls and the acts, which all share.
 
-    `page_budget` and `row_budget` hold for each connection. A query keeps its loaders; a
-    subscription has others for each event (`fresh`).
+    `page_budget` and `row_budget` hold for each connection. `deadline` is a time of the loop's
+    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. A query keeps
+    its loaders; a subscription has others for each event (`fresh`).
     """
 
     loaders: Loaders
     open_loaders: OpenLoaders
     store: Store
     watching: Watching
+    acts: Acts
+    deadline: float
+    callback_url: str | None
     account_sid: str
     page_budget: int
     row_budget: int

@@ -34,6 +34,7 @@ __all__ = [
     "RecordingSource",
     "RecordingStatus",
     "RecordingTrack",
+    "described_enum",
 ]
 
 D = TypeVar("D", bound=date)
@@ -104,9 +105,14 @@ SCALARS: Mapping[object, ScalarDefinition] = {
 
 def _open_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, str]) -> None:
     """Makes a wire enum a GraphQL one: the value in SCREAMING_SNAKE, and UNKNOWN for new ones."""
-    strawberry.enum(
-        choices, description=f"{description} Twilio adds values: one not known here is UNKNOWN."
+    described_enum(
+        choices, f"{description} Twilio adds values: one not known here is UNKNOWN.", meanings
     )
+
+
+def described_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, str]) -> None:
+    """Makes an enum a GraphQL one; each value keeps its own on the wire."""
+    strawberry.enum(choices, description=description)
     for value in choices.__strawberry_definition__.values:  # type: ignore[attr-defined]
         value.description = meanings.get(choices[value.name])
 

@@ -129,7 +129,7 @@ async def test_upstream_that_fails_costs_no_state() -> None:
         await there.store.publish(notice("completed", 2, duration="17"))
         await there.store.publish(notice("ringing", 1, of=sid("CA", 7), to="+15005550006"))
         await one.end()
-        await settle()
+        await all_.until_told(3)
         unknown = all_.told[-1].row
         await all_.leave()
 

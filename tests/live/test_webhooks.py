@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from gateway.app.webhooks import Rate, webhook_keys
+from gateway.app.callbacks import webhook_keys
+from gateway.app.webhooks import Rate
 from gateway.live.events import CallNotice, Source
 from gateway.live.signature import signature_of
 from gateway.live.store import Store

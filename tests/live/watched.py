@@ -6,8 +6,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from gateway.live.fresh import Rows
 from gateway.live.polling import Poller
-from gateway.live.rows import Rows
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Update, Watching
 from gateway.settings import Secret
@@ -90,6 +90,12 @@ class Watcher:
     def statuses(self) -> list[str]:
         """What was told so far."""
         return [update.row.status.value for update in self.told if update.row.status]
+
+    async def until_told(self, count: int) -> None:
+        """Until so many updates were told."""
+        async with asyncio.timeout(10):
+            while len(self.told) < count:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
 
     async def leave(self) -> None:
         """Does not wait for the end."""

@@ -1,0 +1,167 @@
+"""The root fields that make and change calls: verbs with a payload (SCHEMA rule 9).
+
+What the caller did wrong is data, in `userErrors`; what broke is an error. The fields of one
+operation run one after the other, in order, as the GraphQL specification says.
+
+Note [Nullable payloads]. A payload is nullable, so that a mutation that broke does not take along
+the outcome of one that went before it in the same operation: that call has been made.
+"""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import strawberry
+
+from gateway.errors import OutcomeUnknown, UpstreamRejected
+from gateway.live.events import Source
+from gateway.live.once import KeyReused, Outcome, Refusal
+from gateway.live.rows import notice_of
+from gateway.schema.call import Call
+from gateway.schema.context import Info, field_path
+from gateway.schema.forms import end_form, make_form, problems_of, redirect_form
+from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
+from gateway.schema.user_errors import UserError, key_reused, of_problem, of_refusal
+from gateway.upstream.call_forms import CallForm, make_call, modify_call
+from gateway.upstream.requests import FetchCall
+from gateway.upstream.resources import CallResource
+
+__all__ = ["Mutation"]
+
+
+@strawberry.interface(description="What came of a mutation.")
+class CallPayload:
+    """Either the call, or what the caller has to correct."""
+
+    call: Call | None = strawberry.field(
+        description="The call as Twilio answered it; null when there are userErrors."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        description="What is wrong with the input; empty when it was done."
+    )
+
+
+@strawberry.type(description="What came of makeCall.")
+class MakeCallPayload(CallPayload):
+    """The call is queued, and rings soon."""
+
+
+@strawberry.type(description="What came of redirectCall.")
+class RedirectCallPayload(CallPayload):
+    """The call follows its new instructions."""
+
+
+@strawberry.type(description="What came of endCall.")
+class EndCallPayload(CallPayload):
+    """The call's state may still be the old one: it ends within moments."""
+
+
+@strawberry.type
+class Mutation:
+    """SCHEMA.md, sketch."""
+
+    @strawberry.mutation(description="Makes a call. It is never placed twice for one answer.")
+    @staticmethod
+    async def make_call(info: Info, input: MakeCallInput) -> MakeCallPayload | None:
+        """POST Calls."""
+        call, user_errors = await _answer(info, input)
+        return MakeCallPayload(call=call, user_errors=user_errors)
+
+    @strawberry.mutation(description="Gives a call in progress new instructions.")
+    @staticmethod
+    async def redirect_call(info: Info, input: RedirectCallInput) -> RedirectCallPayload | None:
+        """POST Calls/{sid} with Url or Twiml."""
+        call, user_errors = await _answer(info, input)
+        return RedirectCallPayload(call=call, user_errors=user_errors)
+
+    @strawberry.mutation(description="Ends a call.")
+    @staticmethod
+    async def end_call(info: Info, input: EndCallInput) -> EndCallPayload | None:
+        """POST Calls/{sid} with Status."""
+        call, user_errors = await _answer(info, input)
+        return EndCallPayload(call=call, user_errors=user_errors)
+
+
+Input = MakeCallInput | RedirectCallInput | EndCallInput
+# At run time a CallResource stands for a Call.
+Answer = tuple[Any, list[UserError]]
+
+
+async def _answer(info: Info, given: Input) -> Answer:
+    """The call and the user errors. Raises what broke, and OutcomeUnknown."""
+    problems = problems_of(given)
+    if problems:
+        return None, [of_problem(problem) for problem in problems]
+    try:
+        outcome, row = await _done(info, given)
+    except KeyReused:
+        return None, [key_reused()]
+    if outcome.refusal is not None:
+        return None, [of_refusal(outcome.refusal)]
+    if outcome.is_unknown:
+        raise _unknown(given, outcome)
+    if row is None:  # it was done before: what has become of it
+        call = FetchCall(sid=outcome.call_sid or "")
+        row = await info.context.loaders.row(call, field_path(info))
+    return row, []
+
+
+async def _done(info: Info, given: Input) -> tuple[Outcome, CallResource | None]:
+    """What came of it, now or earlier under the same key; the row, if that was now."""
+    context, rows = info.context, list[CallResource]()
+
+    async def act() -> Outcome:
+        since = datetime.now(UTC)
+        try:
+            row = await context.loaders.send(
+                _request(given, context.callback_url), field_path(info)
+            )
+        except OutcomeUnknown as error:
+            return Outcome(since=since, until=datetime.now(UTC), request_id=error.request_id)
+        except UpstreamRejected as error:
+            return Outcome(refusal=Refusal(error.status, error.twilio_code, error.more_info))
+        rows.append(row)
+        await context.store.publish(notice_of(row, Source.MUTATION, datetime.now(UTC)))
+        return Outcome(call_sid=row.sid)
+
+    if given.idempotency_key is None:
+        outcome = await context.acts.run(act)
+    else:
+        outcome = await context.acts.once(
+            given.idempotency_key, _fingerprint(given), act, context.deadline
+        )
+    return outcome, rows[0] if rows else None
+
+
+def _request(given: Input, callback_url: str | None) -> CallForm:
+    if isinstance(given, MakeCallInput):
+        return make_call(make_form(given, callback_url))
+    form = redirect_form(given) if isinstance(given, RedirectCallInput) else end_form(given)
+    return modify_call(given.sid, form)
+
+
+def _fingerprint(given: Input) -> str:
+    """Of what the caller asked for: the gateway's own callbacks are no part of it."""
+    request = _request(given, None)
+    return sha256(repr((request.path, request.form)).encode()).hexdigest()
+
+
+def _unknown(given: Input, outcome: Outcome) -> OutcomeUnknown:
+    """It may have been done: says what to look for, with numbers cut down to their ends."""
+    error = OutcomeUnknown(
+        "Twilio was asked and it is not known whether it was done: look before you repeat it",
+        request_id=outcome.request_id,
+    )
+    named = (
+        {"to": _end_of(given.to), "from": _end_of(given.from_)}
+        if isinstance(given, MakeCallInput)
+        else {"sid": given.sid}
+    )
+    window = {"since": outcome.since, "until": outcome.until}
+    times = {name: moment.isoformat() for name, moment in window.items() if moment}
+    error.look_for = {**named, **times}
+    return error
+
+
+def _end_of(party: str) -> str:
+    return "…" + party[-4:]

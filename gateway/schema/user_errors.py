@@ -1,0 +1,136 @@
+"""What the caller of a mutation did wrong, as data (SCHEMA rule 9).
+
+Messages are ours, Twilio's numbers and its page are passed on. This module must not know how a
+refusal came here.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+import strawberry
+
+from gateway.live.once import Refusal
+from gateway.schema.forms import Problem
+from gateway.schema.scalars import described_enum
+
+__all__ = ["UserError", "UserErrorCode", "key_reused", "of_problem", "of_refusal"]
+
+
+class UserErrorCode(Enum):
+    """For programs; the message is for people."""
+
+    INVALID_INPUT = "INVALID_INPUT"
+    INVALID_NUMBER = "INVALID_NUMBER"
+    NOT_VERIFIED = "NOT_VERIFIED"
+    NOT_PERMITTED = "NOT_PERMITTED"
+    NOT_REACHABLE = "NOT_REACHABLE"
+    NOT_FOUND = "NOT_FOUND"
+    CALL_NOT_IN_PROGRESS = "CALL_NOT_IN_PROGRESS"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    REJECTED = "REJECTED"
+
+
+described_enum(
+    UserErrorCode,
+    "What kind of mistake it is.",
+    {
+        UserErrorCode.INVALID_INPUT: "A value that Twilio does not take. Nothing was done.",
+        UserErrorCode.INVALID_NUMBER: "There is no such phone number.",
+        UserErrorCode.NOT_VERIFIED: "The number must be verified for your account first.",
+        UserErrorCode.NOT_PERMITTED: "Your account may not call this number.",
+        UserErrorCode.NOT_REACHABLE: "The number cannot be reached.",
+        UserErrorCode.NOT_FOUND: "There is no call with this SID.",
+        UserErrorCode.CALL_NOT_IN_PROGRESS: "Only a call in progress can be changed so.",
+        UserErrorCode.IDEMPOTENCY_KEY_REUSED: "The key was given within 24 hours with other "
+        "input. Nothing was sent.",
+        UserErrorCode.REJECTED: "Twilio refused for another reason: see twilioCode and moreInfo.",
+    },
+)
+
+
+@strawberry.type(description="What is wrong with a mutation's input, or why Twilio refused it.")
+class UserError:
+    """Correct it; a repeat alone will not help."""
+
+    field: list[str] | None = strawberry.field(
+        description="Which field, from input down; null when it is none in particular."
+    )
+    message: str = strawberry.field(description="For people.")
+    code: UserErrorCode = strawberry.field(description="For programs.")
+    twilio_code: int | None = strawberry.field(
+        description="Twilio's error number, when Twilio refused."
+    )
+    more_info: str | None = strawberry.field(description="Twilio's page about that number.")
+
+
+_CODE = UserErrorCode
+# By Twilio's error number (FACTS section 7): the field, the kind, and our words.
+REFUSALS: Mapping[int, tuple[str, UserErrorCode, str]] = {
+    20404: ("sid", _CODE.NOT_FOUND, "There is no call with this SID"),
+    21201: ("to", _CODE.INVALID_INPUT, "Twilio misses the number to call"),
+    21202: ("to", _CODE.NOT_PERMITTED, "This is a premium number"),
+    21203: ("to", _CODE.NOT_PERMITTED, "International calls are not enabled for your account"),
+    21205: ("instructions.url", _CODE.INVALID_INPUT, "Twilio does not take this URL"),
+    21206: ("sendDigits", _CODE.INVALID_INPUT, "Twilio does not take these digits"),
+    21208: ("timeout", _CODE.INVALID_INPUT, "Twilio does not take this timeout"),
+    21209: ("method", _CODE.INVALID_INPUT, "Twilio does not take this method"),
+    21210: ("from", _CODE.NOT_VERIFIED, "This number is neither yours nor verified"),
+    21211: ("to", _CODE.INVALID_NUMBER, "This is not a valid phone number"),
+    21212: ("from", _CODE.INVALID_NUMBER, "This is not a valid phone number to call from"),
+    21213: ("from", _CODE.INVALID_INPUT, "Twilio misses the number to call from"),
+    21214: ("to", _CODE.NOT_REACHABLE, "This number cannot be reached"),
+    21215: ("to", _CODE.NOT_PERMITTED, "Your account may not call this country or number"),
+    21216: ("to", _CODE.NOT_PERMITTED, "This number is on Twilio's block list"),
+    21217: ("to", _CODE.INVALID_NUMBER, "This does not appear to be a valid phone number"),
+    21218: (
+        "instructions.applicationSid",
+        _CODE.INVALID_INPUT,
+        "Twilio does not know this application",
+    ),
+    21219: ("to", _CODE.NOT_VERIFIED, "A trial account may only call verified numbers"),
+    21220: ("sid", _CODE.CALL_NOT_IN_PROGRESS, "The call is not in progress"),
+    21221: ("sipAuthUsername", _CODE.INVALID_INPUT, "This SIP user is too long"),
+    21222: ("sipAuthUsername", _CODE.INVALID_INPUT, "This SIP user has characters not allowed"),
+    21223: ("sipAuthPassword", _CODE.INVALID_INPUT, "This SIP password is too long"),
+    21224: ("sipAuthPassword", _CODE.INVALID_INPUT, "This SIP password has characters not allowed"),
+    21225: ("sipAuthPassword", _CODE.INVALID_INPUT, "SIP user and password go together"),
+    21234: ("machineDetection", _CODE.INVALID_INPUT, "Twilio does not take this detection"),
+    21263: ("machineDetection", _CODE.INVALID_INPUT, "Twilio does not take these detection times"),
+    21609: ("statusCallback", _CODE.INVALID_INPUT, "Twilio does not take this callback URL"),
+    21626: ("statusCallbackEvent", _CODE.INVALID_INPUT, "Twilio does not take these events"),
+}
+
+
+def of_problem(problem: Problem) -> UserError:
+    """What was found here, before anything was sent."""
+    name = ".".join(problem.path)
+    return _error(problem.path, f"{name} {problem.message}", _CODE.INVALID_INPUT)
+
+
+def of_refusal(refusal: Refusal) -> UserError:
+    """What Twilio refused, by its number; without one, by its status."""
+    number = 20404 if refusal.status == 404 else refusal.twilio_code
+    field, code, message = REFUSALS.get(number or 0, ("", _CODE.REJECTED, "Twilio refused this"))
+    path = tuple(field.split(".")) if field else None
+    return _error(path, message, code, refusal)
+
+
+def key_reused() -> UserError:
+    """The same key with other input."""
+    message = "This key was given within 24 hours with other input; nothing was sent"
+    return _error(("idempotencyKey",), message, _CODE.IDEMPOTENCY_KEY_REUSED)
+
+
+def _error(
+    path: tuple[str, ...] | None,
+    message: str,
+    code: UserErrorCode,
+    refusal: Refusal | None = None,
+) -> UserError:
+    return UserError(
+        field=["input", *path] if path else None,
+        message=message,
+        code=code,
+        twilio_code=refusal.twilio_code if refusal else None,
+        more_info=refusal.more_info if refusal else None,
+    )
