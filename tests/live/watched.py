@@ -11,7 +11,7 @@ from gateway.live.polling import Poller
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Update, Watching
 from gateway.settings import Secret
-from gateway.upstream.client import Account, UpstreamClient
+from gateway.upstream.client import Account, Limits, UpstreamClient
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
 
 
@@ -37,7 +37,9 @@ class Room:
 
     def __post_init__(self) -> None:
         account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-        self.client = UpstreamClient(account, "https://api.twilio.com", self.twilio)
+        self.client = UpstreamClient(
+            account, "https://api.twilio.com", self.twilio, Limits(tries=1)
+        )
         self.rows = Rows(self.client, self.store, utc_now)
         self.poller = Poller(self.rows, self.store, lambda: self.now)
         self.watching = Watching(self.rows, self.poller, self.store, self.limit, utc_now)
