@@ -1,7 +1,7 @@
 """The gateway proper: an upstream client, and a context for each operation over it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Hashable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 from graphql import GraphQLError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
@@ -25,6 +26,7 @@ from gateway.errors import DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
 from gateway.live.once import Acts
+from gateway.live.shared import Shared
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Watching
 from gateway.loaders import Loaders
@@ -79,6 +81,7 @@ class Gateway:
     ) -> None:
         self.store: Store = store or MemoryStore()
         self.acts = Acts(self.store)
+        self._results: Shared[Any] = Shared()
         self.watching = Watching.of(client, self.store, settings.max_subscribers, now)
         self._callback_url = callback_url(settings)
         self._now = now
@@ -160,7 +163,9 @@ class Gateway:
         terms: Terms,
     ) -> AsyncGenerator[ExecutionResult, None]:
         journal = Journal(asyncio.get_running_loop().time)
-        async with self._operation(terms, journal) as context:
+        sharing = query, msgspec.json.encode(variables, order="sorted"), operation_name, terms
+        is_shared = terms.explain is Explain.NOTHING
+        async with self._operation(terms, journal, sharing if is_shared else None) as context:
             results = await schema.subscribe(
                 query,
                 variable_values=dict(variables or {}),
@@ -189,7 +194,9 @@ class Gateway:
         return response_map(result)
 
     @asynccontextmanager
-    async def _operation(self, terms: Terms, journal: Journal) -> AsyncIterator[Context]:
+    async def _operation(
+        self, terms: Terms, journal: Journal, sharing: Hashable = None
+    ) -> AsyncIterator[Context]:
         """What one operation carries."""
 
         def open_loaders(row: CallResource) -> AbstractAsyncContextManager[Loaders]:
@@ -207,6 +214,8 @@ class Gateway:
                 account_sid=self.client.account_sid,
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
+                results=self._results,
+                sharing=sharing,
             )
 
     @asynccontextmanager

@@ -10,6 +10,7 @@ from gateway.schema.call import Call
 from gateway.schema.context import Context
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedSchema
+from gateway.schema.execution import EventExecutor
 from gateway.schema.extensions import ErrorCodes, NamedOperation
 from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
@@ -27,6 +28,7 @@ schema = FederatedSchema(
     types=[Call, Recording, Notification, PhoneNumber],
     extensions=[ErrorCodes, ParserCache, ValidationCache, NamedOperation],
     config=StrawberryConfig(scalar_map=SCALARS),
+    execution_context_class=EventExecutor,
     # The lowest with the directives used here: composers refuse one that they do not know.
     federation_version="2.0",
 )

@@ -3,15 +3,17 @@
 This module must not know HTTP: the app makes a context for each operation and closes it.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.live.once import Acts
+from gateway.live.shared import Shared
 from gateway.live.store import Store
 from gateway.live.watching import Watching
 from gateway.loaders import Loaders
@@ -30,7 +32,8 @@ class Context:
 
     `page_budget` and `row_budget` hold for each connection. `deadline` is a time of the loop's
     clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. A query keeps
-    its loaders; a subscription has others for each event (`fresh`).
+    its loaders; a subscription has others for each event (`fresh`). Subscriptions with an equal
+    `sharing` get the same `results` for the same news; with None, each its own.
     """
 
     loaders: Loaders
@@ -43,6 +46,8 @@ class Context:
     account_sid: str
     page_budget: int
     row_budget: int
+    results: Shared[Any]
+    sharing: Hashable = None
 
     @asynccontextmanager
     async def fresh(self, row: CallResource) -> AsyncIterator[None]:

@@ -1,11 +1,10 @@
 """The root fields that go on: a call's states, and those of all calls.
 
-Each event carries the call as it is then; the edges below it are read for each event anew. This
-module must not know where news come from, nor how they reach the client.
+Each event carries the call as it is then; the edges below it are read for each event anew
+(`execution`). This module must not know where news come from, nor how they reach the client.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from datetime import datetime
 from enum import Enum
 
@@ -84,14 +83,6 @@ class CallEventFilter:
     )
 
 
-async def _events(info: Info, updates: AsyncGenerator[Update, None]) -> Updates:
-    """Each update while it is executed; what was read for it is forgotten before the next."""
-    async with aclosing(updates):
-        async for update in updates:
-            async with info.context.fresh(update.row):
-                yield update
-
-
 @strawberry.type
 class Subscription:
     """SCHEMA.md, sketch."""
@@ -103,7 +94,7 @@ class Subscription:
     )
     def call_updated(self, info: Info, sid: strawberry.ID) -> Updates:
         """NOT_FOUND where there is no such call."""
-        return _events(info, info.context.watching.call(sid))
+        return info.context.watching.call(sid)
 
     @strawberry.subscription(
         description="The states of all calls, or of those that the filter holds: of those live "
@@ -118,4 +109,4 @@ class Subscription:
             parent_call_sid=wanted.parent_call_sid,
             page_size=1000,
         )
-        return _events(info, info.context.watching.calls(lists))
+        return info.context.watching.calls(lists)
