@@ -11,7 +11,7 @@ than the news. A row that is ahead is news itself, and is published for all.
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +28,7 @@ from gateway.upstream.pages import Budget, PageWalk
 from gateway.upstream.requests import TOP, FetchCall, ListCalls, Page
 from gateway.upstream.resources import CallResource, CallStatus
 
-__all__ = ["LIVE", "Rows", "seen", "status_of"]
+__all__ = ["LIVE", "Fresh", "Rows", "seen", "status_of"]
 
 LIVE = tuple(status for status in PLACE if status not in FINAL)
 """The states of calls that go on, in the order in which a call goes through them."""
@@ -60,6 +60,18 @@ def status_of(row: CallResource) -> CallStatus:
         return CallStatus.UNKNOWN
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A row, and the state that it shows together with the notice that it answers.
+
+    They are None where nothing is known but a status that has no place in a call's life.
+    """
+
+    row: CallResource
+    state: CallNotice | None
+    answers: CallNotice | None
+
+
 class Rows:
     """The newest rows of the calls that are watched here. `now` is the time in UTC."""
 
@@ -68,44 +80,44 @@ class Rows:
         self._store = store
         self._now = now
         self._flights = SingleFlight()
-        self._rows: OrderedDict[str, tuple[CallNotice | None, CallResource]] = OrderedDict()
+        self._rows: OrderedDict[str, Fresh] = OrderedDict()
 
-    async def current(self, sid: str) -> CallResource | None:
+    async def current(self, sid: str) -> Fresh | None:
         """The call as it is now, None when there is none. Raises UpstreamError."""
         until = asyncio.get_running_loop().time() + LONGEST
         return await self._flights.join(sid, until, lambda _: self._look(sid))
 
-    async def _look(self, sid: str) -> CallResource | None:
+    async def _look(self, sid: str) -> Fresh | None:
         row = await self._client.fetch(FetchCall(sid=sid))
         return None if row is None else await self.note(row)
 
-    async def fresh(self, notice: CallNotice) -> CallResource:
-        """The call as it is after this notice. See Note [Fresh rows]."""
-        answers, row = self._rows.get(notice.call_sid, (None, None))
-        if row is not None and answers == notice:
-            return row
-        until = asyncio.get_running_loop().time() + PATIENCE
-        return await self._flights.join(notice, until, lambda _: self._refresh(notice, until))
-
-    async def _refresh(self, notice: CallNotice, until: float) -> CallResource:
-        newer = await self._read(notice, Caller(self, until=until))
-        _, row = self._rows.get(notice.call_sid, (None, None))
-        known = newer or row
-        row = self._unread(notice) if known is None else _caught_up(known, notice)
-        self._keep(notice, row)
-        if newer is not None:
-            await self._store.publish(seen(newer, self._now()))
-        return row
-
-    async def note(self, row: CallResource) -> CallResource:
+    async def note(self, row: CallResource) -> Fresh:
         """Takes a row that was read: it is news where it is ahead, and catches up where it lags."""
         notice, state = seen(row, self._now()), self._store.state(row.sid)
         state = advance(state, notice) or state
-        if state is not None:
-            row = _caught_up(row, state)
-        self._keep(state, row)  # before others hear of it, so that they find it
+        fresh = self._keep(Fresh(_caught_up(row, state) if state else row, state, state))
         await self._store.publish(notice)
-        return row
+        return fresh
+
+    async def after(self, notice: CallNotice) -> Fresh:
+        """The call as it is after this notice. See Note [Fresh rows]."""
+        held = self._rows.get(notice.call_sid)
+        if held is not None and held.answers == notice:
+            return held
+        until = asyncio.get_running_loop().time() + PATIENCE
+        return await self._flights.join(notice, until, lambda _: self._refresh(notice, until))
+
+    async def _refresh(self, notice: CallNotice, until: float) -> Fresh:
+        held = self._rows.get(notice.call_sid)
+        newer = await self._read(notice, held, Caller(self, until=until))
+        if newer is None:
+            row = _caught_up(held.row, notice) if held else self._unread(notice)
+            return self._keep(Fresh(row, notice, notice))
+        news = seen(newer, self._now())
+        fresh = Fresh(_caught_up(newer, notice), advance(notice, news) or notice, notice)
+        self._keep(fresh)
+        await self._store.publish(news)
+        return fresh
 
     async def live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
         """The calls of these lists that are live, each once. Raises UpstreamError, BudgetExceeded.
@@ -137,25 +149,30 @@ class Rows:
         while (page := await walk.turn()) is not None:
             yield page
 
-    async def _read(self, notice: CallNotice, caller: Caller) -> CallResource | None:
-        """The call; None where it cannot be read in time. One that lags is read again, once.
+    async def _read(
+        self, notice: CallNotice, held: Fresh | None, caller: Caller
+    ) -> CallResource | None:
+        """The call; None where it cannot be read in time.
 
-        Also a read lags that was under way when the notice came.
+        One that lags, or shows nothing new, is read again, once: upstream may need a moment, or
+        the read was under way when the notice came.
         """
         request = FetchCall(sid=notice.call_sid)
         try:
             row = await self._client.fetch(request, None, caller)
-            if row is not None and _lags(row, notice):
+            if row is not None and (_lags(row, notice) or (held and held.row == row)):
                 row = await self._client.fetch(request, None, caller) or row
         except UpstreamError:
             return None
         return row
 
-    def _keep(self, answers: CallNotice | None, row: CallResource) -> None:
-        self._rows[row.sid] = (answers, row)
-        self._rows.move_to_end(row.sid)
+    def _keep(self, fresh: Fresh) -> Fresh:
+        """Before others hear of it, so that they find it."""
+        self._rows[fresh.row.sid] = fresh
+        self._rows.move_to_end(fresh.row.sid)
         if len(self._rows) > MAX_ROWS:
             self._rows.popitem(last=False)
+        return fresh
 
     def _unread(self, notice: CallNotice) -> CallResource:
         """A call of which nothing is known but what notices say."""
@@ -166,8 +183,9 @@ class Rows:
 
 
 def _lags(row: CallResource, notice: CallNotice) -> bool:
-    """True when the notice is further; a status that is not known here is not behind."""
-    return status_of(row) in PLACE and PLACE[status_of(row)] < PLACE[notice.status]
+    """True when the notice is further; a status that is not known here is neither."""
+    here, there = PLACE.get(status_of(row)), PLACE.get(notice.status)
+    return here is not None and there is not None and here < there
 
 
 def _caught_up(row: CallResource, notice: CallNotice) -> CallResource:

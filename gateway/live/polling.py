@@ -210,9 +210,9 @@ class Poller:
 
     async def _look_at_each(self, sids: Iterable[str]) -> None:
         mine = [sid for sid in sids if await self._may_look(sid)]
-        for row in await asyncio.gather(*(self._rows.current(sid) for sid in mine)):
-            if row is not None:
-                self._saw(row)
+        for fresh in await asyncio.gather(*(self._rows.current(sid) for sid in mine)):
+            if fresh is not None:
+                self._saw(fresh.row)
 
     async def _look_at_lists(self, sids: Sequence[str]) -> None:
         """A call that is in none of the lists has ended, most likely: it is asked for by itself."""
@@ -221,7 +221,7 @@ class Poller:
             async for row in self._rows.live([ListCalls()]):
                 if row.sid in left:
                     del left[row.sid]
-                    self._saw(await self._rows.note(row))
+                    self._saw((await self._rows.note(row)).row)
         await self._look_at_each(list(left)[:AT_ONCE])
 
     async def _look_at_newest(self) -> None:
@@ -234,7 +234,7 @@ class Poller:
                 if status_of(row) in LIVE or (row.sid in new and not is_first):
                     self.found(row.sid)
                 if row.sid in self._schedule:
-                    self._saw(await self._rows.note(row))
+                    self._saw((await self._rows.note(row)).row)
             self._remember(new)
             if is_first or len(new) < len(page.rows):
                 break

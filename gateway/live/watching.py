@@ -18,7 +18,7 @@ from typing import Self
 
 from gateway.errors import NoSuchCall, TooManySubscribers
 from gateway.live.events import FINAL, CallNotice, Source, advance
-from gateway.live.fresh import Rows, seen, status_of
+from gateway.live.fresh import Fresh, Rows, status_of
 from gateway.live.polling import Poller
 from gateway.live.store import Store
 from gateway.upstream.client import UpstreamClient
@@ -48,25 +48,22 @@ class States:
     """What one watcher was told last of each call; calls without news for long are forgotten."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[str, tuple[CallNotice | None, CallResource]] = OrderedDict()
+        self._told: OrderedDict[str, Fresh] = OrderedDict()
 
     def is_news(self, notice: CallNotice) -> bool:
         """False for what this watcher knows, or what lies behind it."""
-        state, _ = self._told.get(notice.call_sid, (None, None))
-        return advance(state, notice) is not None
+        told = self._told.get(notice.call_sid)
+        return advance(told.state if told else None, notice) is not None
 
-    def tell(self, row: CallResource, notice: CallNotice, source: Source | None) -> Update | None:
+    def tell(self, fresh: Fresh, source: Source | None, at: datetime) -> Update | None:
         """The update to hand out; None where the row shows nothing new."""
-        state, before = self._told.get(row.sid, (None, None))
-        for heard in (notice, seen(row, notice.at)):
-            state = advance(state, heard) or state
-        self._told[row.sid] = (state, row)
-        self._told.move_to_end(row.sid)
+        told = self._told.pop(fresh.row.sid, None)
+        self._told[fresh.row.sid] = fresh
         if len(self._told) > MAX_STATES:
             self._told.popitem(last=False)
-        if row == before:
+        if told is not None and told.row == fresh.row:
             return None
-        return Update(row, status_of(before) if before else None, source, notice.at)
+        return Update(fresh.row, status_of(told.row) if told else None, source, at)
 
 
 class Watching:
@@ -109,12 +106,12 @@ class Watching:
         """
         check_sid("CA", sid)
         with self._seat(), self._store.subscribe(sid) as news, self._poller.following(sid):
-            row = await self._rows.current(sid)
-            if row is None:
+            fresh = await self._rows.current(sid)
+            if fresh is None:
                 raise NoSuchCall("There is no call with this SID")
             states = States()
-            yield self._found(states, row)
-            if status_of(row) in FINAL:
+            yield self._found(states, fresh)
+            if status_of(fresh.row) in FINAL:
                 return
             async for notice in news:
                 update = await self._update(states, notice)
@@ -157,8 +154,8 @@ class Watching:
             self._poller.found(row.sid)
         return rows
 
-    def _found(self, states: States, row: CallResource) -> Update:
-        update = states.tell(row, seen(row, self._now()), None)
+    def _found(self, states: States, fresh: Fresh) -> Update:
+        update = states.tell(fresh, None, self._now())
         assert update is not None  # noqa: S101 (it is the first)
         return update
 
@@ -168,7 +165,7 @@ class Watching:
         if not states.is_news(notice):
             return None
         self._poller.heard(notice)
-        row = await self._rows.fresh(notice)
-        if lists is not None and not any(list_.matches(row) for list_ in lists):
+        fresh = await self._rows.after(notice)
+        if lists is not None and not any(list_.matches(fresh.row) for list_ in lists):
             return None
-        return states.tell(row, notice, notice.source)
+        return states.tell(fresh, notice.source, notice.at)

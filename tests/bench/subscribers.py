@@ -145,7 +145,7 @@ class Subscriber(asyncio.Protocol):
             self._send({"type": "connection_init"})
         if b'"connection_ack"' in data:
             self._send(SUBSCRIBE)
-        if b'"next"' in data:
+        for _ in range(data.count(b'"type":"next"')):
             self._arrived()
 
     def _send(self, message: Any) -> None:

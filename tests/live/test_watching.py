@@ -13,7 +13,7 @@ from gateway.errors import BadUserInput, GatewayError, NoSuchCall, TooManySubscr
 from gateway.live.events import PLACE, Source
 from gateway.live.watching import Update
 from gateway.upstream.requests import ListCalls
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.resources import AnsweredBy, CallStatus
 from tests.live.stage import notice
 from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import PlainTwilio, call, sid
@@ -173,6 +173,38 @@ async def test_a_notice_that_shows_nothing_new_is_not_told() -> None:
         await watcher.end()
 
     assert watcher.statuses == ["queued", "ringing", "completed"]
+
+
+async def test_a_status_that_is_new_to_the_gateway_is_told_and_does_not_stand_in_the_way() -> None:
+    async with room(twilio("on-hold")) as there:
+        watcher = Watcher(there.watching.call(sid("CA", 1)))
+        await settle()
+        there.becomes(1, "completed")
+        await there.store.publish(notice("completed", 3))
+        await watcher.end()
+
+    assert watcher.statuses == ["unknown", "completed"]
+
+
+async def test_news_that_come_while_a_read_is_under_way_are_read_again() -> None:
+    """The poller's read is joined, and it began before the news."""
+    async with room(twilio("in-progress")) as there:
+        watcher = Watcher(there.watching.call(sid("CA", 1)))
+        watcher.take(9)
+        await settle()
+        there.twilio.delay = 0.02
+        looking = asyncio.ensure_future(there.look(1))
+        await settle()
+        row = dict(there.twilio.calls[0])
+        there.twilio.fault = lambda _: httpx.Response(200, json=row) if row else None
+        await there.store.publish(notice("in-progress", 2, answered_by="human"))
+        await looking
+        row.clear()
+        there.becomes(1, "in-progress", answered_by="human")
+        await watcher.until_told(2)
+        await watcher.leave()
+
+    assert watcher.told[-1].row.answered_by is AnsweredBy.HUMAN
 
 
 async def test_who_watches_all_calls_begins_with_the_live_ones() -> None:
