@@ -245,7 +245,7 @@ async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
     async with stage(twilio()) as there, there.socket() as client:
         for number in range(5):
             await client.watch(1, str(number))
-        await there.until_watched(5)
+            await client.event()
         client.connection.transport.abort()
         await there.until_watched(0)
 

@@ -105,7 +105,7 @@ async def test_an_event_is_executed_once_for_all_who_ask_the_same() -> None:
         answers = [await listener.end() for listener in listeners]
 
     assert there.twilio.asked() == [CALL_READ, EDGE_READ]
-    assert all(answer == answers[0] for answer in answers[1:])
+    assert all(answer[-1]["data"] is answers[0][-1]["data"] for answer in answers[1:])
     assert events(answers[0])[-1] == ("COMPLETED", [sid("RE", 1)])
 
 
@@ -158,13 +158,15 @@ async def test_an_edge_that_fails_costs_its_field_and_not_the_event() -> None:
 
 async def test_each_event_explains_itself_where_that_is_wanted() -> None:
     async with stage() as there:
-        listener = there.listen(explain=Explain.TOTALS)
+        listeners = [there.listen(explain=Explain.TOTALS) for _ in range(2)]
         await settle()
+        there.twilio.recordings.insert(0, recording(2, 1))
         await there.goes("completed")
-        answers = await listener.end()
+        answers = [await listener.end() for listener in listeners]
 
-    requests = [answer["extensions"]["upstream"]["requests"] for answer in answers]
-    assert requests == [1, 1]
+    upstream = [[one["extensions"]["upstream"] for one in answer] for answer in answers]
+    assert [[one["requests"] for one in events] for events in upstream] == [[1, 1]] * 2
+    assert [[one["rows"] for one in events] for events in upstream] == [[1, 2]] * 2
 
 
 async def test_an_internal_error_is_masked() -> None:
