@@ -7,7 +7,9 @@ settings, a port that is taken, or an account that verify could not read.
 
 import argparse
 import asyncio
+import dataclasses
 import errno
+import ipaddress
 import math
 import os
 import shutil
@@ -149,6 +151,7 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
     listener = _listen(settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT")
+    settings = _called_back(settings, listener)
     _end_well_on_sigterm()
     url = settings.public_url or _origin(listener)
     print(_who_answers(settings), flush=True)
@@ -208,6 +211,18 @@ def _listen(host: str, port: int, host_setting: str, port_setting: str) -> socke
 def _origin(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _called_back(settings: Settings, listener: socket.socket) -> Settings:
+    """The embedded sandbox calls back over the loopback interface, whatever the public URL is."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (it is replaced)
+    is_near = ipaddress.ip_address(host).is_loopback
+    if not settings.uses_sandbox or settings.webhook_url or not is_near:
+        return settings
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    os.environ["GATEWAY_WEBHOOK_URL"] = url  # for worker processes
+    return dataclasses.replace(settings, webhook_url=url)
 
 
 def _run(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -35,11 +35,11 @@ class Client:
     """A gateway over a plain account, asked in process."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
 
     async def answer(self, query: str, **variables: Any) -> dict[str, Any]:
         """The whole response map."""
-        return await self._gateway.answer(query, variables, None)
+        return await self.gateway.answer(query, variables, None)
 
     async def data(self, query: str, **variables: Any) -> Any:
         """The data of an answer that must have no errors."""
@@ -58,6 +58,6 @@ class Client:
 @asynccontextmanager
 async def connect(twilio: PlainTwilio, **settings: Any) -> AsyncIterator[Client]:
     """A client of a gateway over this account."""
-    given = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN), **settings)
-    async with open_gateway(given, twilio) as gateway:
+    given = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), **settings}
+    async with open_gateway(Settings(**given), twilio) as gateway:
         yield Client(gateway)

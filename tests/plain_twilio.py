@@ -1,8 +1,8 @@
 """A plain account: rows in Python lists, served as Twilio's Calls API would, in a few dozen lines.
 
 It is the oracle of the gateway's tests and knows neither the gateway nor the sandbox. Every
-request is recorded as text, `GET Calls?Status=busy&PageSize=50`, decoded and relative to the
-account; faults can be put in its way.
+request is recorded as text, `GET Calls?Status=busy&PageSize=50` or `POST Calls To=…&From=…`,
+decoded and relative to the account; faults can be put in its way.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus
 
 import httpx
 
@@ -128,10 +128,13 @@ class PlainTwilio(httpx.AsyncBaseTransport):
     def _describe(request: httpx.Request) -> str:
         path = request.url.path.removeprefix(ROOT).removesuffix(".json")
         query = unquote(request.url.query.decode())
-        return f"{request.method} {path}" + (f"?{query}" if query else "")
+        form = unquote_plus(request.content.decode())
+        return f"{request.method} {path}" + (f"?{query}" if query else "") + (form and f" {form}")
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix(ROOT).removesuffix(".json")
+        if request.method == "POST":
+            return self._change(path.split("/"), dict(parse_qsl(request.content.decode())))
         match path.split("/"):
             case ["Calls" | "Recordings" | "Notifications" as name]:
                 return self._list(request, name.lower(), self._rows(name))
@@ -142,6 +145,20 @@ class PlainTwilio(httpx.AsyncBaseTransport):
                 return self._instance(name, wanted, _account_form)
             case ["Calls", _, "Recordings" as name, wanted]:
                 return self._instance(name, wanted, dict)
+        return _error(404, 20404)
+
+    def _change(self, path: list[str], form: dict[str, str]) -> httpx.Response:
+        """Makes a call, the newest, or gives one another status."""
+        if path == ["Calls"]:
+            news = {"to": form["To"], "from": form["From"], "status": "queued"}
+            unknown = dict.fromkeys(("start_time", "end_time", "duration", "price"))
+            made = call(900 + len(self.calls), direction="outbound-api") | news | unknown
+            self.calls.insert(0, made)
+            return httpx.Response(201, json=made)
+        for row in self.calls:
+            if path == ["Calls", row["sid"]]:
+                row["status"] = form.get("Status", row["status"])
+                return httpx.Response(200, json=row)
         return _error(404, 20404)
 
     def _rows(self, name: str) -> list[Row]:

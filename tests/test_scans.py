@@ -53,7 +53,7 @@ class Account:
     repeats: bool = False
     requests: list[ListRequest[Any]] = field(default_factory=list)
 
-    async def page(self, request: ListRequest[Any], _tell: object = None) -> Page[Any]:
+    async def page(self, request: ListRequest[Any], *_whom: object) -> Page[Any]:
         """A page as the client makes it, of at most `cap` rows."""
         await asyncio.sleep(0)
         self.requests.append(request)

@@ -81,6 +81,14 @@ class Acts:
         this time of the loop's clock; its outcome is not known then. Raises KeyReused,
         StoreUnavailable, and what the act raises.
         """
+        return await self.run(lambda: self._once(key, fingerprint, act, until))
+
+    async def aclose(self) -> None:
+        """Waits for the acts that run: each ends within upstream's deadlines."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _once(self, key: str, fingerprint: str, act: Act, until: float) -> Outcome:
+        """To its end, from the claim on: one that is left half taken would stand for a day."""
         kept = sha256(key.encode()).hexdigest()
         clock = asyncio.get_running_loop().time
         pause = FIRST_LOOK
@@ -89,17 +97,13 @@ class Acts:
             if claim.fingerprint != fingerprint:
                 raise KeyReused
             if claim.is_new:
-                return await self.run(lambda: self._settled(kept, fingerprint, act))
+                return await self._settled(kept, fingerprint, act)
             if claim.outcome is not None:
                 return _outcomes.decode(claim.outcome)
             if clock() + pause >= until:
                 return Outcome()
             await asyncio.sleep(pause)
             pause = min(pause * 2, SLOWEST_LOOK)
-
-    async def aclose(self) -> None:
-        """Waits for the acts that run: each ends within upstream's deadlines."""
-        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _settled(self, key: str, fingerprint: str, act: Act) -> Outcome:
         """See Note [Never twice]."""

@@ -68,6 +68,11 @@ class Subscription:
             self._waiting[state.call_sid] = state
         self._news.set()
 
+    @property
+    def is_waiting(self) -> bool:
+        """True when there is a state that was not taken yet."""
+        return bool(self._waiting)
+
     def close(self) -> None:
         """No more news, and whoever waits for some stops waiting."""
         self._is_closed = True

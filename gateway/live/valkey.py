@@ -52,11 +52,11 @@ if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-_END_LEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+_DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """A claim as it is kept. `token` tells who wrote it: a command sent twice is one claim."""
+    """A claim as it is kept. `token` tells one from another, whatever else they hold."""
 
     token: str
     fingerprint: str
@@ -83,6 +83,7 @@ class ValkeyStore:
         self._last_contact = datetime.now(UTC)
         self._outbox: deque[CallNotice] = deque(maxlen=MAX_CALLS)
         self._unsettled: dict[str, bytes | None] = {}
+        self._stranded: dict[str, bytes] = {}
         self._mail = asyncio.Event()
         self._tasks = [
             asyncio.create_task(_keep_doing(self._read)),
@@ -116,13 +117,15 @@ class ValkeyStore:
 
     async def claim(self, key: str, fingerprint: str) -> Claim:
         """See Store."""
-        mine = _Record(_token(), fingerprint)
+        mine, kept = _Record(_token(), fingerprint), self._key("claim", key)
+        value = msgspec.json.encode(mine)
         try:
-            earlier = await self._first(
-                self._key("claim", key), msgspec.json.encode(mine), CLAIM_SECONDS
-            )
+            earlier = await self._first(kept, value, CLAIM_SECONDS)
             first = mine if earlier is None else _records.decode(earlier)
         except (*TROUBLE, msgspec.DecodeError):
+            # It may have been taken all the same: nobody will act on it.
+            self._stranded[kept] = value
+            self._mail.set()
             raise StoreUnavailable(
                 "The idempotency key cannot be looked up; nothing was sent"
             ) from None
@@ -151,7 +154,7 @@ class ValkeyStore:
     async def end_lease(self, name: str, holder: str) -> None:
         """See Store."""
         with suppress(*TROUBLE):
-            await _answer(self._commands.eval(_END_LEASE, 1, self._key("lease", name), holder))
+            await _answer(self._commands.eval(_DROP, 1, self._key("lease", name), holder))
 
     async def aclose(self) -> None:
         """See Store. What waits to be sent is sent, if the server is there."""
@@ -174,8 +177,6 @@ class ValkeyStore:
             if await _answer(self._commands.set(key, value, nx=True, px=milliseconds)):
                 return None
             earlier: bytes | None = await _answer(self._commands.get(key))
-            if earlier == value:  # the command was sent again after a connection broke
-                return None
             if earlier is not None:  # else its time ended between the two
                 return earlier
 
@@ -186,6 +187,9 @@ class ValkeyStore:
             self._mail.set()
 
     async def _settle_all(self) -> None:
+        for key, mine in list(self._stranded.items()):
+            await _answer(self._commands.eval(_DROP, 1, key, mine))
+            self._stranded.pop(key, None)
         for key, value in list(self._unsettled.items()):
             if value is None:
                 await _answer(self._commands.delete(key))
@@ -200,7 +204,7 @@ class ValkeyStore:
         while True:
             await self._deliver()
             self._mail.clear()
-            if not self._outbox and not self._unsettled:
+            if not (self._outbox or self._unsettled or self._stranded):
                 await self._mail.wait()
 
     async def _deliver(self) -> None:
@@ -253,14 +257,14 @@ class ValkeyStore:
 
 
 def _client(url: str, timeout: float) -> Redis:
-    """A client that repeats a command once when its connection turns out to be dead."""
+    """A client that repeats nothing by itself: a command sent twice would find its own traces."""
     pool = BlockingConnectionPool.from_url(
         url.replace("valkeys:", "rediss:", 1).replace("valkey:", "redis:", 1),
         max_connections=CONNECTIONS,
         timeout=PATIENCE,
         socket_timeout=timeout,
         socket_connect_timeout=PATIENCE,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 0),
         protocol=2,
         driver_info=None,  # to know its own version it would read files, at every connection
     )

@@ -213,7 +213,7 @@ def _contradictions(given: Input) -> Iterator[Problem]:
             yield Problem((_field(attribute),), "comes from the application; leave it out")
     if _has(given, "send_digits") and _has(given, "machine_detection"):
         yield Problem(("machineDetection",), "is not done where sendDigits is given")
-    if is_number(given.to) and not is_number(given.from_):
+    if is_number(given.to) and party(given.from_) is None and not is_number(given.from_):
         yield Problem(("from",), "must be a phone number when to is one")
 
 

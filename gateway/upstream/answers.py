@@ -42,7 +42,7 @@ class Reply:
     def request_id(self) -> str | None:
         """What Twilio's support asks for."""
         value = self.headers.get("Twilio-Request-Id", "")
-        return value if re.fullmatch("[A-Za-z0-9_-]{1,64}", value) else None
+        return value if re.fullmatch("RQ[0-9a-fA-F]{32}", value) else None
 
     @property
     def concurrent_requests(self) -> int | None:

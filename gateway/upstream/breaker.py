@@ -6,12 +6,13 @@ not know how a request is sent.
 
 Note [Breaker]. Closed, it counts what the tries of the last WINDOW seconds came to; when at least
 MIN_SAMPLES did come to something and FAILURE_RATE of them to nothing, it opens. Open, it refuses at
-once, for OPEN seconds. Then, half open, it lets PROBES tries through in all and refuses the rest:
-CLOSE_AFTER answers close it, one failure opens it again. A hang is a failure; any answer below 500
-is none, a 429 included, for it says that upstream lives; and who leaves before an answer has said
-nothing: his place among the probes is given to another. What a try that was sent in an earlier
-state comes to says nothing about this one. After a recovery it serves again within OPEN seconds and
-one answer.
+once, for OPEN seconds. Then, half open, it lets PROBES tries through and refuses the rest; the
+majority decides: VERDICT answers close it, as many failures open it again, for an upstream that
+loses one in three is still better asked than not. A hang is a failure, and HANG_SAMPLES at once
+while closed; any answer below 500 is none, a 429 included, for it says that upstream lives; and who
+leaves before an answer has said nothing: his place among the probes is given to another. What a try
+that was sent in an earlier state comes to says nothing about this one. After a recovery it serves
+again within OPEN seconds and some answers.
 """
 
 from collections import deque
@@ -25,11 +26,14 @@ __all__ = ["Breaker", "BreakerState", "Permit"]
 WINDOW = 10.0
 # Fewer say nothing: at the default number of tries this is seven unlucky reads.
 MIN_SAMPLES = 20
-# Twilio's bad days lose some percent; when half is lost, an answer of several reads has no chance.
-FAILURE_RATE = 0.5
+# A hang holds a place for seconds: few end in a window, and each has cost as much as several.
+HANG_SAMPLES = 4
+# A brown-out that loses one in three is still better asked than not, and failures are quicker than
+# answers, so that the first samples look worse than it is.
+FAILURE_RATE = 0.7
 # A sixth of the half minute in which service must be back after a recovery.
 OPEN = 5.0
-PROBES, CLOSE_AFTER = 5, 3
+PROBES, VERDICT = 5, 3
 
 
 class BreakerState(StrEnum):
@@ -96,17 +100,19 @@ class Breaker:
             self._sample(now, failed=False)
             return
         self._answers += 1
-        if self._answers >= CLOSE_AFTER:
+        if self._answers >= VERDICT:
             self._enter(BreakerState.CLOSED)
 
-    def failed(self, permit: Permit, now: float) -> None:
+    def failed(self, permit: Permit, now: float, *, was_hang: bool = False) -> None:
         """The try came to nothing: no connection, no whole answer, an answer that is none."""
         state = self.state(now)
         if permit.era != self._era:
             return
         if state is BreakerState.CLOSED:
-            self._sample(now, failed=True)
-        if state is BreakerState.HALF_OPEN or self._fails_too_often():
+            self._sample(now, failed=True, times=HANG_SAMPLES if was_hang else 1)
+        else:
+            self._failures += 1
+        if self._fails_too_often(state):
             self._opened_at = now
             self._enter(BreakerState.OPEN)
 
@@ -115,13 +121,15 @@ class Breaker:
         if permit.era == self._era:
             self._probes -= 1
 
-    def _sample(self, now: float, *, failed: bool) -> None:
-        self._samples.append((now, failed))
-        self._failures += failed
+    def _sample(self, now: float, *, failed: bool, times: int = 1) -> None:
+        self._samples.extend([(now, failed)] * times)
+        self._failures += failed * times
         while self._samples[0][0] <= now - WINDOW:
             self._failures -= self._samples.popleft()[1]
 
-    def _fails_too_often(self) -> bool:
+    def _fails_too_often(self, state: BreakerState) -> bool:
+        if state is BreakerState.HALF_OPEN:
+            return self._failures >= VERDICT
         samples = len(self._samples)
         return samples >= MIN_SAMPLES and self._failures >= FAILURE_RATE * samples
 

@@ -45,6 +45,9 @@ READ, WRITE = frozenset({200}), frozenset({200, 201})
 TIDY_UP = 0.05
 # A try that was given less time than this and did not end says nothing about upstream.
 HANG = 2.0
+# Seconds after which a client may ask again what Twilio refused with 429: it does not say itself
+# (FACTS section 2).
+SOON = 1.0
 REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
 
 
@@ -135,6 +138,11 @@ class Outcome(Generic[T]):
         return self.error is None or isinstance(self.error, REFUSALS)
 
     @property
+    def is_hang(self) -> bool:
+        """True where nothing whole came in a time in which something does."""
+        return isinstance(self.error, UpstreamTimeout) and self.seconds >= HANG
+
+    @property
     def is_silence(self) -> bool:
         """True where nothing came, but was not waited for long enough to mean anything."""
         return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG
@@ -178,6 +186,8 @@ class Delivery:
             except UpstreamError as error:
                 wait = self._wait(error, parcel, tried, patience)
                 if wait is None:
+                    if isinstance(error, UpstreamRateLimited):
+                        error.retry_after = error.retry_after or SOON
                     raise
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
@@ -236,17 +246,17 @@ class Delivery:
         elif outcome.is_silence:
             breaker.gave_up(permit)
         else:
-            breaker.failed(permit, outcome.ended)
+            breaker.failed(permit, outcome.ended, was_hang=outcome.is_hang)
         counted = outcome.reply.concurrent_requests if outcome.reply else None
         if isinstance(outcome.error, UpstreamRateLimited):
             self._limit.refused(outcome.began, outcome.ended, counted)
-        elif outcome.is_answer or isinstance(outcome.error, UpstreamTimeout):
+        elif outcome.is_answer:  # hangs are the breaker's: a few must not slow all the others
             self._limit.answered(
                 parcel.like,
                 outcome.seconds,
                 outcome.ended,
                 in_flight=counted or self._line.in_flight,
-                is_full=outcome.is_answer and self._line.waiting > 0,
+                is_full=self._line.waiting > 0,
             )
 
 

@@ -1,14 +1,8 @@
 """One try: a request goes out, its answer comes in, whole, in time and not too large; or an error.
 
-The only module that has the credential and holds connections. It follows no redirect, keeps no
+The only module that has the credential. It follows no redirect, keeps no
 cookie, trusts no environment. This module must not know what is worth a repeat, nor what a body
 says.
-
-Note [Connections]. httpx's pool looks at all its connections for each request: one pool of 96 costs
-7 to 10 ms of CPU a request, pools of 8 cost 0.7 ms (measured; LIBRARY-FACTS section 7.3).
-httpx-aiohttp costs 0.6 ms, but repeats a GET of its own accord when a kept connection was dropped,
-which nobody could count. So there are several clients of POOL connections each, made when they are
-first needed. How many run at once is decided before a request comes here.
 
 Note [Bodies]. httpx has no limit of an answer's size and inflates what is compressed without one.
 So no compression is asked for, bodies are read as a stream and given up beyond `max_bytes`, and an
@@ -19,8 +13,7 @@ import asyncio
 import logging
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -33,6 +26,7 @@ import httpx
 from gateway.errors import UpstreamInvalid, UpstreamTimeout
 from gateway.settings import Secret
 from gateway.upstream.answers import Reply, error_for_exception
+from gateway.upstream.connections import Connections
 
 __all__ = ["Account", "Sender", "Sending"]
 
@@ -40,7 +34,6 @@ __all__ = ["Account", "Sender", "Sending"]
 for _talkative in ("httpx", "httpcore"):
     logging.getLogger(_talkative).setLevel(logging.CRITICAL)
 
-POOL = 8
 # Of a refusal only Twilio's numbers are wanted.
 MAX_REFUSAL = 64 * 1024
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
@@ -74,28 +67,22 @@ class Sender:
     def __init__(
         self, account: Account, connect: float, transport: httpx.AsyncBaseTransport | None
     ) -> None:
-        self._options: dict[str, Any] = {
-            "transport": transport,
-            "verify": _trust(),
-            "auth": httpx.BasicAuth(account.username, account.password.reveal()),
-            "headers": {
+        self._connections = Connections(
+            transport=transport,
+            verify=_trust(),
+            auth=httpx.BasicAuth(account.username, account.password.reveal()),
+            headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
                 "User-Agent": "twilio-calls-gateway",
             },
             # The whole is timed below; connecting alone may be given up sooner.
-            "timeout": httpx.Timeout(None, connect=connect),
-            "limits": httpx.Limits(max_connections=POOL, max_keepalive_connections=POOL),
-            "follow_redirects": False,
-            "event_hooks": {"response": [_forget_location]},
-            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            "trust_env": False,
-        }
-        self._shares_transport = transport is not None
-        self._clients: dict[httpx.AsyncClient, int] = {}
-
-    def __repr__(self) -> str:
-        return "Sender()"
+            timeout=httpx.Timeout(None, connect=connect),
+            follow_redirects=False,
+            event_hooks={"response": [_forget_location]},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            trust_env=False,
+        )
 
     async def send(self, sending: Sending, seconds: float) -> Reply:
         """The answer, whole within so many seconds. Raises UpstreamError and nothing else."""
@@ -109,33 +96,16 @@ class Sender:
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        for client in self._clients:
-            await client.aclose()
+        await self._connections.aclose()
 
     async def _exchange(self, sending: Sending) -> Reply:
-        content, headers = None, {}
+        given: dict[str, Any] = {}
         if sending.method == "POST":
-            content = urlencode(sending.form).encode()
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        with self._client() as client:
-            async with client.stream(
-                sending.method, sending.url, content=content, headers=headers
-            ) as response:
-                body = await _read(response, sending.max_bytes)
-                return Reply(response.status_code, response.headers, body)
-
-    @contextmanager
-    def _client(self) -> Iterator[httpx.AsyncClient]:
-        """The first client with a free connection; see Note [Connections]."""
-        free = (client for client, running in self._clients.items() if running < POOL)
-        client = next(iter(self._clients), None) if self._shares_transport else next(free, None)
-        if client is None:
-            client = httpx.AsyncClient(**self._options)
-        self._clients[client] = self._clients.get(client, 0) + 1
-        try:
-            yield client
-        finally:
-            self._clients[client] -= 1
+            given["content"] = urlencode(sending.form).encode()
+            given["headers"] = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with self._connections.stream(sending.method, sending.url, **given) as response:
+            body = await _read(response, sending.max_bytes)
+            return Reply(response.status_code, response.headers, body)
 
 
 @lru_cache(maxsize=1)

@@ -259,6 +259,7 @@ async def test_twilios_numbers_are_in_the_errors_and_its_words_are_not() -> None
             "httpStatus": 429,
             "moreInfo": "https://www.twilio.com/docs/errors/20429",
             "requestId": "RQ" + "0" * 32,
+            "retryAfter": 1.0,
         }
 
 
@@ -301,6 +302,44 @@ async def test_what_is_read_before_the_deadline_is_kept() -> None:
 
     assert_complete(body["data"]["calls"]["nodes"], but=("notifications",))
     assert [e["extensions"]["code"] for e in body["errors"]] == ["UPSTREAM_TIMEOUT"] * 2
+
+
+async def test_a_header_lowers_the_deadline_and_never_raises_it() -> None:
+    twilio = account()
+    twilio.fault = lambda request: drips(request) if "Notifications" in request.url.path else None
+    for header, setting in (("0.4", 10.0), ("10", 0.4)):
+        async with served(twilio, operation_timeout=setting) as client:
+            started = time.monotonic()
+            response = await client.post(
+                "/graphql", json={"query": ALL_EDGES}, headers={"Gateway-Timeout": header}
+            )
+        body = response.json()
+        assert time.monotonic() - started < 3
+        assert_complete(body["data"]["calls"]["nodes"], but=("notifications",))
+        assert [e["extensions"]["code"] for e in body["errors"]] == ["UPSTREAM_TIMEOUT"] * 2
+
+
+async def test_a_chain_of_reads_keeps_what_came_before_the_deadline() -> None:
+    """Each read alone is in time; together they are not."""
+    chain = [call(n, at=9 - n, parent_call_sid=sid("CA", n + 1)) for n in range(1, 9)]
+    twilio = PlainTwilio(calls=[*chain, call(9)], delay=0.15)
+    query = "sid " + "parentCall { sid " * 8 + "}" * 8
+    async with served(twilio, operation_timeout=0.6) as client:
+        started = time.monotonic()
+        body = (
+            await client.post(
+                "/graphql", json={"query": f'{{ call(sid: "{sid("CA", 1)}") {{ {query} }} }}'}
+            )
+        ).json()
+
+    assert time.monotonic() - started < 3
+    depth, node = 0, body["data"]["call"]
+    while node is not None:
+        depth, node = depth + 1, node["parentCall"]
+    assert 1 <= depth <= 4
+    (only,) = body["errors"]
+    assert only["path"] == ["call", *["parentCall"] * depth]
+    assert only["extensions"]["code"] == "UPSTREAM_TIMEOUT"
 
 
 async def test_a_page_link_to_elsewhere_is_not_followed() -> None:

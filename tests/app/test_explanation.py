@@ -71,6 +71,46 @@ async def test_a_failed_request_says_with_which_code() -> None:
     assert failed == {"UPSTREAM_UNAVAILABLE"}
 
 
+async def test_retries_are_counted_and_what_failed_before_is_wait() -> None:
+    twilio = account()
+    failures = iter([httpx.Response(503), httpx.Response(200, content=b"<html>")])
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        return next(failures, None) if "PageSize=3" in str(request.url) else None
+
+    twilio.fault = fault
+    upstream = (await ask(twilio, Explain="requests"))["extensions"]["upstream"]
+    first, *others = upstream["exchanges"]
+
+    assert (upstream["requests"], upstream["retries"]) == (5, 2)
+    assert (first["status"], first["retries"]) == ("ok", 2)
+    assert {exchange["retries"] for exchange in others} == {0}
+    assert len(twilio.asked()) == 7
+
+
+async def test_what_cannot_change_is_read_once_and_counted_as_cached() -> None:
+    twilio = account()
+    query = f'{{ call(sid: "{sid("CA", 2)}") {{ sid recordings {{ nodes {{ sid }} }} }} }}'
+    request = {"query": query, "extensions": {"explain": "totals"}}
+    async with served(twilio) as client:
+        answers = [(await client.post("/graphql", json=request)).json() for _ in range(2)]
+
+    totals = [answer["extensions"]["upstream"] for answer in answers]
+    assert answers[0]["data"] == answers[1]["data"]
+    assert [(t["requests"], t["cached"]) for t in totals] == [(2, 0), (0, 2)]
+    assert len(twilio.asked()) == 2
+
+
+async def test_with_no_memory_to_keep_anything_everything_is_read_again() -> None:
+    twilio = account()
+    query = f'{{ call(sid: "{sid("CA", 2)}") {{ sid }} }}'
+    async with served(twilio, cache_size=0) as client:
+        for _ in range(2):
+            await client.post("/graphql", json={"query": query})
+
+    assert len(twilio.asked()) == 2
+
+
 async def test_an_explanation_names_no_host_and_no_secret() -> None:
     body = str((await ask(account(), Explain="requests"))["extensions"])
 
@@ -123,7 +163,12 @@ async def test_a_header_lowers_the_budget_and_never_raises_it() -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Explain": "everything"}, {"Request_Budget": "0"}, {"Request_Budget": "many"}],
+    [
+        {"Explain": "everything"},
+        *({"Request_Budget": value} for value in ("0", "many")),
+        *({"Timeout": value} for value in ("0", "0.0", "-1", "1e3", "nan", "soon", "")),
+        *({"Priority": value} for value in ("mutation", "BULK", "1")),
+    ],
     ids=str,
 )
 async def test_a_header_that_cannot_be_is_refused(headers: dict[str, str]) -> None:

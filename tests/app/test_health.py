@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 
+from gateway.settings import PlannerMode
 from tests.app.stage import served, settle
 from tests.plain_twilio import PlainTwilio, call
 
@@ -61,6 +62,19 @@ async def test_readiness_does_not_hang_with_upstream() -> None:
 
     assert response.json() == {"status": "not ready", "code": "UPSTREAM_TIMEOUT"}
     assert twilio.in_flight == 0
+
+
+async def test_recordings_that_are_down_are_named_and_are_no_reason_to_send_nothing_here() -> None:
+    twilio = PlainTwilio(calls=[call(number) for number in range(25)])
+    twilio.fault = lambda r: httpx.Response(503) if "Recordings" in r.url.path else None
+    query = {"query": "{ calls(first: 25) { nodes { recordings { nodes { sid } } } } }"}
+    async with served(twilio, tries=1, planner=PlannerMode.PER_KEY) as client:
+        await client.post("/graphql", json=query)
+        response = await client.get("/readyz")
+        alive = await client.get("/healthz")
+
+    assert (response.status_code, alive.status_code) == (200, 200)
+    assert response.json() == {"status": "ready", "breakers": {"recordings": "open"}}
 
 
 async def test_an_unknown_path_is_404() -> None:

@@ -10,6 +10,12 @@ from tests.plain_twilio import sid
 
 CALL = sid("CA", 1)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+# FACTS section 3: each status and those that may follow it, skipped ones included.
+LIVES = [
+    ["queued", "ringing", "in-progress", "completed"],
+    *(["queued", "ringing", end] for end in ("busy", "no-answer", "failed", "canceled")),
+    *(["queued", end] for end in ("failed", "canceled")),
+]
 
 
 def notice(

@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.live.events import FINAL, PLACE, CallNotice, Source, advance, status_of_callback
 from gateway.upstream.resources import CallStatus
-from tests.live.stage import NOW, notice
-
-# FACTS section 3: each status and those that may follow it, skipped ones included.
-LIVES = [
-    ["queued", "ringing", "in-progress", "completed"],
-    *(["queued", "ringing", end] for end in ("busy", "no-answer", "failed", "canceled")),
-    *(["queued", end] for end in ("failed", "canceled")),
-]
+from tests.live.stage import LIVES, NOW, notice
 
 
 @st.composite

@@ -1,14 +1,20 @@
 """The store of one process: who hears what, what is kept for how long, and how much of it."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import closing
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import FellBehind, StoreUnavailable
-from gateway.live import store as stores
+from gateway.live import store as store_room
+from gateway.live.events import PLACE, CallNotice
 from gateway.live.store import CLAIM_SECONDS, Claim, Expiring, MemoryStore
-from tests.live.stage import CALL, next_status, notice
+from gateway.upstream.resources import CallStatus
+from tests.live.stage import CALL, LIVES, next_status, notice
 from tests.plain_twilio import sid
 
 OTHER = sid("CA", 2)
@@ -45,7 +51,7 @@ async def test_a_slow_subscriber_finds_each_calls_last_state_once() -> None:
         assert taken == {CALL: "completed", OTHER: "completed"}
 
 
-async def _waiting(news: stores.Subscription, count: int):  # type: ignore[no-untyped-def]
+async def _waiting(news: store_room.Subscription, count: int) -> AsyncIterator[CallNotice]:
     for _ in range(count):
         yield await anext(news)
 
@@ -93,6 +99,16 @@ async def test_a_subscriber_that_falls_too_far_behind_is_told_so() -> None:
             await anext(news)
 
 
+async def test_news_of_a_call_that_waits_already_is_not_too_much() -> None:
+    store = MemoryStore(max_calls=2)
+    with store.subscribe() as news:
+        for number in (1, 2):
+            await store.publish(notice("ringing", 1, of=sid("CA", number)))
+        await store.publish(notice("busy", 2, of=sid("CA", 1)))
+
+        assert [await next_status(news), await next_status(news)] == ["ringing", "busy"]
+
+
 async def test_states_are_kept_for_a_day_and_for_so_many_calls() -> None:
     clock = Clock()
     store = MemoryStore(clock, max_calls=2)
@@ -101,7 +117,7 @@ async def test_states_are_kept_for_a_day_and_for_so_many_calls() -> None:
 
     assert store.state(sid("CA", 1)) is None
     assert [state.call_sid for state in store.states()] == [sid("CA", 2), sid("CA", 3)]
-    clock.seconds += stores.STATE_SECONDS
+    clock.seconds += store_room.STATE_SECONDS
     assert store.state(sid("CA", 3)) is None
     assert list(store.states()) == []
 
@@ -166,3 +182,56 @@ async def test_a_lease_is_one_holders_until_it_ends_or_is_given_back() -> None:
     assert await store.lease("poll", "b", 10)
     await store.end_lease("poll", "b")
     assert await store.lease("poll", "a", 10)
+
+
+@st.composite
+def heard_by_two(draw: st.DrawFn) -> tuple[list[CallNotice], list[CallNotice]]:
+    """The webhooks of two calls as two gateways hear them: shuffled, doubled, some lost by both.
+
+    The last one of each call reaches one of the two.
+    """
+    at: tuple[list[CallNotice], list[CallNotice]] = ([], [])
+    for call_sid in (CALL, OTHER):
+        life = draw(st.sampled_from(LIVES))
+        whole = [notice(status, number, of=call_sid) for number, status in enumerate(life)]
+        for heard in at:
+            heard += draw(st.lists(st.sampled_from(whole), max_size=6))
+        at[draw(st.integers(0, 1))].append(whole[-1])
+    return draw(st.permutations(at[0])), draw(st.permutations(at[1]))
+
+
+@given(heard_by_two(), st.integers(0, 2**32))
+async def test_gateways_that_tell_each_other_in_any_order_come_to_the_same_states(
+    heard: tuple[list[CallNotice], list[CallNotice]], seed: int
+) -> None:
+    """And a subscriber, however slow, sees each call go forwards only and ends with its last."""
+    chance = Random(seed)
+    stores = (MemoryStore(), MemoryStore())
+    told: list[list[CallNotice]] = [[], []]
+    seen: dict[str, list[CallNotice]] = {CALL: [], OTHER: []}
+    with stores[0].subscribe() as news:
+        for place, notices in enumerate(heard):
+            for one in notices:
+                state = await stores[place].publish(one)
+                told[place] += [state] if state else []
+        for place, other in ((0, 1), (1, 0)):
+            for state in chance.sample(told[other] * 2, len(told[other]) * 2):
+                await stores[place].publish(state)
+                if place == 0 and news.is_waiting and chance.random() < 0.5:
+                    state = await anext(news)
+                    seen[state.call_sid].append(state)
+        while news.is_waiting:
+            state = await anext(news)
+            seen[state.call_sid].append(state)
+
+    last = {one.call_sid: one.status for one in (*heard[0], *heard[1]) if one.is_final}
+    for call_sid, states in seen.items():
+        places = [PLACE[state.status] for state in states]
+        assert places == sorted(places)
+        assert states[-1].status is last[call_sid]
+        assert [_status(store, call_sid) for store in stores] == [last[call_sid]] * 2
+
+
+def _status(store: MemoryStore, call_sid: str) -> CallStatus | None:
+    state = store.state(call_sid)
+    return state.status if state else None

@@ -1,6 +1,7 @@
 """FACTS section 9: its worked vectors, and the official validator as a second opinion."""
 
 import hashlib
+from random import Random
 from urllib.parse import urlencode
 
 import pytest
@@ -146,6 +147,29 @@ def test_a_body_whose_hash_is_not_in_the_url_is_refused() -> None:
     url = "https://app.example.com/voice/json"
 
     assert not is_genuine(SignedRequest(url, signature_of(url, (), Secret(TOKEN)), BODY), KEYS)
+
+
+class Several(dict[str, list[str]]):
+    """A form whose names may come several times, as the official validator wants it."""
+
+    def getall(self, name: str) -> list[str]:
+        """All values of a name."""
+        return self[name]
+
+
+@given(
+    st.dictionaries(st.sampled_from("aAbB"), st.lists(st.sampled_from("123"), min_size=1)),
+    st.randoms(),
+)
+def test_equal_names_have_their_distinct_values_sorted(
+    form: dict[str, list[str]], chance: Random
+) -> None:
+    """FACTS section 9: "equal names: distinct values, sorted"; in whatever order they come."""
+    pairs = [(name, value) for name, values in form.items() for value in values]
+    chance.shuffle(pairs)
+    signature = RequestValidator(TOKEN).compute_signature(URL, Several(form))
+
+    assert signature_of(URL, tuple(pairs), Secret(TOKEN)) == signature
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -197,6 +197,46 @@ async def test_without_the_server_no_key_can_be_claimed(server: KeptServer) -> N
             await a.claim("k", "print")
 
 
+async def test_a_claim_that_a_hanging_server_took_in_the_end_is_given_up(
+    server: KeptServer,
+) -> None:
+    """Who was told that nothing was sent may try again under the same key."""
+    async with gateways(server) as (a, b):
+        await a.remember("connected", 60)
+        server.hang()
+        with pytest.raises(StoreUnavailable):
+            await a.claim("k", "print")
+        server.resume()
+
+        async with asyncio.timeout(20):
+            while not (await b.claim("k", "print")).is_new:  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.01)
+        assert not (await a.claim("k", "print")).is_new
+
+
+async def test_what_a_hanging_server_kept_back_arrives_when_it_goes_on(server: KeptServer) -> None:
+    async with gateways(server) as (a, b):
+        with b.subscribe(CALL) as news:
+            await a.publish(notice("ringing", 1))
+            assert await next_status(news) == "ringing"
+            server.hang()
+            await a.publish(notice("completed", 3))
+            assert await a.remember("k", 60)  # not kept from answering for long
+            server.resume()
+
+            assert await next_status(news) == "completed"
+
+
+async def test_the_first_key_after_the_server_is_back_can_be_claimed(server: KeptServer) -> None:
+    """Connections from before are dead; that is found out before they are used."""
+    async with gateways(server) as (a, _):
+        await a.claim("before", "print")
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+
+        assert (await a.claim("k", "print")).is_new
+
+
 async def test_an_outcome_that_could_not_be_noted_is_noted_when_the_server_is_back(
     server: KeptServer,
 ) -> None:

@@ -3,87 +3,24 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 
 from gateway.app.callbacks import webhook_keys
 from gateway.app.webhooks import Rate
-from gateway.live.events import CallNotice, Source
+from gateway.live.events import Source
 from gateway.live.signature import signature_of
-from gateway.live.store import Store
+from gateway.live.store import MemoryStore
 from gateway.sandbox import SandboxConfig
 from gateway.settings import Secret, Settings
-from tests.app.stage import app_over
 from tests.live.stage import CALL, next_status, statuses_until
-from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
-
-PUBLIC = "https://calls.example.com/gateway"
-STATUS = "/webhooks/twilio/status"
-RECORDING = "/webhooks/twilio/recording"
-FORM = "application/x-www-form-urlencoded"
-
-
-@dataclass
-class Hooks:
-    """A gateway's webhooks, called as Twilio would call them."""
-
-    client: httpx.AsyncClient
-    store: Store
-
-    async def post(
-        self,
-        form: Mapping[str, str],
-        path: str = STATUS,
-        *,
-        token: str = TOKEN,
-        url: str = PUBLIC,
-        query: str = "",
-        **headers: str,
-    ) -> httpx.Response:
-        """A form, signed over the URL that Twilio knows."""
-        signature = signature_of(url + path + query, tuple(form.items()), Secret(token))
-        given = {"X-Twilio-Signature": signature, **headers}
-        return await self.client.post(path + query, data=dict(form), headers=given)
-
-    def state(self) -> CallNotice | None:
-        """What the gateway knows of the call."""
-        return self.store.state(CALL)
-
-
-@asynccontextmanager
-async def hooks(**settings: Any) -> AsyncIterator[Hooks]:
-    """The app of a gateway whose public URL is PUBLIC, unless another is given."""
-    app = app_over(PlainTwilio(), **{"public_url": PUBLIC, **settings})
-    transport = httpx.ASGITransport(app=app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as client,
-    ):
-        yield Hooks(client, app.state.gateway.store)
-
-
-def event(status: str, number: int | None = None, **given: str) -> dict[str, str]:
-    """A status callback of a call from the account (FACTS section 9)."""
-    form = {
-        "CallSid": CALL,
-        "AccountSid": ACCOUNT,
-        "From": "+15005550006",
-        "To": "+14155550123",
-        "CallStatus": status,
-        "Direction": "outbound-api",
-        "Timestamp": format_datetime(datetime.now(UTC).replace(microsecond=0)),
-        "CallbackSource": "call-progress-events",
-    }
-    return form | ({} if number is None else {"SequenceNumber": str(number)}) | given
+from tests.live.webhooks import FORM, PUBLIC, RECORDING, STATUS, event, hooks
+from tests.plain_twilio import ACCOUNT, TOKEN, sid
 
 
 async def test_a_signed_callback_is_answered_204_and_told() -> None:
@@ -220,6 +157,20 @@ async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
         assert not await twilio.store.remember(
             signature_of(PUBLIC + STATUS, tuple(first.items()), Secret(TOKEN)), 1
         )
+
+
+async def test_a_replay_about_a_call_that_is_forgotten_is_not_heard() -> None:
+    """The order of states could not tell it from news: only the memory of signatures does."""
+    first = event("ringing", 1)
+    async with hooks() as twilio:
+        twilio.gateway.store = twilio.store = MemoryStore(max_calls=1)
+        await twilio.post(first)
+        await twilio.post(event("ringing", 1, CallSid=sid("CA", 2)))
+        assert twilio.state() is None
+        answer = await twilio.post(first)
+
+        assert answer.status_code == 204
+        assert twilio.state() is None
 
 
 async def test_a_replay_that_is_older_than_the_memory_is_dropped() -> None:

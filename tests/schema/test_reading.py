@@ -155,6 +155,7 @@ async def test_a_failed_edge_is_null_with_twilios_numbers_and_the_call_stays() -
                 "httpStatus": 429,
                 "moreInfo": "https://www.twilio.com/docs/errors/20429",
                 "requestId": "RQ" + "0" * 32,
+                "retryAfter": 1.0,
             },
         }
     ]

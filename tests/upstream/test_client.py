@@ -144,7 +144,12 @@ async def test_nothing_of_the_credential_can_be_seen(
         async with connected(
             transport, account=account, limits=ONCE, hook=exchanges.append
         ) as client:
-            shown += [repr(client), str(client), repr(vars(client)), repr(vars(client._sender))]
+            shown += [
+                repr(client),
+                str(client),
+                repr(vars(client)),
+                repr(vars(client._sender._connections)),
+            ]
             try:
                 shown.append(repr(await client.fetch(CALL)))
             except UpstreamError as error:

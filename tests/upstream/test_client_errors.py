@@ -139,6 +139,7 @@ async def test_each_status_is_ours_with_twilios_numbers(
         "httpStatus": status,
         "moreInfo": "https://www.twilio.com/docs/errors/20003",
         "requestId": "RQ" + "e" * 32,
+        **({"retryAfter": 1.0} if status == 429 else {}),
     }
 
 

@@ -1,0 +1,113 @@
+"""Over the embedded sandbox: test numbers are refused, a call is made and told as it happens."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from gateway.app import create_app, open_gateway
+from gateway.live.store import Store
+from gateway.settings import Settings
+from tests.conftest import Client
+from tests.end_to_end.program import serving
+from tests.live.stage import statuses_until
+from tests.schema.mutations import END, FROM, MAKE, REDIRECT, making, refused
+
+BUSY = "+15005550011"
+MAGIC = [
+    ({"from": "+15005550001"}, "input.from", "INVALID_NUMBER", 21212),
+    ({"from": "+15005550099"}, "input.from", "NOT_VERIFIED", 21210),
+    ({"to": "+15005550001"}, "input.to", "INVALID_NUMBER", 21217),
+    ({"to": "+15005550002"}, "input.to", "NOT_REACHABLE", 21214),
+    ({"to": "+15005550003"}, "input.to", "NOT_PERMITTED", 21215),
+    ({"to": "+15005550004"}, "input.to", "NOT_PERMITTED", 21216),
+]
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Client]:
+    """A gateway over an embedded sandbox, asked in process."""
+    async with open_gateway(Settings(sandbox_calls=20)) as gateway:
+        yield Client(gateway)
+
+
+@pytest.mark.parametrize(("given", "field", "code", "number"), MAGIC)
+async def test_twilios_test_numbers_give_the_user_errors_that_they_stand_for(
+    sandbox: Client, given: dict[str, str], field: str, code: str, number: int
+) -> None:
+    """FACTS section 7: "Twilio's test numbers for calls"."""
+    assert await refused(sandbox, MAKE, making(**given)) == [(field, code, number)]
+
+
+async def test_a_call_is_made_redirected_too_early_and_hung_up(sandbox: Client) -> None:
+    made = (await sandbox.data(MAKE, input=making(from_=FROM)))["makeCall"]["call"]
+    assert (made["status"], made["direction"]) == ("QUEUED", "OUTBOUND_API")
+
+    instructions = {"twiml": "<Response/>"}
+    errors = await refused(sandbox, REDIRECT, {"sid": made["sid"], "instructions": instructions})
+    assert errors == [("input.sid", "CALL_NOT_IN_PROGRESS", 21220)]
+
+    ended = await sandbox.data(END, input={"sid": made["sid"], "mode": "CANCEL_UNANSWERED"})
+    assert ended["endCall"]["call"] == {"sid": made["sid"], "status": "CANCELED"}
+    again = await refused(sandbox, END, {"sid": made["sid"]})
+    assert again == [("input.sid", "CALL_NOT_IN_PROGRESS", 21220)]
+
+
+@asynccontextmanager
+async def demo() -> AsyncIterator[tuple[str, Store]]:
+    """The app over its embedded sandbox on a real socket, which the sandbox calls back."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    app = create_app(Settings(sandbox_calls=20, webhook_url=url))
+    config = uvicorn.Config(app, http="httptools", access_log=False, log_config=None)
+    server = uvicorn.Server(config)
+    serving_ = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+            await asyncio.sleep(0.002)
+        yield url, app.state.gateway.store
+    finally:
+        server.should_exit = True
+        await serving_
+        listener.close()
+
+
+async def test_the_sandbox_calls_back_and_subscribers_hear_the_call_ring_and_end() -> None:
+    async with demo() as (url, store), httpx.AsyncClient(base_url=url) as client:
+        with store.subscribe() as news:
+            body = {"query": MAKE, "variables": {"input": making(to=BUSY, record=True)}}
+            answer = (await client.post("/graphql", json=body)).json()
+            seen = await statuses_until(news, "busy")
+        state = store.state(answer["data"]["makeCall"]["call"]["sid"])
+
+        # Queued twice where the subscriber is quick: by the mutation, then by webhook.
+        assert list(dict.fromkeys(seen)) == ["queued", "ringing", "busy"]
+        assert state is not None
+        assert (state.sequence, state.source.value) == (2, "webhook")
+
+
+def test_the_program_needs_no_setup_for_webhooks() -> None:
+    """Twilio notes a callback that fails (FACTS section 9): there is no note."""
+    with serving("--port", "0", until="GraphiQL") as server:
+        data = server.ask(
+            f"""mutation {{ makeCall(input: {{
+                to: "{BUSY}", from: "{FROM}", instructions: {{twiml: "<Response/>"}} }})
+                {{ call {{ sid }} userErrors {{ message }} }} }}"""
+        )
+        made = data["makeCall"]["call"]["sid"]
+        query = f"""{{ call(sid: "{made}") {{
+            status notifications {{ nodes {{ errorCode messageText }} }} }} }}"""
+        call: dict[str, Any] = {}
+        for _ in range(200):
+            call = server.ask(query)["call"]
+            if call["status"] == "BUSY":
+                break
+            time.sleep(0.05)
+        assert call == {"status": "BUSY", "notifications": {"nodes": []}}
+    assert "webhook" not in server.log

@@ -1,0 +1,45 @@
+"""Connections upstream: requests that are cancelled at any moment leave none behind."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import UpstreamTimeout
+from gateway.settings import Secret
+from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.requests import FetchCall
+from tests.end_to_end.hanging import HangingUpstream
+from tests.plain_twilio import ACCOUNT, TOKEN, sid
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
+async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> None:
+    """Some strike when a connection stands and nothing was sent: Note [Stranded connections]."""
+    upstream = HangingUpstream()
+    with upstream.listening() as settings:
+        account, limits = Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), Limits(read=0.8, in_flight=16)
+        client = UpstreamClient(account, settings["TWILIO_BASE_URL"], limits=limits)
+        before = len(os.listdir("/proc/self/fd"))
+
+        async def ask(number: int, seconds: float) -> str:
+            try:
+                async with asyncio.timeout(seconds):
+                    await asyncio.sleep(number * 0.002)
+                    row = await client.fetch(FetchCall(sid=sid("CA", number)))
+                    return row.sid if row else ""
+            except (TimeoutError, UpstreamTimeout):
+                return "late"
+
+        late = await asyncio.gather(*(ask(n, 1 + n * 0.002) for n in range(800)))
+        await asyncio.sleep(0.1)
+        after = len(os.listdir("/proc/self/fd"))
+        upstream.released.set()
+        served = await asyncio.gather(*(ask(n, 20) for n in range(40)))
+        await client.aclose()
+
+    assert set(late) == {"late"}
+    assert served == [sid("CA", number) for number in range(40)]
+    assert upstream.most <= 16
+    assert after <= before + 2
