@@ -10,7 +10,8 @@
     │   ├── InvalidFilter        a filter that no call can be held against
     │   ├── InvalidCursor        damaged, or of another list
     │   ├── LimitExceeded        a document larger, deeper or dearer than this gateway takes
-    │   └── IntrospectionDisabled
+    │   ├── IntrospectionDisabled
+    │   └── NoSuchCall           nothing to watch: Twilio has no such call
     ├── AccessError              who asks, not what
     │   ├── Unauthenticated      no credential, or one that is not taken
     │   ├── Forbidden            the credential's scopes do not reach so far
@@ -19,6 +20,7 @@
     ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
     ├── StoreUnavailable         what gateways share cannot be reached, and it is needed
+    ├── TooManySubscribers       this gateway has as many as it may have
     ├── FellBehind               a subscriber reads far slower than calls change
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
@@ -57,10 +59,12 @@ __all__ = [
     "InvalidFilter",
     "LimitExceeded",
     "NeverSent",
+    "NoSuchCall",
     "OutcomeUnknown",
     "ParseFailed",
     "RateLimited",
     "StoreUnavailable",
+    "TooManySubscribers",
     "Unauthenticated",
     "UpstreamAuth",
     "UpstreamError",
@@ -199,6 +203,12 @@ class AccessUnavailable(AccessError):
     code = "ACCESS_UNAVAILABLE"
 
 
+class NoSuchCall(CallerError):
+    """There is no call with this SID to be watched."""
+
+    code = "NOT_FOUND"
+
+
 class BudgetExceeded(GatewayError):
     """The answer would cost more upstream pages or rows than allowed. Narrow the query."""
 
@@ -215,6 +225,12 @@ class StoreUnavailable(GatewayError):
     """The store that gateways share did not answer, and without it the act is not safe."""
 
     code = "STORE_UNAVAILABLE"
+
+
+class TooManySubscribers(GatewayError):
+    """This gateway has as many subscribers as its settings allow. Try again later, or elsewhere."""
+
+    code = "TOO_MANY_SUBSCRIBERS"
 
 
 class FellBehind(GatewayError):

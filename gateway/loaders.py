@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from aiodataloader import DataLoader
 
 from gateway.executor import Executor
+from gateway.journal import Journal
 from gateway.planner import Request
 from gateway.upstream.requests import FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
@@ -48,6 +49,11 @@ class Loaders:
     def __init__(self, executor: Executor) -> None:
         self._queue = Queue(executor)
         self._loader = Loader(self._queue.ask_all)
+
+    @property
+    def journal(self) -> Journal:
+        """What was asked upstream through these loaders."""
+        return self._queue.journal
 
     async def row(self, request: FetchRequest[R], field: str) -> R | None:
         """One resource, None when there is none; `field` is the path of the field that wants it.

@@ -34,6 +34,8 @@ CODES = {
     "DryRun": "DRY_RUN",
     "StoreUnavailable": "STORE_UNAVAILABLE",
     "FellBehind": "FELL_BEHIND",
+    "NoSuchCall": "NOT_FOUND",
+    "TooManySubscribers": "TOO_MANY_SUBSCRIBERS",
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
     "UpstreamUnavailable": "UPSTREAM_UNAVAILABLE",
     "NeverSent": "UPSTREAM_UNAVAILABLE",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import build_schema, parse, validate
 
 from gateway import playground
 from gateway.schema import schema
@@ -71,6 +72,15 @@ def test_the_readme_prints_the_query_of_the_first_tab() -> None:
     )
 
     assert f"```graphql\n{query.strip()}\n```" in (HOUSE / "README.md").read_text()
+
+
+def test_the_documents_in_the_readme_fit_the_schema() -> None:
+    """What is copied from there runs."""
+    known = build_schema(schema.as_str(), assume_valid_sdl=True)
+    documents = re.findall(r"```graphql\n(.*?)```", (HOUSE / "README.md").read_text(), re.DOTALL)
+
+    assert len(documents) > 1
+    assert [validate(known, parse(document)) for document in documents] == [[] for _ in documents]
 
 
 def test_ci_runs_exactly_the_readmes_test_command() -> None:

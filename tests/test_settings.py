@@ -75,6 +75,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_MAX_CONNECTIONS": ["0", "100001"],
     "GATEWAY_DRAIN_DELAY": ["-1", "inf"],
     "GATEWAY_DRAIN_TIMEOUT": ["0", "3601"],
+    "GATEWAY_MAX_SUBSCRIBERS": ["-1", "1000001"],
     "GATEWAY_SANDBOX_CALLS": ["-1", "2000001", "many"],
     "GATEWAY_SANDBOX_SEED": ["-1", "1000000000", "x"],
 }  # fmt: skip

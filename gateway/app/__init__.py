@@ -7,8 +7,9 @@ differs from Twilio by its transport only.
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -16,19 +17,23 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from strawberry.types import ExecutionResult
 
 from gateway import playground
 from gateway.app.answers import EveryAnswer
 from gateway.app.door import Door
 from gateway.app.drain import draining
-from gateway.app.gateway import Gateway, Terms, open_gateway
-from gateway.app.graphql_http import GraphQLOverHTTP
+from gateway.app.gateway import Gateway, Terms
+from gateway.app.graphql_http import GraphQLOverHTTP, Parameters
 from gateway.app.health import check_credential, healthz, readyz
 from gateway.app.log_lines import LogLines
-from gateway.app.origins import cross_origin
+from gateway.app.opening import open_gateway
+from gateway.app.origins import cross_origin, may_ask
 from gateway.app.webhooks import webhook_routes
-from gateway.settings import Settings
+from gateway.app.websocket import GraphQLOverWebSocket, Operate
+from gateway.settings import AccessMode, Settings
 
 __all__ = [
     "Gateway",
@@ -60,16 +65,34 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         await door.aclose()
 
     endpoint = GraphQLOverHTTP(page=playground.page if settings.shows_page else None)
+    may_connect = partial(may_ask, settings=settings)
     routes: list[BaseRoute] = [
         Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", GraphQLOverWebSocket(_admit, may_connect)),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
-        *webhook_routes(settings),
     ]
+    if settings.access is not AccessMode.PASSTHROUGH:  # the gateway has no account to hear of
+        routes += webhook_routes(settings)
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]
     middleware = [Middleware(EveryAnswer), cross_origin(settings)]
     return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+
+
+async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> Operate:
+    """The operations of whoever connects; each is counted as one request of theirs."""
+    gateway: Gateway = websocket.app.state.gateway
+    door: Door = websocket.app.state.door
+    caller = await door.admit(websocket, payload)
+
+    def operate(asked: Parameters) -> AsyncGenerator[ExecutionResult, None]:
+        door.count(websocket, caller)
+        return gateway.stream(
+            asked.query, asked.variables, asked.operation_name, asked.terms, caller=caller
+        )
+
+    return operate
 
 
 async def _page(_request: Request) -> Response:
@@ -88,3 +111,9 @@ def configure_logging(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    logging.getLogger("uvicorn.error").addFilter(_says_no_url)
+
+
+def _says_no_url(record: logging.LogRecord) -> bool:
+    """uvicorn logs each WebSocket's address as if it were an error, with the query string."""
+    return '"WebSocket %s"' not in str(record.msg)

@@ -1,42 +1,38 @@
-"""The gateway proper: an upstream client, and a context for each operation over it."""
+"""The gateway proper: executes operations, each with a context of its own over an upstream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
-from graphql import GraphQLError
+import msgspec
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from gateway.access import ANYONE, Account, Caller, Scope
 from gateway.app.callbacks import callback_url
-from gateway.app.stores import open_store
+from gateway.app.results import explained, refused, response_map, too_late
 from gateway.app.upstreams import Upstream, UpstreamPool
-from gateway.errors import BadRequest, DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
-from gateway.live.once import Acts
-from gateway.live.store import MemoryStore, Store
 from gateway.loaders import Loaders
 from gateway.planner import Known, Policy
-from gateway.sandbox import SandboxConfig
-from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import Context, DocumentLimits, cursor_key, schema
-from gateway.settings import Environment, PlannerMode, Secret, Settings, SettingsError, Switch
-from gateway.upstream.client import Limits, Priority, UpstreamClient
+from gateway.settings import Environment, PlannerMode, Settings, SettingsError, Switch
+from gateway.upstream.client import Priority, UpstreamClient
+from gateway.upstream.resources import CallResource
 
-__all__ = ["Gateway", "Terms", "open_gateway", "refusal", "response_map"]
+__all__ = ["Gateway", "Terms"]
 
 # Past an operation's deadline nothing is read any more; what was read is put together in this many
 # seconds, or the operation is given up: no answer takes longer.
 GRACE = 1.5
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
+NO_SUCH_OPERATION = "The document has no operation of that name"
 
 
 def _utc_now() -> datetime:
@@ -63,45 +59,44 @@ DEFAULT_TERMS = Terms()
 class Gateway:
     """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins.
 
-    `client` is of the gateway's own account, None where only callers bring one; theirs are in
-    `pool`.
+    `own` is the upstream of the gateway's own account, None where only callers bring one; theirs
+    are in `pool`.
     """
 
     def __init__(
         self,
         settings: Settings,
-        client: UpstreamClient | None,
+        own: Upstream | None,
         now: Callable[[], datetime] = _utc_now,
         pool: UpstreamPool | None = None,
-        store: Store | None = None,
     ) -> None:
-        self.store: Store = store or MemoryStore()
-        self.acts = Acts(self.store)
-        self._callback_url = callback_url(settings)
-        self._now = now
         self.settings = settings
-        self._own = Upstream(client) if client else None
+        self._own = own
+        self._now = now
         self._pool = pool
         self._limits = document_limits(settings)
+        self._callback_url = callback_url(settings)
         self._policy = Policy(
             adaptive=settings.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.scan_child_calls is Switch.ON,
         )
 
     @property
-    def client(self) -> UpstreamClient:
-        """The client of the gateway's own account. Raises SettingsError where there is none."""
-        return self._of_its_own().client
-
-    @property
     def has_account(self) -> bool:
         """True when the gateway has an account of its own."""
         return self._own is not None
 
-    def _of_its_own(self) -> Upstream:
+    @property
+    def own(self) -> Upstream:
+        """The upstream of the gateway's own account. Raises SettingsError where there is none."""
         if self._own is None:
             raise SettingsError("TWILIO_ACCOUNT_SID: is missing; in passthrough, callers have one")
         return self._own
+
+    @property
+    def client(self) -> UpstreamClient:
+        """The client of the gateway's own account. Raises SettingsError where there is none."""
+        return self.own.client
 
     async def execute(
         self,
@@ -118,12 +113,12 @@ class Gateway:
         Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
-        journal = Journal(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
+        journal = _journal(caller)
         try:
             async with (
                 asyncio.timeout(self._seconds(terms) + GRACE),
                 self._upstream(caller) as upstream,
-                self._operation(upstream, caller, journal, terms) as context,
+                self._operation(upstream, caller, terms, journal) as context,
             ):
                 result = await schema.execute(
                     query,
@@ -133,13 +128,61 @@ class Gateway:
                     allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
                 )
         except TimeoutError:
-            result = ExecutionResult(None, [_too_late()])
+            result = too_late()
         return explained(result, journal, terms.explain)
 
-    def _seconds(self, terms: Terms) -> float:
-        """How long an operation on these terms may read."""
-        allowed = self.settings.operation_timeout
-        return min(terms.timeout or allowed, allowed)
+    async def stream(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        terms: Terms = DEFAULT_TERMS,
+        *,
+        caller: Caller,
+        may_mutate: bool = True,
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        """The results of any operation: one, or those of a subscription until it ends.
+
+        Whoever stops reading before its end closes it. A result without data is the last.
+        """
+        asked = query, variables, operation_name, terms
+        try:
+            yield await self.execute(*asked, caller=caller, may_mutate=may_mutate)
+        except CannotGetOperationTypeError:
+            yield refused(NO_SUCH_OPERATION)
+        except InvalidOperationTypeError as error:
+            if error.operation_type is not OperationType.SUBSCRIPTION:
+                yield refused("GET answers no mutations")
+                return
+            async with aclosing(self._subscribe(*asked, caller)) as events:
+                async for result in events:
+                    yield result
+
+    async def _subscribe(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        terms: Terms,
+        caller: Caller,
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        asked = query, msgspec.json.encode(variables, order="sorted"), operation_name, terms
+        is_shared = terms.explain is Explain.NOTHING
+        sharing = (*asked, caller.scopes) if is_shared else None
+        async with (
+            self._upstream(caller) as upstream,
+            self._operation(upstream, caller, terms, _journal(caller), sharing) as context,
+        ):
+            results = await schema.subscribe(
+                query,
+                variable_values=dict(variables or {}),
+                context_value=context,
+                operation_name=operation_name,
+            )
+            async with aclosing(results):
+                async for result in results:
+                    assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
+                    yield explained(result, context.loaders.journal, terms.explain)
 
     async def answer(
         self,
@@ -152,16 +195,21 @@ class Gateway:
         try:
             result = await self.execute(query, variables, operation_name, terms, caller=ANYONE)
         except CannotGetOperationTypeError:
-            return {"errors": [refusal("The document has no operation of that name")]}
+            result = refused(NO_SUCH_OPERATION)
         except InvalidOperationTypeError:
-            return {"errors": [refusal("A subscription has no single answer")]}
+            result = refused("A subscription has no single answer")
         return response_map(result)
+
+    def _seconds(self, terms: Terms) -> float:
+        """How long an operation on these terms may read."""
+        allowed = self.settings.operation_timeout
+        return min(terms.timeout or allowed, allowed)
 
     @asynccontextmanager
     async def _upstream(self, caller: Caller) -> AsyncIterator[Upstream]:
         """The way upstream with the caller's own credential, else with the gateway's."""
         if caller.account is None:
-            yield self._of_its_own()
+            yield self.own
             return
         assert self._pool  # noqa: S101 (open_gateway gives one; the own is never lent instead)
         async with self._pool.upstream(caller.account) as upstream:
@@ -169,38 +217,65 @@ class Gateway:
 
     @asynccontextmanager
     async def _operation(
-        self, upstream: Upstream, caller: Caller, journal: Journal, terms: Terms
+        self,
+        upstream: Upstream,
+        caller: Caller,
+        terms: Terms,
+        journal: Journal,
+        sharing: Hashable = None,
     ) -> AsyncIterator[Context]:
         """What one operation carries."""
+
+        def open_loaders(row: CallResource) -> AbstractAsyncContextManager[Loaders]:
+            return self._loaders(upstream, terms, _journal(caller), row)
+
+        async with self._loaders(upstream, terms, journal) as loaders:
+            yield Context(
+                caller=caller,
+                loaders=loaders,
+                open_loaders=open_loaders,
+                cursor_key=_cursor_key(self.settings, upstream.client.account),
+                store=upstream.store,
+                watching=upstream.watching,
+                acts=upstream.acts,
+                deadline=asyncio.get_running_loop().time() + self._seconds(terms),
+                # Twilio signs callbacks with a token that only the caller has, if he brought it.
+                callback_url=None if caller.account else self._callback_url,
+                page_budget=self.settings.page_budget,
+                row_budget=self.settings.row_budget,
+                limits=self._limits,
+                results=upstream.results,
+                sharing=sharing,
+            )
+
+    @asynccontextmanager
+    async def _loaders(
+        self, upstream: Upstream, terms: Terms, journal: Journal, row: CallResource | None = None
+    ) -> AsyncIterator[Loaders]:
+        """Loaders with a deadline and a budget of their own, which know this row already."""
         allowed = self.settings.request_budget
-        deadline = asyncio.get_running_loop().time() + self._seconds(terms)
+        known = Known(self._now())
+        known.note(row)
         executor = Executor(
             upstream.client,
-            Known(self._now()),
+            known,
             upstream.costs,
             replace(self._policy, concurrency=upstream.client.concurrency),
             journal,
-            deadline,
+            asyncio.get_running_loop().time() + self._seconds(terms),
             min(terms.request_budget or allowed, allowed),
             is_dry=terms.explain is Explain.PLAN,
             priority=terms.priority,
         )
         loaders = Loaders(executor)
         try:
-            yield Context(
-                caller=caller,
-                loaders=loaders,
-                cursor_key=_cursor_key(self.settings, upstream.client.account),
-                store=self.store,
-                acts=self.acts,
-                deadline=deadline,
-                callback_url=self._callback_url,
-                page_budget=self.settings.page_budget,
-                row_budget=self.settings.row_budget,
-                limits=self._limits,
-            )
+            yield loaders
         finally:
             await loaders.aclose()
+
+
+def _journal(caller: Caller) -> Journal:
+    return Journal(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
 
 
 def document_limits(settings: Settings) -> DocumentLimits:
@@ -217,114 +292,6 @@ def document_limits(settings: Settings) -> DocumentLimits:
     )
 
 
-def refusal(message: str, code: str = BadRequest.code) -> dict[str, Any]:
-    """An error of the response format for a request that is not executed."""
-    return {"message": message, "extensions": {"code": code}}
-
-
-def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> ExecutionResult:
-    """The result with `extensions.upstream` as far as it was asked for.
-
-    A dry run has one error that says so, in place of one for each field that was not read.
-    """
-    if explain is Explain.NOTHING or not _was_executed(result):
-        return result
-    result.extensions = {**(result.extensions or {}), "upstream": journal.explain(explain)}
-    if explain is Explain.PLAN:
-        error = DryRun("A dry run: what would be asked upstream is in extensions.upstream")
-        result.errors = [GraphQLError(str(error), extensions=error.extensions)]
-    return result
-
-
-def _too_late() -> GraphQLError:
-    error = UpstreamTimeout("The operation was not put together in time")
-    return GraphQLError(str(error), original_error=error, extensions=error.extensions)
-
-
-def _was_executed(result: ExecutionResult) -> bool:
-    """False where the request itself was at fault: no field was resolved."""
-    return result.data is not None or any(
-        error.path or isinstance(error.original_error, UpstreamTimeout)
-        for error in result.errors or ()
-    )
-
-
-def response_map(result: ExecutionResult) -> dict[str, Any]:
-    """GraphQL's response format: no `data` where the request itself was at fault."""
-    body: dict[str, Any] = {}
-    if result.errors:
-        body["errors"] = [error.formatted for error in result.errors]
-    if _was_executed(result):
-        body["data"] = result.data
-    if result.extensions:
-        body["extensions"] = result.extensions
-    return body
-
-
-@asynccontextmanager
-async def open_gateway(
-    settings: Settings,
-    transport: httpx.AsyncBaseTransport | None = None,
-    now: Callable[[], datetime] = _utc_now,
-) -> AsyncIterator[Gateway]:
-    """A gateway to the account of the settings, or to an embedded sandbox where none is set.
-
-    `transport` takes the place of the network, `now` of the clock (tests).
-    """
-    async with AsyncExitStack() as stack:
-        if settings.uses_sandbox:
-            sandbox = create_sandbox(
-                SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
-            )
-            stack.push_async_callback(sandbox.state.sandbox.aclose)
-            in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
-            transport = transport or in_process
-        pool = UpstreamPool(
-            lambda account: _client(settings, account, transport), settings.passthrough_clients
-        )
-        stack.push_async_callback(pool.aclose)
-        account = _account(settings)
-        client = _client(settings, account, transport) if account else None
-        if client is not None:
-            stack.push_async_callback(client.aclose)
-        store = await stack.enter_async_context(open_store(settings, account))
-        gateway = Gateway(settings, client, now, pool, store)
-        stack.push_async_callback(gateway.acts.aclose)
-        yield gateway
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        connect=settings.connect_timeout,
-        attempt=settings.try_timeout,
-        read=settings.read_timeout,
-        in_flight=settings.max_in_flight,
-        waiting=settings.max_waiting,
-        tries=settings.tries,
-        retry_share=settings.retry_share / 100,
-        cache_bytes=settings.cache_size * 1024 * 1024,
-    )
-
-
 def _cursor_key(settings: Settings, account: Account) -> bytes:
     secret = settings.cursor_secret or account.password
     return cursor_key(secret.reveal(), settings.base_url, account.sid)
-
-
-def _client(
-    settings: Settings, account: Account, transport: httpx.AsyncBaseTransport | None
-) -> UpstreamClient:
-    return UpstreamClient(account, settings.base_url, transport, _limits(settings))
-
-
-def _account(settings: Settings) -> Account | None:
-    """The gateway's own: of the settings, the sandbox's, or none where only callers bring one."""
-    if settings.uses_sandbox:
-        sandbox = SandboxConfig()
-        return Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
-    if settings.account_sid is None:
-        return None
-    if settings.api_key and settings.api_secret:
-        return Account(settings.account_sid, settings.api_key, settings.api_secret)
-    assert settings.auth_token  # noqa: S101 (Settings sees to it)
-    return Account(settings.account_sid, settings.account_sid, settings.auth_token)

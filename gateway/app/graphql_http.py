@@ -18,11 +18,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from gateway.access import Caller
 from gateway.app.door import Door
-from gateway.app.gateway import Gateway, Terms, response_map
+from gateway.app.gateway import Gateway, Terms
 from gateway.app.origins import may_ask
+from gateway.app.results import response_map
+from gateway.app.sse import EVENT_STREAM, EventStream
 from gateway.errors import (
     AccessError,
     BadRequest,
@@ -34,7 +37,7 @@ from gateway.errors import (
 from gateway.journal import Explain
 from gateway.upstream.client import Priority
 
-__all__ = ["GraphQLOverHTTP", "preferred"]
+__all__ = ["GraphQLOverHTTP", "Parameters", "Refusal", "check_parameters", "preferred"]
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -42,6 +45,14 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
 CLIENT_LEFT = 499
 PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
+HOW_TO_SUBSCRIBE = (
+    f"A subscription has no single answer: accept {EVENT_STREAM}, or connect to this URL over "
+    "WebSocket with the subprotocol graphql-transport-ws"
+)
+
+
+class IsSubscription(Exception):
+    """The operation is a subscription: it wants a stream of answers."""
 
 
 class Refusal(Exception):
@@ -54,6 +65,11 @@ class Refusal(Exception):
         self.status = status
         self.error = error if isinstance(error, CallerError) else BadRequest(error)
         self.headers = headers or {}
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """As GraphQL errors."""
+        return [{"message": str(self), "extensions": self.error.extensions}]
 
 
 @dataclass(frozen=True)
@@ -84,22 +100,26 @@ class GraphQLOverHTTP:
         media_type = JSON
         try:
             offered = (JSON, GRAPHQL_RESPONSE) + ((HTML,) if self._shows_page(request) else ())
-            accept = ",".join(request.headers.getlist("accept"))
-            chosen = preferred(accept, offered)
+            offered += (EVENT_STREAM,)
+            chosen = preferred(_accept(request), offered)
             if chosen == HTML and self._page:
                 return self._page()
             if chosen is None:
                 raise Refusal(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
-            media_type = chosen
+            media_type = JSON if chosen == EVENT_STREAM else chosen
             settings = request.app.state.gateway.settings
             if not may_ask(request.headers, settings):
                 raise Refusal(403, ForeignOrigin("Pages of this origin may not ask here"))
             caller = await _door(request).admit(request)
             parameters = await _parameters(request, settings.max_body)
+            if chosen == EVENT_STREAM:
+                return self._stream(request, caller, parameters)
             result = await _while_connected(request, self._execute(request, caller, parameters))
             if result is None:
                 return Response(status_code=CLIENT_LEFT)
             return _result_response(result, media_type)
+        except IsSubscription:
+            return self._stream(request, caller, parameters)
         except AccessError as error:
             return _access_response(request, error, media_type)
         except Refusal as refusal:
@@ -110,6 +130,21 @@ class GraphQLOverHTTP:
     def _shows_page(self, request: Request) -> bool:
         wants_answer = "query" in request.query_params
         return self._page is not None and request.method == "GET" and not wants_answer
+
+    @staticmethod
+    def _stream(request: Request, caller: Caller, parameters: Parameters) -> Response:
+        gateway: Gateway = request.app.state.gateway
+        return EventStream(
+            gateway.stream(
+                parameters.query,
+                parameters.variables,
+                parameters.operation_name,
+                parameters.terms,
+                caller=caller,
+                may_mutate=request.method == "POST",
+            ),
+            getattr(request.state, "draining", None),
+        )
 
     @staticmethod
     async def _execute(request: Request, caller: Caller, parameters: Parameters) -> ExecutionResult:
@@ -123,10 +158,12 @@ class GraphQLOverHTTP:
                 caller=caller,
                 may_mutate=request.method == "POST",
             )
-        except InvalidOperationTypeError:
-            if request.method == "GET":
-                raise Refusal(405, "GET answers queries only", {"Allow": "POST"}) from None
-            raise Refusal(400, "A subscription has no single answer") from None
+        except InvalidOperationTypeError as error:
+            if error.operation_type is not OperationType.SUBSCRIPTION:
+                raise Refusal(405, "GET answers no mutations", {"Allow": "POST"}) from None
+            if preferred(_accept(request), (EVENT_STREAM,)) is None:
+                raise Refusal(406, HOW_TO_SUBSCRIBE) from None
+            raise IsSubscription from None
         except CannotGetOperationTypeError:
             raise Refusal(400, "The document has no operation of that name") from None
 
@@ -134,6 +171,10 @@ class GraphQLOverHTTP:
 def _door(request: Request) -> Door:
     door: Door = request.app.state.door
     return door
+
+
+def _accept(request: Request) -> str:
+    return ",".join(request.headers.getlist("accept"))
 
 
 def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
@@ -175,13 +216,15 @@ def _rate(media_type: str, ranges: list[tuple[str, float]]) -> tuple[float, int]
 async def _parameters(request: Request, most: int) -> Parameters:
     if request.method == "GET":
         _take(len(request.scope["query_string"]), most, 414)
-        return _checked(_from_query_string(request), request.headers)
+        return check_parameters(_from_query_string(request), request.headers)
     if request.method != "POST":
         raise Refusal(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON:
         raise Refusal(415, f"The request's body must be {JSON}")
-    return _checked(_json(await _body(request, most), "The request's body"), request.headers)
+    return check_parameters(
+        _json(await _body(request, most), "The request's body"), request.headers
+    )
 
 
 def _from_query_string(request: Request) -> dict[str, Any]:
@@ -216,7 +259,8 @@ def _json(text: bytes, name: str) -> Any:
         raise Refusal(400, f"{name} is not valid JSON") from None
 
 
-def _checked(given: Any, headers: Headers) -> Parameters:
+def check_parameters(given: Any, headers: Headers) -> Parameters:
+    """The parameters of a request, also of one that came over WebSocket; raises Refusal."""
     if not isinstance(given, dict):
         raise Refusal(400, "A GraphQL request is a JSON object")
     query = given.get("query")
@@ -308,7 +352,7 @@ def _access_response(request: Request, error: AccessError, media_type: str) -> R
 
 def _refusal_response(refusal: Refusal, media_type: str) -> Response:
     return _json_response(
-        {"errors": [{"message": str(refusal), "extensions": refusal.error.extensions}]},
+        {"errors": refusal.errors},
         refusal.status,
         media_type,
         refusal.headers,

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.app.drain import is_draining
-from gateway.app.gateway import Gateway, open_gateway
+from gateway.app.gateway import Gateway
+from gateway.app.opening import open_gateway
 from gateway.errors import UpstreamAuth, UpstreamError, UpstreamTimeout
 from gateway.settings import Settings, SettingsError
 from gateway.upstream.breaker import BreakerState

@@ -121,10 +121,10 @@ class Door:
         parameters = _parameters(signed)
         if is_too_old(parameters, now):
             return
-        if await gateway.store.remember(signed.signature, REMEMBERED.total_seconds()):
+        if await gateway.own.store.remember(signed.signature, REMEMBERED.total_seconds()):
             is_ours = parameters.get("AccountSid") == gateway.client.account_sid
             if is_ours:
-                await tell(gateway.store, parameters, now)
+                await tell(gateway.own.store, parameters, now)
 
     async def _signed(self, request: Request, path: str) -> SignedRequest:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

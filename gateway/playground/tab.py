@@ -28,5 +28,6 @@ class Tab:
         )
 
 
-TABS = tuple(Tab.read(name) for name in ("calls", "call-tree", "filter"))
+NAMES = ("calls", "call-tree", "filter", "make-call", "watch-calls")
+TABS = tuple(Tab.read(name) for name in NAMES)
 """In the order in which GraphiQL shows them; the first is the README's query."""

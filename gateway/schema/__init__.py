@@ -11,6 +11,7 @@ from gateway.schema.cursors import cursor_key
 from gateway.schema.documents import CheckedDocument
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedSchema
+from gateway.schema.execution import EventExecutor
 from gateway.schema.extensions import ErrorCodes, Permitted
 from gateway.schema.limits import DocumentLimits
 from gateway.schema.mutation import Mutation
@@ -18,15 +19,18 @@ from gateway.schema.notification import Notification
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
 from gateway.schema.scalars import SCALARS
+from gateway.schema.subscription import Subscription
 
 __all__ = ["Context", "DocumentLimits", "cursor_key", "schema"]
 
 schema = FederatedSchema(
     query=Query,
+    subscription=Subscription,
     mutation=Mutation,
     types=[Call, Recording, Notification, PhoneNumber],
     extensions=[ErrorCodes, CheckedDocument, Permitted],
     config=StrawberryConfig(scalar_map=SCALARS),
+    execution_context_class=EventExecutor,
     # The lowest with the directives used here: composers refuse one that they do not know.
     federation_version="2.0",
 )

@@ -64,15 +64,22 @@ class ErrorCodes(SchemaExtension):
     def on_operation(self) -> Iterator[None]:
         """After the operation: walks the errors of its result."""
         yield
-        context = self.execution_context
-        result = context.result
+        self._make_presentable(self.execution_context.result)
+
+    def on_stream_result(self, result: Any) -> Iterator[None]:
+        """Before each result of a subscription is handed out."""
+        self._make_presentable(result)
+        yield
+
+    def _make_presentable(self, result: Any) -> None:
         errors = getattr(result, "errors", None)
-        if errors:
-            is_refused = isinstance(result, PreExecutionError)
-            shown = [_presentable(error, is_refused) for error in errors]
-            if not limits_of(context).suggestions:
-                shown = [_without_suggestion(error) for error in shown]
-            result.errors = shown  # type: ignore[union-attr]
+        if not errors:
+            return
+        is_refused = isinstance(result, PreExecutionError)
+        shown = [_presentable(error, is_refused) for error in errors]
+        if not limits_of(self.execution_context).suggestions:
+            shown = [_without_suggestion(error) for error in shown]
+        result.errors = shown
 
 
 def _presentable(error: GraphQLError, is_refused: bool) -> GraphQLError:

@@ -272,6 +272,10 @@ class Settings:
         "How many upstream requests one operation may send; what is left is null, with "
         "BUDGET_EXCEEDED. The header Gateway-Request-Budget lowers it.",
     )  # fmt: skip
+    max_subscribers: int = _setting(
+        "GATEWAY_MAX_SUBSCRIBERS", whole(0, 1_000_000), 5000, "subscriptions",
+        "How many subscriptions one process serves at once; more end with TOO_MANY_SUBSCRIBERS.",
+    )  # fmt: skip
     sandbox_calls: int = _setting(
         "GATEWAY_SANDBOX_CALLS", whole(0, 2_000_000), 2000, "calls",
         "How many example calls the sandbox holds.",
@@ -417,6 +421,7 @@ class Settings:
             return self.environment is Environment.DEVELOPMENT
         return self.introspection is Switch.ON
 
+    @property
     def callback_url(self) -> str | None:
         """Where Twilio reaches this gateway, if it does: without a path of ours."""
         return self.webhook_url or self.public_url

@@ -5,7 +5,7 @@ anybody anything. This module must not know what a read is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 __all__ = ["Patience", "SingleFlight"]
@@ -37,9 +37,11 @@ class SingleFlight:
     """The flights of one client, by key."""
 
     def __init__(self) -> None:
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[Hashable, Flight] = {}
 
-    async def join(self, key: str, until: float, start: Callable[[Patience], Awaitable[T]]) -> T:
+    async def join(
+        self, key: Hashable, until: float, start: Callable[[Patience], Awaitable[T]]
+    ) -> T:
         """The outcome of the flight under this key, begun by `start` if there is none."""
         flight = self._flights.get(key)
         if flight is None:
@@ -54,7 +56,7 @@ class SingleFlight:
             if flight.task.done() or not flight.waiters:
                 self._land(key, flight)
 
-    def _land(self, key: str, flight: Flight) -> None:
+    def _land(self, key: Hashable, flight: Flight) -> None:
         flight.task.cancel()
         if self._flights.get(key) is flight:
             del self._flights[key]

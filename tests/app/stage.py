@@ -51,7 +51,14 @@ async def settle() -> None:
 @asynccontextmanager
 async def listening(app: ASGIApp) -> AsyncIterator[int]:
     """The port on which uvicorn serves the app."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    async with running(app) as (port, _):
+        yield port
+
+
+@asynccontextmanager
+async def running(app: ASGIApp) -> AsyncIterator[tuple[int, uvicorn.Server]]:
+    """The port on which uvicorn serves the app, and the server itself."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     server = uvicorn.Server(
         uvicorn.Config(app, http="httptools", access_log=False, log_config=None)
     )
@@ -59,7 +66,7 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
     try:
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.002)
-        yield listener.getsockname()[1]
+        yield listener.getsockname()[1], server
     finally:
         server.should_exit = True
         await serving

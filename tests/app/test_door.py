@@ -155,10 +155,10 @@ class Closable(PlainTwilio):
 class Made(list[tuple[str, Closable]]):
     """Clients as they are made: whose, and their connections."""
 
-    def __call__(self, account: Account) -> UpstreamClient:
+    def __call__(self, account: Account) -> Upstream:
         twilio = Closable()
         self.append((account.sid, twilio))
-        return UpstreamClient(account, "http://twilio.test", twilio)
+        return Upstream(UpstreamClient(account, "http://twilio.test", twilio))
 
     def open(self) -> list[str]:
         """The accounts of those that are not closed."""

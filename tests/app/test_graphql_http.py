@@ -307,14 +307,15 @@ async def test_get_never_mutates(document: str) -> None:
 
 
 @BOTH
-async def test_a_subscription_is_not_answered_here(media_type: str) -> None:
+async def test_a_subscription_is_not_answered_in_json(media_type: str) -> None:
+    """tests/app/test_sse.py has what it is answered in."""
     query, headers = {"query": "subscription { x }"}, {"Accept": media_type}
     async with served() as client:
         got = await client.get("/graphql", params=query, headers=headers)
         posted = await client.post("/graphql", json=query, headers=headers)
 
-    assert_refused(got, 405)
-    assert "subscription" in assert_refused(posted, 400)
+    assert "subscription" in assert_refused(got, 406)
+    assert "subscription" in assert_refused(posted, 406)
 
 
 async def test_a_body_is_taken_up_to_its_limit_and_no_further() -> None:

@@ -24,8 +24,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
-from gateway.app.gateway import Gateway, open_gateway
+from gateway.app.gateway import Gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
+from gateway.app.opening import open_gateway
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.settings import PlannerMode, Settings

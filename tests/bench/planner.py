@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.app.gateway import Gateway
+from gateway.app.upstreams import Upstream as Own
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox.resources import Call, Row
 from gateway.schema.cursors import Cursor, cursor_key, write_cursor
@@ -179,7 +180,7 @@ async def gateways(there: Upstream) -> AsyncIterator[dict[str, Gateway]]:
         for way, settings in WAYS.items():
             client = UpstreamClient(credential, "https://api.twilio.com", there, limits)
             stack.push_async_callback(client.aclose)
-            made[way] = Gateway(settings, client, now=lambda: NOW)
+            made[way] = Gateway(settings, Own(client), now=lambda: NOW)
         yield made
 
 

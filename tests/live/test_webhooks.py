@@ -163,7 +163,7 @@ async def test_a_replay_about_a_call_that_is_forgotten_is_not_heard() -> None:
     """The order of states could not tell it from news: only the memory of signatures does."""
     first = event("ringing", 1)
     async with hooks() as twilio:
-        twilio.gateway.store = twilio.store = MemoryStore(max_calls=1)
+        twilio.gateway.own.store = twilio.store = MemoryStore(max_calls=1)
         await twilio.post(first)
         await twilio.post(event("ringing", 1, CallSid=sid("CA", 2)))
         assert twilio.state() is None

@@ -71,7 +71,7 @@ async def demo() -> AsyncIterator[tuple[str, Store]]:
     try:
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.002)
-        yield url, app.state.gateway.store
+        yield url, app.state.gateway.own.store
     finally:
         server.should_exit = True
         await serving_

@@ -61,7 +61,7 @@ async def hooks(**settings: Any) -> AsyncIterator[Hooks]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as client,
     ):
-        yield Hooks(client, app.state.gateway, app.state.gateway.store)
+        yield Hooks(client, app.state.gateway, app.state.gateway.own.store)
 
 
 def event(status: str, number: int | None = None, **given: str) -> dict[str, str]:

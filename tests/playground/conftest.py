@@ -127,10 +127,16 @@ class Visit:
         self.page.wait_for_load_state("networkidle")
 
     def write(self, query: str) -> None:
-        """Replace the query in the editor."""
+        """Replace the query in the editor, until GraphiQL has taken it up."""
         editor = self.page.locator(".graphiql-query-editor .CodeMirror")
         editor.evaluate("(element, query) => element.CodeMirror.setValue(query)", query)
         editor.click()
+        for _ in range(200):
+            state = json.loads(self.stored("tabState") or "{}")
+            if query in [tab["query"] for tab in state.get("tabs", [])]:
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail("GraphiQL never took up what was written")
 
     def choose(self, tab: int, operation: str) -> None:
         """Open a tab, until GraphiQL knows its operation: it reads the editor after a pause."""

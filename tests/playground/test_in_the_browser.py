@@ -35,11 +35,12 @@ def test_a_subscription_is_answered(visit: Visit, stand_in_url: str) -> None:
 
 
 def test_the_first_visit_shows_the_default_tabs(visit: Visit, stand_in_url: str) -> None:
-    """Three tabs under their operations' names; the filter brings its variables."""
+    """Five tabs under their operations' names; the filter brings its variables."""
     visit.open(stand_in_url)
     tabs = visit.page.locator(".graphiql-tab-button")
 
-    assert tabs.all_inner_texts() == ["Calls", "CallTree", "UnansweredCalls"]
+    names = ["Calls", "CallTree", "UnansweredCalls", "MakeCall", "WatchCalls"]
+    assert tabs.all_inner_texts() == names
 
     tabs.nth(2).click()
     visit.page.get_by_role("button", name="Variables").click()
@@ -52,8 +53,6 @@ def test_the_next_visit_shows_what_was_left(visit: Visit, stand_in_url: str) -> 
     """The default tabs do not come back over a user's own query."""
     visit.open(stand_in_url)
     visit.write("query Mine { calls { nodes { sid } } }")
-    while "query Mine" not in visit.stored("tabState"):
-        visit.page.wait_for_timeout(100)
     visit.open(stand_in_url)
 
     assert visit.page.locator(".graphiql-tab-button").first.inner_text() == "Mine"
@@ -105,7 +104,7 @@ def test_without_files_the_cdn_serves_the_page(
     visit.expected_origins = {"cdn.jsdelivr.net"}
     visit.open(stand_in_url.replace("/graphql", "/without-files"))
 
-    assert visit.page.locator(".graphiql-tab-button").count() == 3
+    assert visit.page.locator(".graphiql-tab-button").count() == 5
 
 
 def test_without_files_and_without_internet_the_page_says_so(

@@ -201,7 +201,7 @@ def test_the_first_tab_asks_for_every_property_of_the_seed() -> None:
 def test_a_tab_explains_itself(tab: playground.Tab) -> None:
     """It opens with a comment that fits its pane, and its operation's name is the tab's title."""
     operation = parse(tab.query).definitions[0]
-    comment = tab.query.partition("query ")[0].rstrip().splitlines()
+    comment = tab.query.partition("\n\n")[0].splitlines()
 
     assert isinstance(operation, OperationDefinitionNode)
     assert operation.name

@@ -1,6 +1,7 @@
 """The page in a real browser over the real gateway: what a newcomer does first works at once."""
 
 import json
+from typing import Any
 
 import pytest
 from graphql import OperationDefinitionNode, build_schema, parse, validate
@@ -10,6 +11,7 @@ from gateway.schema import schema
 from tests.playground.conftest import Visit
 
 browser = pytest.mark.xdist_group("browser")  # one browser at a time
+QUERIES = [tab for tab in TABS if tab.name in {"calls", "call-tree", "filter"}]
 
 
 @pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
@@ -35,14 +37,11 @@ def test_the_readme_query_is_answered_on_the_page(visit: Visit, gateway_url: str
 
 
 @browser
-@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
-def test_every_default_tab_runs(visit: Visit, gateway_url: str, tab: Tab) -> None:
+@pytest.mark.parametrize("tab", QUERIES, ids=lambda tab: tab.name)
+def test_every_default_tab_that_reads_runs(visit: Visit, gateway_url: str, tab: Tab) -> None:
     """Each tab is answered without an error, and the answer holds calls."""
     visit.open(gateway_url)
-    (operation,) = parse(tab.query).definitions
-    assert isinstance(operation, OperationDefinitionNode)
-    assert operation.name is not None
-    visit.choose(TABS.index(tab), operation.name.value)
+    choose(visit, tab)
     visit.run()
     answer = json.loads(visit.answer())
 
@@ -51,7 +50,45 @@ def test_every_default_tab_runs(visit: Visit, gateway_url: str, tab: Tab) -> Non
 
 
 @browser
-@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
+def test_a_call_that_is_made_in_one_window_is_watched_in_another(
+    visit: Visit, gateway_url: str
+) -> None:
+    """It rings, is answered and completes before the newcomer's eyes, with nothing set up."""
+    make, watch = TABS[-2:]
+    other = Visit(visit.page.context.new_page())
+    for window, tab in ((visit, watch), (other, make)):
+        window.open(gateway_url)
+        choose(window, tab)
+        window.run()
+    made = json.loads(other.answer())["data"]["makeCall"]
+    events = [event_when(visit, status) for status in ("RINGING", "IN_PROGRESS", "COMPLETED")]
+
+    assert made["userErrors"] == []
+    assert {event["call"]["sid"] for event in events} == {made["call"]["sid"]}
+    assert [event["previousStatus"] for event in events] == ["QUEUED", "RINGING", "IN_PROGRESS"]
+    assert len(events[-1]["call"]["recordings"]["nodes"]) == 1
+
+
+def event_when(visit: Visit, status: str) -> Any:
+    """What the result pane shows when a call has come into this state."""
+    for _ in range(400):
+        event = json.loads(visit.answer())["data"]["callsUpdated"]
+        if event["call"]["status"] == status:
+            return event
+        visit.page.wait_for_timeout(50)
+    pytest.fail(f"the call was never {status}")
+
+
+def choose(visit: Visit, tab: Tab) -> None:
+    """Open a tab."""
+    (operation,) = parse(tab.query).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert operation.name is not None
+    visit.choose(TABS.index(tab), operation.name.value)
+
+
+@browser
+@pytest.mark.parametrize("tab", QUERIES, ids=lambda tab: tab.name)
 def test_the_panel_draws_every_request_of_a_default_tab(
     visit: Visit, gateway_url: str, tab: Tab
 ) -> None:

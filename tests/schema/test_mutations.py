@@ -343,7 +343,7 @@ async def test_an_explanation_shows_the_request_and_not_its_form() -> None:
 
 async def test_subscribers_hear_of_a_mutation() -> None:
     async with gateway() as (_, client):
-        with client.gateway.store.subscribe() as news:
+        with client.gateway.own.store.subscribe() as news:
             data = await client.data(MAKE, input=making())
             state = await anext(news)
 

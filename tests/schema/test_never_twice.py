@@ -250,7 +250,7 @@ async def test_the_gateways_own_callback_is_no_part_of_the_input() -> None:
     twilio, store = account(), MemoryStore()
     for url in (None, "https://gw.example.com"):
         async with connect(twilio, public_url=url) as client:
-            client.gateway.acts = Acts(store)
+            client.gateway.own.acts = Acts(store)
             await client.data(MAKE, input=making(idempotencyKey="k"))
 
     assert len([request for request in twilio.requests if "POST" in request]) == 1

@@ -8,7 +8,9 @@ import pytest
 from graphql import GraphQLObjectType, get_named_type
 
 from gateway.access import Caller, Scope
-from gateway.app.gateway import Gateway, Terms, open_gateway, response_map
+from gateway.app.gateway import Gateway, Terms
+from gateway.app.opening import open_gateway
+from gateway.app.results import response_map
 from gateway.journal import Explain, Journal
 from gateway.schema import schema
 from gateway.schema.personal import mask_of
@@ -238,7 +240,7 @@ async def test_a_subscription_needs_read() -> None:
     async with (
         asked_by() as (_, kim),
         kim._gateway._operation(
-            kim._gateway._of_its_own(), kim._caller, Journal(lambda: 0.0), Terms()
+            kim._gateway.own, kim._caller, Terms(), Journal(lambda: 0.0)
         ) as context,
     ):
         answer: Any = await schema.subscribe("subscription { x }", context_value=context)

@@ -1,0 +1,86 @@
+"""From the settings to a gateway: whose account, what transport, which store, and the end of all.
+
+Here it is decided who answers: Twilio, the base URL that is set, or the embedded sandbox, which
+differs from Twilio by its transport only.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+import httpx
+
+from gateway.access import Account
+from gateway.app.gateway import Gateway
+from gateway.app.stores import store_for
+from gateway.app.upstreams import Upstream, UpstreamPool
+from gateway.sandbox import SandboxConfig
+from gateway.sandbox import create_app as create_sandbox
+from gateway.settings import Secret, Settings
+from gateway.upstream.client import Limits, UpstreamClient
+
+__all__ = ["open_gateway"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings,
+    transport: httpx.AsyncBaseTransport | None = None,
+    now: Callable[[], datetime] = _utc_now,
+) -> AsyncIterator[Gateway]:
+    """A gateway to the account of the settings, or to an embedded sandbox where none is set.
+
+    `transport` takes the place of the network, `now` of the clock (tests).
+    """
+    async with AsyncExitStack() as stack:
+        if settings.uses_sandbox:
+            sandbox = create_sandbox(
+                SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
+            )
+            stack.push_async_callback(sandbox.state.sandbox.aclose)
+            in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
+            transport = transport or in_process
+
+        def make(account: Account) -> Upstream:
+            client = UpstreamClient(account, settings.base_url, transport, _limits(settings))
+            store = store_for(settings, account.sid)
+            return Upstream(client, store, settings.max_subscribers, now)
+
+        pool = UpstreamPool(make, settings.passthrough_clients)
+        stack.push_async_callback(pool.aclose)
+        account = _account(settings)
+        own = make(account) if account else None
+        if own is not None:
+            own.begin()
+            stack.push_async_callback(own.aclose)
+        yield Gateway(settings, own, now, pool)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connect=settings.connect_timeout,
+        attempt=settings.try_timeout,
+        read=settings.read_timeout,
+        in_flight=settings.max_in_flight,
+        waiting=settings.max_waiting,
+        tries=settings.tries,
+        retry_share=settings.retry_share / 100,
+        cache_bytes=settings.cache_size * 1024 * 1024,
+    )
+
+
+def _account(settings: Settings) -> Account | None:
+    """The gateway's own: of the settings, the sandbox's, or none where only callers bring one."""
+    if settings.uses_sandbox:
+        sandbox = SandboxConfig()
+        return Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
+    if settings.account_sid is None:
+        return None
+    if settings.api_key and settings.api_secret:
+        return Account(settings.account_sid, settings.api_key, settings.api_secret)
+    assert settings.auth_token  # noqa: S101 (Settings sees to it)
+    return Account(settings.account_sid, settings.account_sid, settings.auth_token)

@@ -1,0 +1,198 @@
+"""The row that belongs to a notice: read from upstream once for all who watch here.
+
+This module must not know who watches, nor when a call is polled.
+
+Note [Fresh rows]. A notice knows a call's status and little else, but watchers are told the whole
+call. Upstream may lag behind its own webhook, fail, or be ahead of it. A row that lags or cannot be
+read takes over what the notice says (status and facts), so what a watcher is told is never older
+than the news. A row that is ahead is news itself, and is published for all.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.errors import UpstreamError, UpstreamInvalid
+from gateway.live.events import FINAL, PLACE, CallNotice, Source, advance
+from gateway.live.rows import notice_of
+from gateway.live.store import Store
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.delivery import Caller
+from gateway.upstream.flights import SingleFlight
+from gateway.upstream.pages import Budget, PageWalk
+from gateway.upstream.requests import TOP, FetchCall, ListCalls, Page
+from gateway.upstream.resources import CallResource, CallStatus
+
+__all__ = ["LIVE", "Fresh", "Rows", "seen", "status_of"]
+
+LIVE = tuple(status for status in PLACE if status not in FINAL)
+"""The states of calls that go on, in the order in which a call goes through them."""
+PAGE_SIZE = 1000
+MAX_PAGES = 5
+"""Pages that are read of one list at most."""
+MAX_ROWS = 1000
+LONGEST = 60.0
+"""Seconds beyond every deadline of the client's own."""
+PATIENCE = 3.0
+"""Seconds that a row is waited for, before news are told with what their notice knows."""
+
+
+def seen(row: CallResource, at: datetime) -> CallNotice:
+    """What a row that was just read is news of.
+
+    Of its facts only what no webhook may tell of: others would be news to nobody.
+    """
+    notice = notice_of(row, Source.POLL, at)
+    told_by_row_only = tuple(fact for fact in notice.facts if fact[0] == "answered_by")
+    return replace(notice, facts=told_by_row_only)
+
+
+def status_of(row: CallResource) -> CallStatus:
+    """The row's status; UNKNOWN where it cannot be read."""
+    try:
+        return row.status or CallStatus.UNKNOWN
+    except UpstreamInvalid:
+        return CallStatus.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A row, and the state that it shows together with the notice that it answers.
+
+    They are None where nothing is known but a status that has no place in a call's life.
+    """
+
+    row: CallResource
+    state: CallNotice | None
+    answers: CallNotice | None
+
+
+class Rows:
+    """The newest rows of the calls that are watched here. `now` is the time in UTC."""
+
+    def __init__(self, client: UpstreamClient, store: Store, now: Callable[[], datetime]) -> None:
+        self._client = client
+        self._store = store
+        self._now = now
+        self._flights = SingleFlight()
+        self._rows: OrderedDict[str, Fresh] = OrderedDict()
+
+    async def current(self, sid: str) -> Fresh | None:
+        """The call as it is now, None when there is none. Raises UpstreamError."""
+        until = asyncio.get_running_loop().time() + LONGEST
+        return await self._flights.join(sid, until, lambda _: self._look(sid))
+
+    async def _look(self, sid: str) -> Fresh | None:
+        row = await self._client.fetch(FetchCall(sid=sid))
+        return None if row is None else await self.note(row)
+
+    async def note(self, row: CallResource) -> Fresh:
+        """Takes a row that was read: it is news where it is ahead, and catches up where it lags."""
+        notice, state = seen(row, self._now()), self._store.state(row.sid)
+        state = advance(state, notice) or state
+        fresh = self._keep(Fresh(_caught_up(row, state) if state else row, state, state))
+        await self._store.publish(notice)
+        return fresh
+
+    async def after(self, notice: CallNotice) -> Fresh:
+        """The call as it is after this notice. See Note [Fresh rows]."""
+        held = self._rows.get(notice.call_sid)
+        if held is not None and held.answers == notice:
+            return held
+        until = asyncio.get_running_loop().time() + PATIENCE
+        return await self._flights.join(notice, until, lambda _: self._refresh(notice, until))
+
+    async def _refresh(self, notice: CallNotice, until: float) -> Fresh:
+        held = self._rows.get(notice.call_sid)
+        newer = await self._read(notice, held, Caller(self, until=until))
+        if newer is None:
+            row = _caught_up(held.row, notice) if held else self._unread(notice)
+            return self._keep(Fresh(row, notice, notice))
+        news = seen(newer, self._now())
+        fresh = Fresh(_caught_up(newer, notice), advance(notice, news) or notice, notice)
+        self._keep(fresh)
+        await self._store.publish(news)
+        return fresh
+
+    async def live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
+        """The calls of these lists that are live, each once. Raises UpstreamError, BudgetExceeded.
+
+        Calls go forward, and so do the lists: a call that moves on meanwhile is in a later one.
+        """
+        found: set[str] = set()
+        for status in LIVE:
+            for list_ in lists:
+                if list_.status in {None, status}:
+                    async for row in self._rows_of(list_.with_status(status)):
+                        if row.sid not in found:
+                            found.add(row.sid)
+                            yield row
+
+    async def _rows_of(self, list_: ListCalls) -> AsyncIterator[CallResource]:
+        async for page in self.pages(list_.at(TOP, PAGE_SIZE)):
+            for row in page.rows:
+                yield row
+
+    async def pages(self, lists: ListCalls) -> AsyncIterator[Page[CallResource]]:
+        """A list page by page, each row once. Raises UpstreamError, BudgetExceeded."""
+        walk = PageWalk(
+            self._client.page,
+            lists,
+            Budget(MAX_PAGES, MAX_PAGES * PAGE_SIZE),
+            page_size=lists.page_size,
+        )
+        while (page := await walk.turn()) is not None:
+            yield page
+
+    async def _read(
+        self, notice: CallNotice, held: Fresh | None, caller: Caller
+    ) -> CallResource | None:
+        """The call; None where it cannot be read in time.
+
+        One that lags, or shows nothing new, is read again, once: upstream may need a moment, or
+        the read was under way when the notice came.
+        """
+        request = FetchCall(sid=notice.call_sid)
+        try:
+            row = await self._client.fetch(request, None, caller)
+            if row is not None and (_lags(row, notice) or (held and held.row == row)):
+                row = await self._client.fetch(request, None, caller) or row
+        except UpstreamError:
+            return None
+        return row
+
+    def _keep(self, fresh: Fresh) -> Fresh:
+        """Before others hear of it, so that they find it."""
+        self._rows[fresh.row.sid] = fresh
+        self._rows.move_to_end(fresh.row.sid)
+        if len(self._rows) > MAX_ROWS:
+            self._rows.popitem(last=False)
+        return fresh
+
+    def _unread(self, notice: CallNotice) -> CallResource:
+        """A call of which nothing is known but what notices say."""
+        account = {"account_sid": self._client.account_sid}
+        facts = account | dict(notice.facts)
+        given = {"sid": notice.call_sid, "status": notice.status.value}
+        return msgspec.convert(facts | given, CallResource)
+
+
+def _lags(row: CallResource, notice: CallNotice) -> bool:
+    """True when the notice is further; a status that is not known here is neither."""
+    here, there = PLACE.get(status_of(row)), PLACE.get(notice.status)
+    return here is not None and there is not None and here < there
+
+
+def _caught_up(row: CallResource, notice: CallNotice) -> CallResource:
+    """The row, with what the notice knows where the row lags behind it."""
+    if not _lags(row, notice):
+        return row
+    known: dict[str, Any] = msgspec.to_builtins(row)
+    return msgspec.convert(
+        {**known, **dict(notice.facts), "status": notice.status.value}, CallResource
+    )

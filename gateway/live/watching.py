@@ -1,0 +1,171 @@
+"""Who watches calls: the state of each as it is now, then every new one, until the call is final.
+
+News come from the store, which keeps the newest state of each call for a slow watcher; rows come
+from `fresh`. This module must not know GraphQL, nor how a watcher is reached.
+
+Note [Never back]. A watcher is told a state only if it is further than the one it was told before
+(`events.advance`), and the row that goes with it is never behind the notice (Note [Fresh rows]). So
+whatever is late, doubled or lost, the last state told is the call's last state and none goes back.
+"""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from gateway.errors import NoSuchCall, TooManySubscribers
+from gateway.live.events import FINAL, CallNotice, Source, advance
+from gateway.live.fresh import Fresh, Rows, status_of
+from gateway.live.polling import Poller
+from gateway.live.store import Store
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.requests import ListCalls, check_sid
+from gateway.upstream.resources import CallResource, CallStatus
+
+__all__ = ["Update", "Watching"]
+
+MAX_STATES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A state of a call: `source` is how the gateway came to know, at `at` (UTC).
+
+    `source` is None for the state in which the watcher found the call; `previous` is the state that
+    the watcher was told before, None for none.
+    """
+
+    row: CallResource
+    previous: CallStatus | None
+    source: Source | None
+    at: datetime
+
+
+class States:
+    """What one watcher was told last of each call; calls without news for long are forgotten."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[str, Fresh] = OrderedDict()
+
+    def is_news(self, notice: CallNotice) -> bool:
+        """False for what this watcher knows, or what lies behind it."""
+        told = self._told.get(notice.call_sid)
+        return advance(told.state if told else None, notice) is not None
+
+    def tell(self, fresh: Fresh, source: Source | None, at: datetime) -> Update | None:
+        """The update to hand out; None where the row shows nothing new."""
+        told = self._told.pop(fresh.row.sid, None)
+        self._told[fresh.row.sid] = fresh
+        if len(self._told) > MAX_STATES:
+            self._told.popitem(last=False)
+        if told is not None and told.row == fresh.row:
+            return None
+        return Update(fresh.row, status_of(told.row) if told else None, source, at)
+
+
+class Watching:
+    """The watchers of one account in this process, at most `limit`; looks while `run` runs.
+
+    `now` is the time in UTC.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        poller: Poller,
+        store: Store,
+        limit: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._rows = rows
+        self._poller = poller
+        self._store = store
+        self._limit = limit
+        self._now = now
+        self.count = 0
+
+    @classmethod
+    def of(
+        cls, client: UpstreamClient, store: Store, limit: int, now: Callable[[], datetime]
+    ) -> Self:
+        """Over one account's client, and the store that gateways to this account share."""
+        rows = Rows(client, store, now)
+        return cls(rows, Poller(rows, store, time.monotonic), store, limit, now)
+
+    async def run(self) -> None:
+        """Looks for what no webhook tells of, until it is cancelled."""
+        await self._poller.run()
+
+    async def call(self, sid: str) -> AsyncGenerator[Update, None]:
+        """One call's updates; they end with its final state.
+
+        Raises BadUserInput, NoSuchCall, TooManySubscribers, or an UpstreamError at the beginning.
+        """
+        check_sid("CA", sid)
+        with self._seat(), self._store.subscribe(sid) as news, self._poller.following(sid):
+            fresh = await self._rows.current(sid)
+            if fresh is None:
+                raise NoSuchCall("There is no call with this SID")
+            states = States()
+            yield self._found(states, fresh)
+            if status_of(fresh.row) in FINAL:
+                return
+            async for notice in news:
+                update = await self._update(states, notice)
+                if update is None:
+                    continue
+                yield update
+                if status_of(update.row) in FINAL:
+                    return
+
+    async def calls(self, lists: Sequence[ListCalls]) -> AsyncGenerator[Update, None]:
+        """The updates of every call that one of the lists holds: first of those live now.
+
+        Raises TooManySubscribers, FellBehind where news come faster than they are taken, or an
+        UpstreamError at the beginning.
+        """
+        with self._seat(), self._store.subscribe() as news, self._poller.following_all():
+            states = States()
+            found = await self._live(lists)
+            while found:
+                yield self._found(states, await self._rows.note(found.popleft()))
+            async for notice in news:
+                update = await self._update(states, notice, lists)
+                if update is not None:
+                    yield update
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        if self.count >= self._limit:
+            raise TooManySubscribers("This gateway has as many subscribers as it may have")
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+
+    async def _live(self, lists: Sequence[ListCalls]) -> deque[CallResource]:
+        """Read as a whole before the first is told: a watcher may take its time with them."""
+        rows = deque([row async for row in self._rows.live(lists)])
+        for row in rows:
+            self._poller.found(row.sid)
+        return rows
+
+    def _found(self, states: States, fresh: Fresh) -> Update:
+        update = states.tell(fresh, None, self._now())
+        assert update is not None  # noqa: S101 (it is the first)
+        return update
+
+    async def _update(
+        self, states: States, notice: CallNotice, lists: Sequence[ListCalls] | None = None
+    ) -> Update | None:
+        if not states.is_news(notice):
+            return None
+        self._poller.heard(notice)
+        fresh = await self._rows.after(notice)
+        if lists is not None and not any(list_.matches(fresh.row) for list_ in lists):
+            return None
+        return states.tell(fresh, notice.source, notice.at)

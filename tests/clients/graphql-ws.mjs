@@ -1,0 +1,16 @@
+// graphql-ws, the protocol's reference client: prints each result, then how the operation ended.
+import { createClient } from "graphql-ws";
+import WebSocket from "ws";
+
+const [url, query, variables] = process.argv.slice(2);
+const client = createClient({ url: url.replace("http", "ws"), webSocketImpl: WebSocket, retryAttempts: 0 });
+const print = (value) => console.log(JSON.stringify(value));
+
+client.subscribe(
+  { query, variables: JSON.parse(variables) },
+  {
+    next: print,
+    error: (error) => (print({ failed: error }), client.dispose()),
+    complete: () => (print("complete"), client.dispose()),
+  },
+);

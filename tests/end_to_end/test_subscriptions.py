@@ -1,0 +1,62 @@
+"""Subscriptions of the program: the sandbox's call is watched, and SIGTERM says goodbye."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from tests.end_to_end.program import Server, serving
+
+MAKE = """mutation { makeCall(input: {from: "+12125550142", to: "+15005550011",
+    instructions: {twiml: "<Response/>"}}) { call { sid } userErrors { message } } }"""
+WATCH = 'subscription { callUpdated(sid: "%s") { call { status } } }'
+
+
+@contextmanager
+def watching(server: Server, query: str) -> Iterator[ClientConnection]:
+    """A socket that has subscribed. Its address bears what a client may put there."""
+    url = server.url.replace("http", "ws") + "/graphql?token=a-secret-of-mine"
+    subscribe = {"id": "1", "type": "subscribe", "payload": {"query": query}}
+    with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
+        for message in ({"type": "connection_init"}, subscribe):
+            socket.send(json.dumps(message))
+        assert json.loads(socket.recv(timeout=20)) == {"type": "connection_ack"}
+        yield socket
+
+
+def test_a_call_in_the_sandbox_is_watched_to_its_end() -> None:
+    """A line that is busy, so that it does not take long. No webhook can reach this gateway."""
+    with serving("--port", "0", until="GraphQL: ") as server:
+        sid = server.ask(MAKE)["makeCall"]["call"]["sid"]
+        with watching(server, WATCH % sid) as socket:
+            statuses: list[Any] = []
+            while (message := json.loads(socket.recv(timeout=20)))["type"] == "next":
+                statuses.append(message["payload"]["data"]["callUpdated"]["call"]["status"])
+
+    assert message == {"type": "complete", "id": "1"}
+    assert statuses[-1] == "BUSY"
+    assert "RINGING" in statuses
+    assert "a-secret-of-mine" not in server.log
+    assert "Traceback" not in server.log
+
+
+def test_a_program_that_is_told_to_end_closes_its_sockets_and_does_not_wait() -> None:
+    forever = "subscription { callsUpdated { call { status } } }"
+    with serving("--port", "0", until="GraphQL: ") as server, watching(server, forever) as socket:
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        with suppress(ConnectionClosed):
+            while True:
+                socket.recv(timeout=20)
+        server.process.wait(timeout=20)
+        waited = time.monotonic() - began
+
+    assert socket.close_code in {1001, 1012}
+    assert waited < 8
+    assert server.exit_code == 0

@@ -1,0 +1,239 @@
+"""When watched calls are looked at, by which requests, and by which gateway."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.live.events import Source
+from gateway.live.polling import CALM, SELDOM, SLACK, SOONEST, Schedule
+from gateway.live.store import MemoryStore
+from gateway.upstream.requests import ListCalls
+from gateway.upstream.resources import CallStatus
+from tests.live.stage import notice
+from tests.live.watched import Room, Watcher, room, settle
+from tests.plain_twilio import PlainTwilio, call, sid
+
+A, B = "CA-a", "CA-b"
+OPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "drop", "heard", "looked", "not seen"]),
+        st.sampled_from([A, B]),
+        st.sampled_from(["queued", "ringing"]),
+        st.floats(0, 20),
+    )
+)
+NEWEST = "GET Calls?PageSize=50"
+LISTS = [
+    "GET Calls?Status=in-progress&PageSize=1000",
+    "GET Calls?Status=queued&PageSize=1000",
+    "GET Calls?Status=ringing&PageSize=1000",
+]
+
+
+@given(OPS)
+def test_what_is_scheduled_is_due_within_its_time_and_not_at_once(
+    ops: list[tuple[str, str, str, float]],
+) -> None:
+    """Within CALM after a webhook, else within SELDOM; never sooner than SOONEST."""
+    schedule, now, there = Schedule(), 0.0, set()
+    for op, name, status, seconds in ops:
+        now += seconds
+        match op:
+            case "add":
+                is_new = name not in schedule
+                schedule.add(name, now)
+                there.add(name)
+                assert not is_new or schedule.next_due() is not None
+            case "drop":
+                schedule.drop(name)
+                there.discard(name)
+            case "heard":
+                schedule.heard(name, now)
+            case "looked":
+                schedule.looked(name, status, now)
+            case "not seen":
+                schedule.looked(name, None, now)
+        if op in {"heard", "looked", "not seen"} and name in there:
+            assert name not in schedule.due(now + SOONEST - 0.001)
+        assert set(schedule.due(now + CALM)) == there
+    for name in there:
+        schedule.looked(name, "in-progress", now)
+    assert set(schedule.due(now + SELDOM)) == there
+    assert (schedule.next_due() is None) == (not there)
+
+
+def test_a_call_that_does_not_change_is_looked_at_ever_more_seldom() -> None:
+    schedule, now, pauses = Schedule(), 0.0, []
+    schedule.add(A, now)
+    for found in ("queued", *["ringing"] * 9, "in-progress", "in-progress"):
+        due = schedule.next_due()
+        assert due is not None
+        pauses.append(round(due - now, 3))
+        now = due
+        schedule.looked(A, found, now)
+
+    growing = [1.5**times for times in range(1, 7)]
+    assert pauses[:3] == [SOONEST] * 3
+    assert pauses[3:9] == [round(pause, 3) for pause in growing]
+    assert pauses[9:] == [SELDOM, SELDOM, SOONEST]
+
+
+def twilio(*statuses: str) -> PlainTwilio:
+    """Calls in these states, numbered from 1."""
+    return PlainTwilio(
+        calls=[call(number, status=status) for number, status in enumerate(statuses, 1)]
+    )
+
+
+@asynccontextmanager
+async def watched(there: Room, *numbers: int) -> AsyncIterator[list[Watcher]]:
+    """The calls, each with somebody who watches it; what that asked is forgotten."""
+    watchers = [Watcher(there.watching.call(sid("CA", number))) for number in numbers]
+    await settle()
+    there.twilio.asked()
+    yield watchers
+    for watcher in watchers:
+        await watcher.leave()
+
+
+async def test_nothing_is_looked_at_that_nobody_watches() -> None:
+    async with room(twilio("ringing")) as there:
+        async with watched(there, 1):
+            pass
+        looked = await there.look(100)
+
+    assert looked == []
+    assert there.twilio.requests == []
+
+
+async def test_a_call_is_looked_at_once_for_all_who_watch_it() -> None:
+    async with room(twilio("ringing")) as there, watched(there, *[1] * 20) as watchers:
+        there.becomes(1, "completed")
+        await there.look(SOONEST)
+        for watcher in watchers:
+            await watcher.end()
+
+    assert there.twilio.requests == [f"GET Calls/{sid('CA', 1)}"]
+    assert {tuple(watcher.statuses) for watcher in watchers} == {("ringing", "completed")}
+    assert {watcher.told[-1].source for watcher in watchers} == {Source.POLL}
+
+
+async def test_many_calls_are_looked_at_by_the_three_lists() -> None:
+    """Those that are in none of them have ended, and are asked for by themselves."""
+    states = ["queued", "ringing", "in-progress", "ringing", "ringing"]
+    async with room(twilio(*states)) as there, watched(there, 1, 2, 3, 4, 5) as watchers:
+        there.becomes(1, "ringing")
+        there.becomes(5, "busy")
+        await there.look(SOONEST)
+        await watchers[4].end()
+        watchers[0].take()
+        await settle()
+
+    assert there.twilio.asked() == sorted([*LISTS, f"GET Calls/{sid('CA', 5)}"])
+    assert watchers[0].statuses == ["queued", "ringing"]
+    assert watchers[4].statuses == ["ringing", "busy"]
+
+
+async def test_while_webhooks_come_nobody_looks() -> None:
+    async with room(twilio("queued")) as there, watched(there, 1) as (watcher,):
+        watcher.take(9)
+        there.becomes(1, "ringing")
+        await there.store.publish(notice("ringing"))
+        await settle()
+        there.twilio.asked()
+        early = await there.look(CALM - SLACK - 0.1)
+        there.becomes(1, "completed")  # of which the webhook is lost
+        late = await there.look(1)
+        await watcher.end()
+
+    assert (early, late) == ([], [sid("CA", 1)])
+    assert there.twilio.asked() == [f"GET Calls/{sid('CA', 1)}"]
+    assert watcher.statuses == ["queued", "ringing", "completed"]
+
+
+async def test_upstream_in_trouble_is_asked_ever_more_seldom() -> None:
+    async with room(twilio("ringing")) as there, watched(there, 1) as (watcher,):
+        there.twilio.fault = lambda _: httpx.Response(503)
+        looks = [len(await there.look(1)) for _ in range(10)]
+        there.twilio.fault = None
+        there.becomes(1, "completed")
+        await there.look(SELDOM)
+        await watcher.end()
+
+    assert looks[0] == 1
+    assert sum(looks) <= 5
+    assert watcher.statuses == ["ringing", "completed"]
+
+
+async def test_calls_that_nobody_told_of_are_found_among_the_newest() -> None:
+    """Live ones, and those that have ended since the last look; not what had ended before."""
+    async with room(twilio("completed", "ringing")) as there:
+        watcher = Watcher(there.watching.calls([ListCalls()]))
+        watcher.take(99)
+        await settle()
+        there.twilio.asked()
+        await there.look(SOONEST)
+        first = there.twilio.asked()
+        there.twilio.calls[:0] = [call(4, status="busy"), call(3, status="ringing")]
+        there.becomes(2, "completed")
+        await there.look(SOONEST)
+        second = there.twilio.asked()
+        await settle()
+        await watcher.leave()
+
+    assert (first, second) == ([NEWEST], [NEWEST])
+    told = [(int(update.row.sid[2:], 16), update.row.status) for update in watcher.told]
+    assert told == [
+        (2, CallStatus.RINGING),
+        (4, CallStatus.BUSY),
+        (3, CallStatus.RINGING),
+        (2, CallStatus.COMPLETED),
+    ]
+
+
+async def test_more_new_calls_than_a_page_are_all_found() -> None:
+    async with room(twilio("completed")) as there:
+        watcher = Watcher(there.watching.calls([ListCalls()]))
+        watcher.take(999)
+        await settle()
+        await there.look(SOONEST)
+        there.twilio.calls[:0] = [call(number, status="busy") for number in range(200, 80, -1)]
+        there.twilio.asked()
+        await there.look(SOONEST)
+        await settle()
+        await watcher.leave()
+
+    assert len(there.twilio.asked()) == 3
+    assert len(watcher.told) == 120
+
+
+async def test_of_two_gateways_one_looks_and_both_hear() -> None:
+    """The lease is the store's; when its holder has gone, the other looks."""
+    time = [0.0]
+    store = MemoryStore(now=lambda: time[0])
+    async with (
+        room(twilio("ringing"), store=store) as a,
+        room(a.twilio, store=store) as b,
+        watched(b, 1) as (staying,),
+    ):
+        staying.take(9)
+        async with watched(a, 1) as (leaving,):
+            leaving.take(9)
+            a.becomes(1, "in-progress")
+            looks = [await a.look(SOONEST), await b.look(SOONEST)]
+            await settle()
+            both = a.twilio.asked()
+        a.becomes(1, "completed")
+        for _ in range(5):
+            time[0] += 5
+            await b.look(5)
+        await staying.end()
+
+    # Each reads the news for its own watchers: one by its look, the other when it heard.
+    assert looks == [[sid("CA", 1)]] * 2
+    assert both == [f"GET Calls/{sid('CA', 1)}"] * 2
+    assert leaving.statuses == ["ringing", "in-progress"]
+    assert staying.statuses == ["ringing", "in-progress", "completed"]

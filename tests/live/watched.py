@@ -1,0 +1,105 @@
+"""What the tests of watching share: the room over a plain account, without a server."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gateway.live.fresh import Rows
+from gateway.live.polling import Poller
+from gateway.live.store import MemoryStore, Store
+from gateway.live.watching import Update, Watching
+from gateway.settings import Secret
+from gateway.upstream.client import Account, Limits, UpstreamClient
+from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
+
+
+def utc_now() -> datetime:
+    """The present."""
+    return datetime.now(UTC)
+
+
+async def settle() -> None:
+    """Lets everything run that can run."""
+    for _ in range(300):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Room:
+    """One gateway's room; its poller looks only when it is told to."""
+
+    twilio: PlainTwilio
+    store: Store = field(default_factory=MemoryStore)
+    limit: int = 100
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
+        self.client = UpstreamClient(
+            account, "https://api.twilio.com", self.twilio, Limits(tries=1)
+        )
+        self.rows = Rows(self.client, self.store, utc_now)
+        self.poller = Poller(self.rows, self.store, lambda: self.now)
+        self.watching = Watching(self.rows, self.poller, self.store, self.limit, utc_now)
+
+    def becomes(self, number: int, status: str, **given: str) -> None:
+        """Upstream shows the call in this state from now on."""
+        (row,) = (row for row in self.twilio.calls if row["sid"] == sid("CA", number))
+        row.update(given, status=status)
+
+    async def look(self, seconds: float = 0) -> list[str]:
+        """Time passes, and what is due then is looked at; what was."""
+        self.now += seconds
+        return await self.poller.look_at_due()
+
+
+@asynccontextmanager
+async def room(twilio: PlainTwilio, **given: object) -> AsyncIterator[Room]:
+    """A room; at its end nobody may be left watching."""
+    there = Room(twilio, **given)  # type: ignore[arg-type]
+    yield there
+    await there.client.aclose()
+    assert there.watching.count == 0
+
+
+class Watcher:
+    """Somebody who watches, and takes an update whenever `take` lets them."""
+
+    def __init__(self, updates: AsyncGenerator[Update, None]) -> None:
+        self.told: list[Update] = []
+        self._may_take = asyncio.Semaphore(0)
+        self._task = asyncio.ensure_future(self._watch(updates))
+
+    async def _watch(self, updates: AsyncGenerator[Update, None]) -> None:
+        async with aclosing(updates):
+            async for update in updates:
+                self.told.append(update)
+                await self._may_take.acquire()
+
+    def take(self, count: int = 1) -> None:
+        """Lets so many more updates through."""
+        for _ in range(count):
+            self._may_take.release()
+
+    async def end(self) -> None:
+        """Until the updates have ended by themselves."""
+        self.take(1000)
+        await asyncio.wait_for(self._task, 10)
+
+    @property
+    def statuses(self) -> list[str]:
+        """What was told so far."""
+        return [update.row.status.value for update in self.told if update.row.status]
+
+    async def until_told(self, count: int) -> None:
+        """Until so many updates were told."""
+        async with asyncio.timeout(10):
+            while len(self.told) < count:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+
+    async def leave(self) -> None:
+        """Does not wait for the end."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
