@@ -290,7 +290,7 @@ def _verify(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _verified(settings: Settings, sample: int) -> Report:
     async with open_gateway(settings) as gateway:
-        return await verify(gateway.client, sample, settings.max_in_flight, _show_progress)
+        return await verify(gateway.client, sample, gateway.client.concurrency, _show_progress)
 
 
 def _show_progress(done: int, total: int) -> None:

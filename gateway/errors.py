@@ -14,7 +14,9 @@
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
-        │   └── NeverSent        the request did not leave: safe to repeat, whatever its method
+        │   ├── NeverSent        the request did not leave: safe to repeat, whatever its method
+        │   └── CircuitOpen      not even asked: upstream fails too often at present
+        ├── OutcomeUnknown       a request that changes something was sent, and nobody knows
         ├── UpstreamTimeout      no whole answer in time
         ├── UpstreamRateLimited  429: too many requests at once
         ├── UpstreamAuth         401 or 403: the credential is refused
@@ -34,12 +36,14 @@ __all__ = [
     "BadUserInput",
     "BudgetExceeded",
     "CallerError",
+    "CircuitOpen",
     "DryRun",
     "Forbidden",
     "GatewayError",
     "InvalidCursor",
     "InvalidFilter",
     "NeverSent",
+    "OutcomeUnknown",
     "RateLimited",
     "Unauthenticated",
     "UpstreamAuth",
@@ -142,6 +146,7 @@ class UpstreamError(GatewayError):
 
     `status` is the HTTP status, `twilio_code` Twilio's own error number, `more_info` its page about
     it and `request_id` what Twilio's support asks for; each is None where there was no answer.
+    `retry_after` is in how many seconds a repeat may succeed, where that is known.
     """
 
     code = "UPSTREAM_UNAVAILABLE"
@@ -154,12 +159,14 @@ class UpstreamError(GatewayError):
         twilio_code: int | None = None,
         more_info: str | None = None,
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.twilio_code = twilio_code
         self.more_info = more_info
         self.request_id = request_id
+        self.retry_after = retry_after
 
     @property
     def extensions(self) -> dict[str, object]:
@@ -169,6 +176,7 @@ class UpstreamError(GatewayError):
             "httpStatus": self.status,
             "moreInfo": self.more_info,
             "requestId": self.request_id,
+            "retryAfter": self.retry_after,
         }
         return {"code": self.code} | {
             name: fact for name, fact in facts.items() if fact is not None
@@ -183,6 +191,19 @@ class NeverSent(UpstreamUnavailable):
     """The connection could not be made: upstream has not seen the request."""
 
 
+class CircuitOpen(UpstreamUnavailable):
+    """Upstream failed so often of late that it is not asked for `retry_after` seconds."""
+
+
+class OutcomeUnknown(UpstreamError):
+    """A request that changes something was sent and its answer did not come, or says nothing.
+
+    It may have happened: it is never repeated here. Look before you repeat it.
+    """
+
+    code = "OUTCOME_UNKNOWN"
+
+
 class UpstreamTimeout(UpstreamError):
     """No whole answer within the time that the settings allow."""
 
@@ -190,7 +211,10 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamRateLimited(UpstreamError):
-    """429: too many requests at once; this one was never processed (FACTS section 2)."""
+    """Too many requests at once: Twilio's 429, which was never processed (FACTS section 2).
+
+    Without a `status` it was the gateway's own line that was full.
+    """
 
     code = "UPSTREAM_RATE_LIMITED"
 

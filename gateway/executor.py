@@ -12,7 +12,7 @@ from gateway.errors import BudgetExceeded, DryRun, GatewayError, UpstreamError, 
 from gateway.journal import Entry, Journal
 from gateway.planner import Answer, Costs, Known, Policy, Request, Scan, Send, Way, per_key, plan
 from gateway.planner.windows import relation_of
-from gateway.upstream.client import UpstreamClient
+from gateway.upstream.client import Caller, Priority, UpstreamClient
 from gateway.upstream.requests import ListRequest, Page
 
 __all__ = ["Executor"]
@@ -38,6 +38,7 @@ class Executor:
         budget: int,
         *,
         is_dry: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> None:
         self.journal = journal
         self._known = known
@@ -47,12 +48,24 @@ class Executor:
         self._deadline = deadline
         self._budget = budget
         self._is_dry = is_dry
+        self._caller = Caller(self, priority, deadline)
 
     def known_answer(self, request: Request) -> Answer | None:
         """The answer where it is known without asking; never, where every key is to be asked."""
-        answer = self._known.answer(request) if self._policy.adaptive else None
+        if not self._policy.adaptive:
+            return None
+        answer = self._known.answer(request)
         self.journal.known += answer is not None
-        return answer
+        return answer or self._remembered(request)
+
+    def _remembered(self, request: Request) -> Answer | None:
+        """What an earlier operation has read and cannot have changed."""
+        value = self._client.remembered(request)
+        if value is None:
+            return None
+        self.journal.cached += 1
+        self._known.note(value)
+        return Answer(value)
 
     async def carry_out(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves every request of it, with its answer or with an Exception."""
@@ -151,8 +164,8 @@ class Executor:
 
     async def _ask(self, request: Request, entry: Entry) -> Any:
         if not isinstance(request, ListRequest):
-            return await self._client.fetch(request, entry.tell)
-        page = await self._client.page(request, entry.tell)
+            return await self._client.fetch(request, entry.tell, self._caller)
+        page = await self._client.page(request, entry.tell, self._caller)
         self._costs.note(page)
         return page
 

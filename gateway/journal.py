@@ -44,18 +44,26 @@ class Entry:
     seconds: float | None = None
     rows: int | None = None
     used: int | None = None
+    tries: int = 0
     status: str = "planned"
 
     def tell(self, exchange: UpstreamExchange) -> None:
-        """The hook of the exchange that this entry started; one that it shares does not report."""
+        """The hook of each try of the read that this entry began; one it shares does not report."""
         self.seconds = exchange.seconds
+        self.tries += 1
 
     def end(self, now: float, rows: int, status: str = "ok") -> None:
         """The answer is there, or the error with this code."""
         self.ended, self.rows, self.used, self.status = now, rows, self.used or 0, status
 
+    @property
+    def retries(self) -> int:
+        """How many tries there were after the first."""
+        return max(0, self.tries - 1)
+
     def explain(self, began: float) -> dict[str, Any]:
-        """For the answer, in milliseconds since the operation began."""
+        """For the answer, in milliseconds since the operation began. What is not the last try is
+        wait: for a turn, for tries that failed, for the pauses between them."""
         requests, seconds = self.predicted
         plan = {
             "path": self.path,
@@ -75,7 +83,7 @@ class Entry:
             "start": _milliseconds(self.began - began),
             "wait": _milliseconds(whole - duration),
             "duration": _milliseconds(duration),
-            "retries": 0,
+            "retries": self.retries,
         }
 
 
@@ -93,6 +101,7 @@ class Journal:
     clock: Callable[[], float]
     entries: list[Entry] = field(default_factory=list)
     known: int = 0
+    cached: int = 0
     shows_personal: bool = True
     _fields: dict[Any, dict[str, None]] = field(default_factory=dict)
 
@@ -128,6 +137,8 @@ class Journal:
             "requests": sum(entry.began is not None for entry in self.entries),
             "rows": sum(entry.rows or 0 for entry in self.entries),
             "known": self.known,
+            "cached": self.cached,
+            "retries": sum(entry.retries for entry in self.entries),
             "milliseconds": _milliseconds(self.clock() - self._began),
         }
         if how is Explain.TOTALS:

@@ -9,9 +9,10 @@ Note [What changes meanwhile]. A live call gets legs, recordings and notificatio
 compared. So a difference at a call that is not over and settled counts only if it is still there
 when its page and both answers are read again.
 
-Note [Tried where right]. Nothing is learned here: with the priors a scan is tried wherever it is
-right and an account of usual size would win by it. So two runs ask the same, and a scan is compared
-that this account will only meet when its lists are shorter.
+Note [Tried where right]. But for the form of upstream's links nothing is learned here: with the
+priors a scan is tried wherever it is right and an account of usual size would win by it. So two
+runs ask the same, and a scan is compared that this account will only meet when its lists are
+shorter.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ Keys = Mapping[Request, str]
 BATCH = 50
 EDGE_PAGE = 1000
 PATIENCE = 3600.0
-CHILD_CALLS, BY_SCAN = "childCalls", "childCalls by scan"
+CHILD_CALLS, UPWARD, BY_SCAN = "childCalls", "childCalls upward", "childCalls by scan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ async def _newest(
 
 @dataclass(frozen=True)
 class Check:
-    """One edge: which requests ask for it, and whether covering lists may answer childCalls.
+    """One edge: which requests ask for it, and which lists may answer childCalls.
 
     With `as_page` the operation has read the calls as a page of the whole list, else one by one, as
     from a filtered list: then nothing is known of their children.
@@ -131,6 +132,7 @@ class Check:
     name: str
     keys: Callable[[CallResource], Iterable[Request]]
     scan_child_calls: bool = False
+    read_upward: bool = True
     as_page: bool = True
 
 
@@ -153,7 +155,8 @@ def _notifications(call: CallResource) -> Iterable[Request]:
 CHECKS = (
     Check("parentCall", _parent),
     Check(CHILD_CALLS, _children),
-    Check(BY_SCAN, _children, scan_child_calls=True, as_page=False),
+    Check(UPWARD, _children, as_page=False),
+    Check(BY_SCAN, _children, scan_child_calls=True, read_upward=False, as_page=False),
     Check("recordings", _recordings),
     Check("notifications", _notifications),
 )
@@ -195,7 +198,11 @@ class Operation:
     async def _differences(
         self, check: Check, keys: Keys, planned: Journal, per_key: Journal
     ) -> dict[Request, Difference]:
-        policy = Policy(scan_child_calls=check.scan_child_calls, concurrency=self._concurrency)
+        policy = Policy(
+            scan_child_calls=check.scan_child_calls,
+            read_upward=check.read_upward,
+            concurrency=self._concurrency,
+        )
         ours = await self._answers(check, keys, planned, policy)
         plain = await self._answers(check, keys, per_key, Policy(adaptive=False))
         compared = ((key, _difference(call, ours[key], plain[key])) for key, call in keys.items())
@@ -204,11 +211,13 @@ class Operation:
     async def _answers(
         self, check: Check, keys: Keys, journal: Journal, policy: Policy
     ) -> Mapping[Request, Any]:
+        costs = Costs()  # see Note [Tried where right]
+        costs.note_links(self._page)
         deadline = asyncio.get_running_loop().time() + PATIENCE
-        executor = Executor(  # its costs: see Note [Tried where right]
+        executor = Executor(
             self._client,
             self._known(as_page=check.as_page),
-            Costs(),
+            costs,
             policy,
             journal,
             deadline,

@@ -40,6 +40,7 @@ def _totals(upstream: Mapping[str, Any], exchanges: Sequence[Exchange]) -> str:
         _count(upstream.get("requests", 0), "request"),
         _count(upstream.get("rows", 0), "row"),
         f"{upstream.get('known', 0)} known",
+        *([f"{upstream['cached']} cached"] if upstream.get("cached") else []),
         f"{upstream.get('milliseconds', 0):.1f} ms",
     ]
     if planned:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import hypothesis
@@ -55,9 +56,17 @@ class Client:
         return error
 
 
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
 @asynccontextmanager
-async def connect(twilio: PlainTwilio, **settings: Any) -> AsyncIterator[Client]:
-    """A client of a gateway over this account."""
+async def connect(
+    twilio: PlainTwilio, now: datetime | None = None, **settings: Any
+) -> AsyncIterator[Client]:
+    """A client of a gateway over this account, whose clock stands at `now` if given."""
     given = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN), **settings)
-    async with open_gateway(given, twilio) as gateway:
+    clock = (lambda: now) if now else utc_now
+    async with open_gateway(given, twilio, clock) as gateway:
         yield Client(gateway)

@@ -94,6 +94,13 @@ def notification(number: int, of: int | None, *, at: int = 0, **given: Any) -> R
     return row | given
 
 
+def describe(request: httpx.Request) -> str:
+    """`GET Calls?Status=busy&PageSize=50`, decoded and relative to the account."""
+    path = request.url.path.removeprefix(ROOT).removesuffix(".json")
+    query = unquote(request.url.query.decode())
+    return f"{request.method} {path}" + (f"?{query}" if query else "")
+
+
 @dataclass
 class PlainTwilio(httpx.AsyncBaseTransport):
     """The account. `calls` and the other lists are in the order in which lists give them."""
@@ -103,16 +110,17 @@ class PlainTwilio(httpx.AsyncBaseTransport):
     notifications: list[Row] = field(default_factory=list)
     fault: Fault | None = None
     delay: float = 0.0
+    largest_page: int = 1000
     requests: list[str] = field(default_factory=list)
     cancelled: int = 0
     in_flight: int = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(self._describe(request))
+        self.requests.append(describe(request))
         self.in_flight += 1
         try:
             await asyncio.sleep(self.delay)
-            return (self.fault and self.fault(request)) or self._answer(request)
+            return (self.fault and self.fault(request)) or self.answer(request)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -124,13 +132,8 @@ class PlainTwilio(httpx.AsyncBaseTransport):
         requests, self.requests = sorted(self.requests), []
         return requests
 
-    @staticmethod
-    def _describe(request: httpx.Request) -> str:
-        path = request.url.path.removeprefix(ROOT).removesuffix(".json")
-        query = unquote(request.url.query.decode())
-        return f"{request.method} {path}" + (f"?{query}" if query else "")
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """What the account says, without fault and without delay."""
         path = request.url.path.removeprefix(ROOT).removesuffix(".json")
         match path.split("/"):
             case ["Calls" | "Recordings" | "Notifications" as name]:
@@ -154,10 +157,9 @@ class PlainTwilio(httpx.AsyncBaseTransport):
                 return httpx.Response(200, json=form(row))
         return _error(404, 20404)
 
-    @staticmethod
-    def _list(request: httpx.Request, name: str, rows: list[Row]) -> httpx.Response:
+    def _list(self, request: httpx.Request, name: str, rows: list[Row]) -> httpx.Response:
         query = dict(parse_qsl(request.url.query.decode()))
-        size = int(query.pop("PageSize", "50"))
+        size = min(int(query.pop("PageSize", "50")), self.largest_page)
         token = query.pop("PageToken", "")
         page = int(query.pop("Page", "0"))
         place = {row["sid"]: index for index, row in enumerate(rows)}

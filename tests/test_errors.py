@@ -27,6 +27,8 @@ CODES = {
     "UpstreamError": "UPSTREAM_UNAVAILABLE",
     "UpstreamUnavailable": "UPSTREAM_UNAVAILABLE",
     "NeverSent": "UPSTREAM_UNAVAILABLE",
+    "CircuitOpen": "UPSTREAM_UNAVAILABLE",
+    "OutcomeUnknown": "OUTCOME_UNKNOWN",
     "UpstreamTimeout": "UPSTREAM_TIMEOUT",
     "UpstreamRateLimited": "UPSTREAM_RATE_LIMITED",
     "UpstreamAuth": "UPSTREAM_AUTH",
@@ -79,7 +81,8 @@ def test_an_error_carries_its_code_to_the_client(name: str) -> None:
 
 
 def test_an_upstream_error_carries_twilios_numbers_where_there_are_any() -> None:
-    error = UpstreamError("words", status=500, twilio_code=20500, more_info="m", request_id="RQ")
+    error = UpstreamError("words", status=500, twilio_code=20500, more_info="m", request_id="RQ",
+                          retry_after=2.5)  # fmt: skip
     partly = UpstreamError("words", status=500)
 
     assert error.extensions == {
@@ -88,6 +91,7 @@ def test_an_upstream_error_carries_twilios_numbers_where_there_are_any() -> None
         "twilioCode": 20500,
         "moreInfo": "m",
         "requestId": "RQ",
+        "retryAfter": 2.5,
     }
     assert partly.extensions == {"code": "UPSTREAM_UNAVAILABLE", "httpStatus": 500}
 

@@ -1,11 +1,14 @@
 """The architecture and the documents are tests: contracts, schema.graphql, settings, README."""
 
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from gateway import playground
 from gateway.schema import schema
@@ -75,6 +78,14 @@ def test_ci_runs_exactly_the_readmes_test_command() -> None:
     (command,) = re.findall(r"^(\S.*pytest.*)$", (HOUSE / "README.md").read_text(), re.MULTILINE)
 
     assert command in (HOUSE / ".ci" / "run").read_text()
+
+
+@pytest.mark.xdist_group("house")
+def test_a_group_of_tests_stays_together(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist marks the group in the name; with a pytest that it does not fit, it does not."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("all tests are together: there is one process")
+    assert request.node.nodeid.endswith("@house")
 
 
 def test_no_package_index_is_named() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.access import ANYONE, Account, Caller, Scope
 from gateway.app.upstreams import Upstream, UpstreamPool
-from gateway.errors import DryRun
+from gateway.errors import DryRun, UpstreamTimeout
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
 from gateway.loaders import Loaders
@@ -24,10 +24,13 @@ from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.schema import Context, schema
 from gateway.settings import PlannerMode, Secret, Settings, SettingsError, Switch
-from gateway.upstream.client import Limits, UpstreamClient
+from gateway.upstream.client import Limits, Priority, UpstreamClient
 
 __all__ = ["Gateway", "Terms", "open_gateway", "response_map"]
 
+# Past an operation's deadline nothing is read any more; what was read is put together in this many
+# seconds, or the operation is given up: no answer takes longer.
+GRACE = 1.5
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
 
@@ -40,11 +43,14 @@ def _utc_now() -> datetime:
 class Terms:
     """How one operation wants to be answered.
 
-    `request_budget` lowers the setting of that name for this operation.
+    `request_budget` and `timeout` (seconds) lower the settings for this operation. `priority` BULK
+    lets others go first upstream.
     """
 
     explain: Explain = Explain.NOTHING
     request_budget: int | None = None
+    timeout: float | None = None
+    priority: Priority = Priority.INTERACTIVE
 
 
 DEFAULT_TERMS = Terms()
@@ -71,7 +77,6 @@ class Gateway:
         self._policy = Policy(
             adaptive=settings.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.scan_child_calls is Switch.ON,
-            concurrency=settings.max_in_flight,
         )
 
     @property
@@ -105,18 +110,27 @@ class Gateway:
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
         journal = Journal(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
-        async with (
-            self._upstream(caller) as upstream,
-            self._operation(upstream, caller, journal, terms) as context,
-        ):
-            result = await schema.execute(
-                query,
-                variable_values=dict(variables or {}),
-                context_value=context,
-                operation_name=operation_name,
-                allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
-            )
+        try:
+            async with (
+                asyncio.timeout(self._seconds(terms) + GRACE),
+                self._upstream(caller) as upstream,
+                self._operation(upstream, caller, journal, terms) as context,
+            ):
+                result = await schema.execute(
+                    query,
+                    variable_values=dict(variables or {}),
+                    context_value=context,
+                    operation_name=operation_name,
+                    allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
+                )
+        except TimeoutError:
+            result = ExecutionResult(None, [_too_late()])
         return explained(result, journal, terms.explain)
+
+    def _seconds(self, terms: Terms) -> float:
+        """How long an operation on these terms may read."""
+        allowed = self.settings.operation_timeout
+        return min(terms.timeout or allowed, allowed)
 
     async def answer(
         self,
@@ -150,16 +164,17 @@ class Gateway:
     ) -> AsyncIterator[Context]:
         """What one operation carries."""
         allowed = self.settings.request_budget
-        deadline = asyncio.get_running_loop().time() + self.settings.operation_timeout
+        deadline = asyncio.get_running_loop().time() + self._seconds(terms)
         executor = Executor(
             upstream.client,
             Known(self._now()),
             upstream.costs,
-            self._policy,
+            replace(self._policy, concurrency=upstream.client.concurrency),
             journal,
             deadline,
             min(terms.request_budget or allowed, allowed),
             is_dry=terms.explain is Explain.PLAN,
+            priority=terms.priority,
         )
         loaders = Loaders(executor)
         try:
@@ -188,9 +203,17 @@ def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> Ex
     return result
 
 
+def _too_late() -> GraphQLError:
+    error = UpstreamTimeout("The operation was not put together in time")
+    return GraphQLError(str(error), original_error=error, extensions=error.extensions)
+
+
 def _was_executed(result: ExecutionResult) -> bool:
     """False where the request itself was at fault: no field was resolved."""
-    return result.data is not None or any(error.path for error in result.errors or ())
+    return result.data is not None or any(
+        error.path or isinstance(error.original_error, UpstreamTimeout)
+        for error in result.errors or ()
+    )
 
 
 def response_map(result: ExecutionResult) -> dict[str, Any]:
@@ -207,11 +230,13 @@ def response_map(result: ExecutionResult) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+    settings: Settings,
+    transport: httpx.AsyncBaseTransport | None = None,
+    now: Callable[[], datetime] = _utc_now,
 ) -> AsyncIterator[Gateway]:
     """A gateway to the account of the settings, or to an embedded sandbox where none is set.
 
-    `transport` takes the place of the network (tests).
+    `transport` takes the place of the network, `now` of the clock (tests).
     """
     async with AsyncExitStack() as stack:
         if settings.uses_sandbox:
@@ -229,18 +254,26 @@ async def open_gateway(
         client = _client(settings, account, transport) if account else None
         if client is not None:
             stack.push_async_callback(client.aclose)
-        yield Gateway(settings, client, pool=pool)
+        yield Gateway(settings, client, now, pool)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connect=settings.connect_timeout,
+        attempt=settings.try_timeout,
+        read=settings.read_timeout,
+        in_flight=settings.max_in_flight,
+        waiting=settings.max_waiting,
+        tries=settings.tries,
+        retry_share=settings.retry_share / 100,
+        cache_bytes=settings.cache_size * 1024 * 1024,
+    )
 
 
 def _client(
     settings: Settings, account: Account, transport: httpx.AsyncBaseTransport | None
 ) -> UpstreamClient:
-    limits = Limits(
-        connect=settings.connect_timeout,
-        read=settings.read_timeout,
-        in_flight=settings.max_in_flight,
-    )
-    return UpstreamClient(account, settings.base_url, transport, limits)
+    return UpstreamClient(account, settings.base_url, transport, _limits(settings))
 
 
 def _account(settings: Settings) -> Account | None:

@@ -24,6 +24,7 @@ from gateway.app.door import Door
 from gateway.app.gateway import Gateway, Terms, response_map
 from gateway.errors import AccessError, Forbidden
 from gateway.journal import Explain
+from gateway.upstream.client import Priority
 
 __all__ = ["GraphQLOverHTTP", "preferred"]
 
@@ -34,6 +35,7 @@ HTML = "text/html"
 # A query document and its variables; a GraphiQL introspection is 2 KB.
 MAX_BODY = 256 * 1024
 CLIENT_LEFT = 499
+PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 
 
 class BadRequest(Exception):
@@ -212,7 +214,7 @@ def _checked(given: Any, headers: Headers) -> Parameters:
 
 
 def _terms(extensions: dict[str, Any], headers: Headers) -> Terms:
-    """Gateway-Explain (or `extensions.explain`) and Gateway-Request-Budget."""
+    """Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
     explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
     if explain not in list(Explain):
         choices = ", ".join(how.value for how in Explain)
@@ -220,7 +222,22 @@ def _terms(extensions: dict[str, Any], headers: Headers) -> Terms:
     budget = headers.get("gateway-request-budget")
     if budget is not None and not re.fullmatch("[1-9][0-9]{0,8}", budget):
         raise BadRequest(400, "Gateway-Request-Budget must be a whole number of requests")
-    return Terms(Explain(explain), int(budget) if budget else None)
+    timeout = headers.get("gateway-timeout")
+    if timeout is not None and not _is_seconds(timeout):
+        raise BadRequest(400, "Gateway-Timeout must be a number of seconds")
+    priority = headers.get("gateway-priority", "interactive")
+    if priority not in PRIORITIES:
+        raise BadRequest(400, f"Gateway-Priority must be one of {', '.join(PRIORITIES)}")
+    return Terms(
+        Explain(explain),
+        int(budget) if budget else None,
+        float(timeout) if timeout else None,
+        PRIORITIES[priority],
+    )
+
+
+def _is_seconds(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text)) and float(text) > 0
 
 
 def _optional(given: dict[str, Any], name: str, kind: type[T], meaning: str) -> T | None:

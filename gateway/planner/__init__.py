@@ -6,7 +6,7 @@ thrift: a scan is planned only where `windows` says that it is right, and answer
 calls certain. This module must not know the clock, HTTP or GraphQL: values in, values out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -14,9 +14,10 @@ from typing import Any
 
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate, page_size
 from gateway.planner.known import Answer, Known, Request
-from gateway.planner.scan import Scan, Worth
-from gateway.planner.windows import Relation, Window
-from gateway.upstream.requests import ONE_DAY, TOP, ListCalls, ListRequest, midnight
+from gateway.planner.scan import Descent, Key, Scan
+from gateway.planner.upward import upward
+from gateway.planner.windows import CHILD_CALLS, Relation
+from gateway.upstream.requests import ONE_DAY, TOP, ListRequest, midnight
 
 __all__ = [
     "Answer",
@@ -34,7 +35,6 @@ __all__ = [
 # The first page has to come to a key's beginning: see Note [Allowance] in scan. A probe in vain is
 # one request; a scan that is not tried is one for each key.
 BENEFIT_OF_DOUBT = 1.25
-Key = tuple[Request, Window]
 
 
 class Way(StrEnum):
@@ -47,11 +47,18 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator allows. `concurrency` is how many requests may run at once."""
+    """What is allowed. `concurrency` is how many requests may run at once.
+
+    Without `read_upward` childCalls are read by covering lists only, or per key (`gateway verify`).
+    """
 
     adaptive: bool = True
     scan_child_calls: bool = False
+    read_upward: bool = True
     concurrency: int = 16
+
+
+PlanScan = Callable[[Relation, list[Key], Known, Costs, Policy, int], Scan | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +78,29 @@ def plan(
     if not policy.adaptive:
         return per_key(asked, costs, policy)
     scans: list[Scan] = []
-    for relation, keys in _edges(asked, known, policy):
-        scan = _scan(relation, keys, known, costs, policy, len(asked))
-        if scan is not None:
-            scans.append(scan)
-    scanned = {key for scan in scans for key in scan.keys}
+    scanned: set[Request] = set()
+    for relation, keys in _edges(asked, known):
+        for way in _ways(relation, policy):
+            left = [key for key in keys if key[0] not in scanned]
+            scan = way(relation, left, known, costs, policy, len(asked))
+            if scan is not None:
+                scans.append(scan)
+                scanned.update(scan.keys)
     return [*scans, *per_key([key for key in asked if key not in scanned], costs, policy)]
+
+
+def _ways(relation: Relation, policy: Policy) -> Sequence[PlanScan]:
+    """How the keys of an edge may be read together, the first choice first."""
+    if relation != CHILD_CALLS:
+        return (_scan,)
+    upward = (_upward,) if policy.read_upward else ()
+    return (*upward, _scan) if policy.scan_child_calls else upward
+
+
+def _upward(
+    _relation: Relation, keys: list[Key], known: Known, costs: Costs, policy: Policy, asked: int
+) -> Scan | None:
+    return upward(keys, known, costs, policy.concurrency, asked)
 
 
 def per_key(requests: Iterable[Request], costs: Costs, policy: Policy) -> list[Send]:
@@ -104,24 +128,22 @@ def _page_size(request: Request) -> int:
     return request.page_size if isinstance(request, ListRequest) else 1
 
 
-def _edges(
-    requests: Iterable[Request], known: Known, policy: Policy
-) -> Iterable[tuple[Relation, list[Key]]]:
+def _edges(requests: Iterable[Request], known: Known) -> Iterable[tuple[Relation, list[Key]]]:
     """The keys that a scan would be right for, by edge."""
     edges: dict[Relation, list[Key]] = {}
     for request in requests:
         scannable = known.window(request)
-        if scannable is None or (isinstance(request, ListCalls) and not policy.scan_child_calls):
-            continue
-        relation, window = scannable
-        edges.setdefault(relation, []).append((request, window))
+        if scannable is not None:
+            relation, window = scannable
+            edges.setdefault(relation, []).append((request, window))
     return edges.items()
 
 
 def _scan(
     relation: Relation, keys: list[Key], known: Known, costs: Costs, policy: Policy, asked: int
 ) -> Scan | None:
-    """The scan of one edge, where it is predicted to be cheaper than asking per key."""
+    """The covering lists of one edge, where they are predicted to be cheaper than per key."""
+    kind = relation.covering.kind
     chosen: list[Key] = []
     lists: list[ListRequest[Any]] = []
     rows = 0.0
@@ -130,22 +152,23 @@ def _scan(
         total = sum(expected for _, expected in parts)
         depth = _depth(relation, cluster, known.now, costs)
         is_in_reach = depth <= MAX_PAGE_SIZE * BENEFIT_OF_DOUBT
-        if is_in_reach and _is_cheaper(
-            relation, len(cluster), len(parts), total, costs, policy, asked
+        if is_in_reach and costs.is_cheaper(
+            kind, total, len(parts), len(cluster), asked, policy.concurrency
         ):
             chosen += cluster
             lists += [part for part, _ in parts]
             rows += total
     if not chosen:
         return None
+    for part in lists:
+        known.begin_covering(relation, part)
     since = min(window.since for _, window in chosen)
     return Scan(
-        relation,
         [key for key, _ in chosen],
         lists,
         known,
         costs.pages(rows, len(lists)),
-        Worth(costs, relation, since, policy.concurrency),
+        Descent(costs, relation, since, policy.concurrency),
     )
 
 
@@ -154,22 +177,6 @@ def _depth(relation: Relation, cluster: list[Key], now: datetime, costs: Costs) 
     newest = max(window.since for _, window in cluster)
     last = max(window.last for _, window in cluster)
     return costs.rows(relation.covering.kind, _span(newest.date(), last, newest, now))
-
-
-def _is_cheaper(
-    relation: Relation,
-    keys: int,
-    lists: int,
-    rows: float,
-    costs: Costs,
-    policy: Policy,
-    asked: int,
-) -> bool:
-    """Fewer requests, and not slower: other keys of the round wait for the same connections."""
-    kind = relation.covering.kind
-    scan = costs.pages(rows, min(lists, policy.concurrency))
-    alone = costs.per_key(kind, max(keys, asked), policy.concurrency)
-    return scan.requests < keys and scan.seconds <= alone.seconds * 1.1
 
 
 def _clusters(keys: list[Key]) -> list[list[Key]]:

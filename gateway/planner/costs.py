@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.errors import UpstreamInvalid
 from gateway.planner.windows import is_by_days_only, relation_of
-from gateway.upstream.requests import ONE_DAY, Page
+from gateway.upstream.requests import ONE_DAY, Page, PageRef
 
 __all__ = ["Costs", "Estimate"]
 
@@ -19,6 +19,9 @@ MAX_PAGE_SIZE = 1000
 SMALL_PAGE = 60
 # An edge's page counts 1 against this.
 WEIGHT = 50
+# A scan may be predicted to take this much longer than asking per key: it spares upstream.
+TOLERANCE = 1.1
+MAX_UNPROVED = 8
 # How many rows a prior density is worth (a first page outweighs it), and how many days a learned
 # one remembers.
 PRIOR_ROWS, MEMORY_DAYS = 0.5, 2.0
@@ -48,15 +51,42 @@ class Costs:
     )
 
     _days_seen: dict[str, float] = field(default_factory=dict)
+    _tokens_name_rows: bool = False
+    _unproved: int = 0
+
+    @property
+    def can_guess(self) -> bool:
+        """True when a page token may be made. See Note [Upward] in upward."""
+        return self._tokens_name_rows and self._unproved < MAX_UNPROVED
+
+    @property
+    def request_rows(self) -> float:
+        """How many rows take as long as a request."""
+        return self.latency / max(self.per_row, 1e-6)
+
+    def guess(self) -> None:
+        """A page is being read from the middle of a list; it is unproved as yet."""
+        self._unproved += 1
+
+    def proved(self) -> None:
+        """Such a page showed what it was read for."""
+        self._unproved = 0
 
     def note(self, page: Page[Any]) -> None:
         """Learns from a page: its time always, its rows where they say how dense a list is."""
         self._learn_time(page)
+        self.note_links(page)
         kind = page.request.kind
         if relation_of(page.request) is not None:
             self._learn(self.rows_per_call, kind, float(page.rows_read), 1)
         elif is_by_days_only(page.request):
             self._learn_density(kind, len(page.rows) - 1, _days(page))
+
+    def note_links(self, page: Page[Any]) -> None:
+        """Learns whether upstream's own links name the row that their page begins at."""
+        token = page.next.token if page.next else None
+        if token is not None and page.rows and len(page.rows) == page.rows_read:
+            self._tokens_name_rows = token == PageRef.after(page.rows[-1].sid).token
 
     def rows(self, kind: str, span: timedelta) -> float:
         """How many rows of a list lie in this span of time."""
@@ -73,6 +103,17 @@ class Costs:
         pages = max(side_by_side, -(-int(rows + 0.999) // MAX_PAGE_SIZE), 1)
         rounds = -(-pages // side_by_side)
         return Estimate(pages, rounds * self.latency + rows / side_by_side * self.per_row)
+
+    def is_cheaper(
+        self, kind: str, rows: float, lists: int, keys: int, asked: int, concurrency: int
+    ) -> bool:
+        """True when these rows are fewer requests than one for each key, and not slower.
+
+        `asked` is how many keys wait for the same connections, of this edge and of others.
+        """
+        scan = self.pages(rows, min(lists, concurrency))
+        alone = self.per_key(kind, max(keys, asked), concurrency)
+        return scan.requests < keys and scan.seconds <= alone.seconds * TOLERANCE
 
     def _per_day(self, kind: str) -> float:
         per_day = self.rows_per_day.get(kind)
@@ -117,6 +158,7 @@ def _days(page: Page[Any]) -> float:
 def page_size(rows: float, depth: float) -> int:
     """The page that holds this many expected rows with room to spare, at most Twilio's 1000.
 
-    Of these so many lie above the first key: short of that, the page would have been read in vain.
+    Of these `depth` lie above the first key: short of that, the page would have been read in vain,
+    so for them there is twice the room.
     """
-    return min(MAX_PAGE_SIZE, max(50, int(rows * 1.5 + min(rows, depth)) + 50))
+    return min(MAX_PAGE_SIZE, max(50, int(max(rows * 1.5, min(rows, depth) * 2)) + 50))

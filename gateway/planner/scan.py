@@ -12,43 +12,53 @@ the prediction was: every page past the probe is paid for by a key that needs no
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import UpstreamInvalid
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate
 from gateway.planner.known import Answer, Known, Request
-from gateway.planner.windows import Relation
+from gateway.planner.windows import Relation, Window
 from gateway.upstream.requests import ListRequest, Page
 
-__all__ = ["Scan"]
+__all__ = ["Course", "Descent", "Key", "Scan"]
+
+Key = tuple[Request, Window]
+
+
+class Course(Protocol):
+    """Where a scan goes on after a page."""
+
+    def sent(self) -> None:
+        """A page is being read."""
+
+    def following(
+        self, page: Page[Any], answered: int, left: Sequence[Request]
+    ) -> ListRequest[Any] | None:
+        """The page to read after this one, which made so many keys certain; None to stop."""
 
 
 class Scan:
-    """The keys of one edge and the covering lists that may answer them.
+    """The keys of one edge and the lists that may answer them.
 
-    `lists` are read in their order, side by side as far as the allowance goes. `predicted` is what
-    the scan should cost.
+    `lists` are read in their order, side by side as far as the allowance goes, and on from each
+    page as the course says. `predicted` is what the scan should cost.
     """
 
     def __init__(
         self,
-        relation: Relation,
         keys: Sequence[Request],
         lists: Sequence[ListRequest[Any]],
         known: Known,
         predicted: Estimate,
-        worth: "Worth",
+        course: Course,
     ) -> None:
-        self.relation = relation
         self.keys = tuple(keys)
         self.predicted = predicted
         self.left = dict.fromkeys(keys)
         self._known = known
-        self._worth = worth
+        self._course = course
         self._waiting = deque(lists)
         self._sent: set[ListRequest[Any]] = set()
-        for request in lists:
-            known.begin_covering(relation, request)
 
     def send(self) -> list[ListRequest[Any]]:
         """The requests that may be sent now. See Note [Allowance]."""
@@ -57,6 +67,7 @@ class Scan:
             request = self._waiting.popleft()
             if request not in self._sent:
                 self._sent.add(request)
+                self._course.sent()
                 allowed.append(request)
         return allowed
 
@@ -65,13 +76,14 @@ class Scan:
         answers = {key: answer for key in self.left if (answer := self._known.answer(key))}
         for key in answers:
             del self.left[key]
-        if page.next is not None and self.left and self._worth.going_on(page, len(self.left)):
-            self._waiting.appendleft(page.request.at(page.next, MAX_PAGE_SIZE))
+        following = self._course.following(page, len(answers), tuple(self.left))
+        if following is not None:
+            self._waiting.appendleft(following)
         return answers
 
 
-class Worth:
-    """Whether reading on, down to `since`, is still the cheaper way."""
+class Descent:
+    """Reading on down a covering list, to the beginning of the windows, while it pays."""
 
     def __init__(self, costs: Costs, relation: Relation, since: datetime, concurrency: int) -> None:
         self._costs = costs
@@ -79,16 +91,23 @@ class Worth:
         self._since = since
         self._concurrency = concurrency
 
-    def going_on(self, page: Page[Any], keys: int) -> bool:
-        """True when the pages down to the beginning of the windows cost less than the keys left."""
+    def sent(self) -> None:
+        """Nothing is learned from that."""
+
+    def following(
+        self, page: Page[Any], _answered: int, left: Sequence[Request]
+    ) -> ListRequest[Any] | None:
+        """The next page, where the pages down to `since` cost less than the keys that are left."""
         kind = page.request.kind
+        if page.next is None or not left:
+            return None
         try:
             oldest = getattr(page.rows[-1], self._relation.date) if page.rows else None
         except UpstreamInvalid:
             oldest = None
         if oldest is None:
-            return False
+            return None
         rows = self._costs.rows(kind, max(oldest - self._since, timedelta(0)))
-        pages = self._costs.pages(rows)
-        per_key = self._costs.per_key(kind, keys, self._concurrency)
-        return pages.requests < keys and pages.seconds <= per_key.seconds * 1.1
+        if not self._costs.is_cheaper(kind, rows, 1, len(left), len(left), self._concurrency):
+            return None
+        return page.request.at(page.next, MAX_PAGE_SIZE)

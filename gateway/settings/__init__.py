@@ -181,20 +181,46 @@ class Settings:
     operation_timeout: float = _setting(
         "GATEWAY_OPERATION_TIMEOUT", seconds, 10.0, "seconds",
         "The deadline of one GraphQL operation; what is not read by then is null, with "
-        "UPSTREAM_TIMEOUT.",
+        "UPSTREAM_TIMEOUT. The header Gateway-Timeout lowers it.",
     )  # fmt: skip
     read_timeout: float = _setting(
         "GATEWAY_READ_TIMEOUT", seconds, 8.0, "seconds",
-        "The time that one upstream request may take from first to last byte.",
+        "The time that one read upstream may take, with its tries and waits: less than an "
+        "operation, so that something is left for the rest of it.",
+    )  # fmt: skip
+    try_timeout: float = _setting(
+        "GATEWAY_TRY_TIMEOUT", seconds, 5.0, "seconds",
+        "The time that one try of a read may take from sending to the last byte: less than a "
+        "read, so that one that hangs can be repeated.",
     )  # fmt: skip
     connect_timeout: float = _setting(
         "GATEWAY_CONNECT_TIMEOUT", seconds, 3.0, "seconds",
         "The time that making a connection upstream may take.",
     )  # fmt: skip
     max_in_flight: int = _setting(
-        "GATEWAY_MAX_IN_FLIGHT", whole(1, 100), 16, "requests",
-        "How many upstream requests run at once; more wait their turn. Twilio answers 429 when "
-        "too many do.",
+        "GATEWAY_MAX_IN_FLIGHT", whole(1, 100), 100, "requests",
+        "How many upstream requests run at once at most; more wait their turn. How many really do "
+        "follows Twilio's 429s and its latency.",
+    )  # fmt: skip
+    max_waiting: int = _setting(
+        "GATEWAY_MAX_WAITING", whole(1, 100_000), 3000, "requests",
+        "How many upstream requests wait for their turn at most; the newest of the longest "
+        "operation is given up then, with UPSTREAM_RATE_LIMITED. More could not be answered "
+        "before their deadline.",
+    )  # fmt: skip
+    tries: int = _setting(
+        "GATEWAY_TRIES", whole(1, 3), 3, "tries",
+        "How often a read is tried that failed in a way that may pass; 1 repeats nothing.",
+    )  # fmt: skip
+    retry_share: int = _setting(
+        "GATEWAY_RETRY_SHARE", whole(0, 100), 10, "percent",
+        "How many tries may be repeats, of the requests that are asked: what an outage is made "
+        "worse by at most.",
+    )  # fmt: skip
+    cache_size: int = _setting(
+        "GATEWAY_CACHE_SIZE", whole(0, 65536), 32, "MiB",
+        "How much memory holds what cannot change any more (finished calls and recordings), in "
+        "each process; 0 keeps nothing.",
     )  # fmt: skip
     page_budget: int = _setting(
         "GATEWAY_PAGE_BUDGET", whole(1, 1000), 40, "pages",

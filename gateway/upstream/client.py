@@ -1,61 +1,41 @@
-"""Sends a request: auth, timeouts, one pool, equal GETs as one.
+"""The client: Twilio's Calls API for one account and one credential.
 
-The way out of the house. What comes back is a typed row, a typed page or an error of our tree; no
-httpx object, no credential and no text of upstream's leaves this module.
+A read is answered from what cannot change any more, by an equal read in flight, or by upstream; all
+that it learns and keeps lives in the one client. This module must not know why something is read.
 """
 
 import asyncio
-import logging
-import re
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
-import msgspec
 
-from gateway.access import Account
-from gateway.errors import (
-    NeverSent,
-    UpstreamAuth,
-    UpstreamError,
-    UpstreamInvalid,
-    UpstreamNotFound,
-    UpstreamRateLimited,
-    UpstreamRejected,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
-from gateway.telemetry import UpstreamExchange, UpstreamHook, log_exchange
-from gateway.upstream.connections import Connections
+from gateway.errors import UpstreamNotFound
+from gateway.telemetry import UpstreamHook, log_exchange
+from gateway.upstream.answers import list_of, row_of
+from gateway.upstream.breaker import BreakerState
+from gateway.upstream.cache import Cache
+from gateway.upstream.concurrency import Priority
+from gateway.upstream.delivery import NOBODY, Caller, Delivery, Limits, Outcome, Parcel
+from gateway.upstream.flights import Patience, SingleFlight
 from gateway.upstream.pages import page_ref
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
-from gateway.upstream.resources import (
-    CallResource,
-    NotificationResource,
-    RecordingResource,
-    Resource,
-)
+from gateway.upstream.resources import Resource
+from gateway.upstream.sending import Account, Sender, Sending
+from gateway.upstream.writes import FormRequest
 
-__all__ = ["Account", "Limits", "UpstreamClient", "error_for_exception"]
+__all__ = ["Account", "Caller", "Limits", "Priority", "UpstreamClient"]
 
 R = TypeVar("R", bound=Resource)
-T = TypeVar("T")
+# Bytes of an answer: the largest single resource is a notification with a whole TwiML response; a
+# row of a list has 2.2 KB (FACTS section 10), and may have nearly four times as much.
+MAX_RESOURCE, MAX_ROW = 1024 * 1024, 8 * 1024
+DEFAULTS = Limits()
 
-# httpx logs whole URLs, with phone numbers; httpcore logs headers, with the credential.
-for _talkative in ("httpx", "httpcore"):
-    logging.getLogger(_talkative).setLevel(logging.CRITICAL)
 
-
-@dataclass(frozen=True)
-class Limits:
-    """`connect` and `read` in seconds, `read` from first to last byte; `in_flight` in requests."""
-
-    connect: float = 3.0
-    read: float = 8.0
-    in_flight: int = 16
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class UpstreamClient:
@@ -69,258 +49,116 @@ class UpstreamClient:
         account: Account,
         base_url: str,
         transport: httpx.AsyncBaseTransport | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULTS,
         hook: UpstreamHook = log_exchange,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.account_sid = account.sid
         self._root = f"{base_url}{API_ROOT}{account.sid}/"
         self._limits = limits
-        self._hook = hook
-        self._turn = asyncio.Semaphore(limits.in_flight)
+        self._now = now
+        self._sender = Sender(account, limits.connect, transport)
+        self._delivery = Delivery(self._sender, limits, hook)
         self._flights = SingleFlight()
-        self._http = Connections(
-            transport=transport,
-            auth=httpx.BasicAuth(account.username, account.password.reveal()),
-            headers={"Accept": "application/json", "User-Agent": "twilio-calls-gateway"},
-            timeout=httpx.Timeout(limits.read, connect=limits.connect, pool=None),
-            # `_turn` is the bound: nothing may wait in the pool. See Note [Stranded connections].
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=limits.in_flight),
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            trust_env=False,
-        )
+        self._cache = Cache(limits.cache_bytes)
 
-    async def fetch(self, request: FetchRequest[R], tell: UpstreamHook | None = None) -> R | None:
-        """One resource; None when Twilio answers 404. `tell` hears of the exchange, if new."""
-        url = self._url(request)
-        row = await self._flights.join(url, lambda: self._fetch(request, url, tell))
+    @property
+    def concurrency(self) -> int:
+        """How many requests may run at once at present."""
+        return self._delivery.concurrency
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Each kind of resource, and whether upstream is asked for it at present."""
+        return self._delivery.breakers()
+
+    def remembered(self, request: FetchRequest[Any] | ListRequest[Any]) -> Any | None:
+        """The row or page that this request brought earlier, if it cannot have changed since."""
+        return self._cache.get(request, self._now())
+
+    async def fetch(
+        self, request: FetchRequest[R], tell: UpstreamHook | None = None, caller: Caller = NOBODY
+    ) -> R | None:
+        """One resource; None when Twilio answers 404. `tell` hears of each try, if new."""
+
+        def decode(body: bytes) -> Any:
+            return row_of(request.kind, body, request.sid)
+
+        try:
+            outcome = await self._read(request, MAX_RESOURCE, decode, tell, caller)
+        except UpstreamNotFound:
+            return None
+        row: R = outcome.answer
+        self._remember(request, row, outcome)
         return row
 
-    async def page(self, request: ListRequest[R], tell: UpstreamHook | None = None) -> Page[R]:
+    async def page(
+        self, request: ListRequest[R], tell: UpstreamHook | None = None, caller: Caller = NOBODY
+    ) -> Page[R]:
         """One page of a list, its rows held against the exact filter again."""
-        url = self._url(request)
-        envelope, seconds = await self._flights.join(
-            url, lambda: self._envelope(request, url, tell)
-        )
-        list_url = self._root + request.path + ".json"
+
+        def decode(body: bytes) -> Any:
+            return list_of(request.kind, body)
+
+        max_bytes = MAX_RESOURCE + request.page_size * MAX_ROW
+        outcome = await self._read(request, max_bytes, decode, tell, caller)
+        envelope, list_url = outcome.answer, self._root + request.path + ".json"
         index = request.page.index
-        return Page(
+        page = Page(
             request=request,
             rows=tuple(row for row in envelope.rows if request.matches(row)),
             next=page_ref(envelope.next_page_uri, list_url, index + 1),
             previous=page_ref(envelope.previous_page_uri, list_url, max(index - 1, 0)),
             rows_read=len(envelope.rows),
-            seconds=seconds,
+            seconds=outcome.seconds,
         )
+        self._remember(request, page, outcome)
+        return page
+
+    async def send(
+        self, request: FormRequest[R], tell: UpstreamHook | None = None, caller: Caller = NOBODY
+    ) -> R:
+        """Posts a form; the row that was made or changed.
+
+        Repeated only after a 429 and where it certainly was not sent. Raises OutcomeUnknown where
+        it may have happened.
+        """
+
+        def decode(body: bytes) -> Any:
+            return row_of(request.kind, body, request.sid)
+
+        url = self._root + request.path + ".json"
+        sending = Sending("POST", url, MAX_RESOURCE, request.form)
+        parcel = Parcel(request.path, request.kind, sending, decode)
+        first = Caller(caller.operation, Priority.MUTATION, caller.until)
+        outcome = await self._delivery.deliver(parcel, Patience(self._until(first)), first, tell)
+        row: R = outcome.answer
+        return row
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._http.aclose()
+        self._delivery.close()
+        await self._sender.aclose()
 
-    def _url(self, request: FetchRequest[Any] | ListRequest[Any]) -> str:
-        return str(httpx.URL(self._root + request.path + ".json", params=request.query or None))
+    async def _read(
+        self,
+        request: FetchRequest[Any] | ListRequest[Any],
+        max_bytes: int,
+        decode: Callable[[bytes], Any],
+        tell: UpstreamHook | None,
+        caller: Caller,
+    ) -> Outcome[Any]:
+        """The outcome of this GET, or of an equal one in flight."""
+        url = str(httpx.URL(self._root + request.path + ".json", params=request.query or None))
+        parcel = Parcel(request.path, request.kind, Sending("GET", url, max_bytes), decode)
 
-    async def _fetch(
-        self, request: FetchRequest[R], url: str, tell: UpstreamHook | None
-    ) -> R | None:
-        try:
-            body, _ = await self._get(request.path, url, tell)
-            row: R = _decode(ROW_DECODERS[request.kind], body)
-        except UpstreamNotFound:
-            return None
-        if row.sid != request.sid:
-            raise UpstreamInvalid("Upstream answered with another resource than the one asked for")
-        return row
+        def start(patience: Patience) -> Awaitable[Outcome[Any]]:
+            return self._delivery.deliver(parcel, patience, caller, tell)
 
-    async def _envelope(
-        self, request: ListRequest[Any], url: str, tell: UpstreamHook | None
-    ) -> tuple[Any, float]:
-        body, seconds = await self._get(request.path, url, tell)
-        return _decode(LIST_DECODERS[request.kind], body), seconds
+        return await self._flights.join(url, self._until(caller), start)
 
-    async def _get(self, path: str, url: str, tell: UpstreamHook | None) -> tuple[bytes, float]:
-        """The body, and the seconds from sending to its last byte."""
+    def _until(self, caller: Caller) -> float:
+        return caller.patience(asyncio.get_running_loop().time(), self._limits.read)
 
-        def report(response: httpx.Response | None, failure: UpstreamError | None) -> float:
-            seconds = time.monotonic() - started
-            exchange = _exchange(path, seconds, response, failure)
-            for hook in (self._hook, tell):
-                if hook is not None:
-                    hook(exchange)
-            return seconds
-
-        async with self._turn:
-            started = time.monotonic()
-            try:
-                response = await self._send(url)
-            except UpstreamError as failure:
-                report(None, failure)
-                raise
-        refusal = error_for_response(response)
-        seconds = report(response, refusal)
-        if refusal is not None:
-            raise refusal
-        return response.content, seconds
-
-    async def _send(self, url: str) -> httpx.Response:
-        try:
-            async with asyncio.timeout(self._limits.read):
-                return await self._http.get(url)
-        except TimeoutError:
-            raise UpstreamTimeout("Upstream did not answer in time") from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise error_for_exception(error) from None
-
-
-def _exchange(
-    path: str, seconds: float, response: httpx.Response | None, failure: UpstreamError | None
-) -> UpstreamExchange:
-    return UpstreamExchange(
-        path=path,
-        seconds=seconds,
-        status=response.status_code if response is not None else None,
-        request_id=_request_id(response) if response is not None else None,
-        failure=type(failure).__name__ if failure else None,
-    )
-
-
-class SingleFlight:
-    """Equal reads in flight are one read; it is cancelled when the last who waits has left."""
-
-    def __init__(self) -> None:
-        self._flights: dict[str, tuple[asyncio.Task[Any], list[None]]] = {}
-
-    async def join(self, key: str, start: Callable[[], Awaitable[T]]) -> T:
-        """The outcome of the flight under this key, begun by `start` if there is none."""
-        if key not in self._flights:
-            self._flights[key] = (asyncio.ensure_future(start()), [])
-        task, waiters = self._flights[key]
-        waiters.append(None)
-        try:
-            outcome: T = await asyncio.shield(task)
-            return outcome
-        finally:
-            waiters.pop()
-            if task.done() or not waiters:
-                self._land(key, task)
-
-    def _land(self, key: str, task: asyncio.Task[Any]) -> None:
-        task.cancel()
-        if self._flights.get(key, (None,))[0] is task:
-            del self._flights[key]
-
-
-def _row_decoder(row: type[Any]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(row)
-
-
-def _list_decoder(kind: str, row: type[Any]) -> msgspec.json.Decoder[Any]:
-    """The list envelope (FACTS section 5), with its rows under one name; other keys are ignored."""
-    envelope = msgspec.defstruct(
-        f"{kind}_envelope",
-        [
-            ("rows", list[row], msgspec.field(name=kind)),  # type: ignore[valid-type]
-            ("next_page_uri", Any, None),
-            ("previous_page_uri", Any, None),
-        ],
-    )
-    return msgspec.json.Decoder(envelope)
-
-
-ROWS = {
-    "calls": CallResource,
-    "recordings": RecordingResource,
-    "notifications": NotificationResource,
-}
-ROW_DECODERS = {kind: _row_decoder(row) for kind, row in ROWS.items()}
-LIST_DECODERS = {kind: _list_decoder(kind, row) for kind, row in ROWS.items()}
-
-
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UpstreamInvalid("Upstream sent something that is not the JSON of this API") from None
-
-
-class _TwilioError(msgspec.Struct):
-    """Twilio's error body (FACTS section 7); each property may be absent or odd."""
-
-    code: Any = None
-    more_info: Any = None
-
-
-def error_for_response(response: httpx.Response) -> UpstreamError | None:
-    """The error of our tree for an answer that is not a 200, with Twilio's numbers; else None."""
-    status = response.status_code
-    if status == 200:
-        return None
-    try:
-        body = msgspec.json.decode(response.content, type=_TwilioError)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = _TwilioError()
-    leaf, message = _leaf_for_status(status)
-    return leaf(
-        message,
-        status=status,
-        twilio_code=_error_number(body.code),
-        more_info=_twilio_page(body.more_info),
-        request_id=_request_id(response),
-    )
-
-
-def _leaf_for_status(status: int) -> tuple[type[UpstreamError], str]:
-    if status == 404:
-        return UpstreamNotFound, "Twilio has no such resource"
-    if status == 429:
-        return UpstreamRateLimited, "Twilio answered 429: too many requests at once"
-    if status in {401, 403}:
-        return UpstreamAuth, "Twilio refused the gateway's credential"
-    if 400 <= status < 500:
-        return UpstreamRejected, f"Twilio refused the request with status {status}"
-    if status >= 500:
-        return UpstreamUnavailable, f"Twilio answered with status {status}"
-    return UpstreamInvalid, f"Upstream answered with status {status}, which this API does not use"
-
-
-def _error_number(code: Any) -> int | None:
-    """Twilio's numbers have five or six digits; GraphQL clients read 32-bit integers."""
-    return code if type(code) is int and 0 < code < 1_000_000_000 else None
-
-
-def _twilio_page(more_info: Any) -> str | None:
-    """Only a link to Twilio's own pages is passed on."""
-    pattern = r"https://www\.twilio\.com/[A-Za-z0-9/_.#-]{1,200}"
-    if isinstance(more_info, str) and re.fullmatch(pattern, more_info):
-        return more_info
-    return None
-
-
-def _request_id(response: httpx.Response) -> str | None:
-    value = response.headers.get("Twilio-Request-Id", "")
-    return value if re.fullmatch("RQ[0-9a-fA-F]{32}", value) else None
-
-
-# By phase, the more special before the more general; the first that fits is taken.
-LEAF_FOR_EXCEPTION: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
-    (httpx.ConnectTimeout, NeverSent, "Upstream could not be reached in time"),
-    (httpx.PoolTimeout, NeverSent, "No connection upstream was free in time"),
-    (httpx.TimeoutException, UpstreamTimeout, "Upstream did not answer in time"),
-    (httpx.ConnectError, NeverSent, "Upstream could not be reached"),
-    (httpx.ProxyError, NeverSent, "Upstream could not be reached"),
-    (httpx.UnsupportedProtocol, NeverSent, "Upstream could not be reached"),
-    (httpx.LocalProtocolError, NeverSent, "The request could not be sent"),
-    (httpx.InvalidURL, NeverSent, "The request could not be sent"),
-    (httpx.DecodingError, UpstreamInvalid, "Upstream sent a body that cannot be decoded"),
-    (httpx.TooManyRedirects, UpstreamInvalid, "Upstream redirects in a circle"),
-    (httpx.HTTPError, UpstreamUnavailable, "The connection upstream broke"),
-    (httpx.StreamError, UpstreamUnavailable, "The connection upstream broke"),
-)
-
-
-def error_for_exception(error: Exception) -> UpstreamError:
-    """The error of our tree for any of httpx's, by phase, with our text: theirs holds the URL."""
-    for theirs, ours, message in LEAF_FOR_EXCEPTION:
-        if isinstance(error, theirs):
-            return ours(message)
-    return UpstreamUnavailable("The connection upstream broke")
+    def _remember(self, request: Any, answer: Any, outcome: Outcome[Any]) -> None:
+        length = len(outcome.reply.body) if outcome.reply else 0
+        self._cache.note(request, answer, length, self._now())

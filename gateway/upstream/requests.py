@@ -108,6 +108,16 @@ class PageRef:
     index: int = 0
     token: str | None = None
 
+    @classmethod
+    def after(cls, sid: str) -> Self:
+        """The page that follows a row, as upstream's links name it (FACTS section 5)."""
+        return cls(1, f"PA{sid}")
+
+    @classmethod
+    def before(cls, sid: str) -> Self:
+        """The page that precedes a row, as upstream's links name it (FACTS section 5)."""
+        return cls(1, f"PB{sid}")
+
     @property
     def place(self) -> str | int:
         """What tells one page of a list from another: the token decides where there is one."""
@@ -229,8 +239,10 @@ class ListRequest(Generic[R]):
         return (*self.filters(), ("PageSize", str(self.page_size)), *self.page.query())
 
     def at(self, page: PageRef, page_size: int | None = None) -> Self:
-        """The same list at another page."""
-        return replace(self, page=page, page_size=page_size or self.page_size)
+        """The same list at another page, of another size where the page is not a mere number."""
+        is_number = page.token is None and page != TOP
+        size = None if is_number else page_size
+        return replace(self, page=page, page_size=size or self.page_size)
 
     @property
     def list(self) -> Self:

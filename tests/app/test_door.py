@@ -143,16 +143,32 @@ async def test_a_cursor_of_one_account_is_none_of_anothers() -> None:
 
 
 class Made(list[UpstreamClient]):
-    """Clients as they are made."""
+    """Clients as they are made, and the accounts of those that are open."""
+
+    def __init__(self) -> None:
+        self.are_open: list[str] = []
 
     def __call__(self, account: Account) -> UpstreamClient:
-        client = UpstreamClient(account, "http://twilio.test", PlainTwilio())
+        client = Closing(account, self.are_open)
         self.append(client)
         return client
 
     def open(self) -> list[str]:
         """The accounts of those that are not closed."""
-        return [client.account_sid for client in self if not client._http._current.is_closed]
+        return sorted(self.are_open)
+
+
+class Closing(UpstreamClient):
+    """Tells when it is closed."""
+
+    def __init__(self, account: Account, are_open: list[str]) -> None:
+        super().__init__(account, "http://twilio.test", PlainTwilio())
+        self._are_open = are_open
+        are_open.append(account.sid)
+
+    async def aclose(self) -> None:
+        self._are_open.remove(self.account_sid)
+        await super().aclose()
 
 
 def account(number: int) -> Account:

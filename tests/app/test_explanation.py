@@ -35,7 +35,9 @@ async def test_nothing_is_explained_unless_asked() -> None:
 async def test_totals_count_requests_rows_and_what_was_known() -> None:
     upstream = (await ask(account(), Explain="totals"))["extensions"]["upstream"]
 
-    assert upstream.keys() == {"requests", "rows", "known", "milliseconds"}
+    assert upstream.keys() == {
+        "requests", "rows", "known", "cached", "retries", "milliseconds",
+    }  # fmt: skip
     assert (upstream["requests"], upstream["rows"]) == (5, 5)
 
 

@@ -186,7 +186,7 @@ def test_verify_ends_with_0_where_both_ways_are_equal_and_with_1_where_they_are_
     assert (equal.returncode, unequal.returncode) == (0, 1)
     assert equal.stdout.startswith("6 calls compared")
     assert "GATEWAY_SCAN_CHILD_CALLS may be on" in equal.stdout
-    assert equal.stderr.splitlines()[-1] == "30 of 30 compared"
+    assert equal.stderr.splitlines()[-1] == "36 of 36 compared"
     parent, child = sid("CA", 0), sid("CA", 9)
     assert f"childCalls by scan of {parent}: missing {child}" in unequal.stdout
     assert "+1" not in equal.stdout + equal.stderr + unequal.stdout + unequal.stderr
@@ -206,7 +206,7 @@ def test_verify_draws_a_bar_on_a_terminal() -> None:
     os.close(ours)
     os.close(terminal)
 
-    assert shown.endswith("\r" + "█" * 30 + " 25 of 25 compared\r\n")
+    assert shown.endswith("\r" + "█" * 30 + " 30 of 30 compared\r\n")
     assert shown.count("\n") == 1
 
 

@@ -1,5 +1,7 @@
 """The numbers of PLANNER.md: how many requests a query for 50 calls and their edges takes."""
 
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -7,8 +9,9 @@ import pytest
 
 from gateway.settings import PlannerMode, Switch
 from tests.conftest import connect
-from tests.plain_twilio import PlainTwilio, call, error, notification, recording, sid
+from tests.plain_twilio import NOON, PlainTwilio, call, error, notification, recording, sid
 
+JUST_AFTER = NOON - timedelta(hours=18)
 EDGES = """
     parentCall { sid status to from }
     childCalls { nodes { sid status to duration } }
@@ -79,32 +82,44 @@ async def test_three_levels_take_no_more_than_one_plan_for_each_edge_and_round()
 FILTERS = [{"status": ["COMPLETED"]}, {"startTime": {"lt": "2026-03-11T00:00:00Z"}}]
 
 
+@pytest.mark.parametrize("scan_child_calls", Switch)
 @pytest.mark.parametrize("filter_", FILTERS, ids=["status", "window"])
-async def test_a_filtered_list_asks_children_per_key_and_the_rest_as_ever(filter_: Any) -> None:
-    twilio = call_centre()
-    async with connect(twilio) as client:
-        answer = await client.data(FIFTY, filter=filter_)
-    asked = twilio.asked()
-    async with connect(twilio, planner=PlannerMode.PER_KEY) as client:
-        assert await client.data(FIFTY, filter=filter_) == answer
-
-    children = [request for request in asked if "ParentCallSid" in request]
-    assert len(children) <= 50
-    assert len(asked) - len(children) == 3 + off_page(twilio)
-
-
-@pytest.mark.parametrize("filter_", FILTERS, ids=["status", "window"])
-async def test_with_the_scan_of_child_calls_a_filtered_list_takes_four_requests(
-    filter_: Any,
+async def test_a_filtered_list_takes_one_more_for_the_children_of_all_its_calls(
+    filter_: Any, scan_child_calls: Switch
 ) -> None:
     twilio = call_centre()
-    async with connect(twilio, scan_child_calls=Switch.ON) as client:
+    async with connect(twilio, JUST_AFTER, scan_child_calls=scan_child_calls) as client:
         answer = await client.data(FIFTY, filter=filter_)
     asked = twilio.asked()
     async with connect(twilio, planner=PlannerMode.PER_KEY) as client:
         assert await client.data(FIFTY, filter=filter_) == answer
 
     assert len(asked) == 4 + off_page(twilio)
+    assert not [request for request in asked if "ParentCallSid" in request]
+
+
+@pytest.mark.parametrize("days", [2, 200])
+async def test_children_of_calls_long_ago_are_read_just_above_them(days: int) -> None:
+    """The top is far, but upstream's links name rows: the page above the oldest call shows all."""
+    twilio = call_centre()
+    middle = twilio.calls[100:150]
+    until = middle[0]["date_created"]
+    filter_ = {
+        "startTime": {"lt": (parsedate_to_datetime(until) + timedelta(seconds=1)).isoformat()}
+    }
+    async with connect(twilio, NOON + timedelta(days=days)) as client:
+        await client.data("{ calls(first: 10) { nodes { sid } } }")
+        twilio.asked()
+        answer = await client.data(FIFTY, filter=filter_)
+    asked = twilio.asked()
+    async with connect(twilio, planner=PlannerMode.PER_KEY) as client:
+        assert await client.data(FIFTY, filter=filter_) == answer
+
+    oldest = middle[-1]["sid"]
+    upward = [request for request in asked if "PageToken" in request]
+    assert [request.partition("PageToken=")[2] for request in upward] == [f"PB{oldest}"]
+    children = [request for request in asked if "ParentCallSid" in request]
+    assert [oldest in request for request in children] == [True] * len(children)
 
 
 async def test_a_live_call_is_asked_per_key() -> None:

@@ -28,6 +28,7 @@ PREFIXES: dict[type[Resource], str] = {
 BASE_URL = "https://api.twilio.com"
 TOKEN_ACCOUNT = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
 DEFAULT_LIMITS = Limits()
+ONCE = Limits(tries=1)
 
 
 def row(kind: type[R], **properties: Any) -> R:

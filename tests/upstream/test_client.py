@@ -13,7 +13,7 @@ from gateway.telemetry import UpstreamExchange
 from gateway.upstream.client import Account
 from gateway.upstream.requests import FetchCall, ListCalls, ListRecordings, PageRef, TimeRange
 from tests.plain_twilio import ACCOUNT, NOON, PlainTwilio, call, sid
-from tests.upstream.stage import TOKEN_ACCOUNT, answering, connected, raising, seen_by
+from tests.upstream.stage import ONCE, TOKEN_ACCOUNT, answering, connected, raising, seen_by
 
 KEY, KEY_SECRET = "SK" + "c" * 32, "s3cret-of-the-key"
 KEY_ACCOUNT = Account(ACCOUNT, KEY, Secret(KEY_SECRET))
@@ -73,7 +73,7 @@ async def test_a_page_holds_the_rows_that_match_and_the_places_beside_it() -> No
     async with connected(twilio) as client:
         unfiltered = await client.page(ListCalls(page_size=3))
         later = await client.page(ListCalls(page_size=3, page=PageRef(1, "PA" + sid("CA", 2))))
-        twilio.fault = lambda request: twilio._answer(
+        twilio.fault = lambda request: twilio.answer(
             httpx.Request("GET", request.url.copy_remove_param("To"))
         )
         sifted = await client.page(ListCalls(page_size=3, to="+1"))
@@ -141,8 +141,10 @@ async def test_nothing_of_the_credential_can_be_seen(
     exchanges: list[UpstreamExchange] = []
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):
-        async with connected(transport, account=account, hook=exchanges.append) as client:
-            shown += [repr(client), str(client), repr(vars(client)), repr(client._http)]
+        async with connected(
+            transport, account=account, limits=ONCE, hook=exchanges.append
+        ) as client:
+            shown += [repr(client), str(client), repr(vars(client)), repr(vars(client._sender))]
             try:
                 shown.append(repr(await client.fetch(CALL)))
             except UpstreamError as error:
@@ -173,7 +175,7 @@ async def test_httpx_and_httpcore_are_silent(caplog: pytest.LogCaptureFixture) -
 async def test_an_exchange_tells_the_path_the_time_and_the_end_but_no_query() -> None:
     exchanges: list[UpstreamExchange] = []
     twilio = PlainTwilio(calls=[call(1)])
-    async with connected(twilio, hook=exchanges.append) as client:
+    async with connected(twilio, limits=ONCE, hook=exchanges.append) as client:
         await client.page(ListCalls(to="+16175550101"))
         await client.fetch(FetchCall(sid=sid("CA", 77)))
         await client.page(ListRecordings(call_sid=sid("CA", 1)))
@@ -195,7 +197,7 @@ async def test_only_failures_are_logged_as_warnings(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.DEBUG, "gateway.telemetry"):
         async with connected(PlainTwilio(calls=[call(1)])) as client:
             await client.fetch(CALL)
-        async with connected(answering(503)) as client:
+        async with connected(answering(503), limits=ONCE) as client:
             with pytest.raises(UpstreamError):
                 await client.fetch(CALL)
 

@@ -17,7 +17,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.upstream.client import error_for_exception
+from gateway.upstream.answers import error_for_exception
 from gateway.upstream.requests import FetchCall, ListCalls
 from tests.plain_twilio import call, sid
 from tests.upstream.stage import answering, connected, raising

@@ -13,7 +13,7 @@ from gateway.telemetry import UpstreamExchange
 from gateway.upstream.client import Limits
 from gateway.upstream.requests import FetchCall, ListCalls, TimeRange
 from tests.plain_twilio import NOON, PlainTwilio, call, sid
-from tests.upstream.stage import connected
+from tests.upstream.stage import ONCE, connected
 
 CALL = FetchCall(sid=sid("CA", 1))
 
@@ -72,7 +72,7 @@ async def test_no_more_requests_are_in_flight_than_allowed_and_all_are_answered(
 
 async def test_a_request_that_failed_or_was_cancelled_gives_its_place_back() -> None:
     gate = Gate(httpx.ReadError("broke"))
-    async with connected(gate, limits=Limits(in_flight=1)) as client:
+    async with connected(gate, limits=Limits(in_flight=1, tries=1)) as client:
         for number in range(3):
             left = asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", number))))
             await settle()
@@ -87,9 +87,9 @@ async def test_a_request_that_failed_or_was_cancelled_gives_its_place_back() -> 
 
 
 async def test_the_place_is_waited_for_without_using_up_the_time_to_answer() -> None:
-    """Sixteen requests of 20 ms each, one at a time, under a limit of 250 ms for each."""
+    """Sixteen requests of 20 ms each, one at a time, under a limit of 250 ms for each try."""
     twilio = PlainTwilio(calls=[call(n) for n in range(16)], delay=0.02)
-    async with connected(twilio, limits=Limits(read=0.25, in_flight=1)) as client:
+    async with connected(twilio, limits=Limits(attempt=0.25, in_flight=1)) as client:
         rows = await asyncio.gather(*(client.fetch(FetchCall(sid=sid("CA", n))) for n in range(16)))
 
     assert all(rows)
@@ -161,7 +161,7 @@ async def test_requests_one_after_the_other_are_two() -> None:
 
 async def test_an_error_reaches_every_waiter_and_is_not_kept() -> None:
     gate = Gate(httpx.ConnectError("no route"))
-    async with connected(gate) as client:
+    async with connected(gate, limits=ONCE) as client:
         waiting = [asyncio.ensure_future(client.fetch(CALL)) for _ in range(3)]
         await settle()
         gate.opened.set()

@@ -202,6 +202,15 @@ def test_equal_requests_are_one() -> None:
     assert FetchCall(sid=sid("CA", 1)) != FetchCall(sid=sid("CA", 2))
 
 
+def test_a_page_that_is_a_number_keeps_its_size_and_a_token_does_not() -> None:
+    """Page 1 of 50 rows begins elsewhere than page 1 of 1,000."""
+    calls = ListCalls(page_size=50)
+
+    assert calls.at(PageRef(1), 1000).page_size == 50
+    assert calls.at(PageRef(1, "PAx"), 1000).page_size == 1000
+    assert calls.at(TOP, 1000).page_size == 1000
+
+
 def test_a_list_is_the_same_at_each_of_its_pages_and_sizes() -> None:
     calls = ListCalls(to="+1")
     later = calls.at(PageRef(3, "PA3"), page_size=1000)

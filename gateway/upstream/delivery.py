@@ -1,0 +1,279 @@
+"""A request on its way: its turn, its tries, the pauses between them, until an answer or an error.
+
+Here the parts meet: the breaker of its kind, the line, the sender, the retry budget. This module
+must not know what a request asks, nor who shares its answer.
+
+Note [Deadlines]. Three, each total and each inside the next. A try ends after TRY_TIMEOUT, a read
+with all its tries and waits after READ_TIMEOUT or when nobody waits for it any more, an operation
+after its own. A try is capped by what is left of the read, and the read by what is left of its most
+patient operation less TIDY_UP, so that what is ready is answered before the operation ends. A
+request that changes something has one try for the whole time, since a try that was cut short cannot
+be repeated.
+"""
+
+import asyncio
+import itertools
+import math
+import random
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateway.errors import (
+    NeverSent,
+    OutcomeUnknown,
+    UpstreamAuth,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+from gateway.telemetry import UpstreamExchange, UpstreamHook
+from gateway.upstream.answers import Reply, error_for_reply
+from gateway.upstream.breaker import Breaker, BreakerState, Permit
+from gateway.upstream.concurrency import AdaptiveLimit, Line, Priority
+from gateway.upstream.flights import Patience
+from gateway.upstream.retries import RetryBudget, is_passing, pause
+from gateway.upstream.sending import Sender, Sending
+
+__all__ = ["NOBODY", "Caller", "Delivery", "Limits", "Outcome", "Parcel"]
+
+T = TypeVar("T")
+KINDS = ("calls", "recordings", "notifications")
+READ, WRITE = frozenset({200}), frozenset({200, 201})
+# What is left after the last read to put an answer together.
+TIDY_UP = 0.05
+# A try that was given less time than this and did not end says nothing about upstream.
+HANG = 2.0
+REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may take. Seconds, requests, bytes; `retry_share` is retries per request.
+
+    `attempt` is the time of one try, `read` of all of them with their waits, `connect` of making a
+    connection; `in_flight` the most that run at once, `waiting` the most that wait.
+    """
+
+    connect: float = 3.0
+    attempt: float = 5.0
+    read: float = 8.0
+    in_flight: int = 100
+    waiting: int = 3000
+    tries: int = 3
+    retry_share: float = 0.1
+    cache_bytes: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom something is read: the operation, how urgent it is, and until when it waits.
+
+    `until` is a time of the loop's clock, None where only the client's own limits hold.
+    """
+
+    operation: Hashable = None
+    priority: Priority = Priority.INTERACTIVE
+    until: float | None = None
+
+    def patience(self, now: float, longest: float) -> float:
+        """When its read must have ended, `longest` seconds from now at the latest."""
+        until = now + longest
+        return until if self.until is None else min(until, self.until - TIDY_UP)
+
+
+NOBODY = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel(Generic[T]):
+    """One request as it is sent, and how its answer is read: `decode` raises UpstreamInvalid."""
+
+    path: str
+    kind: str
+    sending: Sending
+    decode: Callable[[bytes], T]
+
+    @property
+    def like(self) -> Hashable:
+        """Equal for requests whose answers take about as long."""
+        return self.kind, self.sending.max_bytes.bit_length()
+
+    @property
+    def is_read(self) -> bool:
+        """True where a repeat changes nothing."""
+        return self.sending.method == "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What one try came to: a value or an error. `allowed` is the seconds that it was given."""
+
+    began: float
+    ended: float
+    allowed: float
+    reply: Reply | None = None
+    value: T | None = None
+    error: UpstreamError | None = None
+
+    @property
+    def answer(self) -> T:
+        """The value. Raises the error, if it is one."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value] # (there is one or the other)
+
+    @property
+    def seconds(self) -> float:
+        """From sending to the last byte."""
+        return self.ended - self.began
+
+    @property
+    def is_answer(self) -> bool:
+        """True where upstream has said something that it says: a refusal is an answer, too."""
+        return self.error is None or isinstance(self.error, REFUSALS)
+
+    @property
+    def is_hang(self) -> bool:
+        """True where nothing whole came in a time in which something does."""
+        return isinstance(self.error, UpstreamTimeout) and self.allowed >= HANG
+
+    @property
+    def is_silence(self) -> bool:
+        """True where nothing came, but was not waited for long enough to mean anything."""
+        return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG
+
+
+class Delivery:
+    """The way upstream of one client. Every failure is an UpstreamError."""
+
+    def __init__(self, sender: Sender, limits: Limits, hook: UpstreamHook) -> None:
+        self._sender = sender
+        self._limits = limits
+        self._hook = hook
+        self._budget = RetryBudget(limits.retry_share)
+        self._limit = AdaptiveLimit(limits.in_flight)
+        self._line = Line(self._limit, limits.waiting)
+        self._breakers = {kind: Breaker(kind) for kind in KINDS}
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may run at once at present."""
+        return self._limit.value
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Each kind of resource and what its breaker does now."""
+        now = asyncio.get_running_loop().time()
+        return {kind: breaker.state(now) for kind, breaker in self._breakers.items()}
+
+    def close(self) -> None:
+        """To be called at the end."""
+        self._line.close()
+
+    async def deliver(
+        self, parcel: Parcel[T], patience: Patience, caller: Caller, tell: UpstreamHook | None
+    ) -> Outcome[T]:
+        """The try that brought a value. Raises UpstreamError, of a change OutcomeUnknown where
+        it may have happened."""
+        self._budget.earn()
+        for tried in itertools.count(1):
+            try:
+                return await self._try(parcel, patience, caller, tell)
+            except UpstreamError as error:
+                wait = self._wait(error, parcel, tried, patience)
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _wait(
+        self, error: UpstreamError, parcel: Parcel[T], tried: int, patience: Patience
+    ) -> float | None:
+        """The pause before the next try; None where there is to be none."""
+        if tried >= self._limits.tries or not is_passing(error, is_read=parcel.is_read):
+            return None
+        left = patience.until - asyncio.get_running_loop().time()
+        wait = pause(tried, random.random(), error.retry_after, left)  # noqa: S311 (no secret)
+        return wait if wait is not None and self._budget.spend() else None
+
+    async def _try(
+        self, parcel: Parcel[T], patience: Patience, caller: Caller, tell: UpstreamHook | None
+    ) -> Outcome[T]:
+        clock = asyncio.get_running_loop().time
+        breaker = self._breakers[parcel.kind]
+        breaker.refuse_if_open(clock())
+        line = self._line.turn(parcel.kind, caller.priority, caller.operation, patience.until)
+        async with line:
+            permit = breaker.admit(clock())
+            try:
+                outcome = await self._send(parcel, patience.until)
+            except BaseException:  # nobody waits any more
+                breaker.gave_up(permit)
+                raise
+            self._learn(parcel, outcome, breaker, permit)
+        for hook in (self._hook, tell):
+            if hook is not None:
+                hook(_exchange(parcel, outcome))
+        if outcome.error is not None:
+            raise outcome.error if parcel.is_read else _of_change(outcome.error)
+        return outcome
+
+    async def _send(self, parcel: Parcel[T], until: float) -> Outcome[T]:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        allowed = min(until - began, self._limits.attempt if parcel.is_read else math.inf)
+        reply, value, error = None, None, None
+        try:
+            reply = await self._sender.send(parcel.sending, allowed)
+            error = error_for_reply(reply, READ if parcel.is_read else WRITE)
+            value = parcel.decode(reply.body) if error is None else None
+        except UpstreamError as failure:
+            error = failure
+        return Outcome(began, clock(), allowed, reply, value, error)
+
+    def _learn(
+        self, parcel: Parcel[T], outcome: Outcome[T], breaker: Breaker, permit: Permit
+    ) -> None:
+        """What a try came to is told to the breaker of its kind and to the limit."""
+        if outcome.is_answer:
+            breaker.answered(permit, outcome.ended)
+        elif outcome.is_silence:
+            breaker.gave_up(permit)
+        else:
+            breaker.failed(permit, outcome.ended, was_hang=outcome.is_hang)
+        counted = outcome.reply.concurrent_requests if outcome.reply else None
+        if isinstance(outcome.error, UpstreamRateLimited):
+            self._limit.refused(outcome.began, outcome.ended, counted)
+        elif outcome.is_answer or isinstance(outcome.error, UpstreamTimeout):
+            self._limit.answered(
+                parcel.like,
+                outcome.seconds,
+                outcome.ended,
+                in_flight=counted or self._line.in_flight,
+                is_full=outcome.is_answer and self._line.waiting > 0,
+            )
+
+
+def _of_change(error: UpstreamError) -> UpstreamError:
+    """The error of a request that changes something: certain, or OutcomeUnknown."""
+    if isinstance(error, (NeverSent, *REFUSALS)):
+        return error
+    return OutcomeUnknown(
+        "The request was sent and its outcome is not known: look before you repeat it",
+        status=error.status,
+        twilio_code=error.twilio_code,
+        more_info=error.more_info,
+        request_id=error.request_id,
+    )
+
+
+def _exchange(parcel: Parcel[T], outcome: Outcome[T]) -> UpstreamExchange:
+    reply, error = outcome.reply, outcome.error
+    return UpstreamExchange(
+        path=parcel.path,
+        seconds=outcome.seconds,
+        status=reply.status if reply else None,
+        request_id=reply.request_id if reply else None,
+        failure=type(error).__name__ if error else None,
+    )

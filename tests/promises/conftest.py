@@ -1,0 +1,44 @@
+"""Stands, shared and fresh, and how a test tells its figure."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tests.promises.rows import live
+from tests.promises.stand import Stand, one_call, stand
+
+
+@pytest.fixture(scope="module")
+async def shared() -> AsyncIterator[Stand]:
+    """One gateway for the tests of a module that ask little of it."""
+    async with stand() as standing:
+        yield standing
+
+
+@pytest.fixture
+async def here(shared: Stand) -> AsyncIterator[Stand]:
+    """A gateway before a Twilio that does nothing wrong yet.
+
+    When the test is over and nothing is wrong any more, all is answered at once.
+    """
+    shared.upstream.heal()
+    shared.upstream.look()
+    yield shared
+    shared.upstream.heal()
+    queries = [one_call(live(number)) for number in range(10)]
+    queries.append("{ calls(first: 1000) { nodes { sid } } }")
+    answers = await shared.ask_all(queries, at_a_time=5)
+    assert [answer.body["errors"] for answer in answers if not answer.is_whole] == []
+
+
+@pytest.fixture
+async def fresh() -> AsyncIterator[Stand]:
+    """A gateway that has not been asked anything, for a test that leaves its marks on it."""
+    async with stand() as standing:
+        yield standing
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tells what was measured, for the table that `python -m tests.promises` prints."""
+    return lambda text: record_property("figure", text)

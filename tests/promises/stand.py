@@ -1,0 +1,131 @@
+"""A gateway as a process of its own, with its default settings, before a Twilio that misbehaves.
+
+Whatever the gateway answered or printed is kept, and searched at the end for what must never be
+seen: the auth token, the header made of it, a phone number in a log line.
+"""
+
+import asyncio
+import base64
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.end_to_end.program import Server, serving
+from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
+from tests.promises.faulty import FaultyTwilio, misbehaving
+from tests.promises.rows import account
+
+__all__ = ["Answer", "Stand", "codes_of", "one_call", "stand"]
+
+BASIC = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+LONGEST_ANSWER = 12.0  # seconds: the promise for every answer
+
+
+@dataclass
+class Answer:
+    """What the gateway answered, and after how many seconds."""
+
+    status: int
+    body: dict[str, Any]
+    seconds: float
+
+    @property
+    def is_whole(self) -> bool:
+        """True when nothing is missing."""
+        return self.status == 200 and "errors" not in self.body
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of its errors."""
+        return {error["extensions"]["code"] for error in self.body.get("errors", ())}
+
+
+def codes_of(answers: Iterable[Answer]) -> set[str]:
+    """The codes of all the errors of these answers."""
+    return set().union(*(answer.codes for answer in answers))
+
+
+def one_call(sid: str, selection: str = "sid") -> str:
+    """A query that takes one upstream request."""
+    return f'{{ call(sid: "{sid}") {{ {selection} }} }}'
+
+
+@dataclass
+class Stand:
+    """Upstream, the gateway before it, and a client."""
+
+    upstream: FaultyTwilio
+    server: Server
+    client: httpx.AsyncClient
+    answered: list[str] = field(default_factory=list)
+
+    async def ask(self, query: str, **headers: str) -> Answer:
+        """The answer to a query, which always comes and never late; headers with underscores."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        began = time.monotonic()
+        response = await self.client.post("/graphql", json={"query": query}, headers=named)
+        seconds = time.monotonic() - began
+        self.answered += [response.text, str(response.headers)]
+        assert seconds <= LONGEST_ANSWER
+        return Answer(response.status_code, response.json(), seconds)
+
+    async def ask_all(self, queries: Iterable[str], at_a_time: int) -> list[Answer]:
+        """The answers to many queries, so many of them at a time, in the order of the queries."""
+        turn = asyncio.Semaphore(at_a_time)
+
+        async def ask(query: str) -> Answer:
+            async with turn:
+                return await self.ask(query)
+
+        return await asyncio.gather(*map(ask, queries))
+
+    async def get(self, path: str) -> httpx.Response:
+        """A page of the gateway that is not GraphQL."""
+        response = await self.client.get(path)
+        self.answered.append(response.text)
+        return response
+
+    def peak_memory(self) -> float:
+        """The most that the gateway's process held since the last look, in megabytes."""
+        process = Path(f"/proc/{self.server.process.pid}")
+        (line,) = re.findall(r"^VmHWM:\s+(\d+) kB$", (process / "status").read_text(), re.M)
+        (process / "clear_refs").write_text("5")  # the kernel begins a new peak
+        return int(line) / 1024
+
+
+@asynccontextmanager
+async def stand(
+    rows: PlainTwilio | None = None, tls: ssl.SSLContext | None = None, **settings: str
+) -> AsyncIterator[Stand]:
+    """A stand with default settings and these; at its end the gateway has kept its secrets."""
+    with misbehaving(rows or account(), tls) as upstream:
+        given = {
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "TWILIO_BASE_URL": upstream.url,
+        }
+        with serving("--port", "0", until="GraphiQL", **given | settings) as server:
+            limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+            async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
+                here = Stand(upstream, server, client)
+                yield here
+                assert (await here.get("/healthz")).status_code == 200
+    assert_kept_its_secrets(here)
+
+
+def assert_kept_its_secrets(here: Stand) -> None:
+    """The process ended well, and nothing that it said holds what it must keep to itself."""
+    printed = "\n".join([*here.server.lines, here.server.log])
+    assert here.server.exit_code == 0, printed[-2000:]
+    assert "Traceback" not in printed, printed[-2000:]
+    said = "\n".join([printed, *here.answered])
+    assert TOKEN not in said
+    assert BASIC not in said
+    assert "+1617555" not in printed

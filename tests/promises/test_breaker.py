@@ -1,0 +1,127 @@
+"""The breaker (issue 5, point 4): an outage costs little, is told, and ends when it is over.
+
+Time is part of the promise here; its bounds are generous.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+
+from tests.promises.faults import hangs_before_headers, says
+from tests.promises.rows import FOUR_EDGES, final, right_nodes
+from tests.promises.stand import Answer, Stand, codes_of, one_call
+
+Figure = Callable[[str], None]
+OUTAGE = 8.0  # seconds
+MEDIAN, REFUSAL, RECOVERY = 0.5, 0.05, 30.0  # seconds, as promised
+PROBES = 5
+
+
+async def ask_for(here: Stand, seconds: float, clients: int) -> list[Answer]:
+    """So many clients ask for one call after the other, ten times a second each at most."""
+    until, answers = time.monotonic() + seconds, list[Answer]()
+
+    async def client(number: int) -> None:
+        while time.monotonic() < until:
+            answers.append(await here.ask(one_call(final(number))))
+            number += clients
+            await asyncio.sleep(0.1)
+
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    return answers
+
+
+async def wait_until_whole(here: Stand) -> float:
+    """Seconds until ten clients at once are answered whole again."""
+    began = time.monotonic()
+    queries = [one_call(final(number)) for number in range(200, 210)]
+    while not all(answer.is_whole for answer in await here.ask_all(queries, at_a_time=10)):
+        assert time.monotonic() - began < RECOVERY
+        await asyncio.sleep(0.1)
+    return time.monotonic() - began
+
+
+async def test_a_long_outage_with_recovery(fresh: Stand, figure: Figure) -> None:
+    """Answers are fast once the breaker is open, few probes are sent, and it closes again."""
+    fresh.upstream.fail(says(503))
+    first = await ask_for(fresh, 2, clients=10)
+    fresh.upstream.look()
+    answers = await ask_for(fresh, OUTAGE - 2, clients=4)
+    seen = fresh.upstream.look()
+    fresh.upstream.heal()
+    recovery = await wait_until_whole(fresh)
+    after = await ask_for(fresh, 0.5, clients=10)
+
+    median = statistics.median(answer.seconds for answer in first + answers)
+    assert median <= MEDIAN
+    refusal = statistics.quantiles((answer.seconds for answer in answers), n=4)[0]
+    assert refusal <= REFUSAL  # the others waited for the processor of a busy machine
+    assert codes_of(first + answers) == {"UPSTREAM_UNAVAILABLE"}
+    assert most_at_once(seen.arrivals) <= PROBES
+    assert all(answer.is_whole for answer in after)
+    figure(
+        f"median {median * 1000:.0f} ms, refusals from {refusal * 1000:.0f} ms, "
+        f"{most_at_once(seen.arrivals)} probes at a time, whole {recovery:.1f} s after recovery"
+    )
+
+
+def most_at_once(arrivals: list[float]) -> int:
+    """The most arrivals within half a second."""
+    return max((sum(0 <= b - a < 0.5 for b in arrivals) for a in arrivals), default=0)
+
+
+async def test_an_upstream_that_hangs_opens_it_too(fresh: Stand, figure: Figure) -> None:
+    """A hang is a failure: those who come after it do not wait for it."""
+    fresh.upstream.fail(hangs_before_headers)
+    await fresh.ask_all([one_call(final(number)) for number in range(30)], at_a_time=30)
+    answers = await ask_for(fresh, 1, clients=10)
+
+    median = statistics.median(answer.seconds for answer in answers)
+    assert median <= MEDIAN
+    figure(f"median {median * 1000:.0f} ms after the first hangs")
+    fresh.upstream.heal()
+
+
+async def test_what_is_no_failure_of_upstream_does_not_open_it(fresh: Stand) -> None:
+    """4xx, and clients that leave."""
+    fresh.upstream.fail(says(404), times=60)
+    await fresh.ask_all([one_call(final(number)) for number in range(60)], at_a_time=10)
+    fresh.upstream.fail(says(400), times=60)
+    await fresh.ask_all([one_call(final(number)) for number in range(60)], at_a_time=10)
+    fresh.upstream.delay = 1
+    leaving = [asyncio.ensure_future(fresh.ask(one_call(final(n)))) for n in range(60)]
+    await asyncio.sleep(0.5)
+    for client in leaving:
+        client.cancel()
+    await asyncio.gather(*leaving, return_exceptions=True)
+    fresh.upstream.delay = 0
+
+    assert (await fresh.ask(one_call(final(1)))).is_whole
+
+
+async def test_without_recordings_there_are_calls(fresh: Stand, figure: Figure) -> None:
+    """Only recordings are down: everything else is there, and they are asked for no more."""
+    fresh.upstream.fail(says(503), "Recordings")
+    right = [node | {"recordings": None} for node in right_nodes()]
+    answers = [await fresh.ask(FOUR_EDGES) for _ in range(2)]
+    fresh.upstream.look()
+    answers += [await fresh.ask(FOUR_EDGES) for _ in range(4)]
+
+    assert all(answer.body["data"]["calls"]["nodes"] == right for answer in answers)
+    assert codes_of(answers) == {"UPSTREAM_UNAVAILABLE"}
+    seen = fresh.upstream.look()
+    assert seen.count("Recordings") <= 2 * PROBES
+    slowest = max(answer.seconds for answer in answers[2:])
+    assert slowest <= 2
+    figure(f"6 of 6 with all calls, {seen.count('Recordings')} requests for recordings at last")
+
+
+async def test_liveness_stays_true_and_readiness_says_what_is_wrong(fresh: Stand) -> None:
+    fresh.upstream.fail(says(503))
+    await ask_for(fresh, 1, clients=10)
+    ready = await fresh.get("/readyz")
+
+    assert ready.status_code == 503
+    assert ready.json()["code"] == "UPSTREAM_UNAVAILABLE"
+    assert (await fresh.get("/healthz")).json() == {"status": "ok"}

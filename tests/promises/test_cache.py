@@ -1,0 +1,98 @@
+"""The cache (issue 5, point 7): what cannot change is read once, and nothing else is remembered."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.plain_twilio import PlainTwilio, call, recording, rfc_2822, sid
+from tests.promises.rows import FOUR_EDGES, final, right_nodes
+from tests.promises.stand import Stand, one_call, stand
+
+Figure = Callable[[str], None]
+WITH_RECORDINGS = "sid status price recordings { nodes { sid status } }"
+
+
+async def cost(here: Stand, query: str) -> tuple[Any, int, int]:
+    """The data of a whole answer, the upstream requests that it took, and what was remembered."""
+    here.upstream.look()
+    answer = await here.ask(query, Gateway_Explain="totals")
+    assert answer.is_whole, answer.body
+    totals = answer.body["extensions"]["upstream"]
+    requests = len(here.upstream.look().requests)
+    assert totals["requests"] == requests
+    return answer.body["data"], requests, totals["cached"]
+
+
+async def test_a_final_call_and_its_recordings_are_read_once(figure: Figure) -> None:
+    rows = PlainTwilio(calls=[call(1)], recordings=[recording(1, of=1), recording(2, of=1)])
+    async with stand(rows) as here:
+        query = one_call(sid("CA", 1), WITH_RECORDINGS)
+        first, requests, remembered = await cost(here, query)
+        assert (requests, remembered) == (2, 0)
+        again, requests, remembered = await cost(here, query)
+    assert again == first
+    assert len(again["call"]["recordings"]["nodes"]) == 2
+    assert (requests, remembered) == (0, 2)
+    figure("2 requests, then 0")
+
+
+async def test_what_changes_is_read_each_time(figure: Figure) -> None:
+    """Live, ended but not yet priced, and a recording that is still made: none is remembered."""
+    now = datetime.now(UTC)
+    lately = {"end_time": rfc_2822(now - timedelta(minutes=2)), "date_updated": rfc_2822(now)}
+    live = call(1, status="in-progress", end_time=None, duration=None, price=None)
+    ended = call(2, price=None, **lately)
+    recorded = call(3)
+    made = recording(1, of=3, status="processing", duration=None)
+    rows = PlainTwilio(calls=[live, ended, recorded], recordings=[made])
+    async with stand(rows) as here:
+        queries = [one_call(sid("CA", number), WITH_RECORDINGS) for number in (1, 2, 3)]
+        for query in queries:
+            await cost(here, query)
+        live |= {"status": "completed"}
+        ended |= {"price": "-0.01700"}
+        made |= {"status": "completed"}
+        after = [await cost(here, query) for query in queries]
+
+    one, two, three = (data["call"] for data, _, _ in after)
+    assert one["status"] == "COMPLETED"
+    assert two["price"] == "-0.01700"
+    assert three["recordings"]["nodes"] == [{"sid": sid("RE", 1), "status": "COMPLETED"}]
+    assert [requests for _, requests, _ in after] == [2, 2, 1]
+    figure("3 of 3 changes seen at once")
+
+
+async def test_a_list_of_calls_is_read_each_time(fresh: Stand, figure: Figure) -> None:
+    """A new call is on it at once; what the old ones led to is remembered."""
+    _, before, _ = await cost(fresh, FOUR_EDGES)
+    fresh.upstream.account.calls.insert(0, call(9999, at=100))
+    data, requests, remembered = await cost(fresh, FOUR_EDGES)
+
+    sids = [node["sid"] for node in data["calls"]["nodes"]]
+    assert sids == [sid("CA", 9999), *(node["sid"] for node in right_nodes()[:-1])]
+    assert requests < before
+    assert remembered > 0
+    figure(f"{before} requests, then {requests}; {remembered} remembered")
+
+
+async def test_one_setting_turns_it_off(figure: Figure) -> None:
+    async with stand(GATEWAY_CACHE_SIZE="0") as here:
+        costs = [await cost(here, one_call(final(1))) for _ in range(3)]
+    assert [(requests, remembered) for _, requests, remembered in costs] == [(1, 0)] * 3
+    figure("3 times asked, 3 requests")
+
+
+async def test_it_is_bounded_in_bytes(figure: Figure) -> None:
+    """One MiB cannot hold 150 bulky calls: the least used are forgotten, the newest are there."""
+    bulky = {"caller_name": "a" * 4000}
+    rows = PlainTwilio(calls=[call(number, **bulky) for number in range(1, 151)])
+    async with stand(rows, GATEWAY_CACHE_SIZE="1") as here:
+        queries = [one_call(sid("CA", number)) for number in range(1, 151)]
+        await here.ask_all(queries, at_a_time=16)
+        here.upstream.look()
+        await here.ask_all(queries[-30:], at_a_time=16)
+        newest = len(here.upstream.look().requests)
+        await here.ask_all(queries[:30], at_a_time=16)
+        oldest = len(here.upstream.look().requests)
+    assert (newest, oldest) == (0, 30)
+    figure("of 150 calls of 4.7 KB in 1 MiB the newest 30 are there, the oldest 30 are not")

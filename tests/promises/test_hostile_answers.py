@@ -1,0 +1,168 @@
+"""Hostile and broken answers (issue 5, point 5): each ends in a clean error, and nothing breaks.
+
+One gateway meets them all, healthy answers between them. What ends in a right partial answer is in
+test_odd_answers.py. At the end the process lives and has stayed small.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.plain_twilio import ACCOUNT, ROOT, TOKEN, sid
+from tests.promises.faults import (
+    Body,
+    endless,
+    gzip_bomb,
+    instead,
+    is_cut_short,
+    mangled,
+    raw,
+    says,
+    truncates,
+)
+from tests.promises.faulty import Fault, FaultyTwilio, misbehaving
+from tests.promises.rows import final
+from tests.promises.stand import Stand, one_call
+
+LIST = "{ calls(first: 3) { nodes { sid } } }"
+LONG_LIST = "{ calls(first: 1000) { nodes { sid } } }"
+INVALID, UNAVAILABLE = "UPSTREAM_INVALID", "UPSTREAM_UNAVAILABLE"
+HEADROOM = 100  # megabytes: half of one body that is too large
+
+pytestmark = pytest.mark.xdist_group("hostile answers")  # they share the gateway that they attack
+
+
+def rows_are(rows: object) -> Fault:
+    """An envelope with these for rows."""
+    return mangled(lambda body: body | {"calls": rows})
+
+
+def leads_to(link: str) -> Fault:
+    """Pages whose next page is there."""
+    return mangled(lambda body: body | {"next_page_uri": link})
+
+
+def each_row(change: Callable[[Body], object]) -> Fault:
+    """Each row changed."""
+    return mangled(lambda body: body | {"calls": [change(row) for row in body["calls"]]})
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault of every list of calls, the code of the error, and the query that meets it."""
+
+    fault: Fault
+    code: str = INVALID
+    query: str = LIST
+
+
+NESTED = b'{"calls": ' + b"[" * 100_000
+OTHER_ACCOUNT = ROOT.replace(ACCOUNT, "AC" + "b" * 32)
+CASES = {
+    "truncated JSON": Case(truncates),
+    "a body that ends early": Case(is_cut_short, UNAVAILABLE),
+    "invalid JSON": Case(instead(b'{"calls": [nonsense]}')),
+    "nothing": Case(instead(b"")),
+    "not UTF-8": Case(instead(b'{"calls": ["\xff\xfe"]}')),
+    "nested without end": Case(instead(NESTED)),
+    "a number of a million digits": Case(instead(b'{"calls": [' + b"9" * 1_000_000)),
+    "an HTML page": Case(instead(b"<html>Sorry</html>", "text/html")),
+    "XML": Case(instead(b"<TwilioResponse/>", "application/xml")),
+    "an envelope that is a list": Case(instead(b"[]")),
+    "an envelope of another kind": Case(instead(b'{"recordings": []}')),
+    "rows that are null": Case(rows_are(None)),
+    "rows that are an object": Case(rows_are({"sid": "CA"})),
+    "a row that is a number": Case(rows_are([5])),
+    "a row that is null": Case(rows_are([None])),
+    "a row without SID": Case(each_row(lambda row: {"status": "completed"})),
+    "a row whose SID is a number": Case(each_row(lambda row: row | {"sid": 5})),
+    "no content": Case(says(204, b"")),
+    "not modified": Case(says(304, b"")),
+    "a page of an error as a success": Case(instead(b'{"code": 20003, "status": 401}')),
+    "no HTTP": Case(raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), UNAVAILABLE),
+    "headers without end": Case(raw(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 100_000), UNAVAILABLE),
+    "gzip that is none": Case(instead(b"plain", Content_Encoding="gzip")),
+    "an encoding that nobody knows": Case(instead(b"\x00\x01", Content_Encoding="x-made-up")),
+    "200 megabytes": Case(endless(200)),
+    "a gzip bomb": Case(gzip_bomb(200)),
+    "the next page on another host": Case(
+        leads_to(f"https://evil.example{ROOT}Calls.json?Page=1"), query=LONG_LIST
+    ),
+    "the next page on another scheme": Case(leads_to("file:///etc/passwd"), query=LONG_LIST),
+    "the next page of another account": Case(
+        leads_to(f"{OTHER_ACCOUNT}Calls.json?Page=1"), query=LONG_LIST
+    ),
+    "the next page of another list": Case(
+        leads_to(f"{ROOT}Recordings.json?Page=1"), query=LONG_LIST
+    ),
+    "the next page is no text": Case(
+        mangled(lambda body: body | {"next_page_uri": {"a": 1}}), query=LONG_LIST
+    ),
+    "next pages in a loop": Case(
+        leads_to(f"{ROOT}Calls.json?PageSize=50&Page=1&PageToken=PA{sid('CA', 50)}"),
+        query=LONG_LIST,
+    ),
+}
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[FaultyTwilio]:
+    """Another origin, which must never be asked, least of all with a credential."""
+    with misbehaving() as other:
+        yield other
+        assert other.look().requests == []
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_hostile_answer_is_a_clean_error(here: Stand, name: str) -> None:
+    case = CASES[name]
+    here.peak_memory()
+    before = here.peak_memory()
+    here.upstream.fail(case.fault, "^GET Calls[?]")
+    answer = await here.ask(case.query)
+
+    assert answer.status == 200
+    assert answer.body["data"] is None or answer.body["data"] == {"calls": None}
+    assert answer.codes == {case.code}
+    assert len(here.upstream.look().requests) <= 6
+    assert here.peak_memory() - before < HEADROOM
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(
+    here: Stand, elsewhere: FaultyTwilio, status: int
+) -> None:
+    """Neither to another origin, nor is a credential sent there."""
+    here.upstream.fail(says(status, b"", Location=f"{elsewhere.url}{ROOT}Calls.json"), "Calls")
+    answer = await here.ask(LIST)
+
+    assert answer.codes == {INVALID}
+    assert elsewhere.url not in str(answer.body)
+
+
+async def test_a_next_page_elsewhere_is_not_asked_for(here: Stand, elsewhere: FaultyTwilio) -> None:
+    """A real port of the same host, with an account of the same name: nothing arrives there."""
+    here.upstream.fail(leads_to(f"{elsewhere.url}{ROOT}Calls.json?Page=1"), "^GET Calls[?]")
+    answer = await here.ask(LONG_LIST)
+
+    assert answer.codes == {INVALID}
+
+
+async def test_cookies_are_not_kept(here: Stand) -> None:
+    here.upstream.fail(
+        says(404, b"{}", Set_Cookie="session=stolen; Path=/"), f"^GET Calls/{final(200)}"
+    )
+    await here.ask(one_call(final(200)))
+    await here.ask_all([one_call(final(number)) for number in range(201, 210)], at_a_time=3)
+
+    assert here.upstream.look().cookies == []
+
+
+async def test_the_credential_is_sent_to_upstream_only_as_its_header(here: Stand) -> None:
+    here.upstream.look()
+    await here.ask(LIST)
+    seen = here.upstream.look()
+
+    assert all(header.startswith("Basic ") for header in seen.authorizations)
+    assert TOKEN not in str(seen.requests)

@@ -1,0 +1,119 @@
+"""Requests that change something (issue 5, point 1): sent twice only where that is certainly safe.
+
+The upstream client is asked, over a real port: what upstream receives is what counts.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.errors import NeverSent, OutcomeUnknown
+from gateway.settings import Secret
+from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.requests import FetchCall
+from gateway.upstream.resources import CallResource
+from gateway.upstream.writes import FormRequest
+from tests.plain_twilio import ACCOUNT, TOKEN
+from tests.promises.faults import (
+    hangs_after_headers,
+    hangs_before_headers,
+    resets,
+    resets_in_the_body,
+    says,
+    truncates,
+)
+from tests.promises.faulty import Fault, FaultyTwilio, misbehaving
+from tests.promises.rows import account, final
+
+Figure = Callable[[str], None]
+CALL = FormRequest[CallResource](
+    kind="calls", path="Calls", form=(("To", "+15005550010"), ("From", "+15005550006"))
+)
+IN_DOUBT: dict[str, Fault] = {
+    "500": says(500),
+    "502": says(502),
+    "503": says(503),
+    "504": says(504),
+    "a reset": resets,
+    "a reset in the body": resets_in_the_body,
+    "a truncated answer": truncates,
+    "an HTML page": says(200, b"<html>"),
+    "a hang": hangs_before_headers,
+    "a hang after the headers": hangs_after_headers,
+}
+
+
+@pytest.fixture
+def upstream() -> Iterator[FaultyTwilio]:
+    """A Twilio that does nothing wrong yet."""
+    with misbehaving(account()) as twilio:
+        yield twilio
+
+
+@asynccontextmanager
+async def client_of(twilio: FaultyTwilio) -> AsyncIterator[UpstreamClient]:
+    """A client with its default limits, but for one second in place of eight."""
+    credential = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
+    client = UpstreamClient(credential, twilio.url, limits=Limits(read=1.0))
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def test_a_call_is_made_once(upstream: FaultyTwilio) -> None:
+    async with client_of(upstream) as client:
+        made = await client.send(CALL)
+    seen = upstream.look()
+    assert made.sid.startswith("CA")
+    assert (seen.count("^POST Calls$"), seen.processed_posts) == (1, 1)
+
+
+@pytest.mark.parametrize("name", IN_DOUBT)
+async def test_what_may_have_happened_is_not_sent_again(
+    upstream: FaultyTwilio, figure: Figure, name: str
+) -> None:
+    """Also over a connection that was used before, as clients are tempted to then."""
+    async with client_of(upstream) as client:
+        await client.fetch(FetchCall(sid=final(1)))
+        upstream.fail(IN_DOUBT[name], "^POST")
+        with pytest.raises(OutcomeUnknown):
+            await client.send(CALL)
+    assert upstream.look().count("^POST") == 1
+    figure(f"{name}: received once")
+
+
+async def test_a_kept_connection_that_upstream_has_closed_costs_no_second_post(
+    upstream: FaultyTwilio, figure: Figure
+) -> None:
+    """Ten times: a connection is used, upstream closes it, the next request is a POST."""
+    async with client_of(upstream) as client:
+        for number in range(10):
+            await client.fetch(FetchCall(sid=final(number)))
+            upstream.vanish()
+            upstream.come_back()
+            await client.send(CALL)
+    seen = upstream.look()
+    assert (seen.count("^POST"), seen.processed_posts) == (10, 10)
+    figure("10 POSTs over connections just closed: 10 received")
+
+
+async def test_a_429_was_not_processed_and_is_repeated(
+    upstream: FaultyTwilio, figure: Figure
+) -> None:
+    upstream.fail(says(429), "^POST", times=2)
+    async with client_of(upstream) as client:
+        await client.send(CALL)
+    seen = upstream.look()
+    assert (seen.count("^POST"), seen.processed_posts) == (3, 1)
+    figure("3 received, 1 processed")
+
+
+async def test_what_never_left_is_told_apart(upstream: FaultyTwilio) -> None:
+    upstream.vanish()
+    async with client_of(upstream) as client:
+        with pytest.raises(NeverSent):
+            await client.send(CALL)
+    assert upstream.look().requests == []
+    upstream.come_back()

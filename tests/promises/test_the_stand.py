@@ -1,0 +1,12 @@
+"""Without a fault everything is answered: the promises' tests compare with this."""
+
+from tests.promises.rows import FOUR_EDGES, PAGE, right_nodes
+from tests.promises.stand import Stand
+
+
+async def test_without_a_fault_the_four_edges_are_whole(here: Stand) -> None:
+    answer = await here.ask(FOUR_EDGES)
+
+    assert answer.is_whole, answer.body
+    assert answer.body["data"]["calls"]["nodes"] == right_nodes()
+    assert len(here.upstream.look().requests) > PAGE

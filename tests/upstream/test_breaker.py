@@ -1,0 +1,225 @@
+"""The breaker against a plain oracle, and each sentence of its note by example."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import CircuitOpen
+from gateway.upstream.breaker import Breaker, BreakerState, Permit
+
+CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
+
+
+def fail(breaker: Breaker, times: int, now: float = 0.0) -> None:
+    """So many tries that come to nothing at once."""
+    for _ in range(times):
+        breaker.failed(breaker.admit(now), now)
+
+
+def answer(breaker: Breaker, times: int, now: float = 0.0) -> None:
+    """So many tries that are answered at once."""
+    for _ in range(times):
+        breaker.answered(breaker.admit(now), now)
+
+
+def admitted(breaker: Breaker, times: int, now: float) -> list[Permit]:
+    """The permits of those of so many tries that are admitted."""
+    permits = []
+    for _ in range(times):
+        try:
+            permits.append(breaker.admit(now))
+        except CircuitOpen:
+            continue
+    return permits
+
+
+def opened(now: float = 0.0) -> Breaker:
+    """A breaker that opens now."""
+    breaker = Breaker("calls")
+    fail(breaker, 20, now)
+    assert breaker.state(now) is OPEN
+    return breaker
+
+
+def test_nineteen_failures_say_nothing_and_twenty_open_it() -> None:
+    breaker = Breaker("calls")
+    fail(breaker, 19)
+    assert breaker.state(0.0) is CLOSED
+    fail(breaker, 1)
+
+    assert breaker.state(0.0) is OPEN
+
+
+@pytest.mark.parametrize(("answers", "state"), [(8, OPEN), (9, CLOSED)])
+def test_seven_of_ten_have_to_fail(answers: int, state: BreakerState) -> None:
+    breaker = Breaker("calls")
+    answer(breaker, answers)
+    fail(breaker, 19)
+
+    assert breaker.state(0.0) is state
+
+
+def test_five_hangs_count_as_much_as_twenty_failures() -> None:
+    breaker = Breaker("calls")
+    permits = admitted(breaker, 5, 0.0)
+    for permit in permits[:4]:
+        breaker.failed(permit, 5.0, was_hang=True)
+    assert breaker.state(5.0) is CLOSED
+    breaker.failed(permits[4], 5.0, was_hang=True)
+
+    assert breaker.state(5.0) is OPEN
+
+
+def test_failures_are_forgotten_after_ten_seconds() -> None:
+    breaker = Breaker("calls")
+    fail(breaker, 19, 0.0)
+    fail(breaker, 1, 10.0)
+
+    assert breaker.state(10.0) is CLOSED
+
+
+def test_open_it_refuses_for_five_seconds_and_says_how_long() -> None:
+    breaker = opened()
+    with pytest.raises(CircuitOpen) as caught:
+        breaker.admit(1.0)
+
+    assert caught.value.extensions == {"code": "UPSTREAM_UNAVAILABLE", "retryAfter": 4.0}
+    assert "circuit open" in str(caught.value)
+    assert admitted(breaker, 1, 4.99) == []
+    assert len(admitted(breaker, 1, 5.0)) == 1
+
+
+def test_half_open_it_lets_five_through_and_three_answers_close_it() -> None:
+    breaker = opened()
+    permits = admitted(breaker, 50, 5.0)
+    assert len(permits) == 5
+    for permit in permits[:2]:
+        breaker.answered(permit, 5.1)
+    assert admitted(breaker, 50, 5.1) == []
+    breaker.answered(permits[2], 5.2)
+
+    assert breaker.state(5.2) is CLOSED
+    assert len(admitted(breaker, 50, 5.2)) == 50
+
+
+def test_half_open_three_failures_open_it_again_for_as_long() -> None:
+    breaker = opened()
+    permits = admitted(breaker, 5, 5.0)
+    breaker.answered(permits[0], 5.0)
+    breaker.answered(permits[1], 5.0)
+    for permit in permits[2:]:
+        breaker.failed(permit, 6.0)
+
+    assert breaker.state(10.9) is OPEN
+    assert breaker.state(11.0) is HALF_OPEN
+
+
+def test_who_leaves_gives_his_place_among_the_probes_to_another() -> None:
+    breaker = opened()
+    permits = admitted(breaker, 5, 5.0)
+    breaker.gave_up(permits[0])
+
+    assert len(admitted(breaker, 50, 5.0)) == 1
+
+
+def test_who_leaves_a_closed_one_has_said_nothing() -> None:
+    breaker = Breaker("calls")
+    for permit in admitted(breaker, 100, 0.0):
+        breaker.gave_up(permit)
+
+    assert breaker.state(0.0) is CLOSED
+
+
+def test_what_was_sent_in_an_earlier_state_says_nothing_about_this_one() -> None:
+    breaker = Breaker("calls")
+    early = admitted(breaker, 30, 0.0)
+    fail(breaker, 20, 0.0)
+    assert breaker.state(5.0) is HALF_OPEN
+    for permit in early[:10]:
+        breaker.answered(permit, 5.0)
+    assert breaker.state(5.0) is HALF_OPEN
+    for permit in early[10:20]:
+        breaker.failed(permit, 5.0)
+    assert breaker.state(5.0) is HALF_OPEN
+    for permit in early[20:]:
+        breaker.gave_up(permit)
+
+    assert len(admitted(breaker, 50, 5.0)) == 5
+
+
+@dataclass
+class Oracle:
+    """The note in the plainest words: every event is kept and counted anew."""
+
+    state: BreakerState = CLOSED
+    since: float = 0.0
+    period: int = 0
+    admitted: int = 0
+    events: list[tuple[float, str]] = field(default_factory=list)
+
+    def enter(self, state: BreakerState, now: float) -> None:
+        self.state, self.since, self.events, self.admitted = state, now, [], 0
+        self.period += 1
+
+    def tick(self, now: float) -> None:
+        if self.state is OPEN and now - self.since >= 5:
+            self.enter(HALF_OPEN, now)
+
+    def admits(self, now: float) -> bool:
+        self.tick(now)
+        if self.state is OPEN or (self.state is HALF_OPEN and self.admitted >= 5):
+            return False
+        self.admitted += 1
+        return True
+
+    def ends(self, period: int, how: str, now: float) -> None:
+        self.tick(now)
+        if period != self.period:
+            return
+        if how == "left":
+            self.admitted -= 1
+            return
+        self.events += [(now, how)] * (4 if how == "hung" and self.state is CLOSED else 1)
+        recent = [e for at, e in self.events if at > now - 10 or self.state is HALF_OPEN]
+        bad = sum(e != "answered" for e in recent)
+        if self.state is HALF_OPEN:
+            if bad >= 3:
+                self.enter(OPEN, now)
+            elif len(recent) - bad >= 3:
+                self.enter(CLOSED, now)
+        elif how != "answered" and len(recent) >= 20 and bad >= 0.7 * len(recent):
+            self.enter(OPEN, now)
+
+
+steps = st.tuples(
+    st.sampled_from([0.0, 0.0, 0.0, 0.1, 1.0, 6.0]),
+    st.sampled_from(["admit", "admit", "end"]),
+    st.sampled_from(["failed", "failed", "failed", "hung", "answered", "left"]),
+    st.integers(0, 5),
+)
+
+
+@given(st.lists(steps, min_size=30, max_size=200), st.sampled_from(["failed", "answered"]))
+def test_it_does_what_the_oracle_does(script: list[tuple[float, str, str, int]], bias: str) -> None:
+    breaker, oracle, now = Breaker("calls"), Oracle(), 0.0
+    running: list[tuple[Permit, int]] = []
+    for pause, what, how, which in script:
+        now += pause
+        end = how if which else bias
+        if what == "admit":
+            permits = admitted(breaker, 1, now)
+            assert bool(permits) is oracle.admits(now)
+            running += [(permit, oracle.period) for permit in permits]
+        elif running:
+            permit, period = running.pop(which % len(running))
+            if end == "left":
+                breaker.gave_up(permit)
+            elif end == "answered":
+                breaker.answered(permit, now)
+            else:
+                breaker.failed(permit, now, was_hang=end == "hung")
+            oracle.ends(period, end, now)
+        oracle.tick(now)
+        assert breaker.state(now) is oracle.state
