@@ -140,15 +140,15 @@ def _open_enum(choices: type[E]) -> Callable[[Any], E]:
     """Twilio adds values: what is not known here is UNKNOWN, with a log line (SCHEMA rule 4)."""
 
     @lru_cache(maxsize=64)
-    def unknown(word: str) -> E:
-        log.warning("upstream sent an unknown %s: %r", choices.__name__, word)
+    def unknown(value: str) -> E:
+        log.warning("upstream sent an unknown %s: %r", choices.__name__, _loggable(value))
         return choices["UNKNOWN"]
 
     known = {choice.value: choice for choice in choices}
 
     def convert(value: Any) -> E:
         choice = known.get(_text(value))
-        return choice if choice is not None else unknown(_loggable(value))
+        return choice if choice is not None else unknown(value[:40])
 
     return convert
 

@@ -17,6 +17,8 @@ from tests.plain_twilio import sid
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
 CLOSED_WITHIN = 30.0
+# Three pools of eight keep connections upstream that rest, for the next rush (Note [Connections]).
+IDLE_UPSTREAM = 24
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 HEAD = (
     b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
@@ -176,5 +178,5 @@ async def test_a_thousand_at_once_while_upstream_hangs_then_it_serves_again() ->
     assert {status for status, _ in served} == {200}
     found = [(n, body) for n, (_, body) in enumerate(served) if sid("CA", n).encode() not in body]
     assert found == []
-    assert after <= before + 4
+    assert after <= before + IDLE_UPSTREAM
     assert "Traceback" not in server.log
