@@ -1,22 +1,13 @@
-"""Two gateways over one account and one real server: webhooks, keys and leases are shared."""
+"""Two gateways that share a server: what one hears, the other's subscribers are told."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Iterator
 
-import httpx
 import pytest
 
-from gateway.app import create_app
-from gateway.live.signature import signature_of
-from gateway.settings import Secret, Settings
-from tests.conftest import Client
+from gateway.settings import Secret
+from tests.app.sockets import stage
 from tests.live.servers import KeptServer, kept_server
-from tests.live.stage import CALL, next_status, statuses_until
-from tests.live.webhooks import PUBLIC, RECORDING, Hooks, event
-from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
-from tests.schema.mutations import MAKE, making
+from tests.plain_twilio import PlainTwilio, call
 
 
 @pytest.fixture
@@ -26,131 +17,31 @@ def server() -> Iterator[KeptServer]:
         yield running
 
 
-class Peer(Hooks):
-    """One gateway of several: its webhooks, its store, and its GraphQL."""
-
-    graphql: Client
-
-
-@asynccontextmanager
-async def peer(server: KeptServer, twilio: PlainTwilio) -> AsyncIterator[Peer]:
-    """A whole gateway that shares its store."""
-    given: dict[str, Any] = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN)}
-    settings = Settings(**given, public_url=PUBLIC, store_url=Secret(server.url))
-    app = create_app(settings, twilio)
-    transport = httpx.ASGITransport(app=app)
+async def test_a_webhook_at_one_gateway_reaches_a_subscriber_of_the_other(
+    server: KeptServer,
+) -> None:
+    """Also after the server was gone: the subscriber gets the state that was missed."""
+    twilio = PlainTwilio(calls=[call(1, status="ringing")])
+    url = Secret(server.url)
     async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7") as client,
+        stage(twilio, store_url=url) as a,
+        stage(twilio, store_url=url) as b,
+        b.socket() as client,
     ):
-        one = Peer(client, app.state.gateway, app.state.gateway.store)
-        one.graphql = Client(app.state.gateway)
-        yield one
+        await client.watch(1)
+        events = [await client.event()]
+        await a.goes(1, "in-progress")
+        events.append(await client.event())
+        server.stop()
+        await a.goes(1, "completed")
+        server.start()
+        events.append(await client.event())
+        end = await client.receive()
 
-
-@asynccontextmanager
-async def two(server: KeptServer) -> AsyncIterator[tuple[Peer, Peer, PlainTwilio]]:
-    """Two of them, and the account behind both."""
-    twilio = PlainTwilio()
-    async with peer(server, twilio) as a, peer(server, twilio) as b:
-        yield a, b, twilio
-
-
-async def test_a_webhook_at_one_gateway_reaches_a_subscriber_at_the_other(
-    server: KeptServer,
-) -> None:
-    async with two(server) as (a, b, _):
-        with b.store.subscribe(CALL) as news:
-            await a.post(event("ringing", 1))
-            assert await next_status(news) == "ringing"
-            await b.post(event("in-progress", 2))
-            await a.post(event("completed", 3))
-            assert (await statuses_until(news, "completed"))[-1] == "completed"
-
-
-async def test_a_recording_that_the_other_gateway_hears_of_is_news_here(server: KeptServer) -> None:
-    async with two(server) as (a, b, _):
-        with b.store.subscribe(CALL) as news:
-            await a.post(event("completed", 3))
-            await next_status(news)
-            form = {"AccountSid": ACCOUNT, "CallSid": CALL, "RecordingSid": sid("RE", 1)}
-            await b.post(form, RECORDING)
-            state = await anext(news)
-
-        assert state.fact("recording_sid") == sid("RE", 1)
-
-
-async def test_a_replay_at_the_other_gateway_is_dropped(server: KeptServer) -> None:
-    async with two(server) as (a, b, _):
-        form = event("ringing", 1)
-        assert (await a.post(form)).status_code == (await b.post(form)).status_code == 204
-
-        url = PUBLIC + "/webhooks/twilio/status"
-        signature = signature_of(url, tuple(form.items()), Secret(TOKEN))
-        assert not await b.store.remember(signature, 60)
-
-
-async def test_webhooks_while_the_server_is_away_arrive_when_it_is_back(server: KeptServer) -> None:
-    """Twilio does not repeat a callback: what one gateway took must not be lost."""
-    async with two(server) as (a, b, _):
-        with b.store.subscribe(CALL) as news:
-            await a.post(event("ringing", 1))
-            assert await next_status(news) == "ringing"
-            await asyncio.to_thread(server.stop)
-            assert (await a.post(event("in-progress", 2))).status_code == 204
-            assert (await a.post(event("completed", 3))).status_code == 204
-            await asyncio.to_thread(server.start)
-
-            assert (await statuses_until(news, "completed"))[-1] == "completed"
-
-
-async def test_a_key_places_one_call_through_both_gateways(server: KeptServer) -> None:
-    async with two(server) as (a, b, twilio):
-        twilio.delay = 0.03
-        answers = await asyncio.gather(
-            *(one.graphql.data(MAKE, input=making(idempotencyKey="k")) for one in (a, b, a, b))
-        )
-
-        made = {answer["makeCall"]["call"]["sid"] for answer in answers}
-        assert made == {twilio.calls[0]["sid"]}
-        assert len([request for request in twilio.requests if "POST" in request]) == 1
-
-
-async def test_an_unknown_outcome_at_one_gateway_is_unknown_at_the_other(
-    server: KeptServer,
-) -> None:
-    async with two(server) as (a, b, twilio):
-
-        def fault(_: httpx.Request) -> httpx.Response:
-            raise httpx.ReadTimeout("slow")
-
-        twilio.fault = fault
-        one = await a.graphql.error(MAKE, input=making(idempotencyKey="k"))
-        twilio.fault = None
-        other = await b.graphql.error(MAKE, input=making(idempotencyKey="k"))
-
-        assert one["extensions"] == other["extensions"]
-        assert one["extensions"]["code"] == "OUTCOME_UNKNOWN"
-        assert len(twilio.requests) == 1
-
-
-async def test_without_the_server_a_key_is_refused_and_nothing_is_sent(server: KeptServer) -> None:
-    async with two(server) as (a, _, twilio):
-        await asyncio.to_thread(server.stop)
-        problem = await a.graphql.error(MAKE, input=making(idempotencyKey="k"))
-        data = await a.graphql.data(MAKE, input=making())
-
-        assert problem["extensions"]["code"] == "STORE_UNAVAILABLE"
-        assert data["makeCall"]["call"] is not None
-        assert len(twilio.requests) == 1
-
-
-async def test_leadership_moves_when_a_leader_ends(server: KeptServer) -> None:
-    twilio = PlainTwilio()
-    async with peer(server, twilio) as b:
-        async with peer(server, twilio) as a:
-            assert await a.store.lease("polling", "a", 0.2)
-            assert not await b.store.lease("polling", "b", 30)
-        async with asyncio.timeout(20):
-            while not await b.store.lease("polling", "b", 30):  # noqa: ASYNC110 (another process)
-                await asyncio.sleep(0.01)
+    assert [(status, previous) for status, previous, _ in events] == [
+        ("RINGING", None),
+        ("IN_PROGRESS", "RINGING"),
+        ("COMPLETED", "IN_PROGRESS"),
+    ]
+    assert {source for _, _, source in events[1:]} == {"WEBHOOK"}
+    assert end["type"] == "complete"
