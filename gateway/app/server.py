@@ -25,6 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app.drain import is_draining
+from gateway.app.websocket import SERVER_OPTIONS
 from gateway.settings import Settings
 
 __all__ = ["BoundedHttp", "ServerConfig", "inherited_socket", "raise_open_files"]
@@ -61,7 +62,7 @@ class ServerConfig(uvicorn.Config):
             limit_concurrency=min(settings.max_connections, max(open_files - OTHER_FILES, 1)) + 1,
             proxy_headers=settings.trusted_proxies is not None,
             forwarded_allow_ips=settings.trusted_proxies or "",
-            **options,
+            **(SERVER_OPTIONS | options),
         )
 
 

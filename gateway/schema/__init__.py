@@ -28,7 +28,7 @@ schema = FederatedSchema(
     subscription=Subscription,
     mutation=Mutation,
     types=[Call, Recording, Notification, PhoneNumber],
-    extensions=[ErrorCodes, CheckedDocument, Permitted],
+    extensions=[ErrorCodes, Permitted, CheckedDocument],
     config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=EventExecutor,
     # The lowest with the directives used here: composers refuse one that they do not know.

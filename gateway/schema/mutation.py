@@ -128,7 +128,10 @@ async def _done(info: Info, given: Input) -> tuple[Outcome, CallResource | None]
         outcome = await context.acts.run(act)
     else:
         outcome = await context.acts.once(
-            given.idempotency_key, _fingerprint(given), act, context.deadline
+            f"{context.caller.name} {given.idempotency_key}",  # each caller has keys of his own
+            _fingerprint(given),
+            act,
+            context.deadline,
         )
     return outcome, rows[0] if rows else None
 

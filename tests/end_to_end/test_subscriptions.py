@@ -31,7 +31,7 @@ def watching(server: Server, query: str) -> Iterator[ClientConnection]:
 
 
 def test_a_call_in_the_sandbox_is_watched_to_its_end() -> None:
-    """A line that is busy, so that it does not take long. No webhook can reach this gateway."""
+    """A line that is busy, so that it does not take long."""
     with serving("--port", "0", until="GraphQL: ") as server:
         sid = server.ask(MAKE)["makeCall"]["call"]["sid"]
         with watching(server, WATCH % sid) as socket:

@@ -159,9 +159,9 @@ class Visit:
         return str(result.evaluate("element => element.CodeMirror.getValue()"))
 
     def stored(self, name: str) -> str:
-        """What GraphiQL keeps for the next visit under this name of its own."""
+        """What GraphiQL keeps for the next visit under this name of its own; "" for nothing."""
         key = f"twilio-calls-gateway:graphiql:{name}"
-        return str(self.page.evaluate("key => localStorage.getItem(key)", key))
+        return str(self.page.evaluate("key => localStorage.getItem(key) ?? ''", key))
 
     def foreign_origins(self) -> set[str]:
         """Where requests went that are not the page's own origin."""

@@ -95,7 +95,7 @@ def test_the_panel_draws_every_request_of_a_default_tab(
     """As many rows as the gateway says that it sent, and the first of them is the page."""
     visit.open(gateway_url)
     visit.page.get_by_role("button", name="Show Upstream Requests").click()
-    visit.page.locator(".graphiql-tab-button").nth(TABS.index(tab)).click()
+    choose(visit, tab)
     visit.page.get_by_role("checkbox", name="Explain").check()
     visit.run()
     visit.page.locator(".explain-exchanges").wait_for()

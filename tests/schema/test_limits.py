@@ -23,8 +23,9 @@ from graphql import (
 from hypothesis import given
 from hypothesis import strategies as st
 from strawberry.extensions import SchemaExtension
-from strawberry.types.graphql import OperationType
 
+from gateway.access import ANYONE
+from gateway.app import open_gateway
 from gateway.errors import LimitExceeded
 from gateway.schema import DocumentLimits, schema
 from gateway.schema.documents import CheckedDocument
@@ -309,8 +310,8 @@ async def test_an_abusive_document_is_refused_with_its_code_before_anything_is_s
 
 async def streamed(text: str) -> list[str]:
     """The codes of an operation's errors that goes the way of a socket's."""
-    stream = schema.stream(text, allowed_operation_types=[OperationType.QUERY])
-    results = [result async for result in await stream]
+    async with open_gateway(Settings(sandbox_calls=0), PlainTwilio()) as gateway:
+        results = [result async for result in gateway.stream(text, caller=ANYONE)]
     errors = [error for result in results for error in getattr(result, "errors", None) or ()]
     return [(error.extensions or {})["code"] for error in errors]
 
