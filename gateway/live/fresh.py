@@ -62,9 +62,10 @@ def status_of(row: CallResource) -> CallStatus:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A row, and the state that it shows together with the notice that it answers.
+    """A row, the state that it shows, and the news for which it was read.
 
-    They are None where nothing is known but a status that has no place in a call's life.
+    `state` is None where the row's status has no place in a call's life, `answers` where the row
+    was not read for news.
     """
 
     row: CallResource
@@ -92,10 +93,16 @@ class Rows:
         return None if row is None else await self.note(row)
 
     async def note(self, row: CallResource) -> Fresh:
-        """Takes a row that was read: it is news where it is ahead, and catches up where it lags."""
-        notice, state = seen(row, self._now()), self._store.state(row.sid)
-        state = advance(state, notice) or state
-        fresh = self._keep(Fresh(_caught_up(row, state) if state else row, state, state))
+        """Takes a row that was read: it is news where it is ahead, and catches up where it lags.
+
+        Which news it answers besides is not known: they may be younger than the read.
+        """
+        notice, known = seen(row, self._now()), self._store.state(row.sid)
+        ahead = advance(known, notice)
+        row = _caught_up(row, known) if known else row
+        fresh = Fresh(row, advance(None, notice), answers=ahead)
+        if ahead is not None or row.sid not in self._rows:
+            self._keep(fresh)
         await self._store.publish(notice)
         return fresh
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
@@ -55,7 +56,7 @@ async def admit(_websocket: Any, _payload: Any) -> Operate:
     return operate
 
 
-async def converse(frames: list[str | bytes]) -> list[Message]:
+async def converse(frames: list[str | bytes], admit: Any = admit) -> list[Message]:
     """What is sent to a client that sends these and leaves."""
     incoming = [{"type": "websocket.connect"}, *map(received, frames)]
     sent: list[Message] = []
@@ -95,3 +96,29 @@ def test_any_messages_are_answered_or_close_the_socket(
     assert closes in ([], rest[-1:])
     assert {close["code"] for close in closes} <= {4400, 4401, 4409, 4429}
     assert set(types) <= {"connection_ack", "pong", "next", "error", "complete"}
+
+
+def asking(query: str) -> list[str | bytes]:
+    """A client that greets and asks this."""
+    asked = {"type": "subscribe", "id": "1", "payload": {"query": query}}
+    return [json.dumps(HELLO), json.dumps(asked), *[json.dumps({"type": "pong"})] * 20]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"), [("refused", "BAD_USER_INPUT"), ("broken", "INTERNAL_ERROR")]
+)
+def test_an_operation_that_is_refused_or_breaks_fails_its_own_id(query: str, code: str) -> None:
+    *_, error = asyncio.run(converse(asking(query)))
+    told = json.loads(error["text"])
+
+    assert (told["type"], told["id"]) == ("error", "1")
+    assert told["payload"][0]["extensions"] == {"code": code}
+
+
+def test_a_client_that_is_not_admitted_is_told_so_and_no_more() -> None:
+    async def nobody(_websocket: Any, _payload: Any) -> Operate:
+        raise BadUserInput("a reason that is ours alone")
+
+    _, close = asyncio.run(converse(asking("good"), nobody))
+
+    assert close == {"type": "websocket.close", "code": 4403, "reason": "Forbidden"}

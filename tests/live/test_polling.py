@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -154,7 +155,9 @@ async def test_while_webhooks_come_nobody_looks() -> None:
     assert watcher.statuses == ["queued", "ringing", "completed"]
 
 
-async def test_upstream_in_trouble_is_asked_ever_more_seldom() -> None:
+async def test_upstream_in_trouble_is_asked_ever_more_seldom(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with room(twilio("ringing")) as there, watched(there, 1) as (watcher,):
         there.twilio.fault = lambda _: httpx.Response(503)
         looks = [len(await there.look(1)) for _ in range(10)]
@@ -165,6 +168,7 @@ async def test_upstream_in_trouble_is_asked_ever_more_seldom() -> None:
 
     assert looks[0] == 1
     assert sum(looks) <= 5
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     assert watcher.statuses == ["ringing", "completed"]
 
 
@@ -192,6 +196,20 @@ async def test_calls_that_nobody_told_of_are_found_among_the_newest() -> None:
         (3, CallStatus.RINGING),
         (2, CallStatus.COMPLETED),
     ]
+
+
+async def test_what_ended_while_nobody_watched_is_no_news_to_who_comes_later() -> None:
+    async with room(twilio("completed")) as there:
+        for number in (2, 3):
+            watcher = Watcher(there.watching.calls([ListCalls()]))
+            watcher.take(9)
+            await settle()
+            await there.look(SOONEST)
+            await settle()
+            await watcher.leave()
+            there.twilio.calls.insert(0, call(number, status="busy"))
+
+    assert watcher.told == []
 
 
 async def test_more_new_calls_than_a_page_are_all_found() -> None:

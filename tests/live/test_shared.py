@@ -1,0 +1,70 @@
+"""What many want done at once is done once; what is kept is kept for a moment."""
+
+import asyncio
+
+import pytest
+
+from gateway.live.shared import HOLDS, MAX_OUTCOMES, Shared
+
+
+class Work:
+    """Counts its runs; each waits until it may end."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.may_end = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def run(self) -> int:
+        """How many runs there were."""
+        self.runs += 1
+        await self.may_end.wait()
+        if self.error:
+            raise self.error
+        return self.runs
+
+
+async def test_all_who_come_while_it_runs_share_it_whoever_leaves() -> None:
+    work, shared = Work(), Shared[int](lambda: 0.0)
+    waiting = [asyncio.ensure_future(shared.outcome("key", work.run)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    work.may_end.set()
+
+    assert await asyncio.gather(*waiting[1:]) == [1, 1]
+
+
+async def test_an_outcome_is_kept_for_a_moment_and_by_its_key() -> None:
+    now = [0.0]
+    work, shared = Work(), Shared[int](lambda: now[0])
+    work.may_end.set()
+    outcomes = [await shared.outcome("key", work.run)]
+    now[0] = HOLDS - 0.01
+    outcomes += [await shared.outcome(key, work.run) for key in ("key", "other")]
+    now[0] = HOLDS
+    outcomes.append(await shared.outcome("key", work.run))
+
+    assert outcomes == [1, 1, 2, 3]
+
+
+async def test_what_failed_is_done_again() -> None:
+    work, shared = Work(), Shared[int](lambda: 0.0)
+    work.may_end.set()
+    work.error = ValueError("no")
+    with pytest.raises(ValueError, match="no"):
+        await shared.outcome("key", work.run)
+    work.error = None
+
+    assert await shared.outcome("key", work.run) == 2
+
+
+async def test_only_so_many_outcomes_are_kept() -> None:
+    work, shared = Work(), Shared[int](lambda: 0.0)
+    work.may_end.set()
+    for key in range(MAX_OUTCOMES + 1):
+        await shared.outcome(key, work.run)
+    newest = await shared.outcome(MAX_OUTCOMES, work.run)
+    oldest = await shared.outcome(0, work.run)
+
+    assert (newest, oldest) == (MAX_OUTCOMES + 1, MAX_OUTCOMES + 2)
