@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 PROTOCOL = "graphql-transport-ws"
 MAX_MESSAGE = 64 * 1024
 """Bytes of one message from a client."""
-SERVER_OPTIONS = {
+SERVER_OPTIONS: dict[str, Any] = {
     "ws": "websockets-sansio",
     "ws_max_size": MAX_MESSAGE,
     "ws_per_message_deflate": False,  # events are small; its buffers would be most of a socket

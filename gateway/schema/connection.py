@@ -20,7 +20,7 @@ from gateway.schema.streams import NEWEST, Cut, Place, Stream, created
 from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
 
-__all__ = ["Connection", "Edge", "PageInfo", "Slice", "Window", "read_slice"]
+__all__ = ["Connection", "Edge", "PageInfo", "Slice", "Window", "read_slice", "require_lists"]
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
@@ -185,13 +185,18 @@ class Slice(Generic[R]):
         return SliceEdge(place.row, cursor, self)
 
 
-async def read_slice(info: Info, lists: Sequence[ListRequest[R]], window: Window) -> Slice[R]:
-    """The window of the connection over these lists. Raises Forbidden, and as Slice.read.
+def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
+    """Raises Forbidden where the caller may not ask for one of these lists.
 
     A list filtered by number tells whether somebody is there, so it is for those who may know.
     """
     if any(request.is_personal for request in lists):
         info.context.caller.require(Scope.PII, "A filter by number or address")
+
+
+async def read_slice(info: Info, lists: Sequence[ListRequest[R]], window: Window) -> Slice[R]:
+    """The window of the connection over these lists. Raises Forbidden, and as Slice.read."""
+    require_lists(info, lists)
     result = Slice(info.context, lists, window, field_path(info))
     await result.read()
     return result

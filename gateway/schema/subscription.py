@@ -12,6 +12,7 @@ import strawberry
 
 from gateway.live.watching import Update
 from gateway.schema.call import Call
+from gateway.schema.connection import require_lists
 from gateway.schema.context import Info
 from gateway.schema.filters import ChildCallFilter, call_lists
 from gateway.schema.scalars import CallStatus
@@ -102,11 +103,12 @@ class Subscription:
         graphql_type=AsyncGenerator[CallEvent, None],
     )
     def calls_updated(self, info: Info, filter: CallEventFilter | None = None) -> Updates:
-        """Goes on until the subscriber leaves."""
+        """Goes on until the subscriber leaves. FORBIDDEN as the list of calls."""
         wanted = filter or CallEventFilter()
         lists = call_lists(
             ChildCallFilter(to=wanted.to, from_=wanted.from_, status=wanted.status),
             parent_call_sid=wanted.parent_call_sid,
             page_size=1000,
         )
+        require_lists(info, lists)
         return info.context.watching.calls(lists)

@@ -327,7 +327,7 @@ async def test_what_is_refused_over_http_is_refused_over_a_socket(name: str) -> 
         ("{", "GRAPHQL_PARSE_FAILED"),
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ("query A { __typename } query B { __typename }", "BAD_REQUEST"),
-        ("mutation { x }", "BAD_REQUEST"),
+        ("mutation { x }", "GRAPHQL_VALIDATION_FAILED"),
         ("fragment A on Query { __typename }", "BAD_REQUEST"),
     ],
 )

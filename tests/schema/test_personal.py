@@ -26,7 +26,8 @@ NAMES_NOBODY = {
     "Notification.id", "Notification.moreInfo", "Notification.requestMethod", "Notification.sid",
     "Notification.uri", "NotificationEdge.cursor", "PageInfo.endCursor", "PageInfo.startCursor",
     "Recording.accountSid", "Recording.callSid", "Recording.conferenceSid", "Recording.id",
-    "Recording.priceUnit", "Recording.sid", "Recording.uri", "RecordingEdge.cursor", "_Service.sdl",
+    "Recording.priceUnit", "Recording.sid", "Recording.uri", "RecordingEdge.cursor",
+    "UserError.field", "UserError.message", "UserError.moreInfo", "_Service.sdl",
 }  # fmt: skip
 ROW = "to from forwardedFrom callerName toEndpoint { ...end } fromEndpoint { ...end }"
 END = """fragment end on CallEndpoint {
@@ -221,7 +222,7 @@ async def test_with_pii_filters_by_number_are_answered() -> None:
         ("mutation { x }", None, [Scope.READ, Scope.PII], "FORBIDDEN"),
         ("query A { __typename } mutation B { x }", "B", [Scope.READ], "FORBIDDEN"),
         ("query A { __typename } mutation B { x }", "A", [Scope.CALL], "FORBIDDEN"),
-        ("mutation { x }", None, [Scope.CALL], None),
+        ("mutation { x }", None, [Scope.CALL], "GRAPHQL_VALIDATION_FAILED"),
     ],
 )
 async def test_an_operation_needs_the_scope_of_its_type_and_is_not_begun_without(
@@ -247,6 +248,18 @@ async def test_a_subscription_needs_read() -> None:
         (refused,) = [result async for result in answer]
 
     assert refused.errors[0].extensions == {"code": "FORBIDDEN"}
+
+
+@pytest.mark.parametrize("filter_", ['{to: "+16175551212"}', '{from: "client:kevin"}'])
+async def test_a_subscription_by_number_is_for_those_who_may_know(filter_: str) -> None:
+    query = f"subscription {{ callsUpdated(filter: {filter_}) {{ source }} }}"
+    async with asked_by(Scope.READ) as (twilio, kim):
+        stream = kim._gateway.stream(query, caller=kim._caller)
+        (refused,) = [result async for result in stream]
+
+    assert refused.errors
+    assert (refused.errors[0].extensions or {})["code"] == "FORBIDDEN"
+    assert twilio.asked() == []
 
 
 def test_an_explanation_masks_what_is_asked_about_somebody() -> None:
