@@ -8,6 +8,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ __all__ = [
     "scope_words",
     "seconds",
     "secrets",
+    "setting",
     "sid",
     "store_url",
     "text",
@@ -218,3 +220,11 @@ class Switch(StrEnum):
 
     ON = "on"
     OFF = "off"
+
+
+def setting(name: str, parse: Callable[[str], Any], default: Any, unit: str, meaning: str) -> Any:
+    """A row of the table: its variable, how its text is read, and what people are told."""
+    return field(
+        default=default,
+        metadata={"name": name, "parse": parse, "unit": unit, "meaning": meaning},
+    )
