@@ -90,11 +90,12 @@ async def stage(twilio: PlainTwilio | None = None, **settings: Any) -> AsyncIter
     """A gateway on a real port. At the end no subscription and no task may be left over."""
     twilio = twilio or PlainTwilio()
     before = asyncio.all_tasks()
-    app = app_over(twilio, **settings)
+    app = await asyncio.to_thread(app_over, twilio, **settings)  # it may read files
     async with running(app) as (port, server):
         there = Stage(app, twilio, port, server)
         yield there
-        await there.until_watched(0)
+        if there.gateway.has_account:
+            await there.until_watched(0)
     async with asyncio.timeout(5):
         while asyncio.all_tasks() - before:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.002)
