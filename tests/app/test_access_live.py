@@ -5,7 +5,7 @@ One account's live calls are nobody else's, and documents have their limits ther
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,23 @@ async def test_two_callers_of_other_scopes_do_not_share_an_event(tmp_path: Path)
     (tmp_path / "tokens").write_text("\n".join(str(line) for _, line in tokens.values()))
     twilio = PlainTwilio(calls=[call(1, status="ringing", to="+16175551212")])
     given = {"access": AccessMode.TOKEN, "tokens_file": str(tmp_path / "tokens")}
-    found = {}
-    async with stage(twilio, **given) as there:
+    async with stage(twilio, **given) as there, AsyncExitStack() as stack:
+        sockets = {}
         for scopes, (token, _) in tokens.items():
-            async with there.socket(greets=False) as socket:
-                await socket.greet({"Authorization": f"Bearer {token}"})
-                await socket.subscribe("1", NUMBERS, sid=sid("CA", 1))
-                event = await socket.receive()
-                found[scopes] = event["payload"]["data"]["callUpdated"]["call"]["to"]
-    assert found == {"read": "+1617•••1212", "read,pii": "+16175551212"}
+            socket = await stack.enter_async_context(there.socket(greets=False))
+            await socket.greet({"Authorization": f"Bearer {token}"})
+            await socket.subscribe("1", NUMBERS, sid=sid("CA", 1))
+            await socket.receive()
+            sockets[scopes] = socket
+        await there.goes(1, "in-progress")
+        found = {
+            scopes: (await socket.receive())["payload"]["data"]["callUpdated"]["call"]
+            for scopes, socket in sockets.items()
+        }
+    assert found == {
+        "read": {"to": "+1617•••1212", "status": "IN_PROGRESS"},
+        "read,pii": {"to": "+16175551212", "status": "IN_PROGRESS"},
+    }
 
 
 async def test_each_operation_of_a_socket_counts_for_its_caller(tmp_path: Path) -> None:
