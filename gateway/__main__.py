@@ -25,7 +25,7 @@ import msgspec
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from gateway.app import Terms, configure_logging, create_app, open_gateway
+from gateway.app import Terms, calm_collector, configure_logging, create_app, open_gateway
 from gateway.app.websocket import SERVER_OPTIONS
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.journal import Explain
@@ -150,6 +150,7 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
+    calm_collector()
     listener = _listen(settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT")
     settings = _called_back(settings, listener)
     _end_well_on_sigterm()
