@@ -26,7 +26,14 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gateway.access.tokens import new_token
-from gateway.app import Terms, check_credential, configure_logging, create_app, open_gateway
+from gateway.app import (
+    Terms,
+    calm_collector,
+    check_credential,
+    configure_logging,
+    create_app,
+    open_gateway,
+)
 from gateway.app.server import ServerConfig, inherited_socket, raise_open_files
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.journal import Explain
@@ -158,13 +165,14 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
     settings.refuse_open_door()
-    app = create_app(settings)
     asyncio.run(check_credential(settings))
     raise_open_files()
+    calm_collector()
     listener = inherited_socket() or _listen(
         settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT"
     )
     settings = _called_back(settings, listener)
+    app = create_app(settings)
     _end_well_on_sigterm()
     url = settings.public_url or _origin(listener)
     print(_who_answers(settings), flush=True)

@@ -32,7 +32,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.frames import Frame, Opcode
 
-from gateway.app import create_app
+from gateway.app import calm_collector, create_app
 from gateway.app.websocket import SERVER_OPTIONS
 from gateway.live.events import CallNotice, Source
 from gateway.settings import Secret, Settings
@@ -115,6 +115,7 @@ async def memory(_request: Request) -> Response:
 
 def serve(kind: str, port: int) -> None:
     """One server, until it is ended."""
+    calm_collector()  # as the program does
     app = gateway_app() if kind == "gateway" else bare_app()
     options: dict[str, Any] = {"access_log": False, "log_level": "critical", **SERVER_OPTIONS}
     uvicorn.run(app, port=port, http="httptools", backlog=4096, **options)

@@ -13,7 +13,7 @@ from gateway.errors import BadUserInput, GatewayError, NoSuchCall, TooManySubscr
 from gateway.live.events import PLACE, Source
 from gateway.live.store import MemoryStore
 from gateway.live.watching import Update
-from gateway.upstream.requests import ListCalls
+from gateway.upstream.requests import FetchCall, ListCalls
 from gateway.upstream.resources import AnsweredBy, CallStatus
 from tests.live.stage import notice
 from tests.live.watched import Room, Watcher, room, settle
@@ -228,6 +228,26 @@ async def test_news_that_come_while_a_read_is_under_way_are_read_again() -> None
             await watcher.leave()
 
     assert quick.told[-1].row.answered_by is AnsweredBy.HUMAN
+    assert slow.told[-1].row.answered_by is AnsweredBy.HUMAN
+
+
+async def test_an_older_row_that_comes_in_later_hides_no_news() -> None:
+    """A look that was slow brings what it read before the news; who is slow is told the news."""
+    async with room(twilio("in-progress")) as there:
+        quick, slow = [Watcher(there.watching.call(sid("CA", 1))) for _ in range(2)]
+        quick.take(9)
+        await settle()
+        older = await there.client.fetch(FetchCall(sid=sid("CA", 1)))
+        there.becomes(1, "in-progress", answered_by="human")
+        await there.store.publish(notice("in-progress", 2, answered_by="human"))
+        await quick.until_told(2)
+        assert older is not None
+        await there.rows.note(older)
+        slow.take(9)
+        await slow.until_told(2)
+        for watcher in (quick, slow):
+            await watcher.leave()
+
     assert slow.told[-1].row.answered_by is AnsweredBy.HUMAN
 
 
