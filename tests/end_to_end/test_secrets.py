@@ -208,7 +208,7 @@ async def test_no_object_of_ours_shows_a_secret_in_its_repr() -> None:
     shown: list[str] = []
 
     def look(_request: httpx.Request) -> None:
-        ours = [o for o in gc.get_objects() if type(o).__module__.startswith("gateway")]
+        ours = [o for o in gc.get_objects() if str(type(o).__module__).startswith("gateway")]
         shown.extend(f"{thing!r} {thing}" for thing in ours)
 
     headers = {"Authorization": f"Basic {basic(ACCOUNT, CALLERS_TOKEN)}"}

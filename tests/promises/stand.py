@@ -113,6 +113,7 @@ async def stand(
         with serving("--port", "0", until="GraphiQL", **given | settings) as server:
             # uvicorn closes what is idle for 5 s, and a busy machine is idle for longer than it is.
             limits = httpx.Limits(max_connections=200, keepalive_expiry=2)
+            upstream.look()  # the gateway has tried its credential before it began
             async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
                 here = Stand(upstream, server, client)
                 yield here
