@@ -6,7 +6,9 @@ Note [Connections]. httpx's pool looks at all its connections for each request: 
 7 to 10 ms of CPU a request, pools of 8 cost 0.7 ms (measured; LIBRARY-FACTS section 7.3).
 httpx-aiohttp costs 0.6 ms, but repeats a GET of its own accord when a kept connection was dropped,
 which nobody could count. So there are clients of POOL connections each, made when they are first
-needed. How many requests run at once is decided before one comes here, so none waits in a pool.
+needed. How many requests run at once is decided before one comes here, so none waits in a pool. A
+pool closes what is idle only when it is used again, so a client besides the first is closed when it
+has rested for REST seconds: after a rush the descriptors are what they were before.
 
 Note [Stranded connections]. A request that is cancelled when its new connection stands and its
 first byte is not yet sent leaves that connection in httpcore's pool (1.0.9): it is not idle, never
@@ -25,6 +27,7 @@ import httpx
 __all__ = ["Connections"]
 
 POOL = 8
+REST = 5.0
 
 
 class Watch:
@@ -49,6 +52,8 @@ class Connections:
         self._room = POOL if options.get("transport") is None else float("inf")
         self._running: dict[httpx.AsyncClient, int] = {}
         self._retired: set[httpx.AsyncClient] = set()
+        self._resting: dict[httpx.AsyncClient, asyncio.TimerHandle] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, **given: Any) -> AsyncIterator[httpx.Response]:
@@ -65,20 +70,39 @@ class Connections:
             raise
         finally:
             self._running[client] -= 1
-            if client in self._retired and not self._running[client]:
-                self._retired.discard(client)
-                del self._running[client]
-                await client.aclose()
+            if not self._running[client]:
+                self._rest(client)
 
     async def aclose(self) -> None:
         """Closes the connections."""
+        for timer in self._resting.values():
+            timer.cancel()
         for client in list(self._running):
-            await client.aclose()
+            self._let_go(client)
+        await asyncio.gather(*self._closing)
+
+    def _rest(self, client: httpx.AsyncClient) -> None:
+        """Its last request has ended."""
+        if client in self._retired:
+            self._let_go(client)
+        elif client is not next(iter(self._running)):
+            loop = asyncio.get_running_loop()
+            self._resting[client] = loop.call_later(REST, self._let_go, client)
+
+    def _let_go(self, client: httpx.AsyncClient) -> None:
+        self._retired.discard(client)
+        self._resting.pop(client, None)
+        del self._running[client]
+        closing = asyncio.ensure_future(client.aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def _client(self) -> httpx.AsyncClient:
         """The first client with room; see Note [Connections]."""
         for client, running in self._running.items():
             if running < self._room and client not in self._retired:
+                if client in self._resting:
+                    self._resting.pop(client).cancel()
                 return client
         client = httpx.AsyncClient(**self._options)
         self._running[client] = 0

@@ -17,8 +17,8 @@ from tests.plain_twilio import sid
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
 CLOSED_WITHIN = 30.0
-# Three pools of eight keep connections upstream that rest, for the next rush (Note [Connections]).
-IDLE_UPSTREAM = 24
+# One pool of eight keeps connections upstream that rest (Note [Connections]).
+IDLE_UPSTREAM = 8
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 HEAD = (
     b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"

@@ -43,3 +43,29 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> Non
     assert served == [sid("CA", number) for number in range(40)]
     assert upstream.most <= 16
     assert after <= before + 2
+
+
+async def test_clients_that_rest_are_closed_and_the_first_stays() -> None:
+    """After a rush of twenty one pool of eight is left, and it serves."""
+    upstream = HangingUpstream()
+    with upstream.listening() as settings:
+        account, limits = Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), Limits(in_flight=20)
+        client = UpstreamClient(account, settings["TWILIO_BASE_URL"], limits=limits)
+        upstream.released.set()
+
+        async def rush() -> int:
+            for first in range(0, 80, 20):
+                numbers = range(first, first + 20)
+                await asyncio.gather(*(client.fetch(FetchCall(sid=sid("CA", n))) for n in numbers))
+            return len(os.listdir("/proc/self/fd"))
+
+        busy = await rush()
+        await asyncio.sleep(5.5)
+        rested = len(os.listdir("/proc/self/fd"))
+        again = await client.fetch(FetchCall(sid=sid("CA", 99)))
+        await client.aclose()
+        closed = len(os.listdir("/proc/self/fd"))
+
+    assert again is not None
+    assert closed < rested < busy
+    assert rested <= closed + 2 * 8
