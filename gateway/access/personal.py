@@ -11,7 +11,7 @@ __all__ = ["HIDDEN", "masked_end", "masked_text"]
 
 HIDDEN = "•••"
 NUMBER = re.compile(r"\+?[0-9]+")
-SIP = re.compile(r"((?:sips?:)?)[^@\s/]*@([A-Za-z0-9.:\[\]-]+)(?:[;?].*)?")
+SIP = re.compile(r"((?:sips?:)?)[^@\s/]+@([A-Za-z0-9.:\[\]-]+)(?:[;?].*)?")
 LONG = 11  # digits: fewer are too few to show the outer eight of them
 
 

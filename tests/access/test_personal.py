@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.access.personal import HIDDEN, masked_end, masked_text
@@ -47,6 +47,7 @@ def test_of_a_number_at_least_three_digits_are_hidden_and_at_most_eight_shown(nu
     assert len(shown) <= max(0, len(number.lstrip("+")) - 3)
 
 
+@example("@0")
 @given(st.text())
 def test_a_mask_is_shorter_than_it_is_telling(value: str) -> None:
     """Of anything, at most a number's outer digits or a host."""
