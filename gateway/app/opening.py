@@ -17,6 +17,7 @@ from gateway.app.upstreams import Upstream, UpstreamPool
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.settings import Secret, Settings
+from gateway.upstream.breaker import BreakerLimits
 from gateway.upstream.client import Limits, UpstreamClient
 
 __all__ = ["open_gateway"]
@@ -70,6 +71,13 @@ def _limits(settings: Settings) -> Limits:
         tries=settings.tries,
         retry_share=settings.retry_share / 100,
         cache_bytes=settings.cache_size * 1024 * 1024,
+        breaker=BreakerLimits(
+            window=settings.breaker_window,
+            samples=settings.breaker_samples,
+            failure_rate=settings.breaker_failures / 100,
+            pause=settings.breaker_pause,
+            probes=settings.breaker_probes,
+        ),
     )
 
 

@@ -81,6 +81,27 @@ class UpstreamSettings:
         "How many tries may be repeats, of the requests that are asked: what an outage is made "
         "worse by at most.",
     )  # fmt: skip
+    breaker_window: float = setting(
+        "GATEWAY_BREAKER_WINDOW", seconds, 10.0, "seconds",
+        "Over which time failures of one kind of resource are counted: long enough for a trend, "
+        "short enough to forget one bad second.",
+    )  # fmt: skip
+    breaker_samples: int = setting(
+        "GATEWAY_BREAKER_SAMPLES", whole(1, 10_000), 20, "tries",
+        "How many tries must have ended in that time before it may open; fewer say nothing.",
+    )  # fmt: skip
+    breaker_failures: int = setting(
+        "GATEWAY_BREAKER_FAILURES", whole(1, 100), 70, "percent",
+        "How many of them must have come to nothing: one that loses a third is still better asked.",
+    )  # fmt: skip
+    breaker_pause: float = setting(
+        "GATEWAY_BREAKER_PAUSE", seconds, 5.0, "seconds",
+        "How long upstream is not asked then: a sixth of the time in which service must be back.",
+    )  # fmt: skip
+    breaker_probes: int = setting(
+        "GATEWAY_BREAKER_PROBES", whole(1, 100), 5, "tries",
+        "How many tries are let through after that; their majority decides.",
+    )  # fmt: skip
     cache_size: int = setting(
         "GATEWAY_CACHE_SIZE", whole(0, 65536), 32, "MiB",
         "How much memory holds what cannot change any more (finished calls and recordings), in "

@@ -4,23 +4,24 @@ Pure: the time comes in as a value, in seconds of any clock that does not run ba
 watches one kind of resource, so that recordings that are down do not stop calls. This module must
 not know how a request is sent.
 
-Note [Breaker]. Closed, it counts what the tries of the last WINDOW seconds came to; when at least
-MIN_SAMPLES did come to something and FAILURE_RATE of them to nothing, it opens. Open, it refuses at
-once, for OPEN seconds. Then, half open, it lets PROBES tries through and refuses the rest; the
-majority decides: VERDICT answers close it, as many failures open it again, for an upstream that
-loses one in three is still better asked than not. A hang is a failure, and HANG_SAMPLES at once
-while closed; any answer below 500 is none, a 429 included, for it says that upstream lives; and who
-leaves before an answer has said nothing: his place among the probes is given to another. What a try
-that was sent in an earlier state comes to says nothing about this one. After a recovery it serves
-again within OPEN seconds and some answers.
+Note [Breaker]. Closed, it counts what the tries of the last `window` came to; when at least
+`samples` did come to something and `failure_rate` of them to nothing, it opens. Open, it refuses at
+once, for the `pause`. Then, half open, it lets `probes` tries through and refuses the rest; the
+majority of them decides: so many answers close it, as many failures open it again, for an upstream
+that loses one in three is still better asked than not. A hang is a failure, and HANG_SAMPLES at
+once while closed; any answer below 500 is none, a 429 included, for it says that upstream lives;
+and who leaves before an answer has said nothing: his place among the probes is given to another.
+What a try that was sent in an earlier state comes to says nothing about this one. After a recovery
+it serves again within the pause and some answers.
 """
 
 from collections import deque
+from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.errors import CircuitOpen
 
-__all__ = ["Breaker", "BreakerState", "Permit"]
+__all__ = ["DEFAULTS", "Breaker", "BreakerLimits", "BreakerState", "Permit"]
 
 # Long enough to see a trend in little traffic, short enough to forget one bad second soon.
 WINDOW = 10.0
@@ -33,7 +34,23 @@ HANG_SAMPLES = 4
 FAILURE_RATE = 0.7
 # A sixth of the half minute in which service must be back after a recovery.
 OPEN = 5.0
-PROBES, VERDICT = 5, 3
+PROBES = 5
+
+
+@dataclass(frozen=True)
+class BreakerLimits:
+    """See Note [Breaker]. `window` and `pause` are seconds, `failure_rate` is from 0 to 1."""
+
+    window: float = WINDOW
+    samples: int = MIN_SAMPLES
+    failure_rate: float = FAILURE_RATE
+    pause: float = OPEN
+    probes: int = PROBES
+
+    @property
+    def verdict(self) -> int:
+        """The majority of the probes."""
+        return self.probes // 2 + 1
 
 
 class BreakerState(StrEnum):
@@ -42,6 +59,9 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
+
+
+DEFAULTS = BreakerLimits()
 
 
 class Permit:
@@ -56,8 +76,9 @@ class Permit:
 class Breaker:
     """One kind of resource, as it answers at present."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, limits: BreakerLimits = DEFAULTS) -> None:
         self.kind = kind
+        self._limits = limits
         self._state = BreakerState.CLOSED
         self._era = 0
         self._opened_at = 0.0
@@ -68,7 +89,7 @@ class Breaker:
 
     def state(self, now: float) -> BreakerState:
         """What it does now."""
-        if self._state is BreakerState.OPEN and now - self._opened_at >= OPEN:
+        if self._state is BreakerState.OPEN and now - self._opened_at >= self._limits.pause:
             self._enter(BreakerState.HALF_OPEN)
         return self._state
 
@@ -83,9 +104,9 @@ class Breaker:
         state = self.state(now)
         if state is BreakerState.CLOSED:
             return
-        if state is BreakerState.HALF_OPEN and self._probes < PROBES:
+        if state is BreakerState.HALF_OPEN and self._probes < self._limits.probes:
             return
-        left = self._opened_at + OPEN - now if state is BreakerState.OPEN else 1.0
+        left = self._opened_at + self._limits.pause - now if state is BreakerState.OPEN else 1.0
         raise CircuitOpen(
             f"Upstream fails at {self.kind} and is not asked for some seconds: circuit open",
             retry_after=round(max(left, 0.1), 1),
@@ -100,7 +121,7 @@ class Breaker:
             self._sample(now, failed=False)
             return
         self._answers += 1
-        if self._answers >= VERDICT:
+        if self._answers >= self._limits.verdict:
             self._enter(BreakerState.CLOSED)
 
     def failed(self, permit: Permit, now: float, *, was_hang: bool = False) -> None:
@@ -124,14 +145,14 @@ class Breaker:
     def _sample(self, now: float, *, failed: bool, times: int = 1) -> None:
         self._samples.extend([(now, failed)] * times)
         self._failures += failed * times
-        while self._samples[0][0] <= now - WINDOW:
+        while self._samples[0][0] <= now - self._limits.window:
             self._failures -= self._samples.popleft()[1]
 
     def _fails_too_often(self, state: BreakerState) -> bool:
         if state is BreakerState.HALF_OPEN:
-            return self._failures >= VERDICT
-        samples = len(self._samples)
-        return samples >= MIN_SAMPLES and self._failures >= FAILURE_RATE * samples
+            return self._failures >= self._limits.verdict
+        samples, rate = len(self._samples), self._limits.failure_rate
+        return samples >= self._limits.samples and self._failures >= rate * samples
 
     def _enter(self, state: BreakerState) -> None:
         self._state = state

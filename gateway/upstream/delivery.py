@@ -30,7 +30,8 @@ from gateway.errors import (
 )
 from gateway.telemetry import UpstreamExchange, UpstreamHook
 from gateway.upstream.answers import Reply, error_for_reply
-from gateway.upstream.breaker import Breaker, BreakerState, Permit
+from gateway.upstream.breaker import DEFAULTS as BREAKER_DEFAULTS
+from gateway.upstream.breaker import Breaker, BreakerLimits, BreakerState, Permit
 from gateway.upstream.concurrency import AdaptiveLimit, Line, Priority
 from gateway.upstream.flights import Patience
 from gateway.upstream.retries import RetryBudget, is_passing, pause
@@ -67,6 +68,7 @@ class Limits:
     tries: int = 3
     retry_share: float = 0.1
     cache_bytes: int = 32 * 1024 * 1024
+    breaker: BreakerLimits = BREAKER_DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Delivery:
         self._budget = RetryBudget(limits.retry_share)
         self._limit = AdaptiveLimit(limits.in_flight)
         self._line = Line(self._limit, limits.waiting)
-        self._breakers = {kind: Breaker(kind) for kind in KINDS}
+        self._breakers = {kind: Breaker(kind, limits.breaker) for kind in KINDS}
 
     @property
     def concurrency(self) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import CircuitOpen
-from gateway.upstream.breaker import Breaker, BreakerState, Permit
+from gateway.upstream.breaker import Breaker, BreakerLimits, BreakerState, Permit
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
@@ -223,3 +223,16 @@ def test_it_does_what_the_oracle_does(script: list[tuple[float, str, str, int]],
             oracle.ends(period, end, now)
         oracle.tick(now)
         assert breaker.state(now) is oracle.state
+
+
+def test_its_numbers_can_be_set() -> None:
+    """Two samples open it, for one second, and the majority of three probes closes it."""
+    breaker = Breaker("calls", BreakerLimits(samples=2, failure_rate=1.0, pause=1.0, probes=3))
+    fail(breaker, 2)
+    assert breaker.state(0.9) is OPEN
+    permits = admitted(breaker, 10, 1.0)
+    assert len(permits) == 3
+
+    for permit in permits[:2]:
+        breaker.answered(permit, 1.0)
+    assert breaker.state(1.0) is CLOSED
