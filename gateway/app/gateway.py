@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from gateway.loaders import Loaders
 from gateway.planner import Known, Policy
 from gateway.schema import Context, DocumentLimits, cursor_key, schema
 from gateway.settings import Environment, PlannerMode, Settings, SettingsError, Switch
-from gateway.upstream.client import Priority, UpstreamClient
+from gateway.upstream.client import Priority, UpstreamClient, utc_now
 from gateway.upstream.resources import CallResource
 
 __all__ = ["Gateway", "Terms"]
@@ -33,10 +33,6 @@ GRACE = 1.5
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
 NO_SUCH_OPERATION = "The document has no operation of that name"
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Gateway:
         self,
         settings: Settings,
         own: Upstream | None,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         pool: UpstreamPool | None = None,
     ) -> None:
         self.settings = settings

@@ -6,7 +6,7 @@ differs from Twilio by its transport only.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 
 import httpx
 
@@ -18,20 +18,16 @@ from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.settings import Secret, Settings
 from gateway.upstream.breaker import BreakerLimits
-from gateway.upstream.client import Limits, UpstreamClient
+from gateway.upstream.client import Limits, UpstreamClient, utc_now
 
 __all__ = ["open_gateway"]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @asynccontextmanager
 async def open_gateway(
     settings: Settings,
     transport: httpx.AsyncBaseTransport | None = None,
-    now: Callable[[], datetime] = _utc_now,
+    now: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Gateway]:
     """A gateway to the account of the settings, or to an embedded sandbox where none is set.
 

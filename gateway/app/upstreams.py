@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from gateway.access import Account
@@ -18,15 +18,11 @@ from gateway.live.shared import Shared
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Watching
 from gateway.planner import Costs
-from gateway.upstream.client import UpstreamClient
+from gateway.upstream.client import UpstreamClient, utc_now
 
 __all__ = ["Upstream", "UpstreamPool"]
 
 MANY = 10_000
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Upstream:
@@ -40,7 +36,7 @@ class Upstream:
         client: UpstreamClient,
         store: Store | None = None,
         watchers: int = MANY,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.client = client
         self.costs = Costs()

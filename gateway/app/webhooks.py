@@ -10,7 +10,6 @@ drops replays and Twilio's own repeats; headers are not signed, so none of them 
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
@@ -20,9 +19,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.access.rate import RateLimiter
 from gateway.app.callbacks import webhook_keys
 from gateway.app.gateway import Gateway
-from gateway.errors import BadUserInput
+from gateway.errors import BadUserInput, RateLimited
 from gateway.live.callbacks import (
     RECORDING_PATH,
     REMEMBERED,
@@ -56,42 +56,22 @@ class Refused(Exception):
         self.status = status
 
 
-class Rate:
-    """So many a second, and as many at once: a bucket that fills with time."""
-
-    def __init__(self, per_second: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._per_second = per_second
-        self._now = now
-        self._left = float(per_second)
-        self._since = now()
-
-    def allows(self) -> bool:
-        """Takes one; False where none is left."""
-        now = self._now()
-        filled = self._left + (now - self._since) * self._per_second
-        self._left, self._since = min(filled, float(self._per_second)), now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 def webhook_routes(settings: Settings) -> list[Route]:
     """The two webhooks of a gateway."""
-    door = Door(settings)
+    webhooks = Webhooks(settings)
     return [
-        Route(STATUS_PATH, door.endpoint(STATUS_PATH, _tell_status), methods=["POST"]),
-        Route(RECORDING_PATH, door.endpoint(RECORDING_PATH, _tell_recording), methods=["POST"]),
+        Route(STATUS_PATH, webhooks.endpoint(STATUS_PATH, _tell_status), methods=["POST"]),
+        Route(RECORDING_PATH, webhooks.endpoint(RECORDING_PATH, _tell_recording), methods=["POST"]),
     ]
 
 
-class Door:
+class Webhooks:
     """What every webhook passes. See Note [Checked in this order]."""
 
     def __init__(self, settings: Settings) -> None:
         self._keys = webhook_keys(settings)
         self._base_url = settings.callback_url
-        self._rate = Rate(settings.webhook_rate)
+        self._limiter = RateLimiter(settings.webhook_rate, settings.webhook_rate)
 
     def endpoint(self, path: str, tell: Tell) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint at a path; `tell` publishes what a webhook says."""
@@ -102,6 +82,8 @@ class Door:
                 return Response(status_code=204)
             except Refused as refusal:
                 return PlainTextResponse(str(refusal), refusal.status, _HEADERS)
+            except RateLimited:
+                return PlainTextResponse("Too many webhooks at once", 429, _HEADERS)
             except BadUserInput as error:
                 return PlainTextResponse(str(error), 400, _HEADERS)
             except ClientDisconnect:
@@ -110,8 +92,7 @@ class Door:
         return respond
 
     async def _take(self, request: Request, path: str, tell: Tell) -> None:
-        if not self._rate.allows():
-            raise Refused(429, "Too many webhooks at once")
+        self._limiter.take("webhooks")
         signed = await self._signed(request, path)
         if not is_genuine(signed, self._keys):
             log.warning("a webhook at %s is not signed by a key that is known here", path)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.resources import FINAL, CallStatus
 
 __all__ = ["FINAL", "CallNotice", "Source", "advance", "status_of_callback"]
 
@@ -23,14 +23,8 @@ PLACE: Mapping[CallStatus, int] = {
     CallStatus.QUEUED: 0,
     CallStatus.RINGING: 1,
     CallStatus.IN_PROGRESS: 2,
-    CallStatus.COMPLETED: 3,
-    CallStatus.CANCELED: 3,
-    CallStatus.BUSY: 3,
-    CallStatus.NO_ANSWER: 3,
-    CallStatus.FAILED: 3,
+    **dict.fromkeys(FINAL, 3),
 }
-FINAL = frozenset(status for status, place in PLACE.items() if place == 3)
-"""The states that never change (FACTS section 3)."""
 
 
 class Source(Enum):

@@ -21,19 +21,14 @@ from gateway.upstream.requests import (
     PageRef,
     midnight,
 )
-from gateway.upstream.resources import CallDirection, CallResource, CallStatus, Resource
+from gateway.upstream.resources import FINAL, CallDirection, CallResource, CallStatus, Resource
 
 __all__ = ["Answer", "Known", "Request"]
 
 Request = FetchRequest[Any] | ListRequest[Any]
 
 ALL_CALLS = ListCalls().list
-NEVER_ANSWERED = {
-    CallStatus.BUSY,
-    CallStatus.CANCELED,
-    CallStatus.FAILED,
-    CallStatus.NO_ANSWER,
-}
+NEVER_ANSWERED = FINAL - {CallStatus.COMPLETED}
 OUTBOUND = {CallDirection.OUTBOUND_API, CallDirection.OUTBOUND_DIAL}
 
 

@@ -28,7 +28,7 @@ from gateway.upstream.requests import (
     TimeRange,
     midnight,
 )
-from gateway.upstream.resources import CallResource, CallStatus, NotificationLevel
+from gateway.upstream.resources import FINAL, CallResource, NotificationLevel
 
 __all__ = ["DAYS", "Relation", "Window", "is_by_days_only", "relation_of", "window_of"]
 
@@ -36,13 +36,6 @@ Day = date
 EARLY = timedelta(minutes=1)
 # Long enough for upstream's lists to show what is already there.
 SETTLED_AFTER = timedelta(seconds=30)
-FINAL = {
-    CallStatus.BUSY,
-    CallStatus.CANCELED,
-    CallStatus.COMPLETED,
-    CallStatus.FAILED,
-    CallStatus.NO_ANSWER,
-}
 
 
 @dataclass(frozen=True)

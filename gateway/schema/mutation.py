@@ -22,9 +22,9 @@ from gateway.schema.context import Info, field_path
 from gateway.schema.forms import end_form, make_form, problems_of, redirect_form
 from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
 from gateway.schema.user_errors import UserError, key_reused, of_problem, of_refusal
-from gateway.upstream.call_forms import CallForm, make_call, modify_call
 from gateway.upstream.requests import FetchCall
 from gateway.upstream.resources import CallResource
+from gateway.upstream.writes import CallForm, make_call, modify_call
 
 __all__ = ["Mutation"]
 

@@ -19,19 +19,12 @@ from cachetools import LRUCache, TTLCache
 
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.requests import TOP, FetchRequest, ListRecordings, ListRequest, Page
-from gateway.upstream.resources import CallResource, CallStatus, RecordingResource, RecordingStatus
+from gateway.upstream.resources import FINAL, CallResource, RecordingResource, RecordingStatus
 
 __all__ = ["Cache"]
 
 OLD = timedelta(days=1)
 KEPT = timedelta(hours=1)
-FINAL = {
-    CallStatus.BUSY,
-    CallStatus.CANCELED,
-    CallStatus.COMPLETED,
-    CallStatus.FAILED,
-    CallStatus.NO_ANSWER,
-}
 FINISHED = {RecordingStatus.COMPLETED, RecordingStatus.ABSENT}
 # An answer in Python objects takes some three times its JSON, and the entry around it 500 bytes.
 GROWTH, ENTRY = 3, 500

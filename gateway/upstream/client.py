@@ -26,7 +26,7 @@ from gateway.upstream.resources import Resource
 from gateway.upstream.sending import Sender, Sending
 from gateway.upstream.writes import FormRequest
 
-__all__ = ["Account", "Caller", "Limits", "Priority", "UpstreamClient"]
+__all__ = ["Account", "Caller", "Limits", "Priority", "UpstreamClient", "utc_now"]
 
 R = TypeVar("R", bound=Resource)
 # Bytes of an answer: the largest single resource is a notification with a whole TwiML response; a
@@ -35,7 +35,8 @@ MAX_RESOURCE, MAX_ROW = 1024 * 1024, 8 * 1024
 DEFAULTS = Limits()
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """The time, as the gateway's clocks are when nobody gives another."""
     return datetime.now(UTC)
 
 
@@ -52,7 +53,7 @@ class UpstreamClient:
         transport: httpx.AsyncBaseTransport | None = None,
         limits: Limits = DEFAULTS,
         hook: UpstreamHook = log_exchange,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.account = account
         self.account_sid = account.sid

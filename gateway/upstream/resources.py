@@ -167,6 +167,18 @@ class CallStatus(Enum):
     UNKNOWN = "unknown"
 
 
+FINAL = frozenset(
+    {
+        CallStatus.BUSY,
+        CallStatus.CANCELED,
+        CallStatus.COMPLETED,
+        CallStatus.FAILED,
+        CallStatus.NO_ANSWER,
+    }
+)
+"""The states that never change (FACTS section 3)."""
+
+
 class CallDirection(Enum):
     """Who began the call; trunking values are younger than the seed (FACTS section 3)."""
 

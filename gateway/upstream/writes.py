@@ -6,9 +6,10 @@ This module must not know how a request is sent.
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.upstream.resources import Resource
+from gateway.upstream.requests import check_sid
+from gateway.upstream.resources import CallResource, Resource
 
-__all__ = ["FormRequest"]
+__all__ = ["CallForm", "FormRequest", "make_call", "modify_call"]
 
 R = TypeVar("R", bound=Resource)
 Form = tuple[tuple[str, str], ...]
@@ -29,3 +30,25 @@ class FormRequest(Generic[R]):
 
     def __repr__(self) -> str:
         return f"FormRequest(kind={self.kind!r}, path={self.path!r})"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CallForm(FormRequest[CallResource]):
+    """POST of a call's form. It has no query, and what an explanation shows holds no form."""
+
+    kind: str = "calls"
+
+    @property
+    def query(self) -> Form:
+        """None: everything is in the form."""
+        return ()
+
+
+def make_call(form: Form) -> CallForm:
+    """POST Calls (seed: "Initiate a new phone call")."""
+    return CallForm(path="Calls", form=form)
+
+
+def modify_call(sid: str, form: Form) -> CallForm:
+    """POST Calls/{sid} (seed: "Initiates a call redirect or terminates a call")."""
+    return CallForm(path=f"Calls/{check_sid('CA', sid)}", form=form, sid=sid)

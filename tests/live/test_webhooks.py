@@ -11,8 +11,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway.access.rate import RateLimiter
 from gateway.app.callbacks import webhook_keys
-from gateway.app.webhooks import Rate
+from gateway.errors import RateLimited
 from gateway.live.events import Source
 from gateway.live.signature import signature_of
 from gateway.live.store import MemoryStore
@@ -331,13 +332,20 @@ async def test_webhooks_above_the_rate_are_refused() -> None:
 
 def test_a_rate_fills_with_time_and_no_further() -> None:
     seconds = [0.0]
-    rate = Rate(2, lambda: seconds[0])
+    limiter = RateLimiter(2, 2, lambda: seconds[0])
 
-    assert [rate.allows() for _ in range(3)] == [True, True, False]
+    def allows() -> bool:
+        try:
+            limiter.take("webhooks")
+        except RateLimited:
+            return False
+        return True
+
+    assert [allows() for _ in range(3)] == [True, True, False]
     seconds[0] = 0.5
-    assert [rate.allows() for _ in range(2)] == [True, False]
+    assert [allows() for _ in range(2)] == [True, False]
     seconds[0] = 60
-    assert [rate.allows() for _ in range(3)] == [True, True, False]
+    assert [allows() for _ in range(3)] == [True, True, False]
 
 
 async def test_the_embedded_sandboxs_own_token_signs_where_no_account_is_set() -> None:
