@@ -1,5 +1,7 @@
 """What one operation asked upstream, and why: the explanation in `extensions.upstream`.
 
+Also what its answer lacks although no field failed: the warnings in `extensions.warnings`.
+
 Paths are relative to the account and hold no host and no secret; queries may hold numbers, so an
 explanation goes to the one who asked and into no log. This module must not know who decides.
 """
@@ -12,7 +14,7 @@ from typing import Any
 from gateway.access.personal import masked_end
 from gateway.telemetry import UpstreamExchange
 
-__all__ = ["Entry", "Explain", "Journal"]
+__all__ = ["Entry", "Explain", "Journal", "WarningCode"]
 
 # Parameters that name nobody; whatever else is sent may.
 IMPERSONAL = {
@@ -28,6 +30,19 @@ class Explain(StrEnum):
     TOTALS = "totals"
     REQUESTS = "requests"
     PLAN = "plan"
+
+
+class WarningCode(StrEnum):
+    """What an answer can lack although no field failed (SCHEMA rule 3). The list is closed."""
+
+    LIST_CUT_SHORT = "LIST_CUT_SHORT"
+    ROWS_LEFT_OUT = "ROWS_LEFT_OUT"
+
+
+WARNINGS = {
+    WarningCode.LIST_CUT_SHORT: "The list was not read to its end. endCursor says how to go on.",
+    WarningCode.ROWS_LEFT_OUT: "Upstream sent rows without a readable SID. They were left out.",
+}
 
 
 @dataclass
@@ -103,6 +118,7 @@ class Journal:
     known: int = 0
     cached: int = 0
     shows_personal: bool = True
+    _warnings: dict[tuple[WarningCode, str, str | None], int] = field(default_factory=dict)
     _fields: dict[Any, dict[str, None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,6 +127,21 @@ class Journal:
     def want(self, request: Any, field_path: str) -> None:
         """Remembers which field of the operation asks for a request."""
         self._fields.setdefault(request, {})[field_path] = None
+
+    def warn(
+        self, code: WarningCode, field_path: str, count: int = 1, reason: str | None = None
+    ) -> None:
+        """The field's answer lacks something, `count` times; `reason` is an error's code."""
+        key = (code, field_path, reason)
+        self._warnings[key] = self._warnings.get(key, 0) + count
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """`extensions.warnings`: one for each code, field and reason. `path` has no list places."""
+        return [
+            {"code": code.value, "path": path.split("."), "count": count, "message": WARNINGS[code]}
+            | ({"reason": reason} if reason else {})
+            for (code, path, reason), count in self._warnings.items()
+        ]
 
     def enter(
         self, request: Any, way: str, serves: Iterable[Any], predicted: tuple[int, float]

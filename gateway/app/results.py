@@ -28,11 +28,16 @@ def too_late() -> ExecutionResult:
 
 
 def explained(result: ExecutionResult, journal: Journal, explain: Explain) -> ExecutionResult:
-    """The result with `extensions.upstream` as far as it was asked for.
+    """The result with `extensions.warnings`, and `extensions.upstream` as far as it was asked for.
 
     A dry run has one error that says so, in place of one for each field that was not read.
     """
-    if explain is Explain.NOTHING or not _was_executed(result):
+    if not _was_executed(result):
+        return result
+    warnings = journal.warnings()
+    if warnings:
+        result.extensions = {**(result.extensions or {}), "warnings": warnings}
+    if explain is Explain.NOTHING:
         return result
     result.extensions = {**(result.extensions or {}), "upstream": journal.explain(explain)}
     if explain is Explain.PLAN:

@@ -376,9 +376,10 @@ class ListNotifications(ListRequest[NotificationResource]):
 class Page(Generic[R]):
     """One page as read: the rows that match, and the pages beside it.
 
-    `request` is what was asked, `rows_read` how many rows upstream sent, `seconds` what it took
-    from sending to the last byte; `is_exact` tells that no further row has to be looked at to know
-    that more follow when `next` is set.
+    `request` is what was asked, `rows_read` how many rows upstream sent, `left_out` how many of
+    these had no readable SID (such a page proves nothing), `seconds` what it took from sending to
+    the last byte; `is_exact` tells that no further row has to be looked at to know that more follow
+    when `next` is set.
     """
 
     request: ListRequest[R]
@@ -386,6 +387,7 @@ class Page(Generic[R]):
     next: PageRef | None = None
     previous: PageRef | None = None
     rows_read: int = 0
+    left_out: int = 0
     seconds: float = 0.0
 
     @property
