@@ -24,6 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
+from gateway.app.door import Door
 from gateway.app.gateway import Gateway
 from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.opening import open_gateway
@@ -133,6 +134,7 @@ async def measure_all(gateway: Gateway, replay: Replay, rounds: int) -> None:
     """Each operation over one gateway."""
     app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP())])
     app.state.gateway = gateway
+    app.state.door = Door(gateway.settings)
     newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
     sid = newest["data"]["calls"]["nodes"][8]["sid"]
     for name, query in OPERATIONS.items():
