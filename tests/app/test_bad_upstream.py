@@ -115,9 +115,9 @@ STAGES = {
     "body, slowly": Stage("UPSTREAM_TIMEOUT", drips, {"read_timeout": 0.1}),
     "body, past the deadline": Stage("UPSTREAM_TIMEOUT", drips, {"operation_timeout": 0.3}),
     "html": Stage("UPSTREAM_INVALID", answers(b"<html>")),
-    "a row that is none": Stage(
+    "no row and no list": Stage(
         "UPSTREAM_INVALID",
-        answers(b'{"sid": 5, "calls": [5], "recordings": [5], "notifications": [5]}'),
+        answers(b'{"sid": 5, "calls": 5, "recordings": 5, "notifications": 5}'),
     ),
     "302": Stage("UPSTREAM_INVALID", answers(b"", 302)),
     "400": Stage("UPSTREAM_REJECTED", answers(b"{}", 400)),
