@@ -174,13 +174,13 @@ async def test_the_account_without_a_fault() -> None:
 
 
 @EVERY_STAGE
-async def test_a_root_that_fails_is_one_error_and_no_data(stage: Stage) -> None:
+async def test_a_root_that_fails_is_one_error_and_null(stage: Stage) -> None:
     twilio = account()
     twilio.fault = lambda request: stage.fault(request) if is_root(request) else None
     body = await ask(twilio, **stage.settings)
 
     (only,) = body["errors"]
-    assert body["data"] is None
+    assert body["data"] == {"calls": None}
     assert (only["path"], only["extensions"]["code"]) == (["calls"], stage.code)
     assert twilio.in_flight == 0
 
