@@ -24,6 +24,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gateway.upstream.decoding import first_that_reads, mended
 from gateway.upstream.retries import retry_after
 
 __all__ = ["Reply", "error_for_exception", "error_for_reply"]
@@ -62,10 +63,11 @@ def error_for_reply(reply: Reply, accepted: frozenset[int]) -> UpstreamError | N
     status = reply.status
     if status in accepted:
         return None
-    try:
-        body = msgspec.json.decode(reply.body, type=_TwilioError)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = _TwilioError()
+    body = first_that_reads(
+        lambda: msgspec.json.decode(reply.body, type=_TwilioError),
+        lambda: msgspec.json.decode(mended(reply.body), type=_TwilioError),
+        _TwilioError,
+    )
     leaf, message = _leaf_for_status(status)
     return leaf(
         message,

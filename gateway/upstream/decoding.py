@@ -7,8 +7,14 @@ Only where that fails it is read piece by piece: row by row, and where a row fai
 property. So what cannot be read costs as little as it can: a row that is no object or has no
 readable SID is left out and counted; any other bad property costs itself, when it is read. A list
 that is no list, and a single row that is none, are UpstreamInvalid.
+
+Note [Mended text]. JSON has no room for a byte that is not UTF-8, half a surrogate pair, an escape
+that is none, or a control character as it is; one of them in one caller's name makes a whole body
+unreadable. So a body that cannot be read otherwise is read once more with U+FFFD in the place of
+each, and with control characters escaped. What is decoded can always be encoded again as UTF-8.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,7 +29,7 @@ from gateway.upstream.resources import (
     Resource,
 )
 
-__all__ = ["RowList", "list_of", "row_of"]
+__all__ = ["RowList", "first_that_reads", "list_of", "mended", "row_of"]
 
 T = TypeVar("T")
 Body = bytes | msgspec.Raw
@@ -31,6 +37,21 @@ Body = bytes | msgspec.Raw
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Stands for a value that the parser refuses: no property can be read from it.
 NO_VALUE: dict[str, Any] = {}
+
+# An escape of JSON's, its first group empty where it is none or half a surrogate pair.
+ESCAPE = re.compile(
+    r"""\\(?:
+        (["\\/bfnrt]
+        | u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}
+        | u(?![dD][89a-fA-F])[0-9a-fA-F]{4})
+        | u[0-9a-fA-F]{4}
+        | .?
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+CONTROL = re.compile("[\x00-\x1f]")
+# From quotation mark to quotation mark, or to the end.
+TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +92,10 @@ def row_of(kind: str, body: bytes, sid: str | None, account_sid: str) -> Any:
 
     Raises UpstreamInvalid where it is no such row, or not the one asked for.
     """
-    row = _first_that_reads(
+    row = first_that_reads(
         lambda: ROW_DECODERS[kind].decode(body),
         lambda: _by_property(kind, body),
+        lambda: _by_property(kind, mended(body)),
     )
     if sid is not None and row.sid != sid:
         raise UpstreamInvalid("Upstream answered with another resource than the one asked for")
@@ -86,23 +108,37 @@ def list_of(kind: str, body: bytes, account_sid: str) -> RowList:
 
     Raises UpstreamInvalid where the body holds no list of this kind.
     """
-    listed = _first_that_reads(
+    listed = first_that_reads(
         lambda: _whole(LIST_DECODERS[kind].decode(body)),
         lambda: _by_row(kind, RAW_LIST_DECODERS[kind].decode(body)),
+        lambda: _by_row(kind, RAW_LIST_DECODERS[kind].decode(mended(body))),
     )
     for row in listed.rows:
         _complete(row, account_sid)
     return listed
 
 
-def _first_that_reads(*ways: Callable[[], T]) -> T:
-    """See Note [Piece by piece]."""
+def first_that_reads(*ways: Callable[[], T]) -> T:
+    """What the first way that succeeds reads. Raises UpstreamInvalid where none does."""
     for way in ways:
         try:
             return way()
         except UNREADABLE:
             continue
     raise UpstreamInvalid("Upstream sent something that is not the JSON of this API")
+
+
+def mended(body: bytes) -> bytes:
+    """See Note [Mended text]."""
+    text = body.decode("utf-8-sig", "replace")
+    text = ESCAPE.sub(lambda found: found[0] if found[1] else "\ufffd", text)
+    if CONTROL.search(text):  # between texts some of them are mere space
+        text = TEXT.sub(lambda found: CONTROL.sub(_escaped, found[0]), text)
+    return text.encode()
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return f"\\u{ord(control[0]):04x}"
 
 
 def _whole(envelope: Any) -> RowList:

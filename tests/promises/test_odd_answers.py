@@ -128,6 +128,24 @@ async def test_an_unknown_value_of_an_enum_is_unknown(here: Stand) -> None:
     assert two["status"] == "COMPLETED"
 
 
+BAD_TEXTS: dict[str, tuple[bytes, str]] = {
+    "a byte that is not UTF-8": (b"Ad\xe9", "Ad\ufffd"),
+    "half a surrogate pair": (rb"Ada\ud83d", "Ada\ufffd"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TEXTS)
+async def test_a_character_that_cannot_be_read_costs_that_character(here: Stand, name: str) -> None:
+    text, read = BAD_TEXTS[name]
+    row = b'{"sid": "%s", "duration": "60", "caller_name": "%s"}' % (sid("CA", 1).encode(), text)
+    other = b'{"sid": "%s", "duration": "7"}' % sid("CA", 2).encode()
+    answer = await ask_with(here, instead(b'{"calls": [%s, %s]}' % (row, other)))
+
+    assert answer.is_whole, answer.body
+    one, two = answer.body["data"]["calls"]["nodes"]
+    assert (one["callerName"], one["duration"], two["duration"]) == (read, 60, 7)
+
+
 async def test_missing_properties_are_null(here: Stand) -> None:
     def change(body: Body) -> Body:
         body["calls"][0] = {"sid": sid("CA", 1)}
