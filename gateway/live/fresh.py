@@ -191,11 +191,10 @@ def _lags(row: CallResource, notice: CallNotice) -> bool:
 
     A status that is not known here is neither.
     """
-    there = PLACE.get(notice.status)
     try:
-        here = PLACE.get(CallResource.status.told(row))
+        here, there = PLACE.get(CallResource.status.told(row)), PLACE.get(notice.status)
     except UpstreamInvalid:
-        return there is not None
+        return True
     return here is not None and there is not None and here < there
 
 

@@ -10,8 +10,8 @@ that is no list, and a single row that is none, are UpstreamInvalid.
 
 Note [Mended text]. JSON has no room for a byte that is not UTF-8, half a surrogate pair, an escape
 that is none, or a control character as it is; one of them in one caller's name makes a whole body
-unreadable. So a body that cannot be read otherwise is read once more with U+FFFD in the place of
-each, and with control characters escaped. What is decoded can always be encoded again as UTF-8.
+unreadable. So what is read piece by piece has U+FFFD in the place of each, and its control
+characters escaped. What is decoded can always be encoded again as UTF-8.
 """
 
 import re
@@ -94,7 +94,6 @@ def row_of(kind: str, body: bytes, sid: str | None, account_sid: str) -> Any:
     """
     row = first_that_reads(
         lambda: ROW_DECODERS[kind].decode(body),
-        lambda: _by_property(kind, body),
         lambda: _by_property(kind, mended(body)),
     )
     if sid is not None and row.sid != sid:
@@ -110,7 +109,6 @@ def list_of(kind: str, body: bytes, account_sid: str) -> RowList:
     """
     listed = first_that_reads(
         lambda: _whole(LIST_DECODERS[kind].decode(body)),
-        lambda: _by_row(kind, RAW_LIST_DECODERS[kind].decode(body)),
         lambda: _by_row(kind, RAW_LIST_DECODERS[kind].decode(mended(body))),
     )
     for row in listed.rows:
