@@ -29,7 +29,7 @@ class EventExecutor(StrawberryGraphQLCoreExecutionContext):
         context: Context = self.context_value
         if context.sharing is None:
             return self._execute_event(context, self.root_value)
-        return context.results.outcome(
+        return context.account.results.outcome(
             (context.sharing, self.root_value),
             lambda: self._execute_event(context, self.root_value),
         )
