@@ -20,6 +20,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.access import ANYONE, Account, Caller, Scope
 from gateway.app.callbacks import callback_url
+from gateway.app.expiry import until
 from gateway.app.pool import UpstreamPool
 from gateway.app.results import explained, refused, response_map, too_late
 from gateway.app.upstreams import Upstream
@@ -145,7 +146,8 @@ class Gateway:
     ) -> AsyncGenerator[ExecutionResult, None]:
         """The results of any operation: one, or those of a subscription until it ends.
 
-        Whoever stops reading before its end closes it. A result without data is the last.
+        Whoever stops reading before its end closes it. A result without data is the last. Raises
+        CredentialExpired when a subscriber's credential comes to its end.
         """
         asked = query, variables, operation_name, terms
         try:
@@ -178,8 +180,8 @@ class Gateway:
                 context_value=context,
                 operation_name=operation_name,
             )
-            async with aclosing(results):
-                async for result in results:
+            async with aclosing(results), aclosing(until(self.ends_at(caller), results)) as valid:
+                async for result in valid:
                     assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
                     yield explained(result, context.journal, terms.explain)
 
@@ -198,6 +200,12 @@ class Gateway:
         except InvalidOperationTypeError:
             result = refused("A subscription has no single answer")
         return response_map(result)
+
+    def ends_at(self, caller: Caller) -> float | None:
+        """When the caller's credential ends, a time of the loop's clock; None where it does not."""
+        if caller.expires is None:
+            return None
+        return asyncio.get_running_loop().time() + caller.expires - self._now().timestamp()
 
     def _seconds(self, terms: Terms) -> float:
         """How long an operation on these terms may read."""

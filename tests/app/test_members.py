@@ -16,6 +16,8 @@ from tests.schema.mutations import MAKE, making
 OTHER_KEY = "another key of the account"
 WATCH_ALL = "subscription { callsUpdated { source call { sid status } } }"
 WATCH_ONE = f'subscription {{ callUpdated(sid: "{sid("CA", 1)}") {{ source }} }}'
+# No list has to be read to begin with: whoever asked so heard all that others published.
+WATCH_ENDED = "subscription { callsUpdated(filter: { status: [COMPLETED] }) { source } }"
 END = f'mutation {{ endCall(input: {{ sid: "{sid("CA", 1)}" }}) {{ call {{ sid }} }} }}'
 
 
@@ -79,9 +81,9 @@ async def test_two_keys_of_one_account_hear_of_its_calls() -> None:
     assert heard["callsUpdated"]["source"] == "MUTATION"
 
 
-@pytest.mark.parametrize("query", [WATCH_ALL, WATCH_ONE], ids=["all", "one"])
+@pytest.mark.parametrize("query", [WATCH_ALL, WATCH_ONE, WATCH_ENDED], ids=["all", "one", "ended"])
 async def test_a_made_up_credential_hears_nothing(query: str) -> None:
-    async with gateway() as (twilio, opened):
+    async with gateway() as (twilio, opened), asyncio.timeout(10):
         results = [result async for result in opened.stream(query, caller=caller(1, WRONG))]
         requests = twilio.requests
 
