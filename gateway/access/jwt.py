@@ -170,7 +170,7 @@ class JwtAccess:
             claims = self._claims(token, await self._keys.find(header.get("kid")))
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("This token has expired") from None
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise Unauthenticated("This token is not valid here") from None
         expires = min(int(claims["exp"]), FAR_FUTURE) + self._terms.leeway
         return Caller(_subject(claims), self._scopes(claims), expires=expires)
