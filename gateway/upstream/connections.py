@@ -24,6 +24,8 @@ from typing import Any
 
 import httpx
 
+from gateway.errors import NeverSent
+
 __all__ = ["Connections"]
 
 POOL = 8
@@ -50,6 +52,7 @@ class Connections:
         self._options = {"limits": limits, **options}
         # One transport is one place for all: it takes that of the network.
         self._room = POOL if options.get("transport") is None else float("inf")
+        self._is_closed = False
         self._running: dict[httpx.AsyncClient, int] = {}
         self._retired: set[httpx.AsyncClient] = set()
         self._resting: dict[httpx.AsyncClient, asyncio.TimerHandle] = {}
@@ -57,7 +60,12 @@ class Connections:
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, **given: Any) -> AsyncIterator[httpx.Response]:
-        """An answer, to be read. Raises what httpx raises; may be cancelled at any moment."""
+        """An answer, to be read. Raises what httpx raises; may be cancelled at any moment.
+
+        After `aclose` it raises NeverSent.
+        """
+        if self._is_closed:
+            raise NeverSent("The connections upstream are closed")
         client, watch = self._client(), Watch()
         self._running[client] += 1
         try:
@@ -69,12 +77,14 @@ class Connections:
                 self._retired.add(client)
             raise
         finally:
-            self._running[client] -= 1
-            if not self._running[client]:
-                self._rest(client)
+            if client in self._running:  # else it was closed while the request ran
+                self._running[client] -= 1
+                if not self._running[client]:
+                    self._rest(client)
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, and with them the requests that run."""
+        self._is_closed = True
         for timer in self._resting.values():
             timer.cancel()
         for client in list(self._running):
