@@ -20,6 +20,7 @@ from gateway.live.store import Store
 from gateway.live.watching import Update
 from gateway.loaders import Loaders
 from gateway.schema.limits import DocumentLimits
+from gateway.schema.strawberry_internals import graphql_info
 from gateway.upstream.pages import Budget
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallResource
@@ -115,7 +116,7 @@ Info = StrawberryInfo[Context, None]
 
 def selects(info: Info, name: str) -> bool:
     """True when the operation, or a fragment of its document, selects a field of this name."""
-    raw = info._raw_info
+    raw = graphql_info(info)
     return name in _field_names((raw.operation, *raw.fragments.values()))
 
 

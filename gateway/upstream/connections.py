@@ -1,6 +1,7 @@
 """Connections upstream: several httpx clients of a few connections each, and none is stranded.
 
-This module must not know what is asked.
+What is used of httpcore that it does not promise to keep (names of trace events) is used here and
+nowhere else: see tests/test_libraries.py. This module must not know what is asked.
 
 Note [Connections]. httpx's pool looks at all its connections for each request: one pool of 96 costs
 7 to 10 ms of CPU a request, pools of 8 cost 0.7 ms (measured; LIBRARY-FACTS section 7.3).
@@ -30,6 +31,8 @@ __all__ = ["Connections"]
 
 POOL = 8
 REST = 5.0
+CONNECTED, SENDING = "connection.connect_tcp.complete", "http11.send_request_headers.started"
+"""Events of httpcore's trace."""
 
 
 class Watch:
@@ -38,9 +41,9 @@ class Watch:
     is_stranded = False
 
     async def __call__(self, event: str, _info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
+        if event == CONNECTED:
             self.is_stranded = True
-        elif event == "http11.send_request_headers.started":
+        elif event == SENDING:
             self.is_stranded = False
 
 
