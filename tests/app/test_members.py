@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.app import Gateway, open_gateway
 from gateway.settings import AccessMode, Settings
 from tests.app.passthrough import WRONG, ManyAccounts, caller
+from tests.app.stage import settle
 from tests.plain_twilio import TOKEN, call, sid
 from tests.schema.mutations import MAKE, making
 
@@ -175,3 +177,44 @@ async def test_a_process_serves_so_many_subscriptions_whosever_they_are() -> Non
     assert first[2].errors
     assert first[2].errors[0].extensions == {"code": "TOO_MANY_SUBSCRIBERS"}
     assert not again.errors
+
+
+class SlowToChange(ManyAccounts):
+    """Whatever changes something waits until it is let go."""
+
+    go: asyncio.Event
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            await self.go.wait()
+        return await super().handle_async_request(request)
+
+
+async def test_a_mutation_goes_on_when_its_account_loses_its_place_and_the_newcomer_leaves() -> (
+    None
+):
+    """Its caller has left, the newcomer is answered at once or leaves; its key is settled."""
+    twilio = SlowToChange()
+    twilio.go = asyncio.Event()
+    settings = Settings(access=AccessMode.PASSTHROUGH, passthrough_clients=1)
+    async with open_gateway(settings, twilio) as opened, asyncio.timeout(20):
+        leaving = asyncio.ensure_future(make(opened))
+        while not any("PageSize=1" in one for one in twilio.requests):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await settle()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+
+        data, _ = await ask(opened, "{ calls { nodes { sid } } }", number=2)
+        newcomer = asyncio.ensure_future(ask(opened, "{ calls { nodes { sid } } }", number=3))
+        await settle()
+        newcomer.cancel()
+        await asyncio.gather(newcomer, return_exceptions=True)
+        await ask(opened, "{ calls { nodes { sid } } }", number=4)
+        assert posts(twilio) == []
+        twilio.go.set()
+        made = await make(opened)
+
+    assert data == {"calls": {"nodes": []}}
+    assert isinstance(made, str), made
+    assert len(posts(twilio)) == 1
