@@ -23,7 +23,6 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from gateway.access.tokens import new_token
 from gateway.app import (
@@ -34,7 +33,7 @@ from gateway.app import (
     create_app,
     open_gateway,
 )
-from gateway.app.server import ServerConfig, inherited_socket, raise_open_files
+from gateway.app.server import Multiprocess, ServerConfig, inherited_socket, raise_open_files
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.journal import Explain
 from gateway.sandbox import SandboxConfig

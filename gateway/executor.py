@@ -89,8 +89,8 @@ class Executor:
         self._known = Known(self._known.now)
         try:
             row = await self._client.send(request, entry.tell, self._caller)
-        except GatewayError as error:
-            entry.end(clock(), 0, error.code)
+        except Exception as error:
+            entry.end(clock(), 0, _code(error))
             raise
         entry.end(clock(), 1)
         entry.used = 1
@@ -145,6 +145,10 @@ class Executor:
                 done, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     self._take(scan, task.result(), reading.pop(task), resolve)
+        except Exception as error:  # a fault of ours costs the keys of this scan and no others
+            for key in scan.left:
+                resolve(key, error)
+            return
         finally:
             for task in reading:
                 task.cancel()
@@ -178,8 +182,8 @@ class Executor:
         except TimeoutError:
             entry.end(clock(), 0, UpstreamTimeout.code)
             raise UpstreamTimeout(TOO_LATE) from None
-        except GatewayError as error:
-            entry.end(clock(), 0, error.code)
+        except Exception as error:
+            entry.end(clock(), 0, _code(error))
             raise
         entry.end(
             clock(), answer.rows_read if isinstance(answer, Page) else int(answer is not None)
@@ -198,6 +202,11 @@ class Executor:
         page = await self._client.page(request, entry.tell, self._caller)
         self._costs.note(page)
         return page
+
+
+def _code(error: Exception) -> str:
+    """The error's code; what is none of our tree is an internal error."""
+    return error.code if isinstance(error, GatewayError) else GatewayError.code
 
 
 def _is_first_page(step: Send | Scan) -> bool:

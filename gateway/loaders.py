@@ -151,11 +151,18 @@ class Queue:
             else:
                 future.set_result(answer)
 
+        fault: Exception = RuntimeError("A request was left without an answer")
         try:
             await self._executor.carry_out(waiting, resolve)
-        finally:
+        except Exception as error:
+            fault = error
+        except BaseException:
             for future in waiting.values():
                 future.cancel()
+            raise
+        for future in waiting.values():  # a fault of ours: nobody may be left waiting
+            if not future.done():
+                future.set_exception(fault)
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:

@@ -26,6 +26,7 @@ class UpstreamExchange:
     status: int | None = None
     request_id: str | None = None
     failure: str | None = None
+    method: str = "GET"
 
 
 class UpstreamHook(Protocol):

@@ -1,7 +1,7 @@
 """The loaders: what one waiter does never harms another, and nothing hangs or leaks."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from gateway.errors import UpstreamTimeout, UpstreamUnavailable
-from gateway.executor import Executor
+from gateway.executor import Executor, Resolve
 from gateway.journal import Journal
 from gateway.loaders import Loaders
-from gateway.planner import Costs, Known, Policy
+from gateway.planner import Costs, Known, Policy, Request
 from gateway.settings import Secret
 from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.requests import FetchCall, ListCalls
@@ -23,12 +23,14 @@ TWO = FetchCall(sid=sid("CA", 2))
 
 
 @asynccontextmanager
-async def loading(twilio: PlainTwilio, seconds: float = 5) -> AsyncIterator[Loaders]:
+async def loading(
+    twilio: PlainTwilio, seconds: float = 5, kind: type[Executor] = Executor
+) -> AsyncIterator[Loaders]:
     """The loaders of one operation with this much time."""
     client = UpstreamClient(Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), "https://twilio.test", twilio)
     deadline = asyncio.get_running_loop().time() + seconds
     known, journal = Known(datetime.now(UTC)), Journal(asyncio.get_running_loop().time)
-    executor = Executor(client, known, Costs(), Policy(), journal, deadline, 1000)
+    executor = kind(client, known, Costs(), Policy(), journal, deadline, 1000)
     loaders = Loaders(executor)
     try:
         yield loaders
@@ -154,6 +156,34 @@ async def test_an_unexpected_error_reaches_every_waiter_and_hangs_nobody() -> No
         )
 
     assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 2
+
+
+class Faulty(Executor):
+    """One whose planner breaks, or forgets what it was asked."""
+
+    fault: Exception | None = None
+
+    async def carry_out(self, requests: Iterable[Request], resolve: Resolve) -> None:
+        if self.fault:
+            raise self.fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"), [(ZeroDivisionError(), ZeroDivisionError), (None, RuntimeError)]
+)
+async def test_a_planner_that_breaks_or_forgets_leaves_nobody_waiting(
+    fault: Exception | None, expected: type[Exception]
+) -> None:
+    async with loading(account(), kind=Faulty) as loaders:
+        Faulty.fault = fault
+        outcomes = await asyncio.wait_for(
+            asyncio.gather(
+                loaders.row(ONE, "call"), loaders.row(TWO, "call"), return_exceptions=True
+            ),
+            5,
+        )
+
+    assert [type(outcome) for outcome in outcomes] == [expected] * 2
 
 
 async def test_hits_and_misses_do_not_split_the_next_round() -> None:

@@ -42,11 +42,18 @@ class Account:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `name` tells callers apart and is no secret; `account` is passthrough's."""
+    """Who asks. `name` tells callers apart and is no secret.
+
+    `expires` is when the credential ends, leeway included (seconds since 1970, UTC), None where it
+    does not. `account` is passthrough's, and so is `address`, from which the caller asks: None
+    where that is not known.
+    """
 
     name: str
     scopes: frozenset[Scope]
     account: Account | None = None
+    address: str | None = None
+    expires: float | None = None
 
     def may(self, scope: Scope) -> bool:
         """True when the caller has the scope."""

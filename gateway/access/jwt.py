@@ -34,6 +34,8 @@ ALGORITHMS = (
 REREAD = 30.0
 MAX_AGE = 600.0
 MAX_SUBJECT = 256
+# Seconds since 1970 that any clock can hold: 34,000 years.
+FAR_FUTURE = 2**40
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ class JwtAccess:
             raise Unauthenticated("This token has expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise Unauthenticated("This token is not valid here") from None
-        return Caller(_subject(claims), self._scopes(claims))
+        expires = min(int(claims["exp"]), FAR_FUTURE) + self._terms.leeway
+        return Caller(_subject(claims), self._scopes(claims), expires=expires)
 
     def _claims(self, token: str, key: Any) -> dict[str, Any]:
         claims: dict[str, Any] = jwt.decode(

@@ -45,3 +45,8 @@ class RateLimiter:
             self._full_at.popitem(last=False)
         if excess > 0:
             raise RateLimited("Too many requests at once; slow down", math.ceil(excess))
+
+    def give_back(self, key: str) -> None:
+        """One request that was taken and does not count."""
+        if key in self._full_at:
+            self._full_at[key] -= self._interval

@@ -33,7 +33,7 @@ from gateway.app.log_lines import LogLines
 from gateway.app.opening import open_gateway
 from gateway.app.origins import cross_origin, may_ask
 from gateway.app.webhooks import webhook_routes
-from gateway.app.websocket import GraphQLOverWebSocket, Operate
+from gateway.app.websocket import Admitted, GraphQLOverWebSocket
 from gateway.settings import AccessMode, Settings
 
 __all__ = [
@@ -82,7 +82,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
-async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> Operate:
+async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> Admitted:
     """The operations of whoever connects; each is counted as one request of theirs."""
     gateway: Gateway = websocket.app.state.gateway
     door: Door = websocket.app.state.door
@@ -94,7 +94,7 @@ async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> Operate:
             asked.query, asked.variables, asked.operation_name, asked.terms, caller=caller
         )
 
-    return operate
+    return Admitted(operate, gateway.ends_at(caller))
 
 
 async def _page(_request: Request) -> Response:

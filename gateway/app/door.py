@@ -7,6 +7,7 @@ GraphQL.
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ class Door:
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
         # A name is proven by a token or a JWT only; else it is whatever somebody chose to send.
         self._knows_names = settings.access in {AccessMode.TOKEN, AccessMode.JWT}
+        self._trusts_proxies = settings.trusted_proxies is not None
 
     async def admit(
         self, connection: HTTPConnection, payload: Mapping[str, Any] | None = None
@@ -55,7 +57,9 @@ class Door:
             self._limiter.take(_address(connection))
             raise
         self.count(connection, caller)
-        return caller
+        if caller.account is None:
+            return caller
+        return replace(caller, address=_own_address(connection, self._trusts_proxies))
 
     def count(self, connection: HTTPConnection, caller: Caller) -> None:
         """One more request of this caller. Raises RateLimited."""
@@ -129,6 +133,22 @@ def _presented(headers: Headers, payload: Mapping[str, Any]) -> tuple[str | None
             raise Unauthenticated("One credential at a time can be presented, as a text")
         found.append(values[0] if values else None)
     return found[0], found[1]
+
+
+def _own_address(connection: HTTPConnection, trusts_proxies: bool) -> str | None:
+    """The caller's own address; None where it is that of a proxy, or may be.
+
+    uvicorn takes the address from X-Forwarded-For where the proxy is trusted, with the port that it
+    names or 0, which no connection has. Whoever else sends that header is a proxy that others may
+    be behind, too.
+    """
+    if connection.client is None or not connection.client.host:
+        return None
+    named = ",".join(connection.headers.getlist("x-forwarded-for"))
+    host, port = connection.client
+    is_named = f"{host}:{port}" in named or f"[{host}]:{port}" in named
+    is_taken_from_it = trusts_proxies and (port == 0 or is_named)
+    return _address(connection) if not named or is_taken_from_it else None
 
 
 def _address(connection: HTTPConnection) -> str:

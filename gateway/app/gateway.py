@@ -1,10 +1,16 @@
-"""The gateway proper: executes operations, each with a context of its own over an upstream."""
+"""The gateway proper: executes operations, each with a context of its own over an upstream.
+
+Note [Lazily]. In passthrough anybody can make up a credential. So an operation takes its upstream
+when the first resolver needs it: one that is not GraphQL, or is refused by validation or a limit,
+has none, and leaves nothing behind.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,8 +20,10 @@ from strawberry.types.graphql import OperationType
 
 from gateway.access import ANYONE, Account, Caller, Scope
 from gateway.app.callbacks import callback_url
+from gateway.app.expiry import until
+from gateway.app.pool import UpstreamPool
 from gateway.app.results import explained, refused, response_map, too_late
-from gateway.app.upstreams import Upstream, UpstreamPool
+from gateway.app.upstreams import Upstream
 from gateway.executor import Executor
 from gateway.journal import Explain, Journal
 from gateway.loaders import Loaders
@@ -113,8 +121,7 @@ class Gateway:
         try:
             async with (
                 asyncio.timeout(self._seconds(terms) + GRACE),
-                self._upstream(caller) as upstream,
-                self._operation(upstream, caller, terms, journal) as context,
+                self._operation(caller, terms, journal) as context,
             ):
                 result = await schema.execute(
                     query,
@@ -139,7 +146,8 @@ class Gateway:
     ) -> AsyncGenerator[ExecutionResult, None]:
         """The results of any operation: one, or those of a subscription until it ends.
 
-        Whoever stops reading before its end closes it. A result without data is the last.
+        Whoever stops reading before its end closes it. A result without data is the last. Raises
+        CredentialExpired when a subscriber's credential comes to its end.
         """
         asked = query, variables, operation_name, terms
         try:
@@ -165,20 +173,17 @@ class Gateway:
         asked = query, msgspec.json.encode(variables, order="sorted"), operation_name, terms
         is_shared = terms.explain is Explain.NOTHING
         sharing = (*asked, caller.scopes) if is_shared else None
-        async with (
-            self._upstream(caller) as upstream,
-            self._operation(upstream, caller, terms, _journal(caller), sharing) as context,
-        ):
+        async with self._operation(caller, terms, _journal(caller), sharing) as context:
             results = await schema.subscribe(
                 query,
                 variable_values=dict(variables or {}),
                 context_value=context,
                 operation_name=operation_name,
             )
-            async with aclosing(results):
-                async for result in results:
+            async with aclosing(results), aclosing(until(self.ends_at(caller), results)) as valid:
+                async for result in valid:
                     assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
-                    yield explained(result, context.loaders.journal, terms.explain)
+                    yield explained(result, context.journal, terms.explain)
 
     async def answer(
         self,
@@ -196,58 +201,63 @@ class Gateway:
             result = refused("A subscription has no single answer")
         return response_map(result)
 
+    def ends_at(self, caller: Caller) -> float | None:
+        """When the caller's credential ends, a time of the loop's clock; None where it does not."""
+        if caller.expires is None:
+            return None
+        return asyncio.get_running_loop().time() + caller.expires - self._now().timestamp()
+
     def _seconds(self, terms: Terms) -> float:
         """How long an operation on these terms may read."""
         allowed = self.settings.operation_timeout
         return min(terms.timeout or allowed, allowed)
 
     @asynccontextmanager
-    async def _upstream(self, caller: Caller) -> AsyncIterator[Upstream]:
-        """The way upstream with the caller's own credential, else with the gateway's."""
-        if caller.account is None:
-            yield self.own
-            return
-        assert self._pool  # noqa: S101 (open_gateway gives one; the own is never lent instead)
-        async with self._pool.upstream(caller.account) as upstream:
-            yield upstream
-
-    @asynccontextmanager
     async def _operation(
-        self,
-        upstream: Upstream,
-        caller: Caller,
-        terms: Terms,
-        journal: Journal,
-        sharing: Hashable = None,
+        self, caller: Caller, terms: Terms, journal: Journal, sharing: Hashable = None
     ) -> AsyncIterator[Context]:
-        """What one operation carries."""
+        """What one operation carries; see Note [Lazily]."""
+        async with AsyncExitStack() as stack:
 
-        def open_loaders(row: CallResource) -> AbstractAsyncContextManager[Loaders]:
-            return self._loaders(upstream, terms, _journal(caller), row)
+            @cache
+            def connect() -> Upstream:
+                if caller.account is None:
+                    return self.own
+                assert self._pool  # noqa: S101 (open_gateway gives one; the own is never lent)
+                return stack.enter_context(self._pool.upstream(caller.account, caller.address))
 
-        async with self._loaders(upstream, terms, journal) as loaders:
+            def make_loaders() -> Loaders:
+                loaders = self._loaders(connect(), terms, journal)
+                stack.push_async_callback(loaders.aclose)
+                return loaders
+
+            @asynccontextmanager
+            async def open_loaders(row: CallResource) -> AsyncIterator[Loaders]:
+                loaders = self._loaders(connect(), terms, _journal(caller), row)
+                try:
+                    yield loaders
+                finally:
+                    await loaders.aclose()
+
             yield Context(
                 caller=caller,
-                loaders=loaders,
+                connect=connect,
+                make_loaders=make_loaders,
                 open_loaders=open_loaders,
-                cursor_key=_cursor_key(self.settings, upstream.client.account),
-                store=upstream.store,
-                watching=upstream.watching,
-                acts=upstream.acts,
+                journal=journal,
+                cursor_key=_cursor_key(self.settings, caller.account or self.client.account),
                 deadline=asyncio.get_running_loop().time() + self._seconds(terms),
                 # Twilio signs callbacks with a token that only the caller has, if he brought it.
                 callback_url=None if caller.account else self._callback_url,
                 page_budget=self.settings.page_budget,
                 row_budget=self.settings.row_budget,
                 limits=self._limits,
-                results=upstream.results,
                 sharing=sharing,
             )
 
-    @asynccontextmanager
-    async def _loaders(
+    def _loaders(
         self, upstream: Upstream, terms: Terms, journal: Journal, row: CallResource | None = None
-    ) -> AsyncIterator[Loaders]:
+    ) -> Loaders:
         """Loaders with a deadline and a budget of their own, which know this row already."""
         allowed = self.settings.request_budget
         known = Known(self._now())
@@ -263,11 +273,7 @@ class Gateway:
             is_dry=terms.explain is Explain.PLAN,
             priority=terms.priority,
         )
-        loaders = Loaders(executor)
-        try:
-            yield loaders
-        finally:
-            await loaders.aclose()
+        return Loaders(executor)
 
 
 def _journal(caller: Caller) -> Journal:

@@ -11,14 +11,19 @@ from datetime import datetime
 import httpx
 
 from gateway.access import Account
+from gateway.app.account_stores import AccountStores
 from gateway.app.gateway import Gateway
+from gateway.app.pool import UpstreamPool
 from gateway.app.stores import store_for
-from gateway.app.upstreams import Upstream, UpstreamPool
+from gateway.app.upstreams import Upstream
+from gateway.live.seats import Seats
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.settings import Secret, Settings
+from gateway.telemetry import UpstreamExchange, UpstreamHook, log_exchange
 from gateway.upstream.breaker import BreakerLimits
 from gateway.upstream.client import Limits, UpstreamClient, utc_now
+from gateway.upstream.standing import Standing
 
 __all__ = ["open_gateway"]
 
@@ -42,12 +47,16 @@ async def open_gateway(
             in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
             transport = transport or in_process
 
-        def make(account: Account) -> Upstream:
-            client = UpstreamClient(account, settings.base_url, transport, _limits(settings))
-            store = store_for(settings, account.sid)
-            return Upstream(client, store, settings.max_subscribers, now)
+        stores = AccountStores(lambda account_sid: store_for(settings, account_sid))
+        stack.push_async_callback(stores.aclose)
+        seats = Seats(settings.max_subscribers)
 
-        pool = UpstreamPool(make, settings.passthrough_clients)
+        def make(account: Account, standing: Standing | None = None) -> Upstream:
+            hook = _told(standing) if standing else log_exchange
+            client = UpstreamClient(account, settings.base_url, transport, _limits(settings), hook)
+            return Upstream(client, stores, seats, now, standing)
+
+        pool = UpstreamPool(lambda account: make(account, Standing()), settings.passthrough_clients)
         stack.push_async_callback(pool.aclose)
         account = _account(settings)
         own = make(account) if account else None
@@ -55,6 +64,16 @@ async def open_gateway(
             own.begin()
             stack.push_async_callback(own.aclose)
         yield Gateway(settings, own, now, pool)
+
+
+def _told(standing: Standing) -> UpstreamHook:
+    """The hook that also tells what upstream thinks of a credential."""
+
+    def hook(exchange: UpstreamExchange) -> None:
+        log_exchange(exchange)
+        standing.note(exchange)
+
+    return hook
 
 
 def _limits(settings: Settings) -> Limits:

@@ -7,10 +7,10 @@ from typing import Any
 
 from graphql import GraphQLError
 from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
 
 from gateway.errors import BadRequest, DryRun, GatewayError, UpstreamTimeout
 from gateway.journal import Explain, Journal
+from gateway.schema.strawberry_internals import PreExecutionError
 
 __all__ = ["explained", "refused", "response_map", "too_late"]
 

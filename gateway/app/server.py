@@ -1,6 +1,7 @@
 """How connections are served: uvicorn, with the deadlines that it lacks and an end without loss.
 
-This module must not know what is answered.
+What is used of uvicorn that it does not promise to keep is used here and nowhere else: see
+tests/test_libraries.py. This module must not know what is answered.
 
 Note [Deadlines of a connection]. uvicorn closes a connection that rests after an answer, and waits
 without end for everything else. Here a client has one time, `request_timeout`, to send a whole
@@ -23,12 +24,13 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
 
 from gateway.app.drain import is_draining
 from gateway.app.websocket import SERVER_OPTIONS
 from gateway.settings import Settings
 
-__all__ = ["BoundedHttp", "ServerConfig", "inherited_socket", "raise_open_files"]
+__all__ = ["BoundedHttp", "Multiprocess", "ServerConfig", "inherited_socket", "raise_open_files"]
 
 # Bytes of a request's first line and headers; uvicorn and httptools have no limit.
 MAX_HEAD = 64 * 1024

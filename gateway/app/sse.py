@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from strawberry.types import ExecutionResult
 
+from gateway.app.expiry import CredentialExpired
 from gateway.app.results import response_map
 
 __all__ = ["EVENT_STREAM", "EventStream"]
@@ -28,7 +29,8 @@ COMPLETE = b"event: complete\ndata:\n\n"
 class EventStream(Response):
     """Sends each result as it comes, the next one not before.
 
-    It ends when the client has left, and without a complete event when the server is about to.
+    It ends when the client has left, and without a complete event when the server is about to, or
+    when the client's credential ends.
     """
 
     def __init__(
@@ -69,10 +71,14 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send(_body(KEEP_ALIVE))  # so the headers leave at once
+        end = COMPLETE
         async with aclosing(self._results):
-            async for result in self._results:
-                await send(_body(_event(result)))
-        await send(_body(COMPLETE, more=False))
+            try:
+                async for result in self._results:
+                    await send(_body(_event(result)))
+            except CredentialExpired:
+                end = b""
+        await send(_body(end, more=False))
 
 
 def _event(result: ExecutionResult) -> bytes:

@@ -1,26 +1,31 @@
 """The way upstream of each credential: the gateway's own, and in passthrough one for each caller's.
 
-A client, what it keeps in flight, what the planner has learned of the account and what is heard of
-its live calls are of one credential; nothing of them is shared with another. This module must not
-know how a client is made.
+A client, what it keeps in flight and what the planner has learned of the account are of one
+credential; nothing of them is shared with another. Live calls and idempotency keys are the
+account's: members of it share them (upstream.standing, Note [Standing]). This module must not know
+how a client is made.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-from gateway.access import Account
-from gateway.live.once import Acts
+from gateway.app.account_stores import AccountStores
+from gateway.live.members import for_members
+from gateway.live.once import Acts, Running
+from gateway.live.seats import Seats
 from gateway.live.shared import Shared
 from gateway.live.store import MemoryStore, Store
-from gateway.live.watching import Watching
+from gateway.live.watching import Update, Watching
 from gateway.planner import Costs
 from gateway.upstream.client import UpstreamClient, utc_now
+from gateway.upstream.delivery import Caller
+from gateway.upstream.requests import ListCalls
+from gateway.upstream.standing import Standing
 
-__all__ = ["Upstream", "UpstreamPool"]
+__all__ = ["Upstream"]
 
 MANY = 10_000
 
@@ -28,79 +33,90 @@ MANY = 10_000
 class Upstream:
     """One credential's client, the costs learned with it, and its account's live calls.
 
-    `watchers` may watch at once. `begin` looks for what no webhook tells of; close with `aclose`.
+    The store is opened, and polling begins, with `begin`, or when one of them is first used.
+    `standing` is None where the credential is the gateway's own. Close with `aclose`.
     """
 
     def __init__(
         self,
         client: UpstreamClient,
-        store: Store | None = None,
-        watchers: int = MANY,
+        stores: AccountStores | None = None,
+        seats: Seats | None = None,
         now: Callable[[], datetime] = utc_now,
+        standing: Standing | None = None,
     ) -> None:
         self.client = client
         self.costs = Costs()
-        self.store: Store = store or MemoryStore()
-        self.acts = Acts(self.store)
-        self.watching = Watching.of(client, self.store, watchers, now)
         self.results: Shared[Any] = Shared()
+        self.running = Running()
         self.users = 0
         self.is_kept = True
+        self._stores = stores or AccountStores(lambda _: MemoryStore())
+        self._seats = seats or Seats(MANY)
+        self._now = now
+        self._standing = standing
         self._polling: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Polls from now on, for whoever watches."""
-        self._polling = asyncio.ensure_future(self.watching.run())
+        """Hears of live calls from now on, and polls for whoever watches."""
+        _ = self.watching
+
+    @property
+    def is_accepted(self) -> bool:
+        """True when upstream took the credential when it was last asked with it."""
+        return self._standing is None or self._standing.is_accepted
+
+    @property
+    def is_refused(self) -> bool:
+        """True when upstream refused the credential when it was last asked with it."""
+        return self._standing is not None and self._standing.is_refused
+
+    @cached_property
+    def store(self) -> Store:
+        """The account's."""
+        return self._stores.open(self.client.account_sid)
+
+    @cached_property
+    def acts(self) -> Acts:
+        """Those under the account's idempotency keys."""
+        return Acts(self.store, self.running)
+
+    @cached_property
+    def watching(self) -> Watching:
+        """Who watches with this credential; it polls from now on."""
+        watching = Watching.of(self.client, self.store, self._seats, self._now)
+        self._polling = asyncio.ensure_future(watching.run())
+        return watching
+
+    async def enter(self, until: float | None = None) -> None:
+        """See LiveAccount."""
+        if self._standing is not None:
+            newest = ListCalls(page_size=1)
+            await self._standing.require(
+                lambda: self.client.page(newest, None, Caller(self, until=until))
+            )
+
+    def watch_call(self, sid: str) -> AsyncGenerator[Update, None]:
+        """See LiveAccount."""
+        return self._watch(lambda: self.watching.call(sid))
+
+    def watch_calls(self, lists: Sequence[ListCalls]) -> AsyncGenerator[Update, None]:
+        """See LiveAccount."""
+        return self._watch(lambda: self.watching.calls(lists))
+
+    def _watch(
+        self, watch: Callable[[], AsyncGenerator[Update, None]]
+    ) -> AsyncGenerator[Update, None]:
+        if self._standing is None:
+            return watch()
+        return for_members(watch, self.enter, self._standing.until_refused)
 
     async def aclose(self) -> None:
         """Lets acts that have begun end, then closes store and client."""
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        await self.acts.aclose()
-        await self.store.aclose()
+        await self.running.aclose()
+        if "store" in vars(self):
+            await self._stores.close(self.client.account_sid)
         await self.client.aclose()
-
-
-class UpstreamPool:
-    """Upstreams by credential, made when first asked for; the `most` used last are kept."""
-
-    def __init__(self, make: Callable[[Account], Upstream], most: int) -> None:
-        self._make = make
-        self._most = most
-        self._kept: OrderedDict[str, Upstream] = OrderedDict()
-
-    @asynccontextmanager
-    async def upstream(self, account: Account) -> AsyncIterator[Upstream]:
-        """The credential's upstream, which is not closed before this use of it ends."""
-        key = account.digest
-        upstream = self._kept.pop(key, None) or self._begun(account)
-        self._kept[key] = upstream
-        upstream.users += 1
-        try:
-            await self._drop_oldest()
-            yield upstream
-        finally:
-            upstream.users -= 1
-            await _close_if_idle(upstream)
-
-    async def aclose(self) -> None:
-        """Closes every client that is not in use; the others close when they are not."""
-        self._most = 0
-        await self._drop_oldest()
-
-    def _begun(self, account: Account) -> Upstream:
-        upstream = self._make(account)
-        upstream.begin()
-        return upstream
-
-    async def _drop_oldest(self) -> None:
-        while len(self._kept) > self._most:
-            _, oldest = self._kept.popitem(last=False)
-            oldest.is_kept = False
-            await _close_if_idle(oldest)
-
-
-async def _close_if_idle(upstream: Upstream) -> None:
-    if not upstream.is_kept and upstream.users == 0:
-        await upstream.aclose()

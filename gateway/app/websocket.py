@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -20,11 +21,12 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 from strawberry.types import ExecutionResult
 
+from gateway.app.expiry import CredentialExpired
 from gateway.app.graphql_http import Parameters, Refusal, check_parameters
 from gateway.app.results import response_map
 from gateway.errors import GatewayError
 
-__all__ = ["SERVER_OPTIONS", "Admit", "GraphQLOverWebSocket", "Operate"]
+__all__ = ["SERVER_OPTIONS", "Admit", "Admitted", "GraphQLOverWebSocket", "Operate"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,20 @@ INTERNAL_ERROR = {"message": "Internal error", "extensions": {"code": GatewayErr
 Payload = dict[str, Any]
 Operate = Callable[[Parameters], AsyncGenerator[ExecutionResult, None]]
 """The results of one operation of an admitted client. Raises a GatewayError to refuse it."""
-Admit = Callable[[WebSocket, Payload], Awaitable[Operate]]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """Who was let in. `ends_at` is when the credential ends, a time of the loop's clock, or None.
+
+    Subscriptions end by themselves then: with CredentialExpired.
+    """
+
+    operate: Operate
+    ends_at: float | None = None
+
+
+Admit = Callable[[WebSocket, Payload], Awaitable[Admitted]]
 """Who connects, by the handshake's headers and the payload of connection_init.
 
 Raises a GatewayError to refuse the client.
@@ -135,7 +150,7 @@ class Conversation:
     def __init__(self, websocket: WebSocket, admit: Admit) -> None:
         self._websocket = websocket
         self._admit = admit
-        self._operate: Operate | None = None
+        self._admitted: Admitted | None = None
         self._is_greeted = False
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,8 +172,13 @@ class Conversation:
                     if isinstance(message, ConnectionInit):
                         patience.reschedule(None)
                     await self._handle(message)
+                    if isinstance(message, ConnectionInit) and self._admitted:
+                        patience.reschedule(self._admitted.ends_at)
         except TimeoutError:
-            raise Close(4408, "Connection initialisation timeout") from None
+            if self._admitted is None:
+                raise Close(4408, "Connection initialisation timeout") from None
+            await self._let_operations_end()
+            raise Close(4403, "The token has expired") from None
 
     async def _receive(self) -> ClientMessage | None:
         """The next message; None when the client has left."""
@@ -191,13 +211,13 @@ class Conversation:
             raise Close(4429, "Too many initialisation requests")
         self._is_greeted = True
         try:
-            self._operate = await self._admit(self._websocket, hello.payload or {})
+            self._admitted = await self._admit(self._websocket, hello.payload or {})
         except GatewayError:
             raise Close(4403, "Forbidden") from None
         await self._send("connection_ack")
 
     async def _begin(self, message: Subscribe) -> None:
-        if self._operate is None:
+        if self._admitted is None:
             raise Close(4401, "Unauthorized")
         if message.id in self._operations:
             raise Close(4409, "Subscriber for this id already exists")
@@ -205,7 +225,7 @@ class Conversation:
             if len(self._operations) >= MAX_OPERATIONS:
                 raise Refusal(429, f"At most {MAX_OPERATIONS} operations at once on one socket")
             given = msgspec.to_builtins(message.payload)
-            results = self._operate(check_parameters(given, self._websocket.headers))
+            results = self._admitted.operate(check_parameters(given, self._websocket.headers))
         except Refusal as refusal:
             await self._send("error", id=message.id, payload=refusal.errors)
         except GatewayError as refusal:
@@ -223,6 +243,11 @@ class Conversation:
         if task is not None:
             task.cancel()
 
+    async def _let_operations_end(self) -> None:
+        """Each ends by itself: a subscription with the credential, what has an answer with that."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def _end_operations(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
@@ -238,7 +263,7 @@ class Conversation:
                         return
             self._operations.pop(id_, None)
             await self._send("complete", id=id_)
-        except (WebSocketDisconnect, WebSocketDisconnected):
+        except (CredentialExpired, WebSocketDisconnect, WebSocketDisconnected):
             pass
         except Exception:  # a fault of ours costs the operation, not the socket
             log.exception("internal error in an operation over WebSocket")

@@ -10,6 +10,7 @@ leaves, so that its outcome is noted.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from hashlib import sha256
@@ -20,7 +21,7 @@ import msgspec
 from gateway.errors import GatewayError, OutcomeUnknown
 from gateway.live.store import Store
 
-__all__ = ["Act", "Acts", "KeyReused", "Outcome", "Refusal"]
+__all__ = ["Act", "Acts", "KeyReused", "Outcome", "Refusal", "Running", "caller_key"]
 
 FIRST_LOOK, SLOWEST_LOOK = 0.02, 0.5
 
@@ -60,19 +61,40 @@ Act = Callable[[], Coroutine[Any, Any, Outcome]]
 _outcomes = msgspec.json.Decoder(Outcome)
 
 
-class Acts:
-    """The acts of one gateway. Close it with `aclose`, which waits for those that run."""
+class Running:
+    """Acts that have begun. Close it with `aclose`, which waits for them."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._running: set[asyncio.Task[Outcome]] = set()
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[Outcome]] = set()
 
     async def run(self, act: Act) -> Outcome:
         """What comes of an act, which goes on when the caller leaves. Raises what it raises."""
         task = asyncio.create_task(act())
-        self._running.add(task)
+        self.tasks.add(task)
         task.add_done_callback(self._end)
         return await asyncio.shield(task)
+
+    async def aclose(self) -> None:
+        """Waits for the acts that run: each ends within upstream's deadlines."""
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _end(self, task: asyncio.Task[Outcome]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked may have left: it is nobody's then
+
+
+def caller_key(name: str, key: str) -> str:
+    """The key of one caller: as JSON, so that no two pairs of name and key make the same text."""
+    return json.dumps([name, key])
+
+
+class Acts:
+    """Acts under the keys of one store. `running` are those that have begun."""
+
+    def __init__(self, store: Store, running: Running | None = None) -> None:
+        self._store = store
+        self.running = running or Running()
 
     async def once(self, key: str, fingerprint: str, act: Act, until: float) -> Outcome:
         """What came of the act under this key, now or when it was first asked for.
@@ -81,11 +103,7 @@ class Acts:
         this time of the loop's clock; its outcome is not known then. Raises KeyReused,
         StoreUnavailable, and what the act raises.
         """
-        return await self.run(lambda: self._once(key, fingerprint, act, until))
-
-    async def aclose(self) -> None:
-        """Waits for the acts that run: each ends within upstream's deadlines."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        return await self.running.run(lambda: self._once(key, fingerprint, act, until))
 
     async def _once(self, key: str, fingerprint: str, act: Act, until: float) -> Outcome:
         """To its end, from the claim on: one that is left half taken would stand for a day."""
@@ -115,8 +133,3 @@ class Acts:
             raise
         await self._store.settle(key, fingerprint, msgspec.json.encode(outcome).decode())
         return outcome
-
-    def _end(self, task: asyncio.Task[Outcome]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever asked may have left: it is nobody's then

@@ -10,16 +10,16 @@ whatever is late, doubled or lost, the last state told is the call's last state 
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from gateway.errors import NoSuchCall, TooManySubscribers
+from gateway.errors import NoSuchCall
 from gateway.live.events import FINAL, CallNotice, Source, advance
 from gateway.live.fresh import Fresh, Rows, status_of
 from gateway.live.polling import Poller
+from gateway.live.seats import Seats
 from gateway.live.store import Store
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.requests import ListCalls, check_sid
@@ -67,9 +67,9 @@ class States:
 
 
 class Watching:
-    """The watchers of one account in this process, at most `limit`; looks while `run` runs.
+    """Who watches with one credential; looks while `run` runs.
 
-    `now` is the time in UTC.
+    Each takes one of the `seats`, which are the whole process's. `now` is the time in UTC.
     """
 
     def __init__(
@@ -77,23 +77,27 @@ class Watching:
         rows: Rows,
         poller: Poller,
         store: Store,
-        limit: int,
+        seats: Seats,
         now: Callable[[], datetime],
     ) -> None:
         self._rows = rows
         self._poller = poller
         self._store = store
-        self._limit = limit
+        self._seats = seats
         self._now = now
-        self.count = 0
 
     @classmethod
     def of(
-        cls, client: UpstreamClient, store: Store, limit: int, now: Callable[[], datetime]
+        cls, client: UpstreamClient, store: Store, seats: Seats, now: Callable[[], datetime]
     ) -> Self:
         """Over one account's client, and the store that gateways to this account share."""
         rows = Rows(client, store, now)
-        return cls(rows, Poller(rows, store, time.monotonic), store, limit, now)
+        return cls(rows, Poller(rows, store, time.monotonic), store, seats, now)
+
+    @property
+    def count(self) -> int:
+        """How many watch in this process, whosever calls."""
+        return self._seats.count
 
     async def run(self) -> None:
         """Looks for what no webhook tells of, until it is cancelled."""
@@ -105,7 +109,7 @@ class Watching:
         Raises BadUserInput, NoSuchCall, TooManySubscribers, or an UpstreamError at the beginning.
         """
         check_sid("CA", sid)
-        with self._seat(), self._store.subscribe(sid) as news, self._poller.following(sid):
+        with self._seats.taken(), self._store.subscribe(sid) as news, self._poller.following(sid):
             fresh = await self._rows.current(sid)
             if fresh is None:
                 raise NoSuchCall("There is no call with this SID")
@@ -127,7 +131,7 @@ class Watching:
         Raises TooManySubscribers, FellBehind where news come faster than they are taken, or an
         UpstreamError at the beginning.
         """
-        with self._seat(), self._store.subscribe() as news, self._poller.following_all():
+        with self._seats.taken(), self._store.subscribe() as news, self._poller.following_all():
             states = States()
             found = await self._live(lists)
             while found:
@@ -136,16 +140,6 @@ class Watching:
                 update = await self._update(states, notice, lists)
                 if update is not None:
                     yield update
-
-    @contextmanager
-    def _seat(self) -> Iterator[None]:
-        if self.count >= self._limit:
-            raise TooManySubscribers("This gateway has as many subscribers as it may have")
-        self.count += 1
-        try:
-            yield
-        finally:
-            self.count -= 1
 
     async def _live(self, lists: Sequence[ListCalls]) -> deque[CallResource]:
         """Read as a whole before the first is told: a watcher may take its time with them."""

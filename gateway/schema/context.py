@@ -3,61 +3,107 @@
 This module must not know HTTP: the app makes a context for each operation and closes it.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.access import Caller
-from gateway.live.once import Acts
+from gateway.journal import Journal
+from gateway.live.once import Acts, Running
 from gateway.live.shared import Shared
 from gateway.live.store import Store
-from gateway.live.watching import Watching
+from gateway.live.watching import Update
 from gateway.loaders import Loaders
 from gateway.schema.limits import DocumentLimits
+from gateway.schema.strawberry_internals import graphql_info
 from gateway.upstream.pages import Budget
+from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallResource
 
-__all__ = ["Context", "Info", "field_path", "selects"]
+__all__ = ["Context", "Info", "LiveAccount", "field_path", "selects"]
 
 
 OpenLoaders = Callable[[CallResource], AbstractAsyncContextManager[Loaders]]
+Updates = AsyncGenerator[Update, None]
+
+
+class LiveAccount(Protocol):
+    """An account as one credential reaches it: its live calls, and the acts under its keys.
+
+    `running` are acts without a key.
+    """
+
+    results: Shared[Any]
+    running: Running
+
+    @property
+    def store(self) -> Store:
+        """What is published here, every member of the account hears."""
+
+    @property
+    def acts(self) -> Acts:
+        """For members of the account: `enter` comes first."""
+
+    async def enter(self, until: float | None = None) -> None:
+        """Raises an UpstreamError where the credential is not one that upstream accepts.
+
+        `until` is a time of the loop's clock.
+        """
+
+    def watch_call(self, sid: str) -> Updates:
+        """As Watching.call, for members of the account."""
+
+    def watch_calls(self, lists: Sequence[ListCalls]) -> Updates:
+        """As Watching.calls, for members of the account."""
 
 
 @dataclass
 class Context:
-    """One operation's own, and the live calls and the acts, which all share.
+    """One operation's own, and the account, which all operations of a credential share.
+
+    Both `account` and `loaders` are made when they are first used: an operation that is refused
+    uses neither. `journal` is that of the loaders. A query keeps its loaders; a subscription has
+    others for each event (`fresh`).
 
     `page_budget` and `row_budget` hold for each connection. `deadline` is a time of the loop's
-    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. A query keeps
-    its loaders; a subscription has others for each event (`fresh`). Subscriptions with an equal
-    `sharing` get the same `results` for the same news; with None, each its own. `cursor_key` is the
-    secret that cursors of this account are signed with.
+    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. Subscriptions
+    with an equal `sharing` get the same result for the same news; with None, each its own.
+    `cursor_key` is the secret that cursors of this account are signed with.
     """
 
     caller: Caller
-    loaders: Loaders
+    connect: Callable[[], LiveAccount]
+    make_loaders: Callable[[], Loaders]
     open_loaders: OpenLoaders
+    journal: Journal
     cursor_key: bytes
-    store: Store
-    watching: Watching
-    acts: Acts
     deadline: float
     callback_url: str | None
     page_budget: int
     row_budget: int
     limits: DocumentLimits
-    results: Shared[Any]
     sharing: Hashable = None
+
+    @cached_property
+    def account(self) -> LiveAccount:
+        """Raises RateLimited where too many credentials like this one were refused."""
+        return self.connect()
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        """Raises as `account`."""
+        return self.make_loaders()
 
     @asynccontextmanager
     async def fresh(self, row: CallResource) -> AsyncIterator[None]:
         """While an event is executed: loaders that know this row and nothing of earlier events."""
-        async with self.open_loaders(row) as self.loaders:
+        async with self.open_loaders(row) as loaders:
+            self.loaders, self.journal = loaders, loaders.journal
             yield
 
     def budget(self) -> Budget:
@@ -70,7 +116,7 @@ Info = StrawberryInfo[Context, None]
 
 def selects(info: Info, name: str) -> bool:
     """True when the operation, or a fragment of its document, selects a field of this name."""
-    raw = info._raw_info
+    raw = graphql_info(info)
     return name in _field_names((raw.operation, *raw.fragments.values()))
 
 

@@ -18,12 +18,16 @@ from graphql import (
     specified_rules,
 )
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
 from strawberry.types.execution import ExecutionContext
 
 from gateway.errors import BadRequest, CallerError
 from gateway.schema.cost import check_cost
 from gateway.schema.limits import DocumentLimits, check_document, check_variables
+from gateway.schema.strawberry_internals import (
+    given_operation_name,
+    graphql_schema,
+    validate_document,
+)
 
 __all__ = ["CheckedDocument", "limits_of"]
 
@@ -77,7 +81,7 @@ class CheckedDocument(SchemaExtension):
         limits = limits_of(context)
         context.parse_options["max_tokens"] = limits.tokens
         with suppress(GraphQLError):
-            self._document = _prepared(context.query or "", limits, context.schema._schema)
+            self._document = _prepared(context.query or "", limits, graphql_schema(context.schema))
             context.graphql_document = self._document.document
         yield
 
@@ -93,7 +97,7 @@ class CheckedDocument(SchemaExtension):
         if self._document.errors:
             return self._document.errors
         try:
-            _check_name(self._document.document, context._provided_operation_name)
+            _check_name(self._document.document, given_operation_name(context))
             _check_values(self._document.document, context)
         except CallerError as refusal:
             return [_refusal(refusal)]
@@ -113,7 +117,7 @@ def _check_values(document: DocumentNode, context: ExecutionContext) -> None:
     limits = limits_of(context)
     variables: dict[str, Any] = context.variables or {}
     check_variables(variables, limits)
-    check_cost(context.schema._schema, document, context.operation_name, variables, limits)
+    check_cost(graphql_schema(context.schema), document, context.operation_name, variables, limits)
 
 
 def _refusal(error: CallerError) -> GraphQLError:

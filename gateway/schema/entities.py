@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import strawberry
-from strawberry.federation.schema import FederationAny
 
 from gateway.access import Scope
 from gateway.errors import BadUserInput
 from gateway.schema.context import Info, field_path
 from gateway.schema.endpoint import phone_number
 from gateway.schema.personal import mask_personal_fields
+from gateway.schema.strawberry_internals import FederationAny, graphql_schema
 from gateway.upstream.requests import FetchCall, FetchNotification, FetchRecording
 
 __all__ = ["FederatedSchema"]
@@ -64,7 +64,7 @@ class FederatedSchema(strawberry.federation.Schema):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        mask_personal_fields(self._schema)
+        mask_personal_fields(graphql_schema(self))
 
     def entities_resolver(
         self, info: strawberry.Info, representations: list[FederationAny]

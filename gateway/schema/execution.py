@@ -11,15 +11,14 @@ again and again while the first are served. So an event is executed once for eve
 
 from typing import Any
 
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-
 from gateway.live.watching import Update
 from gateway.schema.context import Context
+from gateway.schema.strawberry_internals import GraphQLCoreExecution
 
 __all__ = ["EventExecutor"]
 
 
-class EventExecutor(StrawberryGraphQLCoreExecutionContext):
+class EventExecutor(GraphQLCoreExecution):
     """graphql-core's, but for an event: its root value is an Update."""
 
     def execute_operation(self, serially: bool | None = None) -> Any:
@@ -29,7 +28,7 @@ class EventExecutor(StrawberryGraphQLCoreExecutionContext):
         context: Context = self.context_value
         if context.sharing is None:
             return self._execute_event(context, self.root_value)
-        return context.results.outcome(
+        return context.account.results.outcome(
             (context.sharing, self.root_value),
             lambda: self._execute_event(context, self.root_value),
         )

@@ -10,7 +10,6 @@ from typing import Any
 from graphql import GraphQLError, GraphQLSyntaxError, OperationType, get_operation_ast
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.execution import PreExecutionError
 
 from gateway.access import Caller, Scope
 from gateway.errors import (
@@ -23,6 +22,7 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.schema.documents import limits_of
+from gateway.schema.strawberry_internals import PreExecutionError
 
 __all__ = ["ErrorCodes", "Permitted"]
 

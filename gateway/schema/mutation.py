@@ -15,7 +15,7 @@ import strawberry
 
 from gateway.errors import OutcomeUnknown, UpstreamRejected
 from gateway.live.events import Source
-from gateway.live.once import KeyReused, Outcome, Refusal
+from gateway.live.once import KeyReused, Outcome, Refusal, caller_key
 from gateway.live.rows import notice_of
 from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
@@ -121,14 +121,15 @@ async def _done(info: Info, given: Input) -> tuple[Outcome, CallResource | None]
         except UpstreamRejected as error:
             return Outcome(refusal=Refusal(error.status, error.twilio_code, error.more_info))
         rows.append(row)
-        await context.store.publish(notice_of(row, Source.MUTATION, datetime.now(UTC)))
+        await context.account.store.publish(notice_of(row, Source.MUTATION, datetime.now(UTC)))
         return Outcome(call_sid=row.sid)
 
     if given.idempotency_key is None:
-        outcome = await context.acts.run(act)
+        outcome = await context.account.running.run(act)
     else:
-        outcome = await context.acts.once(
-            f"{context.caller.name} {given.idempotency_key}",  # each caller has keys of his own
+        await context.account.enter(context.deadline)
+        outcome = await context.account.acts.once(
+            caller_key(context.caller.name, given.idempotency_key),
             _fingerprint(given),
             act,
             context.deadline,

@@ -10,9 +10,9 @@ from inspect import isawaitable
 from typing import Any
 
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from gateway.access import Scope
+from gateway.schema.strawberry_internals import declaration
 
 __all__ = ["mask_of", "mask_personal_fields", "personal"]
 
@@ -27,8 +27,7 @@ def personal(mask: Mask) -> Mapping[str, Mask]:
 
 def mask_of(field: GraphQLField) -> Mask | None:
     """The mask with which a field was declared; None where it is not personal."""
-    declared = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-    mask: Mask | None = getattr(declared, "metadata", {}).get(MASK)
+    mask: Mask | None = getattr(declaration(field), "metadata", {}).get(MASK)
     return mask
 
 

@@ -15,6 +15,7 @@ import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
 from gateway.errors import BadUserInput
+from gateway.schema.strawberry_internals import enum_values
 from gateway.upstream.resources import (
     AnsweredBy,
     CallDirection,
@@ -113,7 +114,7 @@ def _open_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, st
 def described_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, str]) -> None:
     """Makes an enum a GraphQL one; each value keeps its own on the wire."""
     strawberry.enum(choices, description=description)
-    for value in choices.__strawberry_definition__.values:  # type: ignore[attr-defined]
+    for value in enum_values(choices):
         value.description = meanings.get(choices[value.name])
 
 

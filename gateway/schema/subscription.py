@@ -95,7 +95,7 @@ class Subscription:
     )
     def call_updated(self, info: Info, sid: strawberry.ID) -> Updates:
         """NOT_FOUND where there is no such call."""
-        return info.context.watching.call(sid)
+        return info.context.account.watch_call(sid)
 
     @strawberry.subscription(
         description="The states of all calls, or of those that the filter holds: of those live "
@@ -111,4 +111,4 @@ class Subscription:
             page_size=1000,
         )
         require_lists(info, lists)
-        return info.context.watching.calls(lists)
+        return info.context.account.watch_calls(lists)

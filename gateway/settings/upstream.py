@@ -100,7 +100,7 @@ class UpstreamSettings:
     )  # fmt: skip
     breaker_probes: int = setting(
         "GATEWAY_BREAKER_PROBES", whole(1, 100), 5, "tries",
-        "How many tries are let through after that; their majority decides.",
+        "How many tries are let through after that; more than half of them must be answered.",
     )  # fmt: skip
     cache_size: int = setting(
         "GATEWAY_CACHE_SIZE", whole(0, 65536), 32, "MiB",

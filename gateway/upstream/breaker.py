@@ -7,10 +7,11 @@ not know how a request is sent.
 Note [Breaker]. Closed, it counts what the tries of the last `window` came to; when at least
 `samples` did come to something and `failure_rate` of them to nothing, it opens. Open, it refuses at
 once, for the `pause`. Then, half open, it lets `probes` tries through and refuses the rest; the
-majority of them decides: so many answers close it, as many failures open it again, for an upstream
-that loses one in three is still better asked than not. A hang is a failure, and HANG_SAMPLES at
-once while closed; any answer below 500 is none, a 429 included, for it says that upstream lives;
-and who leaves before an answer has said nothing: his place among the probes is given to another.
+majority of them decides: so many answers close it, for an upstream that loses one in three is still
+better asked than not; it opens again as soon as so many cannot come any more, also on a tie. A hang
+is a failure, and HANG_SAMPLES at once while closed; any answer below 500 is none, a 429 included,
+for it says that upstream lives; and who leaves before an answer has said nothing: his place among
+the probes is given to another.
 What a try that was sent in an earlier state comes to says nothing about this one. After a recovery
 it serves again within the pause and some answers.
 """
@@ -49,8 +50,13 @@ class BreakerLimits:
 
     @property
     def verdict(self) -> int:
-        """The majority of the probes."""
+        """How many answers close it: the majority of the probes."""
         return self.probes // 2 + 1
+
+    @property
+    def fatal(self) -> int:
+        """How many failures open it again: so many answers cannot come any more."""
+        return self.probes - self.verdict + 1
 
 
 class BreakerState(StrEnum):
@@ -150,9 +156,11 @@ class Breaker:
 
     def _fails_too_often(self, state: BreakerState) -> bool:
         if state is BreakerState.HALF_OPEN:
-            return self._failures >= self._limits.verdict
-        samples, rate = len(self._samples), self._limits.failure_rate
-        return samples >= self._limits.samples and self._failures >= rate * samples
+            return self._failures >= self._limits.fatal
+        samples = len(self._samples)
+        # Divided, not multiplied: 0.55 * 20 is more than 11, and 11 / 20 is 0.55.
+        is_too_often = self._failures / samples >= self._limits.failure_rate
+        return samples >= self._limits.samples and is_too_often
 
     def _enter(self, state: BreakerState) -> None:
         self._state = state

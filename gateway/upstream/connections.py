@@ -1,6 +1,7 @@
 """Connections upstream: several httpx clients of a few connections each, and none is stranded.
 
-This module must not know what is asked.
+What is used of httpcore that it does not promise to keep (names of trace events) is used here and
+nowhere else: see tests/test_libraries.py. This module must not know what is asked.
 
 Note [Connections]. httpx's pool looks at all its connections for each request: one pool of 96 costs
 7 to 10 ms of CPU a request, pools of 8 cost 0.7 ms (measured; LIBRARY-FACTS section 7.3).
@@ -24,10 +25,14 @@ from typing import Any
 
 import httpx
 
+from gateway.errors import NeverSent
+
 __all__ = ["Connections"]
 
 POOL = 8
 REST = 5.0
+CONNECTED, SENDING = "connection.connect_tcp.complete", "http11.send_request_headers.started"
+"""Events of httpcore's trace."""
 
 
 class Watch:
@@ -36,9 +41,9 @@ class Watch:
     is_stranded = False
 
     async def __call__(self, event: str, _info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
+        if event == CONNECTED:
             self.is_stranded = True
-        elif event == "http11.send_request_headers.started":
+        elif event == SENDING:
             self.is_stranded = False
 
 
@@ -50,6 +55,7 @@ class Connections:
         self._options = {"limits": limits, **options}
         # One transport is one place for all: it takes that of the network.
         self._room = POOL if options.get("transport") is None else float("inf")
+        self._is_closed = False
         self._running: dict[httpx.AsyncClient, int] = {}
         self._retired: set[httpx.AsyncClient] = set()
         self._resting: dict[httpx.AsyncClient, asyncio.TimerHandle] = {}
@@ -57,7 +63,12 @@ class Connections:
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, **given: Any) -> AsyncIterator[httpx.Response]:
-        """An answer, to be read. Raises what httpx raises; may be cancelled at any moment."""
+        """An answer, to be read. Raises what httpx raises; may be cancelled at any moment.
+
+        After `aclose` it raises NeverSent.
+        """
+        if self._is_closed:
+            raise NeverSent("The connections upstream are closed")
         client, watch = self._client(), Watch()
         self._running[client] += 1
         try:
@@ -69,12 +80,14 @@ class Connections:
                 self._retired.add(client)
             raise
         finally:
-            self._running[client] -= 1
-            if not self._running[client]:
-                self._rest(client)
+            if client in self._running:  # else it was closed while the request ran
+                self._running[client] -= 1
+                if not self._running[client]:
+                    self._rest(client)
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, and with them the requests that run."""
+        self._is_closed = True
         for timer in self._resting.values():
             timer.cancel()
         for client in list(self._running):

@@ -283,4 +283,5 @@ def _exchange(parcel: Parcel[T], outcome: Outcome[T]) -> UpstreamExchange:
         status=reply.status if reply else None,
         request_id=reply.request_id if reply else None,
         failure=type(error).__name__ if error else None,
+        method=parcel.sending.method,
     )

@@ -61,6 +61,22 @@ async def test_the_subject_comes_in_with_the_scopes_that_its_words_grant(desk: D
 
 
 @pytest.mark.parametrize(
+    ("exp", "expected"),
+    [(NOW + DAY, NOW + DAY + 30), (NOW + DAY + 0.9, NOW + DAY + 30), (10**400, 2**40 + 30)],
+)
+async def test_a_caller_ends_with_the_token_leeway_included(
+    desk: Desk, exp: float, expected: float
+) -> None:
+    assert (await desk.present(desk.provider.token(exp=exp))).expires == expected
+
+
+async def test_an_end_that_is_no_number_is_refused(desk: Desk) -> None:
+    for exp in (float("inf"), float("nan"), "soon", [1]):
+        with pytest.raises(Unauthenticated):
+            await desk.present(desk.provider.token(exp=exp))
+
+
+@pytest.mark.parametrize(
     ("scope", "granted"),
     [
         (["read", "pii"], {Scope.READ, Scope.PII}),

@@ -11,14 +11,11 @@ import httpx
 import pytest
 from starlette.requests import HTTPConnection
 
-from gateway.access import ANYONE, Account, Scope
+from gateway.access import ANYONE, Scope
 from gateway.access.tokens import new_token
 from gateway.app.door import Door
-from gateway.app.upstreams import Upstream, UpstreamPool
 from gateway.errors import RateLimited, Unauthenticated
-from gateway.settings import AccessMode, Secret, Settings
-from gateway.upstream.client import UpstreamClient
-from gateway.upstream.requests import FetchCall
+from gateway.settings import AccessMode, Settings
 from tests.app.stage import served
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 
@@ -109,6 +106,20 @@ async def test_in_passthrough_the_callers_own_credential_goes_upstream() -> None
     ]
 
 
+async def test_made_up_credentials_whose_queries_are_refused_leave_nothing_behind() -> None:
+    """Each had a client, a store and a task that polls, before its query was read."""
+    twilio = PlainTwilio(calls=[call(1)])
+    async with served(twilio, access=AccessMode.PASSTHROUGH) as client:
+        before = asyncio.all_tasks()
+        for number in range(20):
+            headers = {"Authorization": basic(sid("AC", number), "made-up")}
+            answer = await client.post("/graphql", json={"query": "{ calls("}, headers=headers)
+            assert answer.json()["errors"][0]["extensions"] == {"code": "GRAPHQL_PARSE_FAILED"}
+        assert asyncio.all_tasks() == before
+
+    assert twilio.asked() == []
+
+
 async def test_equal_reads_of_two_credentials_are_two_reads() -> None:
     twilio = PlainTwilio(calls=[call(1)], delay=0.05)
     requests = seen(twilio)
@@ -141,74 +152,6 @@ async def test_a_cursor_of_one_account_is_none_of_anothers() -> None:
         )
 
     assert answer.json()["errors"][0]["extensions"]["code"] == "INVALID_CURSOR"
-
-
-class Closable(PlainTwilio):
-    """An account whose connections can be seen to close."""
-
-    is_closed = False
-
-    async def aclose(self) -> None:
-        self.is_closed = True
-
-
-class Made(list[tuple[str, Closable]]):
-    """Clients as they are made: whose, and their connections."""
-
-    def __call__(self, account: Account) -> Upstream:
-        twilio = Closable()
-        self.append((account.sid, twilio))
-        return Upstream(UpstreamClient(account, "http://twilio.test", twilio))
-
-    def open(self) -> list[str]:
-        """The accounts of those that are not closed."""
-        return [sid for sid, twilio in self if not twilio.is_closed]
-
-
-def account(number: int) -> Account:
-    """An account of its own."""
-    return Account(sid("AC", number), sid("AC", number), Secret(TOKEN))
-
-
-async def connect_upstream(upstream: Upstream) -> None:
-    """A client that has read something has connections to close."""
-    await upstream.client.fetch(FetchCall(sid=sid("CA", 1)))
-
-
-async def test_the_pool_keeps_the_clients_used_last_and_closes_the_others() -> None:
-    made = Made()
-    pool = UpstreamPool(made, most=2)
-    for number in (1, 2, 1, 3, 1):
-        async with pool.upstream(account(number)) as upstream:
-            await connect_upstream(upstream)
-
-    assert [of for of, _ in made] == [sid("AC", n) for n in (1, 2, 3)]
-    assert made.open() == [sid("AC", 1), sid("AC", 3)]
-    await pool.aclose()
-    assert made.open() == []
-
-
-async def test_a_client_in_use_is_not_closed_under_its_user() -> None:
-    made = Made()
-    pool = UpstreamPool(made, most=1)
-    async with pool.upstream(account(1)) as first:
-        await connect_upstream(first)
-        async with pool.upstream(account(2)) as second:
-            await connect_upstream(second)
-            assert made.open() == [sid("AC", 1), sid("AC", 2)]
-        assert first.client.account_sid == made[0][0]
-        assert made.open() == [sid("AC", 1), sid("AC", 2)]
-    assert made.open() == [sid("AC", 2)]
-    await pool.aclose()
-
-
-async def test_the_pool_shows_no_credential() -> None:
-    pool = UpstreamPool(Made(), most=2)
-    async with pool.upstream(account(1)) as upstream:
-        shown = repr([vars(pool), vars(upstream), vars(upstream.client)])
-
-    assert TOKEN not in shown
-    await pool.aclose()
 
 
 async def test_who_asks_too_fast_gets_429_and_is_told_when_to_come_back() -> None:
@@ -274,6 +217,40 @@ async def test_in_passthrough_a_new_credential_is_no_new_caller() -> None:
         await opened.admit(connection("192.0.2.1", ("Authorization", basic(ACCOUNT, "a"))))
         with pytest.raises(RateLimited):
             await opened.admit(connection("192.0.2.1", ("Authorization", basic(OTHER, "b"))))
+
+
+FORWARDED = ("X-Forwarded-For", "203.0.113.9")
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "trusted", "expected"),
+    [
+        (("192.0.2.1", 5000), [], None, "address 192.0.2.1"),
+        (("192.0.2.1", 5000), [FORWARDED], None, None),
+        (("192.0.2.1", 5000), [("X-Forwarded-For", "192.0.2.1")], None, None),
+        (("192.0.2.1", 5000), [FORWARDED], "10.0.0.1", None),
+        (("192.0.2.1", 5000), [], "10.0.0.1", "address 192.0.2.1"),
+        (("203.0.113.9", 0), [FORWARDED], "10.0.0.1", "address 203.0.113.9"),
+        (("203.0.113.9", 77), [("X-Forwarded-For", "203.0.113.9:77")], "10.0.0.1", True),
+        (("2001:db8::9", 77), [("X-Forwarded-For", "[2001:db8::9]:77")], "10.0.0.1", True),
+        (None, [], None, None),
+        (("", 0), [FORWARDED], "10.0.0.1", None),
+    ],
+)
+async def test_a_proxys_address_is_nobodys(
+    client: tuple[str, int] | None,
+    headers: list[tuple[str, str]],
+    trusted: str | None,
+    expected: str | bool | None,
+) -> None:
+    """What is tried in vain counts for the caller's own address, or for none."""
+    visitor = connection("192.0.2.1", ("Authorization", basic(ACCOUNT, "a")), *headers)
+    visitor.scope["client"] = client
+    async with door(access=AccessMode.PASSTHROUGH, trusted_proxies=trusted) as opened:
+        caller = await opened.admit(visitor)
+
+    address = caller.address
+    assert (address is not None) if expected is True else (address == expected)
 
 
 @pytest.fixture

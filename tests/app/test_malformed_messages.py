@@ -11,7 +11,7 @@ from starlette.types import Message
 from strawberry.types import ExecutionResult
 
 from gateway.app.graphql_http import Parameters
-from gateway.app.websocket import GraphQLOverWebSocket, Operate
+from gateway.app.websocket import Admitted, GraphQLOverWebSocket
 from gateway.errors import BadUserInput
 
 HELLO = {"type": "connection_init"}
@@ -39,7 +39,7 @@ FRAMES = st.one_of(
 )
 
 
-async def admit(_websocket: Any, _payload: Any) -> Operate:
+async def admit(_websocket: Any, _payload: Any) -> Admitted:
     """Documents that do what their text says."""
 
     def operate(asked: Parameters) -> Any:
@@ -53,7 +53,7 @@ async def admit(_websocket: Any, _payload: Any) -> Operate:
             raise ValueError(asked.query)
         await asyncio.Event().wait()
 
-    return operate
+    return Admitted(operate)
 
 
 async def converse(frames: list[str | bytes], admit: Any = admit) -> list[Message]:
@@ -116,7 +116,7 @@ def test_an_operation_that_is_refused_or_breaks_fails_its_own_id(query: str, cod
 
 
 def test_a_client_that_is_not_admitted_is_told_so_and_no_more() -> None:
-    async def nobody(_websocket: Any, _payload: Any) -> Operate:
+    async def nobody(_websocket: Any, _payload: Any) -> Admitted:
         raise BadUserInput("a reason that is ours alone")
 
     _, close = asyncio.run(converse(asking("good"), nobody))

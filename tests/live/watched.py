@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from gateway.live.fresh import Rows
 from gateway.live.polling import Poller
+from gateway.live.seats import Seats
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Update, Watching
 from gateway.settings import Secret
@@ -42,7 +43,7 @@ class Room:
         )
         self.rows = Rows(self.client, self.store, utc_now)
         self.poller = Poller(self.rows, self.store, lambda: self.now)
-        self.watching = Watching(self.rows, self.poller, self.store, self.limit, utc_now)
+        self.watching = Watching(self.rows, self.poller, self.store, Seats(self.limit), utc_now)
 
     def becomes(self, number: int, status: str, **given: str) -> None:
         """Upstream shows the call in this state from now on."""

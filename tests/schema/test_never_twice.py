@@ -7,9 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway.access import Caller, Scope
 from gateway.errors import OutcomeUnknown, UpstreamAuth
-from gateway.live.once import Acts, KeyReused, Outcome
+from gateway.live.once import Acts, KeyReused, Outcome, caller_key
 from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
 from tests.conftest import connect
 from tests.plain_twilio import error, sid
@@ -256,6 +259,27 @@ async def test_the_gateways_own_callback_is_no_part_of_the_input() -> None:
     assert len([request for request in twilio.requests if "POST" in request]) == 1
 
 
+async def test_no_two_callers_share_a_key_whatever_their_names_are() -> None:
+    """A JWT's subject may hold spaces."""
+    async with gateway() as (twilio, client):
+        for name, key in (("a b", "c"), ("a", "b c"), ('a", "b', "c"), ("a", 'b", "c')):
+            caller = Caller(name, frozenset(Scope))
+            variables = {"input": making(idempotencyKey=key)}
+            result = await client.gateway.execute(MAKE, variables, caller=caller)
+            assert not result.errors
+
+        assert len(twilio.requests) == 4
+
+
+names = st.text(st.characters(categories=None), max_size=5) | st.text(' ",[]a\\', max_size=5)
+
+
+@given(st.lists(st.tuples(names, names), max_size=8, unique=True))
+def test_names_and_keys_never_meet(pairs: list[tuple[str, str]]) -> None:
+    """Also of names that no UTF-8 can hold."""
+    assert len({caller_key(*pair).encode() for pair in pairs}) == len(pairs)
+
+
 # The mechanism itself, with acts that the test holds in its hand.
 
 
@@ -295,9 +319,9 @@ async def test_a_gateway_that_died_leaves_an_unknown_outcome() -> None:
 
     assert outcome.is_unknown
     begun.cancel()
-    for task in list(first_acts._running):
+    for task in list(first_acts.running.tasks):
         task.cancel()
-    await first_acts.aclose()
+    await first_acts.running.aclose()
     assert (await later.once("k", "print", made, 0)).is_unknown
 
 
@@ -334,7 +358,7 @@ async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_with
     await asyncio.sleep(0)
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
-    await acts.aclose()
+    await acts.running.aclose()
 
     assert (await acts.once("k", "print", made, 0)).call_sid == sid("CA", 5)
 

@@ -240,9 +240,7 @@ async def test_an_operation_needs_the_scope_of_its_type_and_is_not_begun_without
 async def test_a_subscription_needs_read() -> None:
     async with (
         asked_by() as (_, kim),
-        kim._gateway._operation(
-            kim._gateway.own, kim._caller, Terms(), Journal(lambda: 0.0)
-        ) as context,
+        kim._gateway._operation(kim._caller, Terms(), Journal(lambda: 0.0)) as context,
     ):
         answer: Any = await schema.subscribe("subscription { x }", context_value=context)
         (refused,) = [result async for result in answer]

@@ -1,5 +1,6 @@
 """The breaker against a plain oracle, and each sentence of its note by example."""
 
+import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -149,10 +150,44 @@ def test_what_was_sent_in_an_earlier_state_says_nothing_about_this_one() -> None
     assert len(admitted(breaker, 50, 5.0)) == 5
 
 
+@pytest.mark.parametrize("probes", range(1, 12))
+@pytest.mark.parametrize("seed", range(5))
+def test_the_probes_always_decide(probes: int, seed: int) -> None:
+    """Whatever they come to, and also on a tie, it is not half open when all have ended."""
+    for failures in range(probes + 1):
+        breaker = Breaker("calls", BreakerLimits(samples=1, pause=5.0, probes=probes))
+        fail(breaker, 1)
+        permits = admitted(breaker, probes + 1, 5.0)
+        ends = [False] * (probes - failures) + [True] * failures
+        random.Random(seed).shuffle(ends)
+        for permit, is_failure in zip(permits, ends, strict=True):
+            if is_failure:
+                breaker.failed(permit, 5.0)
+            else:
+                breaker.answered(permit, 5.0)
+
+        assert breaker.state(5.0) is (CLOSED if 2 * failures < probes else OPEN)
+
+
+@pytest.mark.parametrize(
+    ("percent", "of"), [(p, n) for p in range(1, 101) for n in (20, 25, 100) if p * n % 100 == 0]
+)
+def test_a_share_is_met_exactly(percent: int, of: int) -> None:
+    """0.55 times 20 is more than eleven where computers multiply it."""
+    breaker = Breaker("calls", BreakerLimits(samples=of, failure_rate=percent / 100))
+    failures = percent * of // 100
+    answer(breaker, of - failures)
+    fail(breaker, failures)
+
+    assert breaker.state(0.0) is OPEN
+
+
 @dataclass
 class Oracle:
-    """The note in the plainest words: every event is kept and counted anew."""
+    """The note in the plainest words: every event is kept and counted anew, in whole numbers."""
 
+    limits: BreakerLimits
+    percent: int
     state: BreakerState = CLOSED
     since: float = 0.0
     period: int = 0
@@ -164,15 +199,19 @@ class Oracle:
         self.period += 1
 
     def tick(self, now: float) -> None:
-        if self.state is OPEN and now - self.since >= 5:
+        if self.state is OPEN and now - self.since >= self.limits.pause:
             self.enter(HALF_OPEN, now)
 
     def admits(self, now: float) -> bool:
         self.tick(now)
-        if self.state is OPEN or (self.state is HALF_OPEN and self.admitted >= 5):
+        is_full = self.state is HALF_OPEN and self.admitted >= self.limits.probes
+        if self.state is OPEN or is_full:
             return False
         self.admitted += 1
         return True
+
+    def is_too_often(self, ended: int, bad: int) -> bool:
+        return ended >= self.limits.samples and 100 * bad >= self.percent * ended
 
     def ends(self, period: int, how: str, now: float) -> None:
         self.tick(now)
@@ -182,14 +221,15 @@ class Oracle:
             self.admitted -= 1
             return
         self.events += [(now, how)] * (4 if how == "hung" and self.state is CLOSED else 1)
-        recent = [e for at, e in self.events if at > now - 10 or self.state is HALF_OPEN]
+        window = self.limits.window
+        recent = [e for at, e in self.events if at > now - window or self.state is HALF_OPEN]
         bad = sum(e != "answered" for e in recent)
         if self.state is HALF_OPEN:
-            if bad >= 3:
+            if 2 * bad >= self.limits.probes:
                 self.enter(OPEN, now)
-            elif len(recent) - bad >= 3:
+            elif 2 * (len(recent) - bad) > self.limits.probes:
                 self.enter(CLOSED, now)
-        elif how != "answered" and len(recent) >= 20 and bad >= 0.7 * len(recent):
+        elif how != "answered" and self.is_too_often(len(recent), bad):
             self.enter(OPEN, now)
 
 
@@ -201,9 +241,26 @@ steps = st.tuples(
 )
 
 
-@given(st.lists(steps, min_size=30, max_size=200), st.sampled_from(["failed", "answered"]))
-def test_it_does_what_the_oracle_does(script: list[tuple[float, str, str, int]], bias: str) -> None:
-    breaker, oracle, now = Breaker("calls"), Oracle(), 0.0
+# As the settings allow them, with the defaults among them.
+settings = st.builds(
+    lambda percent, **given: (BreakerLimits(failure_rate=percent / 100, **given), percent),
+    st.sampled_from([1, 30, 50, 55, 70, 100]) | st.integers(1, 100),
+    window=st.sampled_from([0.1, 1.0, 10.0, 60.0]),
+    samples=st.sampled_from([1, 2, 20]) | st.integers(1, 40),
+    pause=st.sampled_from([0.1, 1.0, 5.0, 30.0]),
+    probes=st.integers(1, 8),
+)
+
+
+@given(
+    settings,
+    st.lists(steps, min_size=30, max_size=200),
+    st.sampled_from(["failed", "answered"]),
+)
+def test_it_does_what_the_oracle_does(
+    given: tuple[BreakerLimits, int], script: list[tuple[float, str, str, int]], bias: str
+) -> None:
+    breaker, oracle, now = Breaker("calls", given[0]), Oracle(*given), 0.0
     running: list[tuple[Permit, int]] = []
     for pause, what, how, which in script:
         now += pause

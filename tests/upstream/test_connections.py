@@ -4,11 +4,13 @@ import asyncio
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
-from gateway.errors import UpstreamTimeout
+from gateway.errors import NeverSent, UpstreamError, UpstreamTimeout
 from gateway.settings import Secret
 from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.connections import Connections
 from gateway.upstream.requests import FetchCall
 from tests.end_to_end.hanging import HangingUpstream
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
@@ -69,3 +71,34 @@ async def test_clients_that_rest_are_closed_and_the_first_stays() -> None:
     assert again is not None
     assert closed < rested < busy
     assert rested <= closed + 2 * 8
+
+
+async def test_closing_while_requests_run_ends_them_in_order() -> None:
+    """Each ends with an error of ours or its answer, and what they leave is nothing."""
+    upstream = HangingUpstream()
+    with upstream.listening() as settings:
+        account, limits = Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), Limits(in_flight=20, read=3.0)
+        client = UpstreamClient(account, settings["TWILIO_BASE_URL"], limits=limits)
+        numbers = range(20)
+        asked = [asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", n)))) for n in numbers]
+        async with asyncio.timeout(10):
+            while upstream.in_flight < 8:  # noqa: ASYNC110 (it is another thread)
+                await asyncio.sleep(0.01)
+            await client.aclose()
+            outcomes = await asyncio.gather(*asked, return_exceptions=True)
+            while upstream.in_flight:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    assert all(isinstance(outcome, UpstreamError) for outcome in outcomes), outcomes
+
+
+async def test_closed_is_closed() -> None:
+    """Twice is once, and nothing is begun afterwards."""
+    connections = Connections(transport=httpx.MockTransport(lambda _: httpx.Response(204)))
+    async with connections.stream("GET", "http://twilio.test/") as response:
+        assert response.status_code == 204
+        await connections.aclose()
+    await connections.aclose()
+    with pytest.raises(NeverSent):
+        async with connections.stream("GET", "http://twilio.test/"):
+            pass
