@@ -21,8 +21,8 @@ from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
 from gateway.schema.forms import end_form, make_form, problems_of, redirect_form
 from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
+from gateway.schema.lookup import call_by_sid
 from gateway.schema.user_errors import UserError, key_reused, of_problem, of_refusal
-from gateway.upstream.requests import FetchCall
 from gateway.upstream.resources import CallResource
 from gateway.upstream.writes import CallForm, make_call, modify_call
 
@@ -101,8 +101,7 @@ async def _answer(info: Info, given: Input) -> Answer:
     if outcome.is_unknown:
         raise _unknown(given, outcome)
     if row is None:  # it was done before: what has become of it
-        call = FetchCall(sid=outcome.call_sid or "")
-        row = await info.context.loaders.row(call, field_path(info))
+        row = await call_by_sid(info, outcome.call_sid or "")
     return row, []
 
 

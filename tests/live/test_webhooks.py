@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
@@ -11,8 +12,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway.access import ANYONE
 from gateway.access.rate import RateLimiter
 from gateway.app.callbacks import webhook_keys
+from gateway.app.results import response_map
 from gateway.errors import RateLimited
 from gateway.live.events import Source
 from gateway.live.signature import signature_of
@@ -142,6 +145,23 @@ async def test_a_json_body_is_signed_by_its_hash_in_the_url() -> None:
         state = twilio.state()
         assert state is not None
         assert (state.status.value, state.sequence) == ("ringing", 1)
+
+
+async def test_a_call_that_a_webhook_told_of_can_be_watched_before_upstream_shows_it() -> None:
+    document = f'subscription {{ callUpdated(sid: "{CALL}") {{ call {{ status direction }} }} }}'
+    async with hooks() as twilio:
+        await twilio.post(event("ringing", 1))
+        told = []
+        async with aclosing(twilio.gateway.stream(document, caller=ANYONE)) as results:
+            told.append(response_map(await anext(results)))
+            form = event("completed", 3)
+            del form["Direction"]
+            await twilio.post(form)
+            told += [response_map(result) async for result in results]
+
+    calls = [answer["data"]["callUpdated"]["call"] for answer in told]
+    assert [row["status"] for row in calls] == ["RINGING", "COMPLETED"]
+    assert {row["direction"] for row in calls} == {"OUTBOUND_API"}
 
 
 async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
