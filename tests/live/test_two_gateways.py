@@ -45,7 +45,7 @@ async def peer(server: KeptServer, twilio: PlainTwilio) -> AsyncIterator[Peer]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7") as client,
     ):
-        one = Peer(client, app.state.gateway, app.state.gateway.own.store)
+        one = Peer(client, app.state.gateway, app.state.gateway.own.store, app)
         one.graphql = Client(app.state.gateway)
         yield one
 
