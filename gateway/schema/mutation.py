@@ -13,6 +13,7 @@ none. A call that is late goes on: that is an error, and the same may be asked a
 done in any case, so an idempotency key is free again.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -31,7 +32,7 @@ from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
 from gateway.schema.lookup import call_by_sid
 from gateway.schema.user_errors import UserError, key_reused, of_missing, of_problem, of_refusal
 from gateway.upstream.requests import FetchCall
-from gateway.upstream.resources import CallResource
+from gateway.upstream.resources import CallResource, CallStatus
 from gateway.upstream.writes import CallForm, make_call, modify_call
 
 __all__ = ["Mutation"]
@@ -158,7 +159,10 @@ async def _done(info: Info, given: Input) -> tuple[Outcome, CallResource | None]
         except UpstreamRejected as error:
             return Outcome(refusal=_refusal(error))
         rows.append(row)
-        await context.store.publish(notice_of(row, Source.MUTATION, datetime.now(UTC)))
+        notice = notice_of(row, Source.MUTATION, datetime.now(UTC))
+        if isinstance(given, MakeCallInput) and notice.status is CallStatus.UNKNOWN:
+            notice = replace(notice, status=CallStatus.QUEUED)  # at least: it has just been made
+        await context.store.publish(notice)
         return Outcome(call_sid=row.sid)
 
     if given.idempotency_key is None:

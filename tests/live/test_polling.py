@@ -67,6 +67,26 @@ def test_what_is_scheduled_is_due_within_its_time_and_not_at_once(
     assert (schedule.next_due() is None) == (not there)
 
 
+@given(st.lists(st.tuples(st.sampled_from(["begin", "end A", "end B"]), st.floats(0, 90))))
+def test_what_is_under_way_is_in_no_other_round(ops: list[tuple[str, float]]) -> None:
+    schedule, now, under_way = Schedule(), 0.0, set[str]()
+    for name in (A, B):
+        schedule.add(name, now)
+    for op, seconds in ops:
+        now += seconds
+        if op == "begin":
+            begun = schedule.begin(now)
+            assert not under_way.intersection(begun)
+            under_way.update(begun)
+        else:
+            name = {"end A": A, "end B": B}[op]
+            schedule.looked(name, None, now)
+            under_way.discard(name)
+        assert {name for name in (A, B) if schedule.is_under_way(name)} == under_way
+        assert set(schedule.due(now + CALM)) == {A, B} - under_way
+        assert (schedule.next_due() is None) == (under_way == {A, B})
+
+
 def test_a_call_that_does_not_change_is_looked_at_ever_more_seldom() -> None:
     schedule, now, pauses = Schedule(), 0.0, []
     schedule.add(A, now)

@@ -64,6 +64,21 @@ async def test_a_call_that_was_just_made_is_there_whatever_reads_it() -> None:
         assert twilio.asked() == [f"GET Calls/{made}"]
 
 
+async def test_a_call_that_was_made_is_queued_at_least_though_its_answer_has_no_status() -> None:
+    made = {key: value for key, value in call(1).items() if key != "status"}
+    twilio = PlainTwilio(
+        fault=lambda request: (
+            httpx.Response(201, json=made) if request.method == "POST" else error(404, 20404)
+        )
+    )
+    document = """mutation($input: MakeCallInput!) { makeCall(input: $input) { call { sid } } }"""
+    async with connect(twilio) as client:
+        await client.data(document, input=making())
+        answers = await by_sid(client)
+
+        assert [row["status"] for row in answers] == ["QUEUED"] * 4
+
+
 async def test_what_nobody_said_of_a_call_is_unknown_or_null() -> None:
     async with connect(PlainTwilio()) as client:
         await hear(client, "ringing")
