@@ -150,6 +150,7 @@ SANDBOX_NUMBERS: tuple[tuple[str, Callable[[str], float], str], ...] = (
 )
 SANDBOX_SWITCHES = (
     ("callbacks_anywhere", "also ask TwiML and callback URLs beyond this machine's loopback"),
+    ("ended_calls_are_missing", "answer 404, not 400, where a call that has ended is changed"),
     ("control", "let tests reset, load, step and disturb it under /sandbox/"),
 )
 SANDBOX_OPTIONS = [name for name, _, _ in SANDBOX_NUMBERS] + [name for name, _ in SANDBOX_SWITCHES]

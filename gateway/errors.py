@@ -204,7 +204,7 @@ class AccessUnavailable(AccessError):
 
 
 class NoSuchCall(CallerError):
-    """There is no call with this SID to be watched."""
+    """There is no call with this SID to be watched, or it was deleted while it was watched."""
 
     code = "NOT_FOUND"
 

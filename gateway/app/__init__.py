@@ -32,6 +32,7 @@ from gateway.app.health import check_credential, healthz, readyz
 from gateway.app.log_lines import LogLines
 from gateway.app.opening import open_gateway
 from gateway.app.origins import cross_origin, may_ask
+from gateway.app.slashes import TrailingSlash
 from gateway.app.webhooks import webhook_routes
 from gateway.app.websocket import Admitted, GraphQLOverWebSocket
 from gateway.settings import AccessMode, Settings
@@ -78,8 +79,10 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         routes += webhook_routes(settings)
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]
-    middleware = [Middleware(EveryAnswer), cross_origin(settings)]
-    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    middleware = [Middleware(EveryAnswer), cross_origin(settings), Middleware(TrailingSlash)]
+    app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> Admitted:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from gateway.app.account_stores import AccountStores
+from gateway.errors import UpstreamError
 from gateway.live.members import for_members
 from gateway.live.once import Acts, Running
 from gateway.live.seats import Seats
@@ -23,6 +24,7 @@ from gateway.planner import Costs
 from gateway.upstream.client import UpstreamClient, utc_now
 from gateway.upstream.delivery import Caller
 from gateway.upstream.requests import ListCalls
+from gateway.upstream.resources import CallResource
 from gateway.upstream.standing import Standing
 
 __all__ = ["Upstream"]
@@ -95,6 +97,17 @@ class Upstream:
             await self._standing.require(
                 lambda: self.client.page(newest, None, Caller(self, until=until))
             )
+
+    async def heard(self, sid: str, until: float | None = None) -> CallResource | None:
+        """See LiveAccount. Nothing is asked for a credential that upstream never took."""
+        found = self.watching.heard(sid) if self.is_accepted else None
+        if found is None:
+            return None
+        try:
+            await self.enter(until)
+        except UpstreamError:
+            return None
+        return found
 
     def watch_call(self, sid: str) -> AsyncGenerator[Update, None]:
         """See LiveAccount."""

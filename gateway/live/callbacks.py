@@ -19,6 +19,7 @@ __all__ = [
     "STATUS_PATH",
     "call_notice",
     "is_too_old",
+    "recorded_call",
     "recording_notice",
 ]
 
@@ -65,15 +66,19 @@ def recording_notice(
 ) -> CallNotice | None:
     """A recording callback, as news of its call; None while nothing else is known of that.
 
-    It does not tell the call's status. Raises BadUserInput where it names no call or recording.
+    It does not tell the call's status.
     """
-    check_sid("RE", parameters.get("RecordingSid", ""))
-    check_sid("CA", parameters.get("CallSid", ""))
     if state is None:
         return None
     told = {name: value for name, value in _facts(parameters) if name.startswith("recording_")}
     facts = tuple(sorted({**dict(state.facts), **told}.items()))
     return replace(state, source=Source.WEBHOOK, at=at, facts=facts)
+
+
+def recorded_call(parameters: Mapping[str, str]) -> str:
+    """The SID of a recording callback's call. Raises BadUserInput without call or recording."""
+    check_sid("RE", parameters.get("RecordingSid", ""))
+    return check_sid("CA", parameters.get("CallSid", ""))
 
 
 def is_too_old(parameters: Mapping[str, str], now: datetime) -> bool:

@@ -27,6 +27,10 @@ PLACE: Mapping[CallStatus, int] = {
 }
 
 
+# What callbacks call a status, and the resource does not (FACTS sections 3 and 12).
+OF_CALLBACKS = {"initiated": CallStatus.QUEUED, "answered": CallStatus.IN_PROGRESS}
+
+
 class Source(Enum):
     """How the gateway came to know."""
 
@@ -61,11 +65,9 @@ class CallNotice:
 
 
 def status_of_callback(text: str) -> CallStatus:
-    """A webhook's CallStatus; `initiated` is a queued call (FACTS section 3), others UNKNOWN."""
-    if text == "initiated":
-        return CallStatus.QUEUED
+    """A webhook's CallStatus; UNKNOWN where it is none that is known here."""
     try:
-        return CallStatus(text)
+        return OF_CALLBACKS.get(text) or CallStatus(text)
     except ValueError:
         return CallStatus.UNKNOWN
 

@@ -6,6 +6,10 @@ Note [Fresh rows]. A notice knows a call's status and little else, but watchers 
 call. Upstream may lag behind its own webhook, fail, or be ahead of it. A row that lags or cannot be
 read takes over what the notice says (status and facts), so what a watcher is told is never older
 than the news. A row that is ahead is news itself, and is published for all.
+
+Note [Lag]. Upstream may answer 404 for a call that was just made, or that a webhook just told of.
+So within READ_LAG seconds of the last news of a call a 404 is no answer: what the store knows of
+the call is the answer. Later a 404 says what it says.
 """
 
 import asyncio
@@ -28,7 +32,7 @@ from gateway.upstream.pages import Budget, PageWalk
 from gateway.upstream.requests import TOP, FetchCall, ListCalls, Page
 from gateway.upstream.resources import CallResource, CallStatus
 
-__all__ = ["LIVE", "Fresh", "Rows", "seen", "status_of"]
+__all__ = ["LIVE", "READ_LAG", "Fresh", "Rows", "seen", "status_of"]
 
 LIVE = tuple(status for status in PLACE if status not in FINAL)
 """The states of calls that go on, in the order in which a call goes through them."""
@@ -38,6 +42,8 @@ MAX_PAGES = 5
 MAX_ROWS = 1000
 LONGEST = 60.0
 """Seconds beyond every deadline of the client's own."""
+READ_LAG = 10.0
+"""Seconds after the last news of a call in which a 404 says nothing. See Note [Lag]."""
 PATIENCE = 3.0
 """Seconds that a row is waited for, before news are told with what their notice knows."""
 
@@ -62,12 +68,13 @@ class Fresh:
     """A row, the state that it shows, and the news for which it was read.
 
     `state` is None where the row's status has no place in a call's life, `answers` where the row
-    was not read for news.
+    was not read for news. `is_read` is False where upstream did not show the call.
     """
 
     row: CallResource
     state: CallNotice | None
     answers: CallNotice | None
+    is_read: bool = True
 
 
 class Rows:
@@ -81,13 +88,21 @@ class Rows:
         self._rows: OrderedDict[str, Fresh] = OrderedDict()
 
     async def current(self, sid: str) -> Fresh | None:
-        """The call as it is now, None when there is none. Raises UpstreamError."""
+        """The call as it is now; None when there is none. See Note [Lag]. Raises UpstreamError."""
         until = asyncio.get_running_loop().time() + LONGEST
         return await self._flights.join(sid, until, lambda _: self._look(sid))
 
     async def _look(self, sid: str) -> Fresh | None:
         row = await self._client.fetch(FetchCall(sid=sid))
-        return None if row is None else await self.note(row)
+        return self.heard(sid) if row is None else await self.note(row)
+
+    def heard(self, sid: str) -> Fresh | None:
+        """The call as the store knows it; None without news within READ_LAG. See Note [Lag]."""
+        state = self._store.state(sid)
+        # The clock of the gateway that heard of it may be ahead of this one's.
+        if state is None or abs((self._now() - state.at).total_seconds()) > READ_LAG:
+            return None
+        return Fresh(self._known(state), state, answers=None, is_read=False)
 
     async def note(self, row: CallResource) -> Fresh:
         """Takes a row that was read: it is news where it is ahead, and catches up where it lags.
@@ -98,7 +113,8 @@ class Rows:
         ahead = advance(known, notice)
         row = _caught_up(row, known) if known else row
         fresh = Fresh(row, advance(None, notice), answers=ahead)
-        if ahead is not None or row.sid not in self._rows:
+        held = self._rows.get(row.sid)
+        if ahead is not None or held is None or not held.is_read:
             self._keep(fresh)
         await self._store.publish(notice)
         return fresh
@@ -115,8 +131,7 @@ class Rows:
         held = self._rows.get(notice.call_sid)
         newer = await self._read(notice, held, Caller(self, until=until))
         if newer is None:
-            row = _caught_up(held.row, notice) if held else self._unread(notice)
-            return self._keep(Fresh(row, notice, notice))
+            return self._keep(Fresh(self._known(notice), notice, notice, is_read=False))
         news = seen(newer, self._now())
         fresh = Fresh(_caught_up(newer, notice), advance(notice, news) or notice, notice)
         self._keep(fresh)
@@ -178,24 +193,26 @@ class Rows:
             self._rows.popitem(last=False)
         return fresh
 
-    def _unread(self, notice: CallNotice) -> CallResource:
-        """A call of which nothing is known but what notices say."""
-        account = {"account_sid": self._client.account_sid}
-        facts = account | dict(notice.facts)
+    def _known(self, notice: CallNotice) -> CallResource:
+        """The row that was read last, caught up; where none was, what notices say of the call."""
+        held = self._rows.get(notice.call_sid)
+        if held is not None:
+            return _caught_up(held.row, notice)
+        unsaid = {"account_sid": self._client.account_sid, "direction": "unknown"}
         given = {"sid": notice.call_sid, "status": notice.status.value}
-        return msgspec.convert(facts | given, CallResource)
+        return msgspec.convert(unsaid | dict(notice.facts) | given, CallResource)
 
 
 def _lags(row: CallResource, notice: CallNotice) -> bool:
     """True when the notice is further, or the row does not say how far the call is.
 
-    A status that is not known here is neither.
+    The row's status may be one that is not known here.
     """
     try:
-        here, there = PLACE.get(CallResource.status.told(row)), PLACE.get(notice.status)
+        here = PLACE.get(CallResource.status.told(row), -1)
     except UpstreamInvalid:
-        return True
-    return here is not None and there is not None and here < there
+        return notice.status in PLACE
+    return here < PLACE.get(notice.status, -1)
 
 
 def _caught_up(row: CallResource, notice: CallNotice) -> CallResource:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from gateway.settings import Secret
 
-__all__ = ["Keys", "SignedRequest", "is_genuine", "signature_of"]
+__all__ = ["Form", "Keys", "SignedRequest", "is_genuine", "signature_of"]
 
 HMAC_SHA1 = "HMAC_SHA1"
 HMAC_SHA256 = "HMAC_SHA256"

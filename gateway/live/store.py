@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from gateway.errors import FellBehind, StoreUnavailable
+from gateway.errors import FellBehind, GatewayError, StoreUnavailable
 from gateway.live.events import CallNotice, advance
 
 __all__ = ["CLAIM_SECONDS", "Claim", "MemoryStore", "Store", "Subscription"]
@@ -45,7 +45,7 @@ class Subscription:
     """One subscriber's news of one call, or of all (`call_sid` None): states that differ, in order.
 
     A slow subscriber finds the newest state of each call: it misses what lay between, never the
-    last. Iterate it; it ends with `close`.
+    last. Iterate it; it ends with `close` or `end`.
     """
 
     def __init__(
@@ -56,28 +56,33 @@ class Subscription:
         self._limit = limit
         self._waiting: OrderedDict[str, CallNotice] = OrderedDict()
         self._news = asyncio.Event()
-        self._is_closed = False
-        self._has_fallen_behind = False
+        self._ending: Exception | None = None
 
     def tell(self, state: CallNotice) -> None:
         """A call's new state, in the place of one that was not taken yet."""
         self._waiting.pop(state.call_sid, None)
         if len(self._waiting) >= self._limit:
-            self._has_fallen_behind = True
-        else:
+            self._waiting.clear()
+            self.end(FellBehind("More calls have changed than were read; subscribe again"))
+        elif self._ending is None:
             self._waiting[state.call_sid] = state
-        self._news.set()
+            self._news.set()
 
     @property
     def is_waiting(self) -> bool:
         """True when there is a state that was not taken yet."""
         return bool(self._waiting)
 
+    def end(self, error: GatewayError | None = None) -> None:
+        """Nothing will follow: what waits is still told, then the error is raised, if any."""
+        self._ending = self._ending or error or StopAsyncIteration()
+        self._news.set()
+
     def close(self) -> None:
         """No more news, and whoever waits for some stops waiting."""
-        self._is_closed = True
+        self._waiting.clear()
+        self.end()
         self._leave(self)
-        self._news.set()
 
     def __enter__(self) -> "Subscription":
         return self
@@ -90,13 +95,11 @@ class Subscription:
 
     async def __anext__(self) -> CallNotice:
         """The next state. Raises FellBehind when more calls changed than a store remembers."""
-        while not self._waiting and not self._is_closed:
+        while not self._waiting:
+            if self._ending is not None:
+                raise self._ending
             self._news.clear()
             await self._news.wait()
-        if self._has_fallen_behind:
-            raise FellBehind("More calls have changed than were read; subscribe again")
-        if self._is_closed:
-            raise StopAsyncIteration
         return self._waiting.popitem(last=False)[1]
 
 

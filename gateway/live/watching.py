@@ -104,15 +104,21 @@ class Watching:
         await self._poller.run()
 
     async def call(self, sid: str) -> AsyncGenerator[Update, None]:
-        """One call's updates; they end with its final state.
+        """One call's updates; they end with its final state, or where its status stays unknown.
 
-        Raises BadUserInput, NoSuchCall, TooManySubscribers, or an UpstreamError at the beginning.
+        Raises BadUserInput, TooManySubscribers, or an UpstreamError at the beginning; NoSuchCall
+        then, or when the call is gone.
         """
         check_sid("CA", sid)
-        with self._seats.taken(), self._store.subscribe(sid) as news, self._poller.following(sid):
+        with (
+            self._seats.taken(),
+            self._store.subscribe(sid) as news,
+            self._poller.following(sid, news.end),
+        ):
             fresh = await self._rows.current(sid)
             if fresh is None:
                 raise NoSuchCall("There is no call with this SID")
+            self._note_shown(fresh)
             states = States()
             yield self._found(states, fresh)
             if status_of(fresh.row) in FINAL:
@@ -124,6 +130,11 @@ class Watching:
                 yield update
                 if status_of(update.row) in FINAL:
                     return
+
+    def heard(self, sid: str) -> CallResource | None:
+        """A call of which there were news lately, though upstream may not show it yet."""
+        fresh = self._rows.heard(sid)
+        return fresh.row if fresh else None
 
     async def calls(self, lists: Sequence[ListCalls]) -> AsyncGenerator[Update, None]:
         """The updates of every call that one of the lists holds: first of those live now.
@@ -146,6 +157,7 @@ class Watching:
         rows = deque([row async for row in self._rows.live(lists)])
         for row in rows:
             self._poller.found(row.sid)
+            self._poller.shown(row.sid)
         return rows
 
     def _found(self, states: States, fresh: Fresh) -> Update:
@@ -160,6 +172,11 @@ class Watching:
             return None
         self._poller.heard(notice)
         fresh = await self._rows.after(notice)
+        self._note_shown(fresh)
         if lists is not None and not any(list_.matches(fresh.row) for list_ in lists):
             return None
         return states.tell(fresh, notice.source, notice.at)
+
+    def _note_shown(self, fresh: Fresh) -> None:
+        if fresh.is_read:
+            self._poller.shown(fresh.row.sid)

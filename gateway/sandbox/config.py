@@ -37,5 +37,7 @@ class SandboxConfig:
     """Seconds that every row of an answer adds."""
     latency_jitter: float = 0.0
     """The part of a latency by which it may be longer or shorter, from 0 to 1; seeded."""
+    ended_calls_are_missing: bool = False
+    """Whether changing a call that has ended is answered 404 (20404) instead of 400 (21220)."""
     control: bool = False
     """Whether tests may control the sandbox through the routes below ``/sandbox``."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.sandbox.config import SandboxConfig
 from gateway.sandbox.ledger import Ledger
 from gateway.sandbox.store import Store
 from gateway.sandbox.switchboard import Switchboard
@@ -14,4 +15,5 @@ class Desk:
     store: Store
     book: Ledger
     board: Switchboard
+    config: SandboxConfig
     now: float

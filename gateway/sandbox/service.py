@@ -40,6 +40,7 @@ class _Opened:
     book: Ledger
     board: Switchboard
     clock: Clock
+    config: SandboxConfig
 
 
 class Sandbox:
@@ -143,7 +144,7 @@ def _open(config: SandboxConfig) -> _Opened:
         store.load(example_rows(config.calls, config.seed, int(start)))
     book = Ledger(store, config.account_sid)
     board = Switchboard(book, config.calls_per_second)
-    return _Opened(store, book, board, Clock(start, config.speed))
+    return _Opened(store, book, board, Clock(start, config.speed), config)
 
 
 def _at_desk(opened: _Opened, function: Callable[[Desk], T]) -> tuple[T, bool]:
@@ -152,7 +153,7 @@ def _at_desk(opened: _Opened, function: Callable[[Desk], T]) -> tuple[T, bool]:
     with store.transaction():
         opened.board.catch_up(now)
     with store.transaction():
-        result = function(Desk(store, opened.book, opened.board, now))
+        result = function(Desk(store, opened.book, opened.board, opened.config, now))
     return result, bool(opened.book.outbox) or store.next_due() is not None
 
 

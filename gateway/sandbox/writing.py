@@ -26,6 +26,8 @@ def modify_call(desk: Desk, asked: Asked) -> Instance:
     """Redirects, cancels or completes a call (FACTS section 8)."""
     call = _call(desk, asked, asked.sid)
     order = orders.modifying(asked.form)
+    if call.status not in LIVE and desk.config.ended_calls_are_missing:
+        raise not_found(asked.path)
     if order.redirect:
         if call.status != "in-progress":
             raise _not_in_progress("redirect")

@@ -13,15 +13,15 @@ import strawberry
 from gateway.access.personal import masked_end, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
 from gateway.schema.connection import Connection, Slice, Window, read_slice
-from gateway.schema.context import Info, field_path
+from gateway.schema.context import Info
 from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
+from gateway.schema.lookup import call_by_sid
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification, notifications_of
 from gateway.schema.personal import personal
 from gateway.schema.recording import Recording, recordings_of
 from gateway.schema.scalars import AnsweredBy, CallDirection, CallStatus, NotificationLevel
-from gateway.upstream.requests import FetchCall
 from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
 
 __all__ = ["Call"]
@@ -131,7 +131,7 @@ class Call(Node):
     ) -> CallResource | None:
         """Calls/{sid}, unless this operation has read that call already."""
         sid = parent.parent_call_sid
-        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info)) if sid else None
+        return await call_by_sid(info, sid) if sid else None
 
     @strawberry.field(
         description="The legs that this call created, newest first.",

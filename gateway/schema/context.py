@@ -55,6 +55,12 @@ class LiveAccount(Protocol):
         `until` is a time of the loop's clock.
         """
 
+    async def heard(self, sid: str, until: float | None = None) -> CallResource | None:
+        """A call of which there was news lately, though upstream does not show it yet.
+
+        None for whoever is no member of the account.
+        """
+
     def watch_call(self, sid: str) -> Updates:
         """As Watching.call, for members of the account."""
 

@@ -13,15 +13,12 @@ from gateway.access import Scope
 from gateway.errors import BadUserInput
 from gateway.schema.context import Info, field_path
 from gateway.schema.endpoint import phone_number
+from gateway.schema.lookup import call_by_sid
 from gateway.schema.personal import mask_personal_fields
 from gateway.schema.strawberry_internals import FederationAny, graphql_schema
-from gateway.upstream.requests import FetchCall, FetchNotification, FetchRecording
+from gateway.upstream.requests import FetchNotification, FetchRecording
 
 __all__ = ["FederatedSchema"]
-
-
-async def _call(info: Info, sid: str) -> Any:
-    return await info.context.loaders.row(FetchCall(sid=sid), field_path(info))
 
 
 async def _notification(info: Info, sid: str) -> Any:
@@ -39,7 +36,7 @@ async def _recording(info: Info, sid: str) -> Any:
 
 # Type name: its key field, and how the key is resolved.
 ENTITIES: dict[str, tuple[str, Callable[[Info, str], Awaitable[Any]]]] = {
-    "Call": ("sid", _call),
+    "Call": ("sid", call_by_sid),
     "Notification": ("sid", _notification),
     "PhoneNumber": ("number", _phone_number),
     "Recording": ("sid", _recording),

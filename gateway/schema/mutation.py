@@ -5,28 +5,40 @@ operation run one after the other, in order, as the GraphQL specification says.
 
 Note [Nullable payloads]. A payload is nullable, so that a mutation that broke does not take along
 the outcome of one that went before it in the same operation: that call has been made.
+
+Note [Look before you deny]. Twilio answers 404 also where a call that is to be changed has just
+ended, or was just made and is not shown yet. So a 404 is held against a read of the call: is it
+there, it is not in progress; is it not there either, and nobody has heard of it lately, there is
+none. A call that is late goes on: that is an error, and the same may be asked again. Nothing was
+done in any case, so an idempotency key is free again.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import strawberry
 
-from gateway.errors import OutcomeUnknown, UpstreamRejected
-from gateway.live.events import Source
+from gateway.errors import OutcomeUnknown, UpstreamNotFound, UpstreamRejected
+from gateway.live.events import FINAL, Source
+from gateway.live.fresh import status_of
 from gateway.live.once import KeyReused, Outcome, Refusal, caller_key
 from gateway.live.rows import notice_of
 from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
 from gateway.schema.forms import end_form, make_form, problems_of, redirect_form
 from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
-from gateway.schema.user_errors import UserError, key_reused, of_problem, of_refusal
+from gateway.schema.lookup import call_by_sid
+from gateway.schema.user_errors import UserError, key_reused, of_missing, of_problem, of_refusal
 from gateway.upstream.requests import FetchCall
-from gateway.upstream.resources import CallResource
+from gateway.upstream.resources import CallResource, CallStatus
 from gateway.upstream.writes import CallForm, make_call, modify_call
 
 __all__ = ["Mutation"]
+
+TRY_AGAIN = 1.0
+"""Seconds after which a call that Twilio does not show yet may be there."""
 
 
 @strawberry.interface(description="What came of a mutation.")
@@ -96,14 +108,40 @@ async def _answer(info: Info, given: Input) -> Answer:
         outcome, row = await _done(info, given)
     except KeyReused:
         return None, [key_reused()]
+    except UpstreamNotFound as error:
+        if isinstance(given, MakeCallInput):
+            raise
+        return None, [await _missing(info, given.sid, error)]
     if outcome.refusal is not None:
         return None, [of_refusal(outcome.refusal)]
     if outcome.is_unknown:
         raise _unknown(given, outcome)
     if row is None:  # it was done before: what has become of it
-        call = FetchCall(sid=outcome.call_sid or "")
-        row = await info.context.loaders.row(call, field_path(info))
+        row = await call_by_sid(info, outcome.call_sid or "")
     return row, []
+
+
+async def _missing(info: Info, sid: str, denial: UpstreamNotFound) -> UserError:
+    """Whether a call that Twilio did not find is there. See Note [Look before you deny]."""
+    refusal = _refusal(denial)
+    row = await info.context.loaders.row(FetchCall(sid=sid), field_path(info))
+    late = None
+    if row is None:
+        late = await info.context.account.heard(sid, info.context.deadline)
+    if late is not None and status_of(late) not in FINAL:
+        raise UpstreamNotFound(
+            "Twilio does not show this call yet; nothing was done, try again",
+            status=denial.status,
+            twilio_code=denial.twilio_code,
+            more_info=denial.more_info,
+            request_id=denial.request_id,
+            retry_after=TRY_AGAIN,
+        )
+    return of_missing(refusal, is_there=(row or late) is not None)
+
+
+def _refusal(error: UpstreamRejected) -> Refusal:
+    return Refusal(error.status, error.twilio_code, error.more_info)
 
 
 async def _done(info: Info, given: Input) -> tuple[Outcome, CallResource | None]:
@@ -118,10 +156,15 @@ async def _done(info: Info, given: Input) -> tuple[Outcome, CallResource | None]
             )
         except OutcomeUnknown as error:
             return Outcome(since=since, until=datetime.now(UTC), request_id=error.request_id)
+        except UpstreamNotFound:  # not kept: see Note [Look before you deny]
+            raise
         except UpstreamRejected as error:
-            return Outcome(refusal=Refusal(error.status, error.twilio_code, error.more_info))
+            return Outcome(refusal=_refusal(error))
         rows.append(row)
-        await context.account.store.publish(notice_of(row, Source.MUTATION, datetime.now(UTC)))
+        notice = notice_of(row, Source.MUTATION, datetime.now(UTC))
+        if isinstance(given, MakeCallInput) and notice.status is CallStatus.UNKNOWN:
+            notice = replace(notice, status=CallStatus.QUEUED)  # at least: it has just been made
+        await context.account.store.publish(notice)
         return Outcome(call_sid=row.sid)
 
     if given.idempotency_key is None:

@@ -13,10 +13,11 @@ from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import Slice, Window, read_slice
 from gateway.schema.context import Info, field_path
+from gateway.schema.lookup import call_by_sid
 from gateway.schema.node import Node
 from gateway.schema.personal import personal
 from gateway.schema.scalars import NotificationLevel
-from gateway.upstream.requests import FetchCall, FetchNotification, ListNotifications
+from gateway.upstream.requests import FetchNotification, ListNotifications
 from gateway.upstream.resources import CallResource, NotificationResource
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Notification(Node):
     ) -> CallResource | None:
         """Known without asking where the notification was reached through its call."""
         sid = parent.call_sid
-        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info)) if sid else None
+        return await call_by_sid(info, sid) if sid else None
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:

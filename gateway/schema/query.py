@@ -12,10 +12,11 @@ from gateway.schema.call import Call
 from gateway.schema.connection import Connection, Slice, Window, read_slice
 from gateway.schema.context import Info, field_path
 from gateway.schema.filters import CallFilter, call_lists
+from gateway.schema.lookup import call_by_sid
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification
 from gateway.schema.recording import Recording
-from gateway.upstream.requests import FetchCall, FetchNotification, FetchRecording
+from gateway.upstream.requests import FetchNotification, FetchRecording
 from gateway.upstream.resources import (
     CallResource,
     NotificationResource,
@@ -29,7 +30,7 @@ FetchNode = Callable[[Info, str], Awaitable[Resource | None]]
 
 # By the two letters of the SID (SCHEMA rule 2).
 NODES: dict[str, FetchNode] = {
-    "CA": lambda info, sid: info.context.loaders.row(FetchCall(sid=sid), field_path(info)),
+    "CA": call_by_sid,
     "RE": lambda info, sid: info.context.loaders.row(FetchRecording(sid=sid), field_path(info)),
     "NO": lambda info, sid: info.context.loaders.row(FetchNotification(sid=sid), field_path(info)),
 }
@@ -63,7 +64,7 @@ class Query:
     @staticmethod
     async def call(info: Info, sid: strawberry.ID) -> CallResource | None:
         """Calls/{sid}."""
-        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info))
+        return await call_by_sid(info, sid)
 
     @strawberry.field(
         description="Calls made to and from the account, newest first.",

@@ -14,10 +14,11 @@ from gateway.access.personal import masked_text
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import Slice, Window, read_slice
 from gateway.schema.context import Info, field_path, selects
+from gateway.schema.lookup import call_by_sid
 from gateway.schema.node import Node
 from gateway.schema.personal import personal
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
-from gateway.upstream.requests import FetchCall, FetchRecording, ListRecordings
+from gateway.upstream.requests import FetchRecording, ListRecordings
 from gateway.upstream.resources import CallResource, RecordingResource
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Recording(Node):
     async def call(parent: strawberry.Parent[RecordingResource], info: Info) -> CallResource | None:
         """Known without asking where the recording was reached through its call."""
         sid = parent.call_sid
-        return await info.context.loaders.row(FetchCall(sid=sid), field_path(info)) if sid else None
+        return await call_by_sid(info, sid) if sid else None
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:

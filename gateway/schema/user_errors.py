@@ -13,7 +13,7 @@ from gateway.live.once import Refusal
 from gateway.schema.forms import Problem
 from gateway.schema.scalars import described_enum
 
-__all__ = ["UserError", "UserErrorCode", "key_reused", "of_problem", "of_refusal"]
+__all__ = ["UserError", "UserErrorCode", "key_reused", "of_missing", "of_problem", "of_refusal"]
 
 
 class UserErrorCode(Enum):
@@ -108,17 +108,28 @@ def of_problem(problem: Problem) -> UserError:
 
 
 def of_refusal(refusal: Refusal) -> UserError:
-    """What Twilio refused, by its number; without one, by its status."""
-    number = 20404 if refusal.status == 404 else refusal.twilio_code
-    field, code, message = REFUSALS.get(number or 0, ("", _CODE.REJECTED, "Twilio refused this"))
-    path = tuple(field.split(".")) if field else None
-    return _error(path, message, code, refusal)
+    """What Twilio refused, by its number."""
+    return _refused(refusal.twilio_code or 0, refusal)
+
+
+def of_missing(refusal: Refusal, *, is_there: bool) -> UserError:
+    """A call that Twilio did not find to change it: it has ended, or there is none.
+
+    `is_there` is True where a read shows it all the same.
+    """
+    return _refused(21220 if is_there else 20404, refusal)
 
 
 def key_reused() -> UserError:
     """The same key with other input."""
     message = "This key was given within 24 hours with other input; nothing was sent"
     return _error(("idempotencyKey",), message, _CODE.IDEMPOTENCY_KEY_REUSED)
+
+
+def _refused(number: int, refusal: Refusal) -> UserError:
+    field, code, message = REFUSALS.get(number, ("", _CODE.REJECTED, "Twilio refused this"))
+    path = tuple(field.split(".")) if field else None
+    return _error(path, message, code, refusal)
 
 
 def _error(

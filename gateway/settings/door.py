@@ -154,7 +154,8 @@ class DoorSettings:
     )  # fmt: skip
     webhook_rate: int = setting(
         "GATEWAY_WEBHOOK_RATE", whole(1, 100_000), 500, "webhooks a second",
-        "How many webhooks one process takes in a second; those above it get 429.",
+        "How many callbacks of the account one process takes in a second. Those above it get 429, "
+        "which Twilio does not repeat; what Twilio did not sign gets 403 and does not count.",
     )  # fmt: skip
     store_url: Secret | None = setting(
         "GATEWAY_STORE_URL", store_url, None, "URL",

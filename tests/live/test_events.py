@@ -140,11 +140,15 @@ def test_facts_of_a_final_state_may_still_come() -> None:
     [
         ("initiated", CallStatus.QUEUED),
         ("in-progress", CallStatus.IN_PROGRESS),
+        ("answered", CallStatus.IN_PROGRESS),
         ("no-answer", CallStatus.NO_ANSWER),
         ("on-hold", CallStatus.UNKNOWN),
         ("", CallStatus.UNKNOWN),
     ],
 )
 def test_what_a_webhook_calls_a_status(text: str, status: CallStatus) -> None:
-    """FACTS section 3: `initiated` is a value of the webhook, never of the resource."""
+    """FACTS section 3: `initiated` is a value of the webhook, never of the resource.
+
+    FACTS section 12: so was `answered`, in reports of users.
+    """
     assert status_of_callback(text) is status

@@ -1,5 +1,6 @@
 """When watched calls are looked at, by which requests, and by which gateway."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,7 @@ from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallStatus
 from tests.live.stage import notice
 from tests.live.watched import Room, Watcher, room, settle
-from tests.plain_twilio import PlainTwilio, call, sid
+from tests.plain_twilio import PlainTwilio, call, describe, sid
 
 A, B = "CA-a", "CA-b"
 OPS = st.lists(
@@ -64,6 +65,26 @@ def test_what_is_scheduled_is_due_within_its_time_and_not_at_once(
         schedule.looked(name, "in-progress", now)
     assert set(schedule.due(now + SELDOM)) == there
     assert (schedule.next_due() is None) == (not there)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["begin", "end A", "end B"]), st.floats(0, 90))))
+def test_what_is_under_way_is_in_no_other_round(ops: list[tuple[str, float]]) -> None:
+    schedule, now, under_way = Schedule(), 0.0, set[str]()
+    for name in (A, B):
+        schedule.add(name, now)
+    for op, seconds in ops:
+        now += seconds
+        if op == "begin":
+            begun = schedule.begin(now)
+            assert not under_way.intersection(begun)
+            under_way.update(begun)
+        else:
+            name = {"end A": A, "end B": B}[op]
+            schedule.looked(name, None, now)
+            under_way.discard(name)
+        assert {name for name in (A, B) if schedule.is_under_way(name)} == under_way
+        assert set(schedule.due(now + CALM)) == {A, B} - under_way
+        assert (schedule.next_due() is None) == (under_way == {A, B})
 
 
 def test_a_call_that_does_not_change_is_looked_at_ever_more_seldom() -> None:
@@ -255,3 +276,117 @@ async def test_of_two_gateways_one_looks_and_both_hear() -> None:
     assert both == [f"GET Calls/{sid('CA', 1)}"] * 2
     assert leaving.statuses == ["ringing", "in-progress"]
     assert staying.statuses == ["ringing", "in-progress", "completed"]
+
+
+async def test_a_look_that_fails_delays_no_other_of_its_round() -> None:
+    """What changed is looked at again soon, although its neighbour could not be read."""
+    async with room(twilio("ringing", "queued")) as there, watched(there, 1, 2) as (_, other):
+        other.take(9)
+        there.twilio.fault = lambda request: (
+            httpx.Response(503) if sid("CA", 1) in request.url.path else None
+        )
+        for status in ("ringing", "in-progress", "completed"):
+            there.becomes(2, status)
+            await there.look(SOONEST)
+        await other.end()
+
+    assert other.statuses == ["queued", "ringing", "in-progress", "completed"]
+
+
+async def test_a_list_of_the_newest_that_fails_delays_no_call() -> None:
+    async with room(twilio("ringing")) as there, watched(there, 1) as (watcher,):
+        everybody = Watcher(there.watching.calls([ListCalls()]))
+        await settle()
+        there.twilio.fault = lambda request: (
+            httpx.Response(503) if b"PageSize=50" in request.url.query else None
+        )
+        there.twilio.asked()
+        there.becomes(1, "completed")
+        await there.look(SOONEST)
+        await watcher.end()
+        await everybody.leave()
+
+    assert there.twilio.asked() == [f"GET Calls/{sid('CA', 1)}", NEWEST]
+    assert watcher.statuses == ["ringing", "completed"]
+
+
+class Hanging(PlainTwilio):
+    """An account that does not answer for one path, until it is let go."""
+
+    hung = ""
+    is_free = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.hung and self.hung in request.url.path:
+            self.requests.append(describe(request))
+            await self.is_free.wait()
+        return await super().handle_async_request(request)
+
+
+@pytest.fixture
+def hanging() -> Hanging:
+    """Three calls, of which the first cannot be read before it is let go."""
+    account = Hanging([call(number, status="queued") for number in (1, 2, 3)])
+    account.is_free = asyncio.Event()
+    return account
+
+
+async def test_a_look_that_hangs_delays_no_other_and_is_not_begun_twice(hanging: Hanging) -> None:
+    async with room(hanging) as there, watched(there, 1, 2) as (slow, quick):
+        for watcher in (slow, quick):
+            watcher.take(9)
+        hanging.hung = sid("CA", 1)
+        there.becomes(2, "ringing")
+        first = asyncio.ensure_future(there.look(SOONEST))
+        await settle()
+        there.becomes(2, "completed")
+        looked = await there.look(SOONEST)
+        await quick.end()
+        hanging.is_free.set()
+        there.becomes(1, "busy")
+        await first
+        await slow.end()
+
+    assert looked == [sid("CA", 2)]
+    assert hanging.requests.count(f"GET Calls/{sid('CA', 1)}") == 2  # one hung, then went on
+    assert quick.statuses == ["queued", "ringing", "completed"]
+    assert slow.statuses == ["queued", "busy"]
+
+
+async def test_while_a_look_hangs_the_poller_runs_on(hanging: Hanging) -> None:
+    """What a round leaves to a later one is due then, although the round has not ended."""
+    async with room(hanging) as there, watched(there, 1, 2) as (slow, quick):
+        quick.take(9)
+        hanging.hung = sid("CA", 1)
+        there.becomes(2, "ringing")
+        there.now += SOONEST
+        running = asyncio.ensure_future(there.poller.run())
+        await quick.until_told(2)
+        there.now += SOONEST
+        there.becomes(2, "completed")
+        async with watched(there, 3):  # the poller looks at its clock when somebody comes
+            await quick.end()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        told = slow.statuses
+
+    assert quick.statuses == ["queued", "ringing", "completed"]
+    assert told == ["queued"]
+
+
+async def test_a_list_that_hangs_delays_no_call_for_long(hanging: Hanging) -> None:
+    async with room(hanging) as there, watched(there, 1) as (watcher,):
+        everybody = Watcher(there.watching.calls([ListCalls()]))
+        everybody.take(9)
+        await settle()
+        hanging.hung = "Calls.json"
+        there.becomes(1, "completed")
+        looking = asyncio.ensure_future(there.look(SOONEST))
+        await watcher.end()
+        was_over = looking.done()
+        hanging.is_free.set()
+        await looking
+        await everybody.leave()
+
+    assert watcher.statuses == ["queued", "completed"]
+    assert not was_over

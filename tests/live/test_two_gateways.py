@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
+from gateway.access import ANYONE
 from gateway.app import create_app
+from gateway.app.results import response_map
 from gateway.live.signature import signature_of
 from gateway.settings import Secret, Settings
 from tests.conftest import Client
@@ -43,7 +45,7 @@ async def peer(server: KeptServer, twilio: PlainTwilio) -> AsyncIterator[Peer]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7") as client,
     ):
-        one = Peer(client, app.state.gateway, app.state.gateway.own.store)
+        one = Peer(client, app.state.gateway, app.state.gateway.own.store, app)
         one.graphql = Client(app.state.gateway)
         yield one
 
@@ -114,6 +116,28 @@ async def test_a_key_places_one_call_through_both_gateways(server: KeptServer) -
         made = {answer["makeCall"]["call"]["sid"] for answer in answers}
         assert made == {twilio.calls[0]["sid"]}
         assert len([request for request in twilio.requests if "POST" in request]) == 1
+
+
+async def test_a_call_that_one_gateway_made_is_there_at_the_other_before_upstream_shows_it(
+    server: KeptServer,
+) -> None:
+    async with two(server) as (a, b, twilio):
+        with b.store.subscribe() as news:
+            made = (await a.graphql.data(MAKE, input=making()))["makeCall"]["call"]["sid"]
+            assert await next_status(news) == "queued"
+        twilio.calls.clear()
+        query = "query($sid: ID!) { call(sid: $sid) { sid status direction } }"
+        data = await b.graphql.data(query, sid=made)
+        watching = b.gateway.stream(
+            "subscription($sid: ID!) { callUpdated(sid: $sid) { call { sid status } } }",
+            {"sid": made},
+            caller=ANYONE,
+        )
+        async with aclosing(watching) as results:
+            event = response_map(await anext(results))
+
+        assert data["call"] == {"sid": made, "status": "QUEUED", "direction": "OUTBOUND_API"}
+        assert event["data"]["callUpdated"]["call"] == {"sid": made, "status": "QUEUED"}
 
 
 async def test_an_unknown_outcome_at_one_gateway_is_unknown_at_the_other(

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
@@ -10,9 +12,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from starlette.types import ASGIApp, Message
 
+from gateway.access import ANYONE
 from gateway.access.rate import RateLimiter
 from gateway.app.callbacks import webhook_keys
+from gateway.app.results import response_map
+from gateway.app.webhooks import MAX_BODIES
 from gateway.errors import RateLimited
 from gateway.live.events import Source
 from gateway.live.signature import signature_of
@@ -20,6 +26,7 @@ from gateway.live.store import MemoryStore
 from gateway.sandbox import SandboxConfig
 from gateway.settings import Secret, Settings
 from tests.live.stage import CALL, next_status, statuses_until
+from tests.live.watched import settle
 from tests.live.webhooks import FORM, PUBLIC, RECORDING, STATUS, event, hooks
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 
@@ -144,6 +151,23 @@ async def test_a_json_body_is_signed_by_its_hash_in_the_url() -> None:
         assert (state.status.value, state.sequence) == ("ringing", 1)
 
 
+async def test_a_call_that_a_webhook_told_of_can_be_watched_before_upstream_shows_it() -> None:
+    document = f'subscription {{ callUpdated(sid: "{CALL}") {{ call {{ status direction }} }} }}'
+    async with hooks() as twilio:
+        await twilio.post(event("ringing", 1))
+        told = []
+        async with aclosing(twilio.gateway.stream(document, caller=ANYONE)) as results:
+            told.append(response_map(await anext(results)))
+            form = event("completed", 3)
+            del form["Direction"]
+            await twilio.post(form)
+            told += [response_map(result) async for result in results]
+
+    calls = [answer["data"]["callUpdated"]["call"] for answer in told]
+    assert [row["status"] for row in calls] == ["RINGING", "COMPLETED"]
+    assert {row["direction"] for row in calls} == {"OUTBOUND_API"}
+
+
 async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
     """The memory is keyed on the signature: headers are not signed, so anybody can change them."""
     first = event("ringing", 1)
@@ -248,21 +272,29 @@ async def test_another_accounts_calls_are_not_heard() -> None:
         assert twilio.state() is None
 
 
+NAMES_NO_CALL: list[tuple[dict[str, str], str]] = [
+    ({}, STATUS),
+    ({"CallStatus": "ringing"}, STATUS),
+    ({"CallSid": CALL}, STATUS),
+    ({"CallSid": "CA1", "CallStatus": "ringing"}, STATUS),
+    ({"CallSid": CALL}, RECORDING),
+    ({"RecordingSid": sid("RE", 1)}, RECORDING),
+]
+
+
+@pytest.mark.parametrize(("form", "path"), NAMES_NO_CALL)
 @pytest.mark.parametrize(
-    ("form", "path"),
-    [
-        ({"AccountSid": ACCOUNT}, STATUS),
-        ({"AccountSid": ACCOUNT, "CallSid": CALL}, STATUS),
-        ({"AccountSid": ACCOUNT, "CallSid": "CA1", "CallStatus": "ringing"}, STATUS),
-        ({"AccountSid": ACCOUNT, "CallSid": CALL}, RECORDING),
-        ({"AccountSid": ACCOUNT, "RecordingSid": sid("RE", 1)}, RECORDING),
-    ],
-)
+    "account", [{"AccountSid": ACCOUNT}, {"AccountSid": sid("AC", 5)}, {}],
+    ids=["our account", "another account", "no account"],
+)  # fmt: skip
 async def test_a_signed_webhook_that_names_no_call_is_told_so(
-    form: dict[str, str], path: str
+    form: dict[str, str], path: str, account: dict[str, str]
 ) -> None:
+    """However often it comes: it was not heard the first time."""
     async with hooks() as twilio:
-        assert (await twilio.post(form, path)).status_code == 400
+        answers = [await twilio.post(form | account, path) for _ in range(2)]
+
+        assert [answer.status_code for answer in answers] == [400, 400]
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "1e3", "9" * 30, "１"])
@@ -284,23 +316,60 @@ async def test_a_body_above_64_kilobytes_is_refused_before_it_is_read() -> None:
         assert twilio.state() is None
 
 
-@pytest.mark.parametrize(
-    ("content", "kind", "status"),
-    [
-        (b"a=1", "text/plain", 415),
-        (b"<x/>", "application/xml", 415),
-        (b"a=1", "", 415),
-        (b"&".join(b"a%d=1" % number for number in range(300)), FORM, 400),
-        (b"\xff=1", FORM, 400),
-        (b"%ff=1", FORM, 403),
-        (b"[]", "application/json", 403),
-    ],
-)  # fmt: skip
-async def test_what_is_no_webhook_is_refused(content: bytes, kind: str, status: int) -> None:
-    async with hooks() as twilio:
-        answer = await twilio.client.post(STATUS, content=content, headers={"Content-Type": kind})
+NO_WEBHOOKS = [
+    (b"a=1", "text/plain"),
+    (b"<x/>", "application/xml"),
+    (b"a=1", ""),
+    (b"&".join(b"a%d=1" % number for number in range(300)), FORM),
+    (b"\xff=1", FORM),
+    (b"%ff=1", FORM),
+    (b"[]", "application/json"),
+    (b"", FORM),
+]
 
-        assert answer.status_code == status
+
+@pytest.mark.parametrize(("content", "kind"), NO_WEBHOOKS)
+@pytest.mark.parametrize("signature", [None, "", "x", "VfDAGmDRa9LLSsgjoHkF0KeY4qY="])
+async def test_what_is_not_signed_is_403_whatever_it_is(
+    content: bytes, kind: str, signature: str | None
+) -> None:
+    headers = {"Content-Type": kind}
+    if signature is not None:
+        headers["X-Twilio-Signature"] = signature
+    async with hooks() as twilio:
+        answer = await twilio.client.post(STATUS, content=content, headers=headers)
+
+        assert answer.status_code == 403
+
+
+async def test_what_is_not_signed_is_refused_before_it_is_read() -> None:
+    """However large it says it is, and however slowly it comes."""
+
+    read: list[bytes] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(b"a=1")
+        yield read[-1]
+
+    async with hooks() as twilio:
+        for headers in ({}, {"X-Twilio-Signature": ""}):
+            answer = await twilio.client.post(STATUS, content=body(), headers=headers)
+            assert answer.status_code == 403
+            assert read == []
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", ""])
+async def test_a_signed_body_of_another_kind_is_told_so(kind: str) -> None:
+    body = b"CallSid=CA1"
+    query = f"?bodySHA256={sha256(body).hexdigest()}"
+    header = {
+        "X-Twilio-Signature": signature_of(PUBLIC + STATUS + query, (), Secret(TOKEN)),
+        "Content-Type": kind,
+    }
+    async with hooks() as twilio:
+        answer = await twilio.client.post(STATUS + query, content=body, headers=header)
+
+        assert answer.status_code == 415
 
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b"{", b'"x"', b"\xff", b"[" * 50_000])
@@ -322,12 +391,114 @@ async def test_other_methods_are_refused() -> None:
             assert (await twilio.client.request(method, STATUS)).status_code == 405
 
 
-async def test_webhooks_above_the_rate_are_refused() -> None:
+async def test_callbacks_of_the_account_above_the_rate_are_refused() -> None:
     async with hooks(webhook_rate=2) as twilio:
         answers = [(await twilio.post(event("ringing", n))).status_code for n in range(6)]
 
         assert answers[:2] == [204, 204]
         assert 429 in answers[2:]
+
+
+async def test_others_traffic_uses_up_nothing_of_the_rate() -> None:
+    """What is not signed, signed for another account, seen before, or no callback."""
+    async with hooks(webhook_rate=2) as twilio:
+        first = event("queued", 0)
+        codes = {(await twilio.post(first)).status_code}
+        for number in range(20):
+            elsewhere = event("ringing", number, AccountSid=sid("AC", 5))
+            answers = [
+                await twilio.post(event("ringing", number), token="f" * 32),
+                await twilio.client.post(STATUS, data=event("ringing", number)),
+                await twilio.post(elsewhere),
+                await twilio.post(first),
+                await twilio.post({"AccountSid": ACCOUNT, "Number": str(number)}),
+            ]
+            assert [answer.status_code for answer in answers] == [403, 403, 204, 204, 400]
+        codes.add((await twilio.post(event("ringing", 1))).status_code)
+
+        assert codes == {204}
+
+
+class Slow:
+    """A request with a signature and a body that does not come."""
+
+    def __init__(self, app: ASGIApp, path: str = STATUS) -> None:
+        self.messages: list[Message] = []
+        headers = [
+            (b"host", b"x"), (b"content-type", FORM.encode()), (b"x-twilio-signature", b"x" * 28),
+        ]  # fmt: skip
+        scope = {
+            "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+            "query_string": b"", "headers": headers, "scheme": "http", "server": ("x", 80),
+            "app": app,
+        }  # fmt: skip
+        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
+
+    @property
+    def status(self) -> int | None:
+        """What it was answered, if it was."""
+        return self.messages[0]["status"] if self.messages else None
+
+    async def _receive(self) -> Message:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def _send(self, message: Message) -> None:
+        self.messages.append(message)
+
+
+async def test_bodies_that_do_not_come_keep_no_signed_one_out() -> None:
+    """So many are read at once; another one takes the place of the one that came first."""
+    async with hooks() as twilio:
+        slow = [Slow(twilio.app) for _ in range(MAX_BODIES)]
+        await settle()
+        before = [one.status for one in slow]
+        answers = [await twilio.post(event("ringing", 1)), await twilio.post(event("busy", 2))]
+        await settle()
+        after = [one.status for one in slow]
+        more = [Slow(twilio.app) for _ in range(MAX_BODIES)]
+        await settle()
+        reading = [one for one in slow + more if one.status is None]
+        for one in slow + more:
+            one.task.cancel()
+        await asyncio.gather(*(one.task for one in slow + more), return_exceptions=True)
+
+    assert before == [None] * MAX_BODIES
+    assert [answer.status_code for answer in answers] == [204, 204]
+    # A body that is there at once needs its place for a moment only.
+    assert after == [408] + [None] * (MAX_BODIES - 1)
+    assert reading == more
+
+
+async def test_a_flood_of_what_is_not_signed_is_a_line_a_second_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with hooks() as twilio:
+        for number in range(200):
+            await twilio.post(event("ringing", number), token="f" * 32)
+
+    lines = [record for record in caplog.records if "not signed" in record.getMessage()]
+    assert 1 <= len(lines) <= 5
+
+
+@pytest.mark.parametrize("path", [STATUS, RECORDING])
+async def test_a_path_with_a_slash_is_verified_over_the_url_as_requested(path: str) -> None:
+    """For numbers that are called, the URL is written into Twilio's console by hand."""
+    form = event("ringing", 1, RecordingSid=sid("RE", 1))
+    async with hooks() as twilio:
+        assert (await twilio.post(form, path + "/")).status_code == 204
+        for signed, requested in ((path, path + "/"), (path + "/", path)):
+            signature = signature_of(PUBLIC + signed, tuple(form.items()), Secret(TOKEN))
+            header = {"X-Twilio-Signature": signature}
+            answer = await twilio.client.post(requested, data=form, headers=header)
+            assert answer.status_code == 403
+
+
+async def test_a_path_that_is_escaped_is_verified_as_it_was_escaped() -> None:
+    async with hooks() as twilio:
+        answer = await twilio.post(event("ringing", 1), "/webhooks/twilio/st%61tus", query="?a=%2F")
+
+        assert answer.status_code == 204
+        assert twilio.state() is not None
 
 
 def test_a_rate_fills_with_time_and_no_further() -> None:

@@ -13,7 +13,9 @@ import uvicorn
 
 from gateway.app import create_app, open_gateway
 from gateway.live.store import Store
-from gateway.settings import Settings
+from gateway.sandbox import SandboxConfig
+from gateway.sandbox import create_app as create_sandbox
+from gateway.settings import Secret, Settings
 from tests.conftest import Client
 from tests.end_to_end.program import serving
 from tests.live.stage import statuses_until
@@ -57,6 +59,27 @@ async def test_a_call_is_made_redirected_too_early_and_hung_up(sandbox: Client) 
     assert ended["endCall"]["call"] == {"sid": made["sid"], "status": "CANCELED"}
     again = await refused(sandbox, END, {"sid": made["sid"]})
     assert again == [("input.sid", "CALL_NOT_IN_PROGRESS", 21220)]
+
+
+@pytest.mark.parametrize(("is_missing", "number"), [(False, 21220), (True, 20404)])
+async def test_a_call_that_has_ended_is_not_in_progress_whatever_number_says_so(
+    is_missing: bool, number: int
+) -> None:
+    sandbox = create_sandbox(SandboxConfig(calls=0, ended_calls_are_missing=is_missing))
+    credential: dict[str, Any] = {
+        "account_sid": SandboxConfig().account_sid,
+        "auth_token": Secret(SandboxConfig().auth_token),
+    }
+    async with open_gateway(Settings(**credential), httpx.ASGITransport(sandbox)) as gateway:
+        client = Client(gateway)
+        made = (await client.data(MAKE, input=making()))["makeCall"]["call"]["sid"]
+        await client.data(END, input={"sid": made})
+        ended = await refused(client, END, {"sid": made})
+        instructions = {"twiml": "<Response/>"}
+        redirected = await refused(client, REDIRECT, {"sid": made, "instructions": instructions})
+    await sandbox.state.sandbox.aclose()
+
+    assert ended == redirected == [("input.sid", "CALL_NOT_IN_PROGRESS", number)]
 
 
 @asynccontextmanager

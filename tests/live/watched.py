@@ -4,21 +4,17 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
-from gateway.live.fresh import Rows
+from gateway.live.fresh import Rows, status_of
 from gateway.live.polling import Poller
 from gateway.live.seats import Seats
 from gateway.live.store import MemoryStore, Store
 from gateway.live.watching import Update, Watching
 from gateway.settings import Secret
 from gateway.upstream.client import Account, Limits, UpstreamClient
+from tests.live.stage import NOW
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
-
-
-def utc_now() -> datetime:
-    """The present."""
-    return datetime.now(UTC)
 
 
 async def settle() -> None:
@@ -29,7 +25,10 @@ async def settle() -> None:
 
 @dataclass
 class Room:
-    """One gateway's room; its poller looks only when it is told to."""
+    """One gateway's room; its poller looks only when it is told to.
+
+    Its clock shows NOW and stands still, except for what `look` lets pass.
+    """
 
     twilio: PlainTwilio
     store: Store = field(default_factory=MemoryStore)
@@ -41,9 +40,13 @@ class Room:
         self.client = UpstreamClient(
             account, "https://api.twilio.com", self.twilio, Limits(tries=1)
         )
-        self.rows = Rows(self.client, self.store, utc_now)
+        self.rows = Rows(self.client, self.store, self.utc)
         self.poller = Poller(self.rows, self.store, lambda: self.now)
-        self.watching = Watching(self.rows, self.poller, self.store, Seats(self.limit), utc_now)
+        self.watching = Watching(self.rows, self.poller, self.store, Seats(self.limit), self.utc)
+
+    def utc(self) -> datetime:
+        """The time of day."""
+        return NOW + timedelta(seconds=self.now)
 
     def becomes(self, number: int, status: str, **given: str) -> None:
         """Upstream shows the call in this state from now on."""
@@ -90,9 +93,14 @@ class Watcher:
         await asyncio.wait_for(self._task, 10)
 
     @property
+    def is_over(self) -> bool:
+        """True when the updates have ended by themselves, or failed."""
+        return self._task.done()
+
+    @property
     def statuses(self) -> list[str]:
         """What was told so far."""
-        return [update.row.status.value for update in self.told if update.row.status]
+        return [status_of(update.row).value for update in self.told]
 
     async def until_told(self, count: int) -> None:
         """Until so many updates were told."""

@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import httpx
+from starlette.types import ASGIApp
 
 from gateway.app import Gateway
 from gateway.live.events import CallNotice
@@ -31,6 +32,7 @@ class Hooks:
     client: httpx.AsyncClient
     gateway: Gateway
     store: Store
+    app: ASGIApp
 
     async def post(
         self,
@@ -44,7 +46,7 @@ class Hooks:
     ) -> httpx.Response:
         """A form, signed over the URL that Twilio knows."""
         signature = signature_of(url + path + query, tuple(form.items()), Secret(token))
-        given = {"X-Twilio-Signature": signature, **headers}
+        given = {"X-Twilio-Signature": signature, "Content-Type": FORM, **headers}
         return await self.client.post(path + query, data=dict(form), headers=given)
 
     def state(self) -> CallNotice | None:
@@ -61,7 +63,7 @@ async def hooks(**settings: Any) -> AsyncIterator[Hooks]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as client,
     ):
-        yield Hooks(client, app.state.gateway, app.state.gateway.own.store)
+        yield Hooks(client, app.state.gateway, app.state.gateway.own.store, app)
 
 
 def event(status: str, number: int | None = None, **given: str) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """POST to a call and to its recordings: what may be changed when."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
 from gateway.sandbox.lifecycle import FOLLOWS
-from tests.sandbox.conftest import Account, OpenAccount
+from tests.sandbox.conftest import STILL, Account, OpenAccount
 from tests.sandbox.rows import NOON, call, recording, sid
 
 ONE = "/Calls/" + sid("CA", 1)
@@ -56,6 +57,33 @@ async def test_only_a_call_in_progress_is_redirected(
     else:
         assert response.status_code == 400
         assert response.json()["message"] == "Call is not in-progress. Cannot redirect."
+
+
+CHANGES: list[dict[str, str]] = [
+    {"Status": "completed"},
+    {"Status": "canceled"},
+    {"Twiml": "<Response/>"},
+]
+
+
+@pytest.mark.parametrize(("before", "form"), list(product(FOLLOWS, CHANGES)))
+async def test_a_call_that_has_ended_is_missing_where_that_is_asked_for(
+    open_account: OpenAccount, before: str, form: dict[str, str]
+) -> None:
+    """FACTS section 12: hanging up a call that has just ended was answered 404, GET shows it."""
+    started = None if before == "queued" else NOON - 60
+    account: Account = await open_account(
+        [call(1, NOON - 60, status=before, start_time=started)],
+        replace(STILL, ended_calls_are_missing=True),
+    )
+
+    response = await account.post(ONE + ".json", **form)
+
+    if before in LIVE:
+        assert response.status_code in {200, 400}
+    else:
+        assert (response.status_code, response.json()["code"]) == (404, 20404)
+        assert (await account.call(sid("CA", 1)))["status"] == before
 
 
 @pytest.mark.parametrize(

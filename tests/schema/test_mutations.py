@@ -1,5 +1,6 @@
 """makeCall, redirectCall, endCall: what is sent, what comes of it, in which order."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from gateway.app import Terms
 from gateway.journal import Explain
 from gateway.settings import Secret
+from tests.live.stage import notice
 from tests.plain_twilio import call, error, sid
 from tests.schema.mutations import (
     APPLICATION,
@@ -221,6 +223,109 @@ async def test_a_call_that_is_not_there_or_not_in_progress_is_a_user_error() -> 
         instructions = {"url": "https://h"}
         errors = await refused(client, REDIRECT, {"sid": LIVE, "instructions": instructions})
         assert errors == [("input.sid", "CALL_NOT_IN_PROGRESS", 21220)]
+
+
+ENDED = sid("CA", 2)
+CHANGES = [
+    (END, {"sid": ENDED}),
+    (END, {"sid": ENDED, "mode": "CANCEL_UNANSWERED"}),
+    (REDIRECT, {"sid": ENDED, "instructions": {"url": "https://h"}}),
+]
+
+WAYS = ["hang up", "cancel", "redirect"]
+
+
+def _denies(request: httpx.Request) -> httpx.Response | None:
+    """FACTS section 12: what changes a call that has just ended is answered 404."""
+    return error(404, 20404) if request.method == "POST" else None
+
+
+@pytest.mark.parametrize(("mutation", "given"), CHANGES, ids=WAYS)
+@pytest.mark.parametrize("status", ["completed", "canceled", "in-progress", "on-hold"])
+async def test_a_call_that_twilio_denies_is_looked_for_before_it_is_denied_here(
+    mutation: str, given: dict[str, Any], status: str
+) -> None:
+    async with gateway() as (twilio, client):
+        twilio.calls.append(call(2, status=status))
+        twilio.fault = _denies
+        (payload,) = (await client.data(mutation, input=given)).values()
+
+        assert payload == {
+            "call": None,
+            "userErrors": [{
+                "field": ["input", "sid"], "message": "The call is not in progress",
+                "code": "CALL_NOT_IN_PROGRESS", "twilioCode": 20404,
+                "moreInfo": "https://www.twilio.com/docs/errors/20404",
+            }],
+        }  # fmt: skip
+        assert [request.split(" ")[:2] for request in twilio.requests] == [
+            ["POST", f"Calls/{ENDED}"], ["GET", f"Calls/{ENDED}"],
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mutation", "given"), CHANGES, ids=WAYS)
+async def test_a_call_that_upstream_denies_twice_is_none(
+    mutation: str, given: dict[str, Any]
+) -> None:
+    async with gateway() as (twilio, client):
+        (payload,) = (await client.data(mutation, input=given)).values()
+
+        (problem,) = payload["userErrors"]
+        assert (problem["code"], problem["twilioCode"]) == ("NOT_FOUND", 20404)
+        assert problem["message"] == "There is no call with this SID"
+        assert len(twilio.requests) == 2
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_denied_call_that_cannot_be_looked_for_is_neither(key: str | None) -> None:
+    """The next try, under the same key too, is told what it was."""
+    given = {"sid": ENDED, "idempotencyKey": key}
+    async with gateway(tries=1) as (twilio, client):
+        twilio.calls.append(call(2))
+        twilio.fault = lambda request: _denies(request) or httpx.Response(503)
+        problem = await client.error(END, input=given)
+        twilio.fault = _denies
+        errors = await refused(client, END, given)
+
+        assert problem["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
+        assert errors == [("input.sid", "CALL_NOT_IN_PROGRESS", 20404)]
+
+
+@pytest.mark.parametrize(("mutation", "given"), CHANGES, ids=WAYS)
+async def test_a_call_that_upstream_does_not_show_yet_is_not_denied(
+    mutation: str, given: dict[str, Any]
+) -> None:
+    """It was made or heard of within the lag: it goes on, so whoever ends it has to try again."""
+    keyed = given | {"idempotencyKey": "k"}
+    async with gateway() as (twilio, client):
+        await client.gateway.own.store.publish(notice("ringing", 1, of=ENDED, at=datetime.now(UTC)))
+        problem = await client.error(mutation, input=keyed)
+        twilio.calls.append(call(2, status="ringing"))
+        again = await client.data(mutation, input=keyed)
+
+        assert problem["extensions"]["code"] == "UPSTREAM_NOT_FOUND"
+        assert problem["extensions"]["retryAfter"] > 0
+        (payload,) = again.values()
+        assert (payload["call"]["sid"], payload["userErrors"]) == (ENDED, [])
+
+
+async def test_a_call_that_was_heard_to_end_is_not_denied_either() -> None:
+    async with gateway() as (_, client):
+        ended = notice("completed", 3, of=ENDED, at=datetime.now(UTC))
+        await client.gateway.own.store.publish(ended)
+        errors = await refused(client, END, {"sid": ENDED})
+
+        assert errors == [("input.sid", "CALL_NOT_IN_PROGRESS", 20404)]
+
+
+async def test_a_404_where_a_call_is_to_be_made_is_no_fault_of_the_callers() -> None:
+    """There is no SID in its input that could be wrong."""
+    async with gateway() as (twilio, client):
+        twilio.fault = _denies
+        problem = await client.error(MAKE, input=making())
+
+        assert problem["extensions"]["code"] == "UPSTREAM_NOT_FOUND"
+        assert len(twilio.requests) == 1
 
 
 @pytest.mark.parametrize("status", [401, 403])
