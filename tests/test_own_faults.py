@@ -15,7 +15,7 @@ from gateway.access import ANYONE
 from gateway.app import Terms
 from gateway.journal import Explain
 from tests.conftest import connect
-from tests.plain_twilio import NOON, PlainTwilio, call, recording, sid
+from tests.plain_twilio import NOON, PlainTwilio, call, notification, recording, sid
 
 MANY = 40
 EDGES = """{ calls(first: 40) { nodes { sid recordings { nodes { sid } } } }
@@ -78,6 +78,31 @@ async def test_a_fault_while_a_covering_list_is_read_is_an_error_of_its_fields(
     assert codes == (
         {"UPSTREAM_TIMEOUT"} if isinstance(error, TimeoutError) else {"INTERNAL_ERROR"}
     )
+
+
+class Uneven(PlainTwilio):
+    """Recordings break at once, everything else takes a moment."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "/Recordings" in request.url.path:
+            raise ZeroDivisionError
+        return await super().handle_async_request(request)
+
+
+async def test_a_fault_in_one_list_costs_no_other_that_is_read_beside_it() -> None:
+    plain = account()
+    rows = [notification(n, of=n, at=-60 * n + 5) for n in range(1, MANY + 1)]
+    twilio = Uneven(calls=plain.calls, notifications=rows, delay=0.05)
+    answer = await asked(
+        twilio,
+        "{ calls(first: 40) { nodes { recordings { nodes { sid } } "
+        "notifications { nodes { sid } } } } }",
+    )
+
+    nodes = answer["data"]["calls"]["nodes"]
+    assert [node["recordings"] for node in nodes] == [None] * MANY
+    found = [node["notifications"]["nodes"][0]["sid"] for node in nodes]
+    assert found == [row["sid"] for row in rows]
 
 
 async def test_the_explanation_says_that_it_was_an_internal_error() -> None:

@@ -181,6 +181,28 @@ async def test_what_is_refused_is_tried_so_often_and_no_more(
     await pool.aclose()
 
 
+async def test_what_is_not_tried_takes_no_try() -> None:
+    """Neither because the address has none left, nor because too many are in use."""
+    made, tries = Made(), Tries(Clock())
+    pool = UpstreamPool(made, most=2, tries=tries)
+    for number in range(TRIES_OF_AN_ADDRESS):
+        await use(pool, number + 10, WRONG)
+    for _ in range(2 * TRIES_OF_AN_ACCOUNT):
+        with pytest.raises(RateLimited):
+            await use(pool, 1, WRONG)
+    with ExitStack() as stack:
+        for number in range(UNPROVEN_IN_USE):
+            stack.enter_context(pool.upstream(account(5000 + number)))
+        for number in range(2 * TRIES_OF_AN_ACCOUNT):
+            with pytest.raises(RateLimited):
+                stack.enter_context(pool.upstream(account(1, f"{WRONG}{number}")))
+    for _ in range(TRIES_OF_AN_ACCOUNT):
+        tries.take(account(1).sid, None)
+    with pytest.raises(RateLimited):
+        tries.take(account(1).sid, None)
+    await pool.aclose()
+
+
 async def test_what_is_accepted_or_does_not_answer_takes_no_try() -> None:
     """Hundreds of tenants behind one address, and an outage, lock nobody out."""
     made = Made()

@@ -268,13 +268,13 @@ async def test_no_two_callers_share_a_key_whatever_their_names_are() -> None:
             result = await client.gateway.execute(MAKE, variables, caller=caller)
             assert not result.errors
 
-        assert len(twilio.requests) == 4
+        assert twilio.requests == [POSTED] * 4
 
 
-names = st.text(st.characters(categories=None), max_size=5) | st.text(' ",[]a\\', max_size=5)
+names = st.text('a ",', max_size=4) | st.text(st.characters(categories=["Cs", "P"]), max_size=3)
 
 
-@given(st.lists(st.tuples(names, names), max_size=8, unique=True))
+@given(st.lists(st.tuples(names, names), max_size=30, unique=True))
 def test_names_and_keys_never_meet(pairs: list[tuple[str, str]]) -> None:
     """Also of names that no UTF-8 can hold."""
     assert len({caller_key(*pair).encode() for pair in pairs}) == len(pairs)

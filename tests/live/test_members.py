@@ -1,0 +1,83 @@
+"""Updates for members: each is held back until its hearer has been found to be one."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.errors import UpstreamAuth
+from gateway.live.members import for_members
+from gateway.live.watching import Update
+from gateway.upstream.resources import CallResource
+from tests.upstream.stage import row
+
+NOW = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+class Desk:
+    """Who is a member, and what is heard meanwhile."""
+
+    def __init__(self) -> None:
+        self.is_member = True
+        self.asked = 0
+        self.refused = asyncio.Event()
+        self.is_closed = False
+
+    async def require(self) -> None:
+        """As Standing."""
+        self.asked += 1
+        if not self.is_member:
+            raise UpstreamAuth("no")
+
+    async def updates(self) -> AsyncGenerator[Update, None]:
+        """Two, then silence."""
+        try:
+            for _ in range(2):
+                yield Update(row(CallResource, status="queued"), None, None, NOW)
+            await asyncio.Event().wait()
+        finally:
+            self.is_closed = True
+
+    def heard(self) -> AsyncGenerator[Update, None]:
+        """What a member hears."""
+
+        async def until_refused() -> None:
+            await self.refused.wait()
+
+        return for_members(self.updates, self.require, until_refused)
+
+
+async def test_every_update_asks_again() -> None:
+    """A membership that ended while nothing was heard ends before anything more is."""
+    desk = Desk()
+    heard = desk.heard()
+    await anext(heard)
+    desk.is_member = False
+    with pytest.raises(UpstreamAuth):
+        await anext(heard)
+
+    assert desk.is_closed
+
+
+async def test_a_refusal_that_was_none_goes_on() -> None:
+    """A key may be refused one request and list calls all the same."""
+    desk = Desk()
+    heard = desk.heard()
+    await anext(heard)
+    await anext(heard)
+    waiting = asyncio.ensure_future(anext(heard))
+    await asyncio.sleep(0)
+    before = desk.asked
+    desk.refused.set()
+    while desk.asked == before:  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(0)
+    desk.refused.clear()
+    assert not waiting.done()
+    desk.is_member = False
+    desk.refused.set()
+    async with asyncio.timeout(5):
+        with pytest.raises(UpstreamAuth):
+            await waiting
+
+    assert desk.is_closed
