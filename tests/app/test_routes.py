@@ -61,4 +61,6 @@ async def test_every_route_answers_alike_with_a_slash_and_none_redirects(
                 assert "10.0.0.7" not in answer.text
             if path != "/":
                 assert answers[0].status_code == answers[1].status_code, path
+        twice = await client.get("/healthz//")
     assert "/graphql" in paths
+    assert twice.status_code == 404  # one slash is no mistake, two are

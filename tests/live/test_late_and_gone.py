@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import NoSuchCall
 from gateway.live.events import Source
 from gateway.live.fresh import READ_LAG
-from gateway.live.polling import LONGEST_UNKNOWN, SELDOM, SOONEST
+from gateway.live.polling import CALM, LONGEST_UNKNOWN, SELDOM, SOONEST
 from gateway.live.store import MemoryStore
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallDirection, CallStatus
@@ -150,6 +150,25 @@ async def test_a_404_between_two_reads_that_show_the_call_ends_nothing() -> None
     assert watcher.statuses == ["in-progress", "busy"]
 
 
+@pytest.mark.parametrize("watches_all", [False, True], ids=["alone", "among all"])
+async def test_one_404_right_after_the_beginning_ends_nothing(watches_all: bool) -> None:
+    """The beginning has shown the call, by itself or in a list; another gateway looked since."""
+    async with room(PlainTwilio([call(1, status="ringing")])) as there:
+        updates = there.watching.calls(ALL) if watches_all else there.watching.call(CALL)
+        watcher = Watcher(updates)
+        watcher.take(99)
+        await settle()
+        rows, there.twilio.calls[:] = list(there.twilio.calls), []
+        await there.look(READ_LAG + 1)
+        there.twilio.calls[:] = rows
+        there.becomes(1, "completed")
+        await there.look(SELDOM)
+        await settle()
+        await watcher.leave()
+
+    assert watcher.statuses == ["ringing", "completed"]
+
+
 async def test_who_does_not_read_is_told_what_waits_before_the_end() -> None:
     async with room(PlainTwilio([call(1, status="queued")])) as there:
         slow = Watcher(there.watching.call(CALL))
@@ -188,6 +207,42 @@ async def test_among_all_calls_one_that_is_deleted_is_looked_at_no_more() -> Non
     assert READ not in asked
     assert NEWEST in asked
     assert watcher.statuses == ["ringing", "ringing", "completed"]
+
+
+async def test_a_call_that_is_gone_is_kept_nowhere() -> None:
+    """Who tries to watch it later, while others watch all calls, makes nobody look again."""
+    async with room(PlainTwilio([call(1, status="ringing")])) as there:
+        everybody = Watcher(there.watching.calls(ALL))
+        everybody.take(99)
+        await settle()
+        there.twilio.calls.clear()
+        for _ in range(60):
+            await there.look(1)
+        with pytest.raises(NoSuchCall):
+            await anext(there.watching.call(CALL))
+        there.twilio.asked()
+        for _ in range(60):
+            await there.look(1)
+        await everybody.leave()
+
+    assert set(there.twilio.asked()) == {NEWEST}
+
+
+async def test_a_row_that_upstream_shows_takes_the_place_of_what_was_only_heard() -> None:
+    """News that cannot be read are told with the rest of the row that was read last."""
+    async with room(PlainTwilio()) as there:
+        await made(there)
+        watcher = await watching(there)
+        await there.store.publish(notice("ringing", 1, at=there.utc()))
+        await settle()
+        there.twilio.calls.append(call(1, status="ringing", caller_name="ADA"))
+        await there.look(CALM)
+        there.twilio.fault = lambda _: httpx.Response(503)
+        await there.store.publish(notice("busy", 2, at=there.utc()))
+        await watcher.end()
+
+    assert watcher.statuses == ["queued", "ringing", "busy"]
+    assert [update.row.caller_name for update in watcher.told] == [None, None, "ADA"]
 
 
 async def test_of_many_calls_those_that_are_deleted_end_and_the_others_go_on() -> None:
@@ -237,13 +292,15 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("shows"), st.booleans()),
         st.just(("hears", None)),
-        st.tuples(st.just("passes"), st.sampled_from([0.5, 1.0, 3.0, 9.0, 11.0, 30.0])),
+        st.tuples(st.just("passes"), st.sampled_from([0.5, 1.0, 3.0, 9.0, 11.0, 30.0, 60.0])),
     ),
     max_size=40,
 )
 
 
 @given(STEPS)
+@example([("hears", None), ("passes", 60.0), ("passes", 60.0)])
+@example([("shows", True), ("hears", None), ("shows", False), ("passes", 60.0), ("passes", 60.0)])
 def test_a_watch_ends_at_the_first_404_that_is_no_lag_and_at_no_other(steps: list[Step]) -> None:
     """Whatever upstream shows and whatever is heard, against the rule said in plain Python."""
     ended, expected = asyncio.run(_watched_and_expected(steps))
@@ -340,6 +397,25 @@ async def test_a_day_of_unknown_status_begins_when_it_was_known_last() -> None:
 
     assert (early, still) == (False, False)
     assert watcher.statuses == ["ringing"]
+
+
+async def test_a_day_of_unknown_status_begins_anew_when_a_webhook_tells_another() -> None:
+    hours = 3600.0
+    async with room(PlainTwilio([call(1, status="on-hold")])) as there:
+        watcher = await watching(there)
+        for _ in range(20):
+            await there.look(hours)
+        await there.store.publish(notice("in-progress", 2, at=there.utc()))
+        await settle()
+        over = []
+        for _ in range(30):
+            await there.look(hours)
+            await settle()
+            over.append(watcher.is_over)
+        await watcher.end()
+
+    assert watcher.statuses == ["unknown", "in-progress"]
+    assert over.index(True) == LONGEST_UNKNOWN / hours
 
 
 async def test_among_all_calls_one_of_unknown_status_is_dropped_after_a_day() -> None:

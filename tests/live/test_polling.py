@@ -1,6 +1,7 @@
 """When watched calls are looked at, by which requests, and by which gateway."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.live.events import Source
-from gateway.live.polling import CALM, SELDOM, SLACK, SOONEST, Schedule
+from gateway.live.polling import CALM, SELDOM, SLACK, SOONEST, Poller, Schedule
 from gateway.live.store import MemoryStore
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallStatus
@@ -310,6 +311,10 @@ async def test_a_list_of_the_newest_that_fails_delays_no_call() -> None:
     assert watcher.statuses == ["ringing", "completed"]
 
 
+WITHIN = 4
+"""Seconds: a request that hangs is given up after 5."""
+
+
 class Hanging(PlainTwilio):
     """An account that does not answer for one path, until it is let go."""
 
@@ -355,7 +360,11 @@ async def test_a_look_that_hangs_delays_no_other_and_is_not_begun_twice(hanging:
 
 async def test_while_a_look_hangs_the_poller_runs_on(hanging: Hanging) -> None:
     """What a round leaves to a later one is due then, although the round has not ended."""
-    async with room(hanging) as there, watched(there, 1, 2) as (slow, quick):
+    async with (
+        asyncio.timeout(WITHIN),
+        room(hanging) as there,
+        watched(there, 1, 2) as (slow, quick),
+    ):
         quick.take(9)
         hanging.hung = sid("CA", 1)
         there.becomes(2, "ringing")
@@ -374,8 +383,23 @@ async def test_while_a_look_hangs_the_poller_runs_on(hanging: Hanging) -> None:
     assert told == ["queued"]
 
 
+async def test_the_poller_goes_on_by_itself() -> None:
+    """After a round that has ended, when nothing else was due and nobody came."""
+    hours = itertools.count()  # the clock: an hour passes whenever it is read
+    async with asyncio.timeout(WITHIN), room(twilio("queued")) as there:
+        poller = Poller(there.rows, there.store, lambda: 3600.0 * next(hours))
+        running = asyncio.ensure_future(poller.run())
+        with poller.following(sid("CA", 1), lambda _: None):
+            while len(there.twilio.requests) < 5:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert set(there.twilio.requests) == {f"GET Calls/{sid('CA', 1)}"}
+
+
 async def test_a_list_that_hangs_delays_no_call_for_long(hanging: Hanging) -> None:
-    async with room(hanging) as there, watched(there, 1) as (watcher,):
+    async with asyncio.timeout(WITHIN), room(hanging) as there, watched(there, 1) as (watcher,):
         everybody = Watcher(there.watching.calls([ListCalls()]))
         everybody.take(9)
         await settle()
