@@ -22,7 +22,7 @@ from strawberry.types import ExecutionResult
 
 from gateway.app.graphql_http import Parameters, Refusal, check_parameters
 from gateway.app.results import response_map
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, LimitExceeded
 
 __all__ = ["SERVER_OPTIONS", "Admit", "GraphQLOverWebSocket", "Operate"]
 
@@ -203,7 +203,8 @@ class Conversation:
             raise Close(4409, "Subscriber for this id already exists")
         try:
             if len(self._operations) >= MAX_OPERATIONS:
-                raise Refusal(429, f"At most {MAX_OPERATIONS} operations at once on one socket")
+                words = f"At most {MAX_OPERATIONS} operations at once on one socket"
+                raise LimitExceeded(words)
             given = msgspec.to_builtins(message.payload)
             results = self._operate(check_parameters(given, self._websocket.headers))
         except Refusal as refusal:

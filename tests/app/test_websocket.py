@@ -221,6 +221,12 @@ async def test_at_most_50_operations_at_once_on_one_socket() -> None:
         event = await client.event()
 
     assert (error["type"], error["id"]) == ("error", "too many")
+    assert error["payload"] == [
+        {
+            "message": "At most 50 operations at once on one socket",
+            "extensions": {"code": "LIMIT_EXCEEDED"},
+        }
+    ]
     assert event == ("RINGING", None, "CURRENT")
 
 
