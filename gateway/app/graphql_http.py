@@ -33,17 +33,19 @@ from gateway.errors import (
     Forbidden,
     ForeignOrigin,
     LimitExceeded,
+    PersistedQueryNotSupported,
 )
 from gateway.journal import Explain
 from gateway.upstream.client import Priority
 
-__all__ = ["GraphQLOverHTTP", "Parameters", "Refusal", "check_parameters", "preferred"]
+__all__ = ["GraphQLOverHTTP", "Parameters", "Refusal", "check_parameters", "is_hash", "preferred"]
 
 T = TypeVar("T")
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
 CLIENT_LEFT = 499
+NOT_FOR_OTHERS = "private, no-cache, must-revalidate"
 PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 HOW_TO_SUBSCRIBE = (
     f"A subscription has no single answer: accept {EVENT_STREAM}, or connect to this URL over "
@@ -56,13 +58,21 @@ class IsSubscription(Exception):
 
 
 class Refusal(Exception):
-    """A request that is not executed; `status` says in which way it is none."""
+    """A request that is not executed; `status` says in which way it is none.
+
+    `legacy_status` takes its place where application/json is answered.
+    """
 
     def __init__(
-        self, status: int, error: str | CallerError, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        error: str | CallerError,
+        headers: Mapping[str, str] | None = None,
+        legacy_status: int | None = None,
     ) -> None:
         super().__init__(str(error))
         self.status = status
+        self.legacy_status = legacy_status or status
         self.error = error if isinstance(error, CallerError) else BadRequest(error)
         self.headers = headers or {}
 
@@ -128,7 +138,7 @@ class GraphQLOverHTTP:
             return Response(status_code=CLIENT_LEFT)
 
     def _shows_page(self, request: Request) -> bool:
-        wants_answer = "query" in request.query_params
+        wants_answer = not request.query_params.keys().isdisjoint({"query", "extensions"})
         return self._page is not None and request.method == "GET" and not wants_answer
 
     @staticmethod
@@ -264,15 +274,24 @@ def check_parameters(given: Any, headers: Headers) -> Parameters:
     if not isinstance(given, dict):
         raise Refusal(400, "A GraphQL request is a JSON object")
     query = given.get("query")
+    extensions = _optional(given, "extensions", dict, "an object") or {}
+    if not query and is_hash(extensions):
+        # Clients know this message, or its code, and then send the document.
+        error = PersistedQueryNotSupported("PersistedQueryNotSupported")
+        raise Refusal(400, error, {"Cache-Control": NOT_FOR_OTHERS}, legacy_status=200)
     if not isinstance(query, str) or not query.strip():
         raise Refusal(400, "query is missing or not a text")
-    extensions = _optional(given, "extensions", dict, "an object") or {}
     return Parameters(
         query=query,
         variables=_optional(given, "variables", dict, "an object"),
         operation_name=_optional(given, "operationName", str, "a text") or None,
         terms=_terms(extensions, headers),
     )
+
+
+def is_hash(extensions: Mapping[str, Any] | None) -> bool:
+    """True where the hash of a document is sent, as Apollo's persisted queries are."""
+    return (extensions or {}).get("persistedQuery") is not None
 
 
 def _terms(extensions: dict[str, Any], headers: Headers) -> Terms:
@@ -353,7 +372,7 @@ def _access_response(request: Request, error: AccessError, media_type: str) -> R
 def _refusal_response(refusal: Refusal, media_type: str) -> Response:
     return _json_response(
         {"errors": refusal.errors},
-        refusal.status,
+        refusal.legacy_status if media_type == JSON else refusal.status,
         media_type,
         refusal.headers,
     )

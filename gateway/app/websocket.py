@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 from strawberry.types import ExecutionResult
 
-from gateway.app.graphql_http import Parameters, Refusal, check_parameters
+from gateway.app.graphql_http import Parameters, Refusal, check_parameters, is_hash
 from gateway.app.results import response_map
 from gateway.errors import GatewayError, LimitExceeded
 
@@ -81,9 +81,9 @@ class Pong(msgspec.Struct, tag_field="type", tag="pong"):
 
 
 class Request(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What a subscribe message asks."""
+    """What a subscribe message asks; without a query only where its hash is sent."""
 
-    query: str
+    query: str | None = None
     operation_name: str | None = None
     variables: Payload | None = None
     extensions: Payload | None = None
@@ -201,6 +201,8 @@ class Conversation:
             raise Close(4401, "Unauthorized")
         if message.id in self._operations:
             raise Close(4409, "Subscriber for this id already exists")
+        if message.payload.query is None and not is_hash(message.payload.extensions):
+            raise Close(4400, "Invalid message")
         try:
             if len(self._operations) >= MAX_OPERATIONS:
                 words = f"At most {MAX_OPERATIONS} operations at once on one socket"
