@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 from strawberry.types import ExecutionResult
 
-from gateway.app.graphql_http import Parameters, Refusal, check_parameters, is_hash
+from gateway.app.parameters import Parameters, Refusal, check_parameters, is_hash
 from gateway.app.results import response_map
 from gateway.errors import GatewayError, LimitExceeded
 

@@ -26,8 +26,8 @@ class DocumentSettings:
     )  # fmt: skip
     max_body: int = setting(
         "GATEWAY_MAX_BODY", whole(1024, 16_777_216), 262_144, "bytes",
-        "The largest body, or query string, of a request: a document with its variables. The "
-        "whole introspection is 2 KB, 2,000 representations are 150 KB.",
+        "The largest body (as sent, and inflated), or query string, of a request: a document with "
+        "its variables. The whole introspection is 2 KB, 2,000 representations are 150 KB.",
     )  # fmt: skip
     max_tokens: int = setting(
         "GATEWAY_MAX_TOKENS", whole(1, 100_000), 1500, "tokens",
