@@ -266,3 +266,13 @@ def test_a_bomb_is_never_held_whole() -> None:
 
     assert found == bytes(LIMIT + 1)
     assert peak - before < 2_000_000
+
+
+def test_what_is_inflated_counts_over_all_pieces() -> None:
+    inflated, body, found = Inflated(LIMIT), gzip.compress(bytes(9 * LIMIT), 0), b""
+    for start in range(0, len(body), 500):
+        found += inflated.take(body[start : start + 500])
+        if len(found) > LIMIT:
+            break
+
+    assert found == bytes(LIMIT + 1)

@@ -58,6 +58,17 @@ async def test_a_page_of_a_foreign_origin_is_refused_before_anything_is_sent(who
     assert twilio.asked() == []
 
 
+@pytest.mark.parametrize("who", FOREIGN)
+async def test_where_none_is_listed_every_origin_is_foreign(who: str) -> None:
+    async with served(PlainTwilio()) as client:
+        response = await client.post("/graphql", json=ASKED, headers=FOREIGN[who])
+        asked = await client.options(
+            "/graphql", headers={"Origin": "", "Access-Control-Request-Method": "POST"}
+        )
+
+    assert (response.status_code, asked.status_code) == (403, 400)
+
+
 async def test_two_origins_are_one_too_many() -> None:
     async with served(PlainTwilio(), **SETTINGS) as client:
         headers = [("Origin", LISTED), ("Origin", "https://evil.example")]
