@@ -3,6 +3,7 @@
     GatewayError
     ├── CallerError              the query asks for something that cannot be
     │   ├── BadRequest           no GraphQL request, or one that names no operation
+    │   ├── PersistedQueryNotSupported  the hash of a document instead of the document
     │   ├── ForeignOrigin        a web page asks whose origin is not allowed to
     │   ├── ParseFailed          the document is not GraphQL
     │   ├── ValidationFailed     the document does not fit the schema
@@ -62,6 +63,7 @@ __all__ = [
     "NoSuchCall",
     "OutcomeUnknown",
     "ParseFailed",
+    "PersistedQueryNotSupported",
     "RateLimited",
     "StoreUnavailable",
     "TooManySubscribers",
@@ -102,6 +104,12 @@ class BadRequest(CallerError):
     """No GraphQL request, or one that does not say which operation is meant."""
 
     code = "BAD_REQUEST"
+
+
+class PersistedQueryNotSupported(CallerError):
+    """A hash came in place of the document, which this gateway does not keep. Send the document."""
+
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
 
 class ForeignOrigin(CallerError):

@@ -17,6 +17,7 @@ CODES = {
     "GatewayError": "INTERNAL_ERROR",
     "CallerError": "BAD_USER_INPUT",
     "BadRequest": "BAD_REQUEST",
+    "PersistedQueryNotSupported": "PERSISTED_QUERY_NOT_SUPPORTED",
     "ForeignOrigin": "FOREIGN_ORIGIN",
     "ParseFailed": "GRAPHQL_PARSE_FAILED",
     "ValidationFailed": "GRAPHQL_VALIDATION_FAILED",

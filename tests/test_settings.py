@@ -50,7 +50,14 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_ROW_BUDGET": ["0", "1000001"],
     "GATEWAY_INTROSPECTION": ["true", "1"],
     "GATEWAY_ALLOWED_ORIGINS": [
-        "*", "null", "example.com", "https://a/path", "https://a,", "https://hunter2:x@h",
+        "null", "example.com", "https://a/path", "https://a,", "https://hunter2:x@h",
+        "https://a?q", "https://a#f", "https://", "//a", "https://a b", "https://a,,https://b",
+        "file:///", "file://a", "data:text/html,x", "blob:https://a", "about:blank", "ws://a",
+        "wss://a", "https://bücher.example", "https://a..b", "https://.a", "https://a:0",
+        "https://a:65536", "https://a:x", "https://*", "https://a.*.com", "https://*a.com",
+        "https://*.*.com", "https://*.127.0.0.1", "https://*.[::1]", "http://127.1",
+        "http://0x7f.0.0.1", "http://127.0.0.256", "http://[::1", "http://[::g]", "https:/a",
+        "https://" + "a" * 64, "*.example.com", "1a://b", "https://a*",
     ],
     "GATEWAY_CURSOR_SECRET": ["hunter2", "x" * 15],
     "GATEWAY_MAX_BODY": ["1023", "16777217", "256KB"],
@@ -321,3 +328,62 @@ def test_each_default_is_one_that_its_own_parser_takes(name: str) -> None:
 
     assert parsed == row.default
     assert f"| `{name}` | `{row.default}` |" in settings_table()
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("https://Desk.Example.com", "https://desk.example.com"),
+        ("https://a.example/", "https://a.example"),
+        ("https://a:443", "https://a"),
+        ("http://a:80", "http://a"),
+        ("http://a:443", "http://a:443"),
+        ("https://a:", "https://a"),
+        ("https://a:08443", "https://a:8443"),
+        ("https://a_b.example.", "https://a_b.example."),
+        ("https://*.example.com:443", "https://*.example.com"),
+        ("http://*.localhost:3000", "http://*.localhost:3000"),
+        ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("tauri://localhost", "tauri://localhost"),
+        ("chrome-extension://" + "a" * 32, "chrome-extension://" + "a" * 32),
+        ("moz-extension://0F1E2D3C-0000", "moz-extension://0f1e2d3c-0000"),
+        ("vscode-webview://1234", "vscode-webview://1234"),
+    ],
+)
+def test_an_origin_is_normalised_as_browsers_send_it(given: str, read: str) -> None:
+    settings = Settings.from_environment({"GATEWAY_ALLOWED_ORIGINS": f"{given}, https://z"})
+
+    assert settings.allowed_origins == (read, "https://z")
+
+
+def test_the_entry_that_is_no_origin_is_named_by_its_place() -> None:
+    given = {"GATEWAY_ALLOWED_ORIGINS": "https://a, hunter2, https://b"}
+    with pytest.raises(SettingsError, match="; entry 2 is none") as caught:
+        Settings.from_environment(given)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "is_good"),
+    [
+        ({}, False),
+        ({"GATEWAY_ALLOW_ANYONE": "off"}, False),
+        ({"GATEWAY_ALLOW_ANYONE": "on"}, True),
+        ({"GATEWAY_ACCESS": "token", "GATEWAY_TOKENS_FILE": "tokens"}, True),
+        ({"GATEWAY_ACCESS": "passthrough"}, True),
+    ],
+)
+def test_every_origin_may_be_allowed_only_where_that_is_said_or_callers_show_who_they_are(
+    more: dict[str, str], is_good: bool
+) -> None:
+    for given in ("*", "https://a,*"):
+        environment = {"GATEWAY_ALLOWED_ORIGINS": given} | more
+        if is_good:
+            assert "*" in (Settings.from_environment(environment).allowed_origins or ())
+        else:
+            with pytest.raises(SettingsError, match="GATEWAY_ALLOWED_ORIGINS: "):
+                Settings.from_environment(environment)

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import httpx
@@ -23,15 +22,16 @@ from starlette.websockets import WebSocket
 from strawberry.types import ExecutionResult
 
 from gateway import playground
-from gateway.app.answers import EveryAnswer
+from gateway.app.answers import Compression, EveryAnswer, FaultsAsJson
 from gateway.app.door import Door
 from gateway.app.drain import draining
 from gateway.app.gateway import Gateway, Terms
-from gateway.app.graphql_http import GraphQLOverHTTP, Parameters
+from gateway.app.graphql_http import GraphQLOverHTTP
 from gateway.app.health import check_credential, healthz, readyz
 from gateway.app.log_lines import LogLines
 from gateway.app.opening import open_gateway
-from gateway.app.origins import cross_origin, may_ask
+from gateway.app.origins import CrossOrigin, Origins
+from gateway.app.parameters import Parameters
 from gateway.app.slashes import TrailingSlash
 from gateway.app.webhooks import webhook_routes
 from gateway.app.websocket import Admitted, GraphQLOverWebSocket
@@ -67,11 +67,11 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
                 yield state
         await door.aclose()
 
-    endpoint = GraphQLOverHTTP(page=playground.page if settings.shows_page else None)
-    may_connect = partial(may_ask, settings=settings)
+    origins = Origins(settings)
+    page = playground.page if settings.shows_page else None
     routes: list[BaseRoute] = [
-        Route("/graphql", endpoint),
-        WebSocketRoute("/graphql", GraphQLOverWebSocket(_admit, may_connect)),
+        Route("/graphql", GraphQLOverHTTP(origins.may_ask, page)),
+        WebSocketRoute("/graphql", GraphQLOverWebSocket(_admit, origins.may_ask)),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
@@ -79,7 +79,13 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         routes += webhook_routes(settings)
     if settings.shows_page:
         routes += [Route("/", _page), *playground.routes()]
-    middleware = [Middleware(EveryAnswer), cross_origin(settings), Middleware(TrailingSlash)]
+    middleware = [
+        Middleware(EveryAnswer),
+        Middleware(CrossOrigin, origins),
+        Middleware(Compression),
+        Middleware(FaultsAsJson),
+        Middleware(TrailingSlash),
+    ]
     app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app

@@ -6,10 +6,8 @@ schema.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -21,30 +19,19 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from gateway.access import Caller
+from gateway.app.accept import preferred
 from gateway.app.door import Door
-from gateway.app.gateway import Gateway, Terms
-from gateway.app.origins import may_ask
+from gateway.app.gateway import Gateway
+from gateway.app.parameters import JSON, Parameters, Refusal, read_parameters
 from gateway.app.results import response_map
 from gateway.app.sse import EVENT_STREAM, EventStream
-from gateway.errors import (
-    AccessError,
-    BadRequest,
-    CallerError,
-    Forbidden,
-    ForeignOrigin,
-    LimitExceeded,
-)
-from gateway.journal import Explain
-from gateway.upstream.client import Priority
+from gateway.errors import AccessError, Forbidden, ForeignOrigin
 
-__all__ = ["GraphQLOverHTTP", "Parameters", "Refusal", "check_parameters", "preferred"]
+__all__ = ["GraphQLOverHTTP"]
 
-T = TypeVar("T")
-JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
 CLIENT_LEFT = 499
-PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 HOW_TO_SUBSCRIBE = (
     f"A subscription has no single answer: accept {EVENT_STREAM}, or connect to this URL over "
     "WebSocket with the subprotocol graphql-transport-ws"
@@ -55,40 +42,17 @@ class IsSubscription(Exception):
     """The operation is a subscription: it wants a stream of answers."""
 
 
-class Refusal(Exception):
-    """A request that is not executed; `status` says in which way it is none."""
-
-    def __init__(
-        self, status: int, error: str | CallerError, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(str(error))
-        self.status = status
-        self.error = error if isinstance(error, CallerError) else BadRequest(error)
-        self.headers = headers or {}
-
-    @property
-    def errors(self) -> list[dict[str, Any]]:
-        """As GraphQL errors."""
-        return [{"message": str(self), "extensions": self.error.extensions}]
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """The parameters of a GraphQL request, checked for type."""
-
-    query: str
-    variables: dict[str, Any] | None
-    operation_name: str | None
-    terms: Terms
-
-
 class GraphQLOverHTTP:
     """The endpoint as an ASGI app: queries by GET, queries and mutations by POST.
 
-    `page` answers browsers, if there is one.
+    `may_ask` tells by a request's headers whether the page that asks may; `page` answers browsers,
+    if there is one.
     """
 
-    def __init__(self, page: Callable[[], Response] | None = None) -> None:
+    def __init__(
+        self, may_ask: Callable[[Headers], bool], page: Callable[[], Response] | None = None
+    ) -> None:
+        self._may_ask = may_ask
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,10 +72,10 @@ class GraphQLOverHTTP:
                 raise Refusal(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
             media_type = JSON if chosen == EVENT_STREAM else chosen
             settings = request.app.state.gateway.settings
-            if not may_ask(request.headers, settings):
+            if not self._may_ask(request.headers):
                 raise Refusal(403, ForeignOrigin("Pages of this origin may not ask here"))
             caller = await _door(request).admit(request)
-            parameters = await _parameters(request, settings.max_body)
+            parameters = await read_parameters(request, settings.max_body)
             if chosen == EVENT_STREAM:
                 return self._stream(request, caller, parameters)
             result = await _while_connected(request, self._execute(request, caller, parameters))
@@ -128,7 +92,7 @@ class GraphQLOverHTTP:
             return Response(status_code=CLIENT_LEFT)
 
     def _shows_page(self, request: Request) -> bool:
-        wants_answer = "query" in request.query_params
+        wants_answer = not request.query_params.keys().isdisjoint({"query", "extensions"})
         return self._page is not None and request.method == "GET" and not wants_answer
 
     @staticmethod
@@ -177,138 +141,6 @@ def _accept(request: Request) -> str:
     return ",".join(request.headers.getlist("accept"))
 
 
-def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
-    """The offered media type that an Accept header likes best; None where it likes none.
-
-    The most specific range decides a type's quality (RFC 9110 section 12.5.1); of equal quality the
-    one that the header names first, then the one offered first. No header accepts everything.
-    """
-    ranges = [_media_range(text) for text in accept.split(",") if text.strip()]
-    if not ranges:
-        return offered[0]
-    ratings = [(_rate(media_type, ranges), media_type) for media_type in offered]
-    best = max(ratings, key=lambda rating: rating[0])
-    return best[1] if best[0][0] > 0 else None
-
-
-def _media_range(text: str) -> tuple[str, float]:
-    name, *parameters = (part.strip().lower() for part in text.split(";"))
-    for parameter in parameters:
-        key, _, value = parameter.partition("=")
-        if key.strip() == "q":
-            return name, _quality(value.strip())
-    return name, 1.0
-
-
-def _quality(text: str) -> float:
-    return float(text) if re.fullmatch(r"0(\.[0-9]*)?|1(\.0*)?", text) else 0.0
-
-
-def _rate(media_type: str, ranges: list[tuple[str, float]]) -> tuple[float, int]:
-    kind = media_type.partition("/")[0]
-    for name in (media_type, f"{kind}/*", "*/*"):
-        for place, (range_, quality) in enumerate(ranges):
-            if range_ == name:
-                return quality, -place
-    return 0.0, 0
-
-
-async def _parameters(request: Request, most: int) -> Parameters:
-    if request.method == "GET":
-        _take(len(request.scope["query_string"]), most, 414)
-        return check_parameters(_from_query_string(request), request.headers)
-    if request.method != "POST":
-        raise Refusal(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != JSON:
-        raise Refusal(415, f"The request's body must be {JSON}")
-    return check_parameters(
-        _json(await _body(request, most), "The request's body"), request.headers
-    )
-
-
-def _from_query_string(request: Request) -> dict[str, Any]:
-    given: dict[str, Any] = dict(request.query_params)
-    for name in ("variables", "extensions"):
-        text = given.pop(name, "")
-        if text:
-            given[name] = _json(text.encode(), name)
-    return given
-
-
-async def _body(request: Request, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        _take(len(body), most, 413)
-    return bytes(body)
-
-
-def _take(size: int, most: int, status: int) -> None:
-    """Bytes of a request; the rest of one that is too large is not waited for."""
-    if size > most:
-        words = f"A request may have {most} bytes"
-        error = LimitExceeded(words, limit="body", allowed=most)
-        raise Refusal(status, error, {"Connection": "close"})
-
-
-def _json(text: bytes, name: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Refusal(400, f"{name} is not valid JSON") from None
-
-
-def check_parameters(given: Any, headers: Headers) -> Parameters:
-    """The parameters of a request, also of one that came over WebSocket; raises Refusal."""
-    if not isinstance(given, dict):
-        raise Refusal(400, "A GraphQL request is a JSON object")
-    query = given.get("query")
-    if not isinstance(query, str) or not query.strip():
-        raise Refusal(400, "query is missing or not a text")
-    extensions = _optional(given, "extensions", dict, "an object") or {}
-    return Parameters(
-        query=query,
-        variables=_optional(given, "variables", dict, "an object"),
-        operation_name=_optional(given, "operationName", str, "a text") or None,
-        terms=_terms(extensions, headers),
-    )
-
-
-def _terms(extensions: dict[str, Any], headers: Headers) -> Terms:
-    """Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
-    explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
-    if explain not in list(Explain):
-        choices = ", ".join(how.value for how in Explain)
-        raise Refusal(400, f"explain must be one of {choices}")
-    budget = headers.get("gateway-request-budget")
-    if budget is not None and not re.fullmatch("[1-9][0-9]{0,8}", budget):
-        raise Refusal(400, "Gateway-Request-Budget must be a whole number of requests")
-    timeout = headers.get("gateway-timeout")
-    if timeout is not None and not _is_seconds(timeout):
-        raise Refusal(400, "Gateway-Timeout must be a number of seconds")
-    priority = headers.get("gateway-priority", "interactive")
-    if priority not in PRIORITIES:
-        raise Refusal(400, f"Gateway-Priority must be one of {', '.join(PRIORITIES)}")
-    return Terms(
-        Explain(explain),
-        int(budget) if budget else None,
-        float(timeout) if timeout else None,
-        PRIORITIES[priority],
-    )
-
-
-def _is_seconds(text: str) -> bool:
-    return bool(re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text)) and float(text) > 0
-
-
-def _optional(given: dict[str, Any], name: str, kind: type[T], meaning: str) -> T | None:
-    value = given.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise Refusal(400, f"{name} is not {meaning}")
-    return value
-
-
 async def _while_connected(
     request: Request, work: Awaitable[ExecutionResult]
 ) -> ExecutionResult | None:
@@ -353,7 +185,7 @@ def _access_response(request: Request, error: AccessError, media_type: str) -> R
 def _refusal_response(refusal: Refusal, media_type: str) -> Response:
     return _json_response(
         {"errors": refusal.errors},
-        refusal.status,
+        refusal.legacy_status if media_type == JSON else refusal.status,
         media_type,
         refusal.headers,
     )

@@ -12,78 +12,146 @@ upstream that its answer would have cost. What is not a browser sends neither he
 A page can also let its own name lead to 127.0.0.1 (DNS rebinding): to the browser, the gateway is
 then of the page's origin. Such a name has a dot, as all that can be bought have. A gateway that
 listens on this machine only is asked by loopback's names, or by a name that the settings know.
+
+Note [The origin decides]. A page of a listed origin may send whatever headers it likes: what a
+preflight asks for is allowed. Authorization is one of them, so a page that may ask at all may also
+send what lets it in; nothing that another header says could be worse.
 """
 
 import ipaddress
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
+from cachetools import TTLCache
 from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from gateway.settings import Settings
+from gateway.settings.values import USUAL_PORTS, origin
 
-__all__ = ["cross_origin", "may_ask"]
+__all__ = ["CrossOrigin", "Origins"]
 
-USUAL_PORTS = {"http": 80, "https": 443}
-SENT_HEADERS = (
-    "Authorization",
-    "Gateway-Account-Sid",
-    "Gateway-Explain",
-    "Gateway-Priority",
-    "Gateway-Request-Budget",
-    "Gateway-Timeout",
-)
+log = logging.getLogger(__name__)
+
+# What answers tell in headers that a page's script could not read otherwise.
+TOLD_HEADERS = ("Accept-Encoding", "Allow", "Retry-After", "WWW-Authenticate")
 # Seconds for which a browser need not ask again.
 PREFLIGHT_HOLDS = 600
+# A refused page is logged once in so many seconds, and so many pages at most.
+LOG_SECONDS = 60.0
+LOGGED_PAGES = 10
+LOGGED_CHARACTERS = 100
 
 
-def may_ask(headers: Headers, settings: Settings) -> bool:
-    """False where a request, or a WebSocket handshake, comes from a page of a foreign origin."""
-    known = [*(settings.allowed_origins or ()), *_origin_of(settings.public_url)]
-    host = headers.get("host", "").lower()
-    if _is_loopback(settings.host) and _is_strange(host, known):
+class Origins:
+    """The origins whose pages may ask a gateway with these settings; `now` is in seconds."""
+
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
+        listed = settings.allowed_origins or ()
+        known = [*listed, *_origin_of(settings.public_url)]
+        self.is_everybody = "*" in listed
+        self.listed = _matching(listed)
+        self._known = _matching(known)
+        self._known_names = _matching(_name(one) for one in known)
+        self._is_local = _is_loopback(settings.host)
+        self._logged: TTLCache[str, None] = TTLCache(LOGGED_PAGES, LOG_SECONDS, now)
+
+    def may_ask(self, headers: Headers) -> bool:
+        """False where a request, or a WebSocket handshake, comes from a page of a foreign origin.
+
+        That leaves a line in the log.
+        """
+        if self.is_everybody or self._is_welcome(headers):
+            return True
+        self.log_refusal(headers)
         return False
-    origins = [origin.lower() for origin in headers.getlist("origin")]
-    if not origins:
-        return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
-    return len(origins) == 1 and (origins[0] in known or _is_own(origins[0], host))
+
+    def _is_welcome(self, headers: Headers) -> bool:
+        host = headers.get("host", "").lower()
+        if self._is_local and self._is_strange(host):
+            return False
+        given = headers.getlist("origin")
+        if not given:
+            return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
+        if len(given) > 1:
+            return False
+        return bool(self._known.fullmatch(given[0])) or _is_own(given[0].lower(), host)
+
+    def _is_strange(self, host: str) -> bool:
+        """A name that anybody could have, and that no setting knows."""
+        name = _name(f"//{host}")
+        return "." in name and not _is_loopback(name) and not self._known_names.fullmatch(name)
+
+    def log_refusal(self, headers: Headers) -> None:
+        """A line about a page that is refused; what the page chose itself is cut and escaped."""
+        page = _shown(", ".join(headers.getlist("origin")) or headers.get("sec-fetch-site", "none"))
+        host = _shown(headers.get("host", ""))
+        if page + host in self._logged or len(self._logged) >= LOGGED_PAGES:
+            return
+        self._logged[page + host] = None
+        log.warning(
+            "refused a web page of origin %s that asks at %s: GATEWAY_ALLOWED_ORIGINS lists those "
+            "that may, GATEWAY_PUBLIC_URL says where the gateway's own page is",
+            page,
+            host,
+        )
 
 
-def cross_origin(settings: Settings) -> Middleware:
+class CrossOrigin(CORSMiddleware):
     """Answers preflights and tells browsers which pages may read answers; `Vary: Origin`."""
-    return Middleware(
-        CORSMiddleware,
-        allow_origins=settings.allowed_origins or (),
-        allow_methods=("GET", "POST"),
-        allow_headers=SENT_HEADERS,
-        expose_headers=("Retry-After",),
-        allow_private_network=True,
-        max_age=PREFLIGHT_HOLDS,
-    )
+
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
+        super().__init__(
+            app,
+            allow_origins=("*",) if origins.is_everybody else (),
+            allow_origin_regex=f"(?i:{origins.listed.pattern})",
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=TOLD_HEADERS,
+            allow_private_network=True,
+            max_age=PREFLIGHT_HOLDS,
+        )
+        self._origins = origins
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a preflight: see Note [The origin decides]."""
+        if not self.is_allowed_origin(request_headers["origin"]):
+            self._origins.log_refusal(request_headers)
+        return super().preflight_response(request_headers)
+
+
+def _matching(patterns: Iterable[str]) -> re.Pattern[str]:
+    """What matches one of these, where `*.` stands for one label; without any, nothing does."""
+    found = (re.escape(one).replace(r"\*\.", r"[a-z0-9_-]+\.") for one in patterns)
+    return re.compile("|".join(found) or "(?!)", re.IGNORECASE)
 
 
 def _origin_of(url: str | None) -> list[str]:
-    parts = urlsplit(url or "")
-    return [f"{parts.scheme}://{parts.netloc}".lower()] if url else []
+    if not url:
+        return []
+    parts = urlsplit(url)
+    shown = f"{parts.scheme}://{parts.netloc}"
+    try:
+        return [origin(shown)]
+    except ValueError:  # no browser sends it, but others may name the host
+        return [shown]
 
 
-def _is_own(origin: str, host: str) -> bool:
+def _is_own(page: str, host: str) -> bool:
     """The page is from the host that it asks. A proxy may have taken TLS off since."""
     try:
-        parts = urlsplit(origin)
+        parts = urlsplit(page)
     except ValueError:  # no browser sends it
         return False
     if parts.scheme not in USUAL_PORTS or not host:
         return False
     usual = f":{USUAL_PORTS[parts.scheme]}"
     return parts.netloc.removesuffix(usual) == host.removesuffix(usual)
-
-
-def _is_strange(host: str, known: list[str]) -> bool:
-    """A name that anybody could have, and that no setting knows."""
-    name = _name(f"//{host}")
-    return "." in name and not _is_loopback(name) and name not in map(_name, known)
 
 
 def _name(url: str) -> str:
@@ -98,3 +166,7 @@ def _is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:LOGGED_CHARACTERS])

@@ -22,9 +22,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from strawberry.types import ExecutionResult
 
 from gateway.app.expiry import CredentialExpired
-from gateway.app.graphql_http import Parameters, Refusal, check_parameters
+from gateway.app.parameters import Parameters, Refusal, check_parameters, is_hash
 from gateway.app.results import response_map
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, LimitExceeded
 
 __all__ = ["SERVER_OPTIONS", "Admit", "Admitted", "GraphQLOverWebSocket", "Operate"]
 
@@ -96,9 +96,9 @@ class Pong(msgspec.Struct, tag_field="type", tag="pong"):
 
 
 class Request(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What a subscribe message asks."""
+    """What a subscribe message asks; without a query only where its hash is sent."""
 
-    query: str
+    query: str | None = None
     operation_name: str | None = None
     variables: Payload | None = None
     extensions: Payload | None = None
@@ -221,9 +221,12 @@ class Conversation:
             raise Close(4401, "Unauthorized")
         if message.id in self._operations:
             raise Close(4409, "Subscriber for this id already exists")
+        if message.payload.query is None and not is_hash(message.payload.extensions):
+            raise Close(4400, "Invalid message")
         try:
             if len(self._operations) >= MAX_OPERATIONS:
-                raise Refusal(429, f"At most {MAX_OPERATIONS} operations at once on one socket")
+                words = f"At most {MAX_OPERATIONS} operations at once on one socket"
+                raise LimitExceeded(words)
             given = msgspec.to_builtins(message.payload)
             results = self._admitted.operate(check_parameters(given, self._websocket.headers))
         except Refusal as refusal:

@@ -1,21 +1,43 @@
-"""The arguments that every connection shares, and how large the first upstream page is."""
+"""The arguments that every connection shares, and how large a page they ask for."""
 
 from typing import Annotated
 
 import strawberry
 
-__all__ = ["After", "Before", "First", "Last", "edge_page_size"]
+from gateway.errors import BadUserInput
+
+__all__ = ["DEFAULT_FIRST", "After", "Before", "First", "Last", "edge_page_size", "page_size"]
+
+DEFAULT_FIRST = 50
 
 First = Annotated[
-    int | None, strawberry.argument(description="How many rows, 1 to 1000; 50 if not given.")
+    int | None,
+    strawberry.argument(
+        description="How many rows: 1 to 1,000, fewer where the gateway allows fewer; 50 if not "
+        "given. 0 gives an empty page."
+    ),
 ]
 After = Annotated[
     str | None, strawberry.argument(description="Rows after (older than) this cursor's.")
 ]
-Last = Annotated[int | None, strawberry.argument(description="How many rows before a cursor.")]
+Last = Annotated[
+    int | None,
+    strawberry.argument(description="How many rows before a cursor; as many as `first` may have."),
+]
 Before = Annotated[
     str | None, strawberry.argument(description="Rows before (newer than) this cursor's.")
 ]
+
+
+def page_size(first: int | None, last: int | None, most: int) -> int:
+    """How many rows a page may have: `first`, `last`, or the default.
+
+    `most` limits all three: a default is never refused. Raises BadUserInput beyond it, or below 0.
+    """
+    given = [size for size in (first, last) if size is not None]
+    if not all(0 <= size <= most for size in given):
+        raise BadUserInput(f"first and last must be from 0 to {most}")
+    return max(given, default=min(DEFAULT_FIRST, most))
 
 
 def edge_page_size(size: int) -> int:

@@ -146,7 +146,7 @@ class Call(Node):
         filter: ChildCallFilter | None = None,
     ) -> Slice[CallResource]:
         """Calls?ParentCallSid=, unless what was read already holds every child."""
-        window = Window.of(first, after)
+        window = Window.of(info, first, after)
         lists = call_lists(
             filter, parent_call_sid=parent.sid, page_size=edge_page_size(window.size)
         )
@@ -165,7 +165,7 @@ class Call(Node):
         after: After = None,
     ) -> Slice[RecordingResource]:
         """Calls/{sid}/Recordings."""
-        return await recordings_of(info, parent.sid, Window.of(first, after))
+        return await recordings_of(info, parent.sid, Window.of(info, first, after))
 
     @strawberry.field(
         description="What Twilio logged about this call, newest first.",
@@ -180,7 +180,7 @@ class Call(Node):
         log: NotificationLevel | None = None,
     ) -> Slice[NotificationResource]:
         """Calls/{sid}/Notifications."""
-        return await notifications_of(info, parent.sid, Window.of(first, after), log)
+        return await notifications_of(info, parent.sid, Window.of(info, first, after), log)
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:

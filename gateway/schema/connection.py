@@ -14,6 +14,7 @@ from strawberry.federation.schema_directives import Shareable
 
 from gateway.access import Scope
 from gateway.errors import BadUserInput
+from gateway.schema.arguments import page_size
 from gateway.schema.context import Context, Info, field_path
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
 from gateway.schema.streams import NEWEST, Cut, Place, Stream, created
@@ -24,8 +25,6 @@ __all__ = ["Connection", "Edge", "PageInfo", "Slice", "Window", "read_slice", "r
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
-DEFAULT_FIRST = 50
-MAX_FIRST = 1000
 
 
 @dataclass(frozen=True)
@@ -39,25 +38,21 @@ class Window:
     @classmethod
     def of(
         cls,
+        info: Info,
         first: int | None,
         after: str | None,
         last: int | None = None,
         before: str | None = None,
     ) -> "Window":
         """Relay's four arguments. Raises BadUserInput where they do not go together."""
+        size = page_size(first, last, info.context.limits.first)
         if last is None and before is None:
-            return cls(_size("first", DEFAULT_FIRST if first is None else first), after)
+            return cls(size, after)
         if first is not None or after is not None:
             raise BadUserInput("Use first with after, or last with before, not both")
         if last is None or before is None:
             raise BadUserInput("last and before go together: lists are read from the newest row")
-        return cls(_size("last", last), before, backwards=True)
-
-
-def _size(name: str, value: int) -> int:
-    if not 1 <= value <= MAX_FIRST:
-        raise BadUserInput(f"{name} must be from 1 to {MAX_FIRST}")
-    return value
+        return cls(size, before, backwards=True)
 
 
 class SliceEdge(Generic[R]):

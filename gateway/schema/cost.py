@@ -10,10 +10,13 @@ EDGE_FULLNESS, and at least one row, which stands for its request: 2 rows for th
 1,000. A single object counts one row, as does a property that costs a request of its own. Several
 statuses are one upstream list each and count as often. What is below a list counts once for each of
 its rows. `@skip` and `@include` are not looked at, and equal fields count each time.
+
+Note [What counts is what is executed]. Arguments and variables are coerced by graphql-core itself,
+as execution will: 1000.0 is 1,000, one value is a list of one, a default holds where a variable is
+not given. A field whose arguments cannot be coerced is not executed and costs nothing.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from graphql import (
@@ -21,6 +24,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
     GraphQLNamedType,
@@ -29,19 +33,19 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
-    Undefined,
+    get_argument_values,
     get_named_type,
-    get_operation_ast,
-    value_from_ast_untyped,
 )
+from graphql.execution import VariableValues
 
-from gateway.errors import BadUserInput
-from gateway.schema.connection import DEFAULT_FIRST
+from gateway.schema.arguments import page_size
 from gateway.schema.limits import DocumentLimits, exceeded
 
 __all__ = ["EDGE_FULLNESS", "REQUESTING", "check_cost", "estimate"]
 
 EDGE_FULLNESS = 25
+# Arguments that say how much a field reads.
+SIZING = frozenset({"first", "representations", "ids"})
 # Properties that cost a request for each row (FACTS 1.8 and 1.9); their descriptions say so.
 REQUESTING = frozenset(
     {
@@ -56,12 +60,12 @@ REQUESTING = frozenset(
 def check_cost(
     schema: GraphQLSchema,
     document: DocumentNode,
-    operation_name: str | None,
-    variables: Mapping[str, Any] | None,
+    operation: OperationDefinitionNode,
+    variables: VariableValues,
     limits: DocumentLimits,
 ) -> None:
     """Raises LimitExceeded for the whole operation, BadUserInput for a page that is too large."""
-    cost = estimate(schema, document, operation_name, variables, limits)
+    cost = estimate(schema, document, operation, variables, limits)
     if cost > limits.cost:
         hint = f" rows; this operation may read {cost}: ask for fewer (first), or for fewer edges"
         raise exceeded("cost", limits.cost, hint)
@@ -70,30 +74,19 @@ def check_cost(
 def estimate(
     schema: GraphQLSchema,
     document: DocumentNode,
-    operation_name: str | None,
-    variables: Mapping[str, Any] | None,
+    operation: OperationDefinitionNode,
+    variables: VariableValues,
     limits: DocumentLimits,
 ) -> int:
-    """The rows that the operation may read upstream. 0 where there is no such operation.
+    """The rows that the operation of this document may read upstream, with coerced variables.
 
     Raises as check_cost where one field asks for more than it may.
     """
-    operation = get_operation_ast(document, operation_name)
-    root = schema.get_root_type(operation.operation) if operation else None
-    if operation is None or root is None:
+    root = schema.get_root_type(operation.operation)
+    if root is None:
         return 0
-    estimator = Estimator(schema, document, _values(operation, variables or {}), limits)
+    estimator = Estimator(schema, document, variables, limits)
     return estimator.selections(operation.selection_set, root)
-
-
-def _values(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables with their defaults."""
-    defaults = {
-        node.variable.name.value: value_from_ast_untyped(node.default_value)
-        for node in operation.variable_definitions or ()
-        if node.default_value
-    }
-    return defaults | dict(variables)
 
 
 class Estimator:
@@ -103,7 +96,7 @@ class Estimator:
         self,
         schema: GraphQLSchema,
         document: DocumentNode,
-        variables: dict[str, Any],
+        variables: VariableValues,
         limits: DocumentLimits,
     ) -> None:
         self._schema = schema
@@ -160,18 +153,24 @@ class Estimator:
         type_: GraphQLNamedType,
     ) -> tuple[int, int]:
         """The rows that are read for the field itself, and those that what is below counts for."""
-        given = self._arguments(node)
-        if "first" in field.args:
-            size = self._size(given)
-            rows = size if self._is_root(parent) else max(1, math.ceil(size / EDGE_FULLNESS))
-            return rows * _lists(given.get("filter")), rows
-        for name in ("representations", "ids"):
-            if name in field.args:
-                rows = _length(given.get(name))
-                if rows > self._limits.representations:
-                    raise exceeded(name, self._limits.representations)
-                return rows, rows
+        if not SIZING.isdisjoint(field.args):
+            try:
+                given = get_argument_values(field, node, self._variables)
+            except GraphQLError:
+                return 0, 0
+            return self._list(field, given, self._is_root(parent))
         return int(self._is_request(node, parent, type_)), 1
+
+    def _list(self, field: GraphQLField, given: dict[str, Any], is_root: bool) -> tuple[int, int]:
+        """The same for a field that reads as much as its arguments say."""
+        if "first" in field.args:
+            size = page_size(given.get("first"), given.get("last"), self._limits.first)
+            rows = size if is_root else math.ceil(size / EDGE_FULLNESS)
+            return max(1, rows) * _lists(given.get("filter")), rows
+        keys = given["representations"] if "representations" in given else given["ids"]
+        if len(keys) > self._limits.representations:
+            raise exceeded("representations", self._limits.representations)
+        return len(keys), len(keys)
 
     def _is_request(
         self, node: FieldNode, parent: GraphQLNamedType, type_: GraphQLNamedType
@@ -184,30 +183,12 @@ class Estimator:
     def _is_root(self, type_: GraphQLNamedType) -> bool:
         return type_ in (self._schema.query_type, self._schema.subscription_type)
 
-    def _arguments(self, node: FieldNode) -> dict[str, Any]:
-        return {
-            argument.name.value: value_from_ast_untyped(argument.value, self._variables)
-            for argument in node.arguments or ()
-        }
-
-    def _size(self, given: Mapping[str, Any]) -> int:
-        sizes = [given[name] for name in ("first", "last") if type(given.get(name)) is int]
-        size = max(sizes, default=DEFAULT_FIRST)
-        if size > self._limits.first:
-            raise BadUserInput(f"first and last must be from 1 to {self._limits.first}")
-        return max(1, size)
-
 
 def _is_node(type_: GraphQLNamedType) -> bool:
     interfaces = getattr(type_, "interfaces", ())
     return any(one.name == "Node" for one in (type_, *interfaces))
 
 
-def _lists(filter_: Any) -> int:
+def _lists(filter_: dict[str, Any] | None) -> int:
     """How many upstream lists a filter takes: one for each status."""
-    return max(1, _length(filter_.get("status"))) if isinstance(filter_, dict) else 1
-
-
-def _length(value: Any) -> int:
-    """Of a list; one value stands for a list of one."""
-    return len(value) if isinstance(value, list) else int(value is not None and value != Undefined)
+    return max(1, len(set(filter_.get("status") or ()))) if filter_ else 1

@@ -13,14 +13,19 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    KnownDirectivesRule,
     OperationDefinitionNode,
+    UniqueDirectivesPerLocationRule,
+    get_operation_ast,
+    get_variable_values,
     parse,
     specified_rules,
+    validate,
 )
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionContext
 
-from gateway.errors import BadRequest, CallerError
+from gateway.errors import BadRequest, BadUserInput, CallerError
 from gateway.schema.cost import check_cost
 from gateway.schema.limits import DocumentLimits, check_document, check_variables
 from gateway.schema.strawberry_internals import (
@@ -35,6 +40,9 @@ __all__ = ["CheckedDocument", "limits_of"]
 KEPT = 128
 KEPT_LENGTH = 16 * 1024
 DEFAULTS = DocumentLimits()
+DIRECTIVE_RULES = (KnownDirectivesRule, UniqueDirectivesPerLocationRule)
+# Errors for variables of one operation: graphql-core's own number when it executes.
+MOST_VARIABLE_ERRORS = 50
 
 
 def limits_of(context: ExecutionContext) -> DocumentLimits:
@@ -54,11 +62,18 @@ class Prepared:
 
     @cached_property
     def errors(self) -> Sequence[GraphQLError]:
-        """The limit that is exceeded, or what validation says; looked for once."""
+        """The limit that is exceeded, or what validation says; looked for once.
+
+        Of wrong directives only the first is told: one field can have as many as the document may.
+        """
         try:
-            check_document(self.document, self._limits)
+            found = check_document(self.document, self._limits)
         except CallerError as refusal:
             return [_refusal(refusal)]
+        if found.directives:
+            wrong = validate(self._schema, self.document, DIRECTIVE_RULES, max_errors=1)
+            if wrong:
+                return wrong[:1]
         return validate_document(self._schema, self.document, tuple(specified_rules))
 
 
@@ -98,10 +113,9 @@ class CheckedDocument(SchemaExtension):
             return self._document.errors
         try:
             _check_name(self._document.document, given_operation_name(context))
-            _check_values(self._document.document, context)
+            return _wrong_values(self._document.document, context)
         except CallerError as refusal:
             return [_refusal(refusal)]
-        return ()
 
 
 def _check_name(document: DocumentNode, name: str | None) -> None:
@@ -113,11 +127,27 @@ def _check_name(document: DocumentNode, name: str | None) -> None:
         raise BadRequest("operationName is required: the document has several operations")
 
 
-def _check_values(document: DocumentNode, context: ExecutionContext) -> None:
+def _wrong_values(document: DocumentNode, context: ExecutionContext) -> Sequence[GraphQLError]:
+    """What is wrong with the variables. Raises CallerError for a value or a cost beyond a limit."""
     limits = limits_of(context)
-    variables: dict[str, Any] = context.variables or {}
-    check_variables(variables, limits)
-    check_cost(graphql_schema(context.schema), document, context.operation_name, variables, limits)
+    given: dict[str, Any] = context.variables or {}
+    check_variables(given, limits)
+    schema = graphql_schema(context.schema)
+    operation = get_operation_ast(document, context.operation_name)
+    assert operation  # noqa: S101 (Strawberry has looked for it)
+    variables = get_variable_values(
+        schema, operation.variable_definitions or (), given, MOST_VARIABLE_ERRORS
+    )
+    if isinstance(variables, list):
+        return [_of_a_variable(error) for error in variables]
+    check_cost(schema, document, operation, variables, limits)
+    return ()
+
+
+def _of_a_variable(error: GraphQLError) -> GraphQLError:
+    """A variable that cannot be coerced is bad input, whichever way the operation came."""
+    extensions = {"code": BadUserInput.code} | (error.extensions or {})
+    return GraphQLError(error.message, error.nodes, extensions=extensions)
 
 
 def _refusal(error: CallerError) -> GraphQLError:

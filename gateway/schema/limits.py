@@ -184,8 +184,8 @@ def measure(document: DocumentNode) -> Measure:
     return total
 
 
-def check_document(document: DocumentNode, limits: DocumentLimits) -> None:
-    """Raises LimitExceeded, which names the limit, or IntrospectionDisabled."""
+def check_document(document: DocumentNode, limits: DocumentLimits) -> Measure:
+    """The document's measure. Raises LimitExceeded (it names the limit), IntrospectionDisabled."""
     _allow("operations", sum(1 for _ in _operations(document)), limits.operations)
     found = measure(document)
     for name in CHECKED:
@@ -193,6 +193,7 @@ def check_document(document: DocumentNode, limits: DocumentLimits) -> None:
     _allow("introspection_depth", found.introspection_depth, INTROSPECTION_DEPTH)
     if found.schema_fields and not limits.introspection:
         raise IntrospectionDisabled("This gateway does not show its schema")
+    return found
 
 
 def check_variables(variables: Mapping[str, Any] | None, limits: DocumentLimits) -> None:

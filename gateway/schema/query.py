@@ -80,7 +80,7 @@ class Query:
         filter: CallFilter | None = None,
     ) -> Slice[CallResource]:
         """Calls, with the widest filter that Twilio can answer, made exact here."""
-        window = Window.of(first, after, last, before)
+        window = Window.of(info, first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
         lists = call_lists(filter, parent_call_sid=parent_call_sid, page_size=window.size)
         return await read_slice(info, lists, window)

@@ -6,10 +6,10 @@ digit as upstream wrote it (SCHEMA rule 6). This module must not know which fiel
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
@@ -38,12 +38,13 @@ __all__ = [
     "described_enum",
 ]
 
-D = TypeVar("D", bound=date)
+# RFC 3339 section 5.6; its note lets a space stand for the T.
 RFC_3339 = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?"
+    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
 )
-# Outside these years a day cannot be stepped, and no call has been made.
-YEARS = range(1970, 9000)
+LEAP_SECOND = 60
 
 
 def _write_datetime(value: datetime) -> str:
@@ -51,28 +52,48 @@ def _write_datetime(value: datetime) -> str:
 
 
 def _read_datetime(value: Any) -> datetime:
-    if not isinstance(value, str) or not RFC_3339.fullmatch(value):
+    """Digits beyond a microsecond round up.
+
+    Whatever has a moment at or after the text, or before it, then has it at or after, or before,
+    what is read: so both bounds of a half-open range stay exact.
+    """
+    found = RFC_3339.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
         raise BadUserInput("A DateTime is RFC 3339 with a zone, for example 2026-01-31T09:00:00Z")
+    *parts, digits, sign, hours, minutes = found.groups()
+    year, month, day, hour, minute, second = map(int, parts)
     try:
-        moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        ahead = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+        begun = datetime(year, month, day, hour, minute, tzinfo=UTC)
+        begun += ahead if sign == "-" else -ahead
+        if not (second < LEAP_SECOND or (second == LEAP_SECOND and _ends_a_month(begun))):
+            raise ValueError(second)
+        return begun + timedelta(seconds=second, microseconds=_microseconds(digits or ""))
     except (ValueError, OverflowError):
-        raise BadUserInput("This DateTime names no moment") from None
-    return _of_our_time(moment)
+        raise BadUserInput("This DateTime names no moment from year 1 to 9999") from None
+
+
+def _ends_a_month(minute: datetime) -> bool:
+    """True for the last minute of a month in UTC, the only ones with a leap second."""
+    after = minute + timedelta(minutes=1)
+    return (after.day, after.hour, after.minute) == (1, 0, 0)
+
+
+def _microseconds(digits: str) -> int:
+    return int(digits[:6].ljust(6, "0")) + bool(digits[6:].strip("0"))
 
 
 def _read_date(value: Any) -> date:
+    """The last day of all is none: where it ends cannot be written."""
     if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
         raise BadUserInput("A Date is YYYY-MM-DD, for example 2026-01-31")
     try:
-        return _of_our_time(date.fromisoformat(value))
+        day = date.fromisoformat(value)
     except ValueError:
         raise BadUserInput("This Date names no day") from None
-
-
-def _of_our_time(value: D) -> D:
-    if value.year not in YEARS:
-        raise BadUserInput(f"The year must be from {YEARS[0]} to {YEARS[-1]}")
-    return value
+    if day == date.max:
+        raise BadUserInput("This Date has no day after it")
+    return day
 
 
 def _read_decimal(value: Any) -> Decimal:
@@ -84,7 +105,8 @@ def _read_decimal(value: Any) -> Decimal:
 SCALARS: Mapping[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment in UTC, RFC 3339, for example 2026-01-31T09:00:00Z.",
+        description="A moment in UTC, RFC 3339, for example 2026-01-31T09:00:00Z. As input: digits "
+        "beyond a microsecond round up; a leap second is the second that follows it.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=_write_datetime,
         parse_value=_read_datetime,

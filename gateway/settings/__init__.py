@@ -71,6 +71,12 @@ class Settings(DocumentSettings, DoorSettings, UpstreamSettings):
             raise SettingsError("GATEWAY_TOKENS_FILE: is missing for GATEWAY_ACCESS=token")
         if self.access is AccessMode.JWT:
             self._check_jwt()
+        is_open = self.access is AccessMode.NONE and self.allow_anyone is Switch.OFF
+        if is_open and "*" in (self.allowed_origins or ()):
+            raise SettingsError(
+                "GATEWAY_ALLOWED_ORIGINS: must not be * (everybody's pages) where GATEWAY_ACCESS "
+                "is none, unless GATEWAY_ALLOW_ANYONE=on says that anyone may ask"
+            )
 
     def _check_jwt(self) -> None:
         if (self.jwt_jwks_url is None) == (self.jwt_key_file is None):

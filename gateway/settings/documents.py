@@ -26,8 +26,8 @@ class DocumentSettings:
     )  # fmt: skip
     max_body: int = setting(
         "GATEWAY_MAX_BODY", whole(1024, 16_777_216), 262_144, "bytes",
-        "The largest body, or query string, of a request: a document with its variables. The "
-        "whole introspection is 2 KB, 2,000 representations are 150 KB.",
+        "The largest body (as sent, and inflated), or query string, of a request: a document with "
+        "its variables. The whole introspection is 2 KB, 2,000 representations are 150 KB.",
     )  # fmt: skip
     max_tokens: int = setting(
         "GATEWAY_MAX_TOKENS", whole(1, 100_000), 1500, "tokens",
@@ -55,7 +55,7 @@ class DocumentSettings:
     )  # fmt: skip
     max_directives: int = setting(
         "GATEWAY_MAX_DIRECTIVES", whole(0, 10_000), 20, "directives",
-        "How many directives a document may have: each bad one is an error in the answer.",
+        "How many directives a document may have; of wrong ones, only the first is told.",
     )  # fmt: skip
     max_root_fields: int = setting(
         "GATEWAY_MAX_ROOT_FIELDS", whole(1, 1000), 15, "fields",
@@ -76,7 +76,8 @@ class DocumentSettings:
     )  # fmt: skip
     max_first: int = setting(
         "GATEWAY_MAX_FIRST", whole(1, 1000), 1000, "rows",
-        "The largest `first` and `last`; 1000 is Twilio's largest page.",
+        "The largest `first` and `last`, which also caps the default of 50; 1000 is Twilio's "
+        "largest page.",
     )  # fmt: skip
     max_representations: int = setting(
         "GATEWAY_MAX_REPRESENTATIONS", whole(1, 100_000), 2000, "representations",

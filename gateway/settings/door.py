@@ -62,7 +62,8 @@ class DoorSettings:
     allow_anyone: Switch = setting(
         "GATEWAY_ALLOW_ANYONE", one_of(Switch), Switch.OFF, "on|off",
         "Also starts where GATEWAY_ACCESS is none, the address is not this machine's own and the "
-        "account is a real one: whoever reaches the gateway reads its calls.",
+        "account is a real one: whoever reaches the gateway reads its calls. And lets "
+        "GATEWAY_ALLOWED_ORIGINS be *.",
     )  # fmt: skip
     tokens_file: str | None = setting(
         "GATEWAY_TOKENS_FILE", text, None, "path",
@@ -168,8 +169,10 @@ class DoorSettings:
     )  # fmt: skip
     allowed_origins: tuple[str, ...] | None = setting(
         "GATEWAY_ALLOWED_ORIGINS", origins, None, "origins",
-        "Other origins whose pages may ask from a browser, with commas between. The gateway's own "
-        "(the request's Host, and GATEWAY_PUBLIC_URL) always may.",
+        "Other origins whose pages may ask from a browser, with commas between: "
+        "https://example.com, https://*.example.com (one label), capacitor://localhost. * is all "
+        "of them; it needs GATEWAY_ALLOW_ANYONE=on or a GATEWAY_ACCESS. The gateway's own (the "
+        "request's Host, and GATEWAY_PUBLIC_URL) always may.",
     )  # fmt: skip
     cursor_secret: Secret | None = setting(
         "GATEWAY_CURSOR_SECRET", key, None, "secret",

@@ -26,6 +26,7 @@ __all__ = [
     "key",
     "key_url",
     "one_of",
+    "origin",
     "origins",
     "scope_words",
     "seconds",
@@ -98,12 +99,60 @@ def url(value: str) -> str:
     return value.rstrip("/")
 
 
+# Pages of these schemes have no origin (browsers send null), or there are no pages of them.
+NO_PAGES = frozenset({"about", "blob", "data", "file", "javascript", "ws", "wss"})
+USUAL_PORTS = {"http": 80, "https": 443}
+ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*\.)?(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::([0-9]*))?/?")
+
+
 def origins(value: str) -> tuple[str, ...]:
-    """Origins as browsers send them: scheme, host and, where it is not the usual one, port."""
-    given = tuple(url(part.strip()).lower() for part in value.split(","))
-    if any(urlsplit(origin).path for origin in given):
-        raise ValueError("must be origins, for example https://example.com, with commas between")
-    return given
+    """Origins of web pages, normalised by `origin`."""
+    found = []
+    for number, text in enumerate(value.split(","), start=1):
+        try:
+            found.append(origin(text.strip()))
+        except ValueError:
+            raise ValueError(
+                "must be origins of web pages with commas between, for example https://example.com,"
+                " https://*.example.com or capacitor://localhost, or * for all of them; "
+                f"entry {number} is none"
+            ) from None
+    return tuple(found)
+
+
+def origin(value: str) -> str:
+    """An origin as browsers send it: scheme, host and, where it is not the usual one, port.
+
+    `*.` before the host stands for one label; `*` alone for every origin. Raises ValueError for
+    what no browser sends.
+    """
+    if value == "*":
+        return value
+    found = ORIGIN.fullmatch(value.lower())
+    if found is None or found[1] in NO_PAGES:
+        raise ValueError(value)
+    scheme, label, name, port = found.groups()
+    number = int(port) if port else None
+    if number is not None and not 0 < number < 65536:
+        raise ValueError(port)
+    if scheme in USUAL_PORTS:
+        name = _host(name, is_pattern=label is not None)
+    shown = "" if number in {None, USUAL_PORTS.get(scheme)} else f":{number}"
+    return f"{scheme}://{label or ''}{name}{shown}"
+
+
+def _host(name: str, *, is_pattern: bool) -> str:
+    """A host as browsers write it: addresses in their usual form, no empty label."""
+    labels = name.removesuffix(".").split(".")
+    if name.startswith("[") or re.fullmatch("[0-9]+|0x[0-9a-f]*", labels[-1]):
+        if is_pattern:
+            raise ValueError(name)
+        if name.startswith("["):
+            return f"[{ipaddress.IPv6Address(name[1:-1])}]"
+        return str(ipaddress.IPv4Address(name))
+    if not all(0 < len(label) < 64 for label in labels):
+        raise ValueError(name)
+    return name
 
 
 def is_loopback(host: str) -> bool:

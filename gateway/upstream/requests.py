@@ -92,14 +92,17 @@ class TimeRange:
         """The widest day filter that holds this range, under parameter `name`, `name>`, `name<`."""
         since = self.gte.date() if self.gte else None
         until = _first_day_past(self.lt) if self.lt else None
-        if since and until == since + ONE_DAY:
+        if since and until and until - since == ONE_DAY:
             return ((name, since.isoformat()),)
         edges = ((f"{name}<", until), (f"{name}>", since))
         return tuple((edge, day.isoformat()) for edge, day in edges if day)
 
 
-def _first_day_past(lt: datetime) -> date:
-    return lt.date() if lt.time() == time() else lt.date() + ONE_DAY
+def _first_day_past(lt: datetime) -> date | None:
+    """None where that day is beyond the range of dates: then no day has to be held off."""
+    if lt.time() == time():
+        return lt.date()
+    return lt.date() + ONE_DAY if lt.date() < date.max else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.app.graphql_http import preferred
+from gateway.app.accept import preferred
 from gateway.settings import Environment
 from tests.app.stage import GRAPHQL_RESPONSE, JSON, served
 

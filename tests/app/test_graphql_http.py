@@ -217,6 +217,17 @@ async def test_a_body_that_is_no_request_is_400(content: bytes, media_type: str)
         assert_refused(await client.post("/graphql", content=content, headers=headers), 400)
 
 
+async def test_json_that_nests_too_deeply_is_beyond_a_limit() -> None:
+    deep = b'{"query": "{ __typename }", "variables": ' + b'{"a":' * 20_000 + b"1" + b"}" * 20_001
+    async with served() as client:
+        posted = await client.post("/graphql", content=deep, headers={"Content-Type": JSON})
+        got = await client.get("/graphql?query={__typename}&variables=" + "[" * 9000 + "]" * 9000)
+
+    for response in (posted, got):
+        assert_refused(response, 400)
+        assert response.json()["errors"][0]["extensions"] == {"code": "LIMIT_EXCEEDED"}
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "query=", "query=%20", "variables={}", "query={__typename}&variables=[]",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 from strawberry.types import ExecutionResult
 
-from gateway.app.graphql_http import Parameters
+from gateway.app.parameters import Parameters
 from gateway.app.websocket import Admitted, GraphQLOverWebSocket
 from gateway.errors import BadUserInput
 

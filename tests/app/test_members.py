@@ -218,3 +218,21 @@ async def test_a_mutation_goes_on_when_its_account_loses_its_place_and_the_newco
     assert data == {"calls": {"nodes": []}}
     assert isinstance(made, str), made
     assert len(posts(twilio)) == 1
+
+
+async def test_a_call_that_upstream_does_not_show_yet_is_told_to_members_only() -> None:
+    """A key that may not list the account's calls hears nothing of them, here neither."""
+    async with gateway() as (twilio, opened):
+        data, _ = await ask(opened, MAKE, input=making())
+        made = data["makeCall"]["call"]["sid"]
+        twilio.calls.clear()
+        query = f'{{ call(sid: "{made}") {{ status }} }}'
+        member = await ask(opened, query)
+        restricted = await ask(opened, query, "restricted")
+        made_up = await ask(opened, query, WRONG)
+        other = await ask(opened, query, number=2)
+
+    assert member == ({"call": {"status": "QUEUED"}}, set())
+    assert restricted == ({"call": None}, set())
+    assert made_up == ({"call": None}, {"UPSTREAM_AUTH"})
+    assert other == ({"call": None}, set())

@@ -6,7 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
+from gateway.app.origins import Origins
+from gateway.settings import AccessMode, Settings, Switch
 from tests.app.stage import GRAPHQL_RESPONSE, JSON, app_over, served
 from tests.plain_twilio import PlainTwilio, call
 
@@ -53,6 +56,17 @@ async def test_a_page_of_a_foreign_origin_is_refused_before_anything_is_sent(who
         assert response.json()["errors"][0]["extensions"] == {"code": "FOREIGN_ORIGIN"}
         assert "Access-Control-Allow-Origin" not in response.headers
     assert twilio.asked() == []
+
+
+@pytest.mark.parametrize("who", FOREIGN)
+async def test_where_none_is_listed_every_origin_is_foreign(who: str) -> None:
+    async with served(PlainTwilio()) as client:
+        response = await client.post("/graphql", json=ASKED, headers=FOREIGN[who])
+        asked = await client.options(
+            "/graphql", headers={"Origin": "", "Access-Control-Request-Method": "POST"}
+        )
+
+    assert (response.status_code, asked.status_code) == (403, 400)
 
 
 async def test_two_origins_are_one_too_many() -> None:
@@ -123,28 +137,44 @@ async def preflight(client: httpx.AsyncClient, origin: str, **asked: str) -> htt
     return await client.options("/graphql", headers=headers)
 
 
-async def test_a_preflight_of_a_listed_origin_allows_what_a_client_sends() -> None:
+HEADERS = [
+    "content-type, authorization, gateway-explain",
+    "apollographql-client-name,apollographql-client-version,apollo-require-preflight",
+    "x-apollo-operation-name, x-apollo-operation-id",
+    "traceparent,tracestate,baggage,sentry-trace",
+    "x-request-id",
+    "x-anything",
+]
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+async def test_a_preflight_of_a_listed_origin_allows_what_a_client_sends(headers: str) -> None:
+    """The origin is the decision."""
     async with served(PlainTwilio(), **SETTINGS) as client:
-        response = await preflight(
-            client, LISTED, Headers="content-type, authorization, gateway-explain"
-        )
+        response = await preflight(client, LISTED, Headers=headers)
 
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Origin"] == LISTED
+    assert response.headers["Access-Control-Allow-Headers"] == headers
     assert "POST" in response.headers["Access-Control-Allow-Methods"]
-    assert "Origin" in response.headers["Vary"]
+    assert {"Origin", "Access-Control-Request-Headers"} <= set(vary(response))
     assert "Access-Control-Allow-Credentials" not in response.headers
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def vary(response: httpx.Response) -> list[str]:
+    """What the answer depends on."""
+    return [name.strip() for name in response.headers.get("Vary", "").split(",")]
 
 
 @pytest.mark.parametrize(
     ("settings", "origin", "asked"),
     [
-        (SETTINGS, "https://evil.example", {}),
+        (SETTINGS, "https://evil.example", {"Headers": "x-anything"}),
         ({}, LISTED, {}),
         (SETTINGS, LISTED, {"Method": "DELETE"}),
-        (SETTINGS, LISTED, {"Headers": "x-anything"}),
     ],
-    ids=["origin", "default", "method", "header"],
+    ids=["origin", "default", "method"],
 )
 async def test_any_other_preflight_is_refused(
     settings: dict[str, Any], origin: str, asked: dict[str, str]
@@ -155,6 +185,147 @@ async def test_any_other_preflight_is_refused(
     assert response.status_code == 400
     if origin != LISTED or not settings:
         assert "Access-Control-Allow-Origin" not in response.headers
+
+
+LISTS: dict[str, tuple[str, list[str], list[str]]] = {
+    "one label": (
+        "https://*.example.com",
+        ["https://a.example.com", "https://A-1.Example.com", "https://x_y.example.com"],
+        [
+            "https://example.com", "https://a.b.example.com", "https://.example.com",
+            "http://a.example.com", "https://a.example.com:8443", "https://aexample.com",
+            "https://a.example.com.evil.example", "https://evil.example#.example.com",
+            "https://a@x.example.com", "https://a/.example.com", "https://evil.example\\.example.com",
+        ],
+    ),
+    "with a port": (
+        "http://*.localhost:3000",
+        ["http://app.localhost:3000"],
+        ["http://app.localhost", "http://app.localhost:30000", "http://localhost:3000"],
+    ),
+    "an app's": (
+        "capacitor://localhost, tauri://localhost",
+        ["capacitor://localhost", "tauri://localhost"],
+        ["capacitor://localhost:80", "ionic://localhost", "http://localhost", "capacitor://x"],
+    ),
+    "an extension's": (
+        f"chrome-extension://{'a' * 32}",
+        [f"chrome-extension://{'a' * 32}"],
+        [f"chrome-extension://{'b' * 32}", f"https://{'a' * 32}"],
+    ),
+    "the usual port": ("https://a.example:443", ["https://a.example"], ["https://a.example:8443"]),
+    "a dot is a dot": ("https://a.example", ["https://a.example"], ["https://aXexample"]),
+    "in capitals": ("HTTPS://A.Example", ["https://a.example"], ["https://b.example"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_the_same_pages_may_ask_over_http_and_over_websocket(name: str) -> None:
+    """And what answers a preflight agrees."""
+    value, welcome, foreign = LISTS[name]
+    settings = Settings.from_environment({"GATEWAY_ALLOWED_ORIGINS": value})
+    listed = {"allowed_origins": settings.allowed_origins}
+    for origin in [*welcome, *foreign]:
+        async with served(PlainTwilio(), **listed) as client:
+            posted = await client.post("/graphql", json=ASKED, headers={"Origin": origin})
+            asked = await preflight(client, origin, Headers="x-request-id")
+        may = origin in welcome
+        assert (posted.status_code, asked.status_code) == ((200, 200) if may else (403, 400)), (
+            origin
+        )
+        allowed = origin if may else None
+        assert posted.headers.get("Access-Control-Allow-Origin") == allowed
+        assert asked.headers.get("Access-Control-Allow-Origin") == allowed
+        assert Origins(settings).may_ask(Headers({"Origin": origin, "Host": "gateway"})) == may
+
+
+@pytest.mark.parametrize("mode", [{"allow_anyone": Switch.ON}, {"access": AccessMode.PASSTHROUGH}])
+async def test_every_page_may_ask_where_the_settings_say_so(mode: dict[str, Any]) -> None:
+    settings = {"allowed_origins": ("*",)} | mode
+    for origin in ["https://evil.example", "null", "file://", "capacitor://localhost"]:
+        async with served(PlainTwilio(), **settings) as client:
+            response = await client.post(
+                "/graphql",
+                json=ASKED,
+                headers={"Origin": origin, "Host": "any.example", "Sec-Fetch-Site": "cross-site"},
+            )
+            asked = await preflight(client, origin, Headers="authorization")
+        assert response.status_code != 403
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert asked.headers["Access-Control-Allow-Origin"] == "*"
+        assert asked.headers["Access-Control-Allow-Headers"] == "authorization"
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What is logged about pages."""
+    return [one.getMessage() for one in caplog.records if one.name == "gateway.app.origins"]
+
+
+@pytest.mark.parametrize("way", ["preflight", "post", "get", "image", "name"])
+async def test_a_page_that_is_refused_leaves_one_line(
+    caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    async with served(PlainTwilio(), **SETTINGS) as client:
+        for _ in range(3):
+            match way:
+                case "preflight":
+                    await preflight(client, "https://evil.example")
+                case "post":
+                    headers = {"Origin": "https://evil.example"}
+                    await client.post("/graphql", json=ASKED, headers=headers)
+                case "get":
+                    headers = {"Origin": "https://evil.example"}
+                    await client.get("/graphql", params=ASKED, headers=headers)
+                case "image":
+                    headers = {"Sec-Fetch-Site": "cross-site"}
+                    await client.get("/graphql", params=ASKED, headers=headers)
+                case "name":
+                    await client.get("/graphql", params=ASKED, headers={"Host": "evil.example"})
+
+    (line,) = lines(caplog)
+    page, host = {"image": ("cross-site", "gateway"), "name": ("none", "evil.example")}.get(
+        way, ("https://evil.example", "gateway")
+    )
+    assert f"of origin '{page}' that asks at '{host}'" in line
+    assert "GATEWAY_ALLOWED_ORIGINS" in line
+
+
+async def test_a_page_that_may_ask_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(PlainTwilio(), **SETTINGS) as client:
+        await preflight(client, LISTED)
+        await client.post("/graphql", json=ASKED, headers={"Origin": LISTED})
+
+    assert lines(caplog) == []
+
+
+def test_what_a_page_says_of_itself_is_cut_and_escaped(caplog: pytest.LogCaptureFixture) -> None:
+    headers = Headers({"Origin": "https://\n\x1b[2J\u00e9" + "x" * 9000, "Host": "h\n" * 4000})
+    assert not Origins(Settings()).may_ask(headers)
+
+    (line,) = lines(caplog)
+    assert "https://\\n\\x1b[2J\\xe9xxx" in line
+    assert line.isascii()
+    assert line.isprintable()
+    assert len(line) < 700
+
+
+def test_pages_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten a minute, whatever they say of themselves; the next minute shows others."""
+    now = 0.0
+    origins = Origins(Settings(), lambda: now)
+
+    def asks(page: str) -> None:
+        assert not origins.may_ask(Headers({"Origin": page, "Host": "gateway"}))
+
+    for number in range(500):
+        asks(f"https://{number}.example")
+    assert len(lines(caplog)) == 10
+    now = 61.0
+    for _ in range(2):
+        asks("https://499.example")
+        asks("https://0.example")
+
+    assert len(lines(caplog)) == 12
 
 
 ANSWERS = [

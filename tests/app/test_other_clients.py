@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.app.sockets import WATCH, Stage, stage
+from tests.app.stage import GRAPHQL_RESPONSE, JSON
 from tests.plain_twilio import PlainTwilio, call, sid
 
 pytestmark = pytest.mark.xdist_group("npm")  # one installation
@@ -39,12 +40,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def client(
-    folder: Path, name: str, there: Stage, query: str = WATCH, number: int = 1
+    folder: Path, name: str, there: Stage, query: str = WATCH, number: int = 1, *given: str
 ) -> AsyncIterator[AsyncIterator[Any]]:
     """What a client prints, line by line; None when it has ended."""
-    variables = json.dumps({"sid": sid("CA", number)})
+    command = [f"{name}.mjs", there.url, query, json.dumps({"sid": sid("CA", number)}), *given]
     process = await asyncio.create_subprocess_exec(
-        "node", f"{name}.mjs", there.url, query, variables, cwd=folder, stdout=subprocess.PIPE
+        "node", *command, cwd=folder, stdout=subprocess.PIPE
     )
     try:
         yield lines(process)
@@ -98,6 +99,29 @@ async def test_a_query_is_answered(installed: Path, name: str) -> None:
     assert answer == {"data": {"call": {"status": "RINGING"}}}
     json_type = "application/graphql-response+json; charset=utf-8"
     assert end == ({"asked": [json_type]} if name == "urql" else "complete")
+
+
+@pytest.mark.parametrize("name", ["apollo-persisted", "urql-persisted"])
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [("", 400), (GRAPHQL_RESPONSE, 400), (JSON, 200)],
+    ids=["its own", "new", "legacy"],
+)
+async def test_a_client_that_sends_a_hash_sends_the_query_after_it(
+    installed: Path, name: str, method: str, accept: str, status: int
+) -> None:
+    """Once: then it knows that there are no persisted queries here. Apollo asks for __typename."""
+    async with (
+        stage(twilio()) as there,
+        client(installed, name, there, ONE, 1, accept, method) as printed,
+    ):
+        *answers, end = [line async for line in printed]
+
+    assert [answer["data"]["call"]["status"] for answer in answers] == ["RINGING"] * 2
+    first, *then = end["asked"]
+    assert first == f"{method.upper()} hash: {status}"
+    assert [asked.partition(" ")[2] for asked in then] == ["query: 200", "query: 200"]
 
 
 def status_in(line: Any) -> str:

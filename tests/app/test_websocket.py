@@ -189,19 +189,28 @@ async def test_the_new_protocol_is_chosen_beside_the_legacy_one() -> None:
         assert client.connection.subprotocol == "graphql-transport-ws"
 
 
-async def test_a_page_of_another_origin_is_refused_at_the_handshake() -> None:
-    async with stage() as there:
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://a.b.desk.example", "null"])
+async def test_a_page_of_another_origin_is_refused_at_the_handshake(
+    caplog: pytest.LogCaptureFixture, origin: str
+) -> None:
+    async with stage(allowed_origins=("https://*.desk.example",)) as there:
         with pytest.raises(InvalidStatus) as refusal:
-            async with there.socket(origin="https://evil.example"):
+            async with there.socket(origin=origin):
                 pass
 
     assert refusal.value.response.status_code == 403
+    assert f"refused a web page of origin '{origin}'" in caplog.text
 
 
-@pytest.mark.parametrize("origin", ["http://127.0.0.1:{port}", "https://calls.example.com"])
-async def test_pages_of_the_gateway_itself_may_connect(origin: str) -> None:
+@pytest.mark.parametrize(
+    "origin",
+    ["http://127.0.0.1:{port}", "https://calls.example.com", "https://a.desk.example",
+     "capacitor://localhost"],
+)  # fmt: skip
+async def test_pages_of_the_gateway_itself_and_of_the_list_may_connect(origin: str) -> None:
     """From its own host and port, and from its public URL."""
-    async with stage(public_url="https://calls.example.com/api") as there:
+    listed = ("https://*.desk.example", "capacitor://localhost")
+    async with stage(public_url="https://calls.example.com/api", allowed_origins=listed) as there:
         here = origin.format(port=there.port)
         async with there.socket(origin=here) as client:
             await client.send({"type": "ping"})
@@ -221,6 +230,12 @@ async def test_at_most_50_operations_at_once_on_one_socket() -> None:
         event = await client.event()
 
     assert (error["type"], error["id"]) == ("error", "too many")
+    assert error["payload"] == [
+        {
+            "message": "At most 50 operations at once on one socket",
+            "extensions": {"code": "LIMIT_EXCEEDED"},
+        }
+    ]
     assert event == ("RINGING", None, "CURRENT")
 
 

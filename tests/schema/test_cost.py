@@ -1,9 +1,21 @@
 """What an operation is estimated to cost, in rows, and what is refused for it."""
 
+import json
+import re
 from typing import Any
 
 import pytest
-from graphql import GraphQLObjectType, build_schema, parse
+from graphql import (
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_schema,
+    get_operation_ast,
+    get_variable_values,
+    parse,
+)
+from graphql.execution import VariableValues
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.playground import TABS
 from gateway.schema import DocumentLimits
@@ -17,9 +29,20 @@ from tests.schema.test_numbers import FIFTY, TREE
 NO_LIMIT = DocumentLimits(cost=10**9)
 
 
-def cost(text: str, operation: str | None = None, **variables: Any) -> int:
+def cost(
+    text: str,
+    operation: str | None = None,
+    schema: GraphQLSchema = GRAPHQL,
+    limits: DocumentLimits = NO_LIMIT,
+    **variables: Any,
+) -> int:
     """The estimate for one operation of the text."""
-    return estimate(GRAPHQL, parse(text), operation, variables, NO_LIMIT)
+    document = parse(text)
+    node = get_operation_ast(document, operation)
+    assert node is not None
+    coerced = get_variable_values(schema, node.variable_definitions or (), variables)
+    assert isinstance(coerced, VariableValues), coerced
+    return estimate(schema, document, node, coerced, limits)
 
 
 EDGE = "recordings { nodes { sid } }"
@@ -62,8 +85,20 @@ COSTS: dict[str, tuple[str, int]] = {
     "twice": ("{ calls(first: 7) { nodes { sid } } calls(first: 7) { nodes { sid } } }", 14),
     "unknown fields": ("{ nothing { at { all } } calls(first: 7) { wrong { sid } } }", 7),
     "a circle": ("{ ...A } fragment A on Query { calls(first: 7) { nodes { sid } } ...A }", 7),
-    "a wrong argument": ('{ calls(first: "7") { nodes { sid } } }', 50),
+    "a wrong argument": ('{ calls(first: "7") { nodes { sid } } }', 0),
+    "the same status twice": (
+        "{ calls(first: 7, filter: {status: [BUSY, BUSY]}) { nodes { sid } } }", 7,
+    ),
     "none": ("{ calls(first: 0) { nodes { sid } } }", 1),
+    "none backwards": ('{ calls(last: 0, before: "x") { nodes { sid } } }', 1),
+    "none, of two statuses": (
+        "{ calls(first: 0, filter: {status: [BUSY, FAILED]}) { nodes { sid } } }", 2,
+    ),
+    "none, and what is below": (f"{{ calls(first: 0) {{ nodes {{ {EDGE} }} }} }}", 1),
+    "an edge of none": (
+        "{ calls(first: 10) { nodes { childCalls(first: 0) { nodes { parentCall { sid } } } } } }",
+        20,
+    ),
 }  # fmt: skip
 
 
@@ -86,7 +121,31 @@ def test_variables_count_with_their_values_and_their_defaults() -> None:
 def test_the_operation_that_is_meant_counts() -> None:
     text = "query A { calls(first: 5) { nodes { sid } } } query B { __typename }"
 
-    assert (cost(text, "A"), cost(text, "B"), cost(text, "C")) == (5, 0, 0)
+    assert (cost(text, "A"), cost(text, "B")) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"n": 7.0}, 7),
+        ({"n": 1000.0}, 1000),
+        ({"f": {"status": "BUSY"}}, 50),
+        ({"f": {"status": ["BUSY", "FAILED"]}}, 100),
+        ({"f": None}, 50),
+    ],
+)
+def test_variables_count_as_they_are_coerced(given: dict[str, Any], expected: int) -> None:
+    text = "query($n: Int, $f: CallFilter) { calls(first: $n, filter: $f) { nodes { sid } } }"
+
+    assert cost(text, **given) == expected
+
+
+def test_a_field_whose_arguments_cannot_be_coerced_is_not_executed_and_costs_nothing() -> None:
+    """A variable that is null at last, where its default let validation pass."""
+    text = """query($i: [ID!] = ["a"]) {
+        nodes(ids: $i) { ... on Call { parentCall { sid } } } calls(first: 3) { nodes { sid } } }"""
+
+    assert (cost(text), cost(text, i=None)) == (5, 3)
 
 
 def test_a_change_costs_a_row_and_what_is_read_with_it() -> None:
@@ -99,11 +158,11 @@ def test_a_change_costs_a_row_and_what_is_read_with_it() -> None:
         type Mutation { makeCall: Payload dropCall: Boolean }
         type Subscription { callChanged: Call }
     """)
-    made = parse("mutation { makeCall { call { parentCall { id } } } dropCall }")
-    changed = parse("subscription { callChanged { parentCall { id } } }")
+    made = "mutation { makeCall { call { parentCall { id } } } dropCall }"
+    changed = "subscription { callChanged { parentCall { id } } }"
 
-    assert estimate(changing, made, None, {}, NO_LIMIT) == 3
-    assert estimate(changing, changed, None, {}, NO_LIMIT) == 2
+    assert cost(made, schema=changing) == 3
+    assert cost(changed, schema=changing) == 2
 
 
 def test_fragments_in_fragments_are_walked_once() -> None:
@@ -141,9 +200,12 @@ ORDINARY = {
 }
 
 
+VARIABLES = {f"tab {tab.name}": json.loads(tab.variables or "{}") for tab in TABS}
+
+
 @pytest.mark.parametrize("name", ORDINARY)
 def test_an_ordinary_operation_is_within_the_limit(name: str) -> None:
-    assert cost(ORDINARY[name]) <= DocumentLimits().cost
+    assert cost(ORDINARY[name], **VARIABLES.get(name, {})) <= DocumentLimits().cost
 
 
 DEAR = {
@@ -192,12 +254,65 @@ async def test_a_page_beyond_the_largest_refuses_the_whole_operation(arguments: 
     assert twilio.asked() == []
 
 
-async def test_the_largest_page_is_a_setting() -> None:
-    async with connect(PlainTwilio(), max_first=10) as client:
-        await client.data("{ calls(first: 10) { nodes { sid } } }")
+@pytest.mark.parametrize("arguments", ["first: -1", 'last: -1, before: "x"'])
+async def test_a_page_below_none_refuses_the_whole_operation(arguments: str) -> None:
+    twilio = PlainTwilio(calls=[call(1)])
+    async with connect(twilio) as client:
+        error = await client.error(f"{{ calls({arguments}) {{ nodes {{ sid }} }} }}")
+
+    assert error == {
+        "message": "first and last must be from 0 to 1000",
+        "extensions": {"code": "BAD_USER_INPUT"},
+    }
+    assert twilio.asked() == []
+
+
+async def test_the_largest_page_is_a_setting_and_caps_the_default() -> None:
+    """The list and its edges, with and without `first`."""
+    edge = "recordings { nodes { sid } }"
+    many = PlainTwilio(calls=[call(n) for n in range(20)])
+    async with connect(many, max_first=10) as client:
+        with_first = await client.data(f"{{ calls(first: 10) {{ nodes {{ sid {edge} }} }} }}")
+        without = await client.data(f"{{ calls {{ nodes {{ sid {edge} }} }} }}")
         error = await client.error("query($n: Int) { calls(first: $n) { nodes { sid } } }", n=11)
 
-    assert error["message"] == "first and last must be from 1 to 10"
+    assert len(without["calls"]["nodes"]) == 10
+    assert without == with_first
+    assert error["message"] == "first and last must be from 0 to 10"
+
+
+SIZES = st.none() | st.integers(-2, 1003) | st.integers(0, 1001).map(float) | st.booleans() | (
+    st.sampled_from(["7", 7.5, -0.0, 1e300, [7], {}, 2**31])
+)  # fmt: skip
+
+
+@given(st.integers(1, 1000), SIZES, st.sampled_from(["literal", "variable", "default", "absent"]))
+async def test_what_is_estimated_is_what_is_read(most: int, size: Any, way: str) -> None:
+    """Whatever stands for `first`, in whichever place: it is refused, or the page that Twilio is
+    asked for is the one that was counted.
+    """
+    number = "null" if size is None else str(size).lower()
+    text = {
+        "literal": f"{{ calls(first: {number}) {{ nodes {{ sid }} }} }}",
+        "variable": "query($n: Int) { calls(first: $n) { nodes { sid } } }",
+        "default": f"query($n: Int = {number}) {{ calls(first: $n) {{ nodes {{ sid }} }} }}",
+        "absent": "query($n: Int) { calls(first: $n) { nodes { sid } } }",
+    }[way]
+    variables = {"n": size} if way == "variable" else {}
+    twilio = PlainTwilio(calls=[call(1)])
+    limits = DocumentLimits(cost=10**9, first=most)
+    async with connect(twilio, max_first=most, max_cost=1_000_000) as client:
+        answer = await client.answer(text, **variables)
+    asked = twilio.asked()
+
+    if "errors" in answer:
+        assert "data" not in answer
+        assert asked == []
+    else:
+        counted = cost(text, limits=limits, **variables)
+        assert counted <= most
+        read = [int(found[1]) for one in asked if (found := re.search(r"PageSize=(\d+)", one))]
+        assert read == [counted] or (not read and counted == 1)
 
 
 ENTITIES = "query($r: [_Any!]!) { _entities(representations: $r) { ... on Call { sid } } }"
@@ -215,4 +330,17 @@ async def test_as_many_representations_as_allowed_are_answered() -> None:
     assert len(data["_entities"]) == 2000
     assert len(asked) == 1
     assert error["extensions"]["limit"] == "representations"
+    assert twilio.asked() == []
+
+
+async def test_as_many_ids_as_representations_are_allowed_and_the_error_names_the_setting() -> None:
+    twilio = PlainTwilio(calls=[call(1)])
+    query = "query($i: [ID!]!) { nodes(ids: $i) { id } }"
+    async with connect(twilio, max_representations=3) as client:
+        await client.data(query, i=[sid("CA", 1)] * 3)
+        twilio.asked()
+        error = await client.error(query, i=[sid("CA", 1)] * 4)
+
+    limit = {"limit": "representations", "allowed": 3}
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED"} | limit
     assert twilio.asked() == []

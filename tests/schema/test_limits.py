@@ -308,6 +308,46 @@ async def test_an_abusive_document_is_refused_with_its_code_before_anything_is_s
     assert seconds < 2
 
 
+FLOODS = {
+    "distinct": "{ __typename " + " ".join(f"@a{n}" for n in range(20)) + " }",
+    "one field each": "{ " + " ".join(f"a{n}: __typename @b{n}" for n in range(15)) + " }",
+    "the same": "{ __typename " + "@aa " * 10 + "}",
+    "a known one": "{ __typename " + "@skip(if: false) " * 20 + "}",
+    "a known one, elsewhere": "query " + "@skip(if: false) " * 20 + "{ __typename }",
+    "in a fragment": "{ ...F } fragment F on Query "
+    + " ".join(f"@a{n}" for n in range(9))
+    + " { __typename }",
+    "at variables": "query(" + " ".join(f"$v{n}: Int @d{n}" for n in range(9)) + ") { __typename }",
+    "with wrong arguments": "{ __typename " + "@skip(x: 1) @include(y: 2) " * 10 + "}",
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood_of_wrong_directives_is_one_error(name: str) -> None:
+    async with connect(PlainTwilio()) as client:
+        error = await client.error(FLOODS[name])
+
+    assert error["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
+    assert "irective '@" in error["message"]
+
+
+async def test_directives_that_are_right_hide_no_other_error() -> None:
+    query = "{ x @skip(if: false) y @include(if: true) __typename @skip(if: 5) }"
+    async with connect(PlainTwilio()) as client:
+        answer = await client.answer(query)
+
+    assert len(answer["errors"]) == 3
+
+
+async def test_no_more_than_fifty_errors_for_wrong_variables() -> None:
+    query = "query($i: [ID!]!) { nodes(ids: $i) { id } }"
+    async with connect(PlainTwilio()) as client:
+        answer = await client.answer(query, i=[True] * 60)
+
+    assert len(answer["errors"]) == 51  # the last says that there are more
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
+
+
 async def streamed(text: str) -> list[str]:
     """The codes of an operation's errors that goes the way of a socket's."""
     async with open_gateway(Settings(sandbox_calls=0), PlainTwilio()) as gateway:
