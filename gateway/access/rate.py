@@ -19,8 +19,8 @@ MOST_CALLERS = 10_000
 class RateLimiter:
     """`rate` requests a second for each key, `burst` at once after a rest.
 
-    The `most` keys that were seen last are remembered; one that is forgotten has a full bucket. `words`
-    are what is said to who has to wait.
+    The `most` keys that were seen last are remembered; one that is forgotten has a full bucket.
+    `words` are what is said to who has to wait.
     """
 
     def __init__(
