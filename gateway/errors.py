@@ -189,7 +189,10 @@ class Forbidden(AccessError):
 
 
 class RateLimited(AccessError):
-    """This caller asks faster than allowed; `retry_after` is in whole seconds."""
+    """This caller asks faster than allowed, or too many credentials like this one were refused.
+
+    `retry_after` is in whole seconds.
+    """
 
     code = "RATE_LIMITED"
 

@@ -20,6 +20,7 @@ class RateLimiter:
     """`rate` requests a second for each key, `burst` at once after a rest.
 
     The `most` keys that were seen last are remembered; one that is forgotten has a full bucket.
+    `words` are what is said to who has to wait.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class RateLimiter:
         burst: int,
         clock: Callable[[], float] = time.monotonic,
         most: int = MOST_CALLERS,
+        words: str = "Too many requests at once; slow down",
     ) -> None:
         self._interval = 1 / rate
         self._capacity = burst / rate
         self._clock = clock
         self._most = most
+        self._words = words
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def take(self, key: str) -> None:
@@ -44,7 +47,7 @@ class RateLimiter:
         if len(self._full_at) > self._most:
             self._full_at.popitem(last=False)
         if excess > 0:
-            raise RateLimited("Too many requests at once; slow down", math.ceil(excess))
+            raise RateLimited(self._words, math.ceil(excess))
 
     def give_back(self, key: str) -> None:
         """One request that was taken and does not count."""

@@ -38,8 +38,18 @@ class Tries:
     """How often what upstream does not accept is tried; see Note [Made-up credentials]."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._accounts = RateLimiter(1 / SECONDS_FOR_A_TRY, TRIES_OF_AN_ACCOUNT, clock)
-        self._addresses = RateLimiter(1 / SECONDS_FOR_A_TRY_THERE, TRIES_OF_AN_ADDRESS, clock)
+        self._accounts = RateLimiter(
+            1 / SECONDS_FOR_A_TRY,
+            TRIES_OF_AN_ACCOUNT,
+            clock,
+            words="Too many credentials of this account were refused",
+        )
+        self._addresses = RateLimiter(
+            1 / SECONDS_FOR_A_TRY_THERE,
+            TRIES_OF_AN_ADDRESS,
+            clock,
+            words="Too many credentials from this address were refused",
+        )
 
     def take(self, account_sid: str, address: str | None) -> None:
         """One try. Raises RateLimited."""

@@ -29,19 +29,26 @@ def passes(limiter: RateLimiter, key: str = "a") -> bool:
 @given(
     st.sampled_from([0.5, 1, 4, 32]),
     st.integers(1, 20),
-    st.lists(st.integers(0, 64).map(lambda eighths: eighths / 8), max_size=80),
+    st.lists(
+        st.tuples(st.integers(0, 64).map(lambda eighths: eighths / 8), st.booleans()), max_size=80
+    ),
 )
 def test_it_lets_through_exactly_what_a_token_bucket_would(
-    rate: float, burst: int, pauses: list[float]
+    rate: float, burst: int, steps: list[tuple[float, bool]]
 ) -> None:
+    """Each step is a pause and a request, which is given back or not, if it may pass."""
     clock = Clock()
     limiter, tokens = RateLimiter(rate, burst, clock), float(burst)
-    for pause in pauses:
+    for pause, is_given_back in steps:
         clock.now += pause
         tokens = min(burst, tokens + pause * rate)
         may_pass = tokens >= 1
         tokens -= may_pass
         assert passes(limiter) == may_pass
+        if may_pass and is_given_back:
+            clock.now += pause
+            tokens = min(burst, tokens + pause * rate + 1)
+            limiter.give_back("a")
 
 
 @pytest.mark.parametrize(("rate", "wait"), [(200, 1), (0.5, 2), (0.1, 10)])
