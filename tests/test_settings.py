@@ -2,9 +2,12 @@
 
 import dataclasses
 import re
-from typing import Any
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.settings import Environment, Secret, Settings, SettingsError, settings_table
 from tests.plain_twilio import ACCOUNT, TOKEN
@@ -321,3 +324,38 @@ def test_each_default_is_one_that_its_own_parser_takes(name: str) -> None:
 
     assert parsed == row.default
     assert f"| `{name}` | `{row.default}` |" in settings_table()
+
+
+def values_of(name: str) -> st.SearchStrategy[Any]:
+    """Values of a setting's type: any text, number, word or secret."""
+    if name == "jwt_key_file":
+        return st.none()  # it excludes the URL
+    if name in NEEDED:
+        return st.from_type(get_args(TYPES[name])[0]).filter(bool)
+    return st.from_type(TYPES[name])
+
+
+TYPES = get_type_hints(Settings)
+# Without these some others are refused.
+NEEDED = {"account_sid", "auth_token", "api_key", "api_secret", "tokens_file"} | {
+    f"jwt_{name}" for name in ("jwks_url", "issuer", "audience")
+}
+st.register_type_strategy(Secret, st.builds(Secret, st.text()))
+SETTINGS = st.builds(Settings, **{name: values_of(name) for name in TYPES})
+
+
+def shown(settings: Settings) -> list[Any]:
+    """Every value, secrets too."""
+
+    def reveal(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [reveal(part) for part in value]
+        return value.reveal() if isinstance(value, Secret) else value
+
+    return [reveal(getattr(settings, name)) for name in TYPES]
+
+
+@given(SETTINGS)
+def test_settings_reach_a_worker_process_as_they_are(settings: Settings) -> None:
+    """Pickled, as multiprocessing does it: each of them, secrets and what was set later too."""
+    assert shown(ForkingPickler.loads(ForkingPickler.dumps(settings))) == shown(settings)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 __all__ = [
+    "UNIX_SOCKET",
     "AccessMode",
     "Environment",
     "LogLevel",
@@ -23,6 +24,7 @@ __all__ = [
     "addresses",
     "delay",
     "is_loopback",
+    "is_own_machine",
     "key",
     "key_url",
     "one_of",
@@ -37,6 +39,9 @@ __all__ = [
     "url",
     "whole",
 ]
+
+UNIX_SOCKET = "unix:"
+"""What the host of a unix socket begins with; its path follows."""
 
 
 class Secret:
@@ -112,6 +117,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_own_machine(host: str) -> bool:
+    """True for what only processes of this machine can reach: loopback, or a unix socket."""
+    return host.startswith(UNIX_SOCKET) or is_loopback(host)
 
 
 def key_url(value: str) -> str:

@@ -1,11 +1,9 @@
-"""The commands that serve: first lines, answers, one sandbox for all workers, an orderly end."""
+"""The commands that serve: first lines, answers, an orderly end."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -118,37 +116,3 @@ def test_a_wrong_token_is_refused_by_the_sandbox_and_shown_nowhere(sandbox: Serv
     assert error["extensions"]["code"] == "UPSTREAM_AUTH"
     assert error["extensions"]["twilioCode"] == 20003
     assert TOKEN not in done.stdout + done.stderr
-
-
-def environment_of(process: int) -> dict[str, str]:
-    """The environment with which a process was started."""
-    lines = Path(f"/proc/{process}/environ").read_text().split("\0")
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def workers_of(process: int) -> list[dict[str, str]]:
-    """The environments of a server's worker processes."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    command_lines = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children}
-    return [environment_of(int(c)) for c, line in command_lines.items() if "spawn_main" in line]
-
-
-@pytest.mark.skipif(os.name != "posix" or not Path("/proc").is_dir(), reason="reads /proc")
-def test_two_workers_share_one_sandbox() -> None:
-    """A call made in it is seen whichever worker answers; each connection may meet another one."""
-    with serving("--port", "0", "--workers", "2", until="GraphiQL") as server:
-        server.ask("{ __typename }")
-        first, second = workers_of(server.process.pid)
-        account, token = first["TWILIO_ACCOUNT_SID"], first["TWILIO_AUTH_TOKEN"]
-        made = httpx.post(
-            f"{first['TWILIO_BASE_URL']}/2010-04-01/Accounts/{account}/Calls.json",
-            data={"To": "+15005550010", "From": "+15005550006", "Twiml": "<Response/>"},
-            auth=(account, token),
-            timeout=20,
-        ).json()
-        answers = [server.ask(f'{{ call(sid: "{made["sid"]}") {{ to }} }}') for _ in range(12)]
-
-    assert first["TWILIO_BASE_URL"] == second["TWILIO_BASE_URL"]
-    assert answers == [{"call": {"to": "+15005550010"}}] * 12
-    assert server.exit_code == 0
-    assert "Traceback" not in server.log
