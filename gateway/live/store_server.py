@@ -31,7 +31,6 @@ from gateway.live.valkey import DROP_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH
 
 __all__ = ["KeptData", "StoreServer"]
 
-PASSWORD_SECONDS = 5.0
 MAX_ARGUMENTS = 16
 # Bytes: a webhook of 64 KB as JSON whose characters are all escaped, and more.
 MAX_ARGUMENT = 1024 * 1024
@@ -47,8 +46,10 @@ _Event = tuple[int, bytes, bytes]  # its number, and the field and value that we
 class KeptData:
     """Keys and streams, and what each command does to them. `now` is a clock in seconds (tests)."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        limits = {b"seen": MAX_MEMORIES, b"claim": MAX_CLAIMS, b"lease": MAX_LEASES}
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, max_claims: int = MAX_CLAIMS
+    ) -> None:
+        limits = {b"seen": MAX_MEMORIES, b"claim": max_claims, b"lease": MAX_LEASES}
         self._tables = {kind: Expiring[bytes](limit, now) for kind, limit in limits.items()}
         self._streams: dict[bytes, deque[_Event]] = {}
         self._order: deque[bytes] = deque()  # the stream of each event, the oldest first
@@ -135,11 +136,14 @@ class KeptData:
 
 
 class StoreServer:
-    """Serves KeptData to whoever knows the password."""
+    """Serves `data` to whoever sends the password within `password_seconds`."""
 
-    def __init__(self, password: str) -> None:
+    def __init__(
+        self, password: str, data: KeptData | None = None, password_seconds: float = 5.0
+    ) -> None:
         self._password = password.encode()
-        self._data = KeptData()
+        self._password_seconds = password_seconds
+        self._data = data or KeptData()
         # The readers that wait for a stream hold its event; without readers it is gone.
         self._waited_for: WeakValueDictionary[bytes, asyncio.Event] = WeakValueDictionary()
         self._end = asyncio.Event()
@@ -177,7 +181,7 @@ class StoreServer:
 
     async def _knows_password(self, reader: asyncio.StreamReader) -> bool:
         """See Note [Only its own workers]. Raises TimeoutError."""
-        async with asyncio.timeout(PASSWORD_SECONDS):
+        async with asyncio.timeout(self._password_seconds):
             name, *password = await _command(reader, max_argument=1024)
         return name == b"AUTH" and compare_digest(b"".join(password), self._password)
 

@@ -1,6 +1,7 @@
 """A gateway is judged by the address that is really listened on, whoever opened the socket."""
 
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -91,13 +92,13 @@ def test_a_real_account_is_not_served_on_an_inherited_address_of_the_network(
 @pytest.mark.parametrize("how", ["IPv4", "IPv6", "both", "mapped"])
 def test_an_honest_client_of_an_inherited_address_is_answered(how: str) -> None:
     """docs/access.md's own recipe: systemd listens on [::] for both, with the sandbox behind."""
-    make = {
+    make: dict[str, Callable[[], socket.socket]] = {
         "IPv4": lambda: tcp(EVERYWHERE),
         "IPv6": lambda: tcp("::"),
         "both": lambda: tcp("::", is_dual=True),
         "mapped": lambda: mapped(EVERYWHERE),
-    }[how]
-    with make() as listener, handed_over(listener) as server:
+    }
+    with make[how]() as listener, handed_over(listener) as server:
         lines_until(server, "GraphQL")
         answer = ask(listener, NETWORK)
 
