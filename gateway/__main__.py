@@ -29,6 +29,7 @@ from gateway.app import (
     create_app,
     open_gateway,
 )
+from gateway.app.callbacks import lacks_webhook_key
 from gateway.app.listening import host_of_all, inherited_sockets, listen, loopback_url, url_of
 from gateway.app.server import ServerConfig, raise_open_files
 from gateway.app.workers import serve_with_workers
@@ -49,6 +50,11 @@ EPILOG = """\
 Settings come from the environment: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_API_KEY
 and TWILIO_API_SECRET) connect the gateway to Twilio; without them an embedded sandbox with example
 calls answers. docs/settings.md lists every setting."""
+
+NO_WEBHOOKS = (
+    "Webhooks: refused. Twilio signs them with the auth token of {} itself: to take them, set "
+    "GATEWAY_WEBHOOK_AUTH_TOKENS to that token."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,6 +178,8 @@ def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     app = create_app(settings)
     _end_well_on_sigterm()
     print(_who_answers(settings), flush=True)
+    if lacks_webhook_key(settings):
+        print(NO_WEBHOOKS.format(settings.account_sid), flush=True)
     _print_urls(settings, [settings.public_url] if settings.public_url else map(url_of, listeners))
     if settings.workers == 1:
         _run(ServerConfig(app, settings), listeners)

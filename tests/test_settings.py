@@ -13,11 +13,12 @@ from gateway.settings import Environment, Secret, Settings, SettingsError, setti
 from tests.plain_twilio import ACCOUNT, TOKEN
 
 KEY = "SK" + "c" * 32
+MAIN = "AC" + "d" * 32
 CREDENTIAL = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
 FIELDS = {row.metadata["name"]: row for row in dataclasses.fields(Settings)}
 BAD: dict[str, list[str]] = {
     "TWILIO_ACCOUNT_SID": ["AC", KEY, ACCOUNT + "0", ACCOUNT.replace("a", "g"), "../etc"],
-    "TWILIO_API_KEY": [ACCOUNT, "SK", KEY + "x"],
+    "TWILIO_API_KEY": ["SK", "AC", KEY + "x", ACCOUNT + "0", "CA" + KEY[2:]],
     "TWILIO_BASE_URL": [
         "api.twilio.com", "ftp://api.twilio.com", "http://", "https:///path", "//h", "file:///etc",
         "https://user:hunter2@h", "https://hunter2@h", "https://h?token=hunter2", "https://h#hunter2",
@@ -194,8 +195,9 @@ def test_an_incomplete_credential_is_one_line_that_names_what_is_missing(
         CREDENTIAL,
         {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": TOKEN},
         CREDENTIAL | {"TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": TOKEN},
+        {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_KEY": MAIN, "TWILIO_API_SECRET": TOKEN},
     ],
-    ids=["token", "api key", "both"],
+    ids=["token", "api key", "both", "main account"],
 )
 def test_a_whole_credential_connects_to_twilio(given: dict[str, str]) -> None:
     settings = read(**given)
@@ -330,6 +332,8 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
     """Values of a setting's type: any text, number, word or secret."""
     if name == "jwt_key_file":
         return st.none()  # it excludes the URL
+    if TYPES[name] is float:
+        return st.floats(allow_nan=False)  # no parser takes it
     if name in NEEDED:
         return st.from_type(get_args(TYPES[name])[0]).filter(bool)
     return st.from_type(TYPES[name])

@@ -146,7 +146,8 @@ class DoorSettings:
     webhook_auth_tokens: tuple[Secret, ...] | None = setting(
         "GATEWAY_WEBHOOK_AUTH_TOKENS", secrets, None, "secrets, by comma",
         "Further auth tokens that webhooks may be signed with: while one is replaced, or where "
-        "an API key is used upstream. TWILIO_AUTH_TOKEN always counts.",
+        "TWILIO_AUTH_TOKEN, which always counts, is not set: an API key or a main account signs "
+        "no webhook of the account's.",
     )  # fmt: skip
     webhook_shared_keys: tuple[Secret, ...] | None = setting(
         "GATEWAY_WEBHOOK_SHARED_KEYS", secrets, None, "secrets, by comma",

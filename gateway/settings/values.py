@@ -80,10 +80,10 @@ def text(value: str) -> str:
     return value
 
 
-def sid(prefix: str) -> Callable[[str], str]:
+def sid(*prefixes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
-        if not re.fullmatch(prefix + "[0-9a-fA-F]{32}", value):
-            raise ValueError(f"must be {prefix} and 32 hexadecimal digits")
+        if not re.fullmatch(f"({'|'.join(prefixes)})[0-9a-fA-F]{{32}}", value):
+            raise ValueError(f"must be {' or '.join(prefixes)} and 32 hexadecimal digits")
         return value
 
     return parse

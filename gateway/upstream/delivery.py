@@ -213,7 +213,7 @@ class Delivery:
         now = asyncio.get_running_loop().time()
         is_of_calls = parcel.is_read and parcel.kind == "calls"
         if is_of_calls and (error is None or _is_upstreams(error, now - began)):
-            self.last_read = LastRead(now, error and error.code)
+            self.last_read = LastRead(now, error.code if error else None)
 
     def _wait(
         self, error: UpstreamError, parcel: Parcel[T], tried: int, patience: Patience

@@ -116,3 +116,29 @@ def test_a_wrong_token_is_refused_by_the_sandbox_and_shown_nowhere(sandbox: Serv
     assert error["extensions"]["code"] == "UPSTREAM_AUTH"
     assert error["extensions"]["twilioCode"] == 20003
     assert TOKEN not in done.stdout + done.stderr
+
+
+def test_a_main_account_opens_a_sub_account_and_its_webhooks_need_the_sub_accounts_token() -> None:
+    """The sandbox stands for the sub-account, and knows its main account's credential, too."""
+    main = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_API_KEY": "AC" + "d" * 32,
+        "TWILIO_API_SECRET": TOKEN,
+    }
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(
+            serving("sandbox", "--port", "0", until="TWILIO_ACCOUNT_SID", **main)
+        )
+        given = sandbox.settings | main
+        gateway = stack.enter_context(serving("--port", "0", until="GraphiQL", **given))
+        told = {"GATEWAY_WEBHOOK_AUTH_TOKENS": KEY_SECRET}
+        other = stack.enter_context(serving("--port", "0", until="GraphiQL", **given | told))
+        nodes = gateway.ask(NEWEST)["calls"]["nodes"]
+
+    lines = [line for line in gateway.lines if line.startswith("Webhooks: ")]
+    assert {node["accountSid"] for node in nodes} == {ACCOUNT}
+    assert len(lines) == 1
+    assert "GATEWAY_WEBHOOK_AUTH_TOKENS" in lines[0]
+    assert ACCOUNT in lines[0]
+    assert not any(line.startswith("Webhooks: ") for line in other.lines)
+    assert TOKEN not in "\n".join([*sandbox.lines, *gateway.lines, gateway.log])
