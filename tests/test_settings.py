@@ -78,7 +78,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_PASSTHROUGH_CLIENTS": ["0", "1001"],
     "GATEWAY_RATE_LIMIT": ["0", "100001", "10/s"],
     "GATEWAY_RATE_BURST": ["0", "1000001"],
-    "GATEWAY_TRUSTED_PROXIES": ["*", "proxy", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1,"],
+    "GATEWAY_TRUSTED_PROXIES": ["*", "proxy", "unix:", "unix,", "10.0.0.1/8", "10.0.0.0/33"],
     "GATEWAY_REQUEST_TIMEOUT": ["0", "3601"],
     "GATEWAY_KEEP_ALIVE": ["0", "nan"],
     "GATEWAY_MAX_CONNECTIONS": ["0", "100001"],

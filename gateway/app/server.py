@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app.drain import is_draining
 from gateway.app.websocket import SERVER_OPTIONS
-from gateway.settings import Settings
+from gateway.settings import UNIX_PEER, Settings
 
 __all__ = ["BoundedHttp", "ServerConfig", "raise_open_files"]
 
@@ -75,6 +75,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.client = self.client or (UNIX_PEER, 0)
         self._receiving = self._later(self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:

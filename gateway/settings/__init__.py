@@ -12,6 +12,7 @@ from gateway.settings.documents import DocumentSettings
 from gateway.settings.door import DoorSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.settings.values import (
+    UNIX_PEER,
     UNIX_SOCKET,
     AccessMode,
     Environment,
@@ -24,6 +25,7 @@ from gateway.settings.values import (
 )
 
 __all__ = [
+    "UNIX_PEER",
     "UNIX_SOCKET",
     "AccessMode",
     "Environment",

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 __all__ = [
+    "UNIX_PEER",
     "UNIX_SOCKET",
     "AccessMode",
     "Environment",
@@ -42,6 +43,8 @@ __all__ = [
 
 UNIX_SOCKET = "unix:"
 """What the host of a unix socket begins with; its path follows."""
+UNIX_PEER = "unix"
+"""The address of whoever connects by a unix socket."""
 
 
 class Secret:
@@ -133,10 +136,11 @@ def key_url(value: str) -> str:
 
 
 def addresses(value: str) -> str:
-    """Addresses and networks, with commas between."""
+    """Addresses and networks, with commas between; `unix` for peers that have none."""
     try:
         for entry in value.split(","):
-            ipaddress.ip_network(entry.strip())
+            if entry.strip() != UNIX_PEER:
+                ipaddress.ip_network(entry.strip())
     except ValueError:
         raise ValueError("must be addresses or networks with commas between") from None
     return value

@@ -167,3 +167,21 @@ def test_what_is_handed_over_and_does_not_listen_is_one_line_and_2() -> None:
 
     assert (code, server.lines) == (2, [])
     assert server.log == "gateway: LISTEN_FDS: descriptor 3 is not a listening socket\n"
+
+
+def test_clients_behind_a_unix_socket_are_told_apart_where_its_proxy_is_trusted(
+    tmp_path: Path,
+) -> None:
+    statuses = {}
+    limits = {"GATEWAY_RATE_LIMIT": "1", "GATEWAY_RATE_BURST": "2"}
+    for name, trusted in ((("nobody"), {}), ("unix", {"GATEWAY_TRUSTED_PROXIES": "10.0.0.1,unix"})):
+        with (
+            unix(tmp_path / name) as listener,
+            handed_over(listener, **limits, **trusted) as server,
+        ):
+            lines_until(server, "GraphQL")
+            clients = [{"X-Forwarded-For": f"203.0.113.{number}"} for number in range(8)]
+            statuses[name] = [ask(listener, client).status_code for client in clients]
+
+    assert statuses["nobody"].count(429) >= 3
+    assert statuses["unix"] == [200] * 8
