@@ -228,3 +228,21 @@ def test_workers_end_when_their_parent_is_gone() -> None:
         workers = workers_of(server)
         server.process.kill()
         until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+
+
+def test_the_end_does_not_wait_for_callbacks_that_nobody_takes_any_more() -> None:
+    """The embedded sandbox calls back at this gateway, whose workers end before it.
+
+    Connections that rest keep them for two seconds, in which calls go on in the sandbox.
+    """
+    with (
+        serving("--port", "0", "--workers", "2", until="GraphiQL") as server,
+        httpx.Client() as resting,
+    ):
+        for number in range(10, 15):
+            made_by(server, f"+150055500{number}")
+        resting.get(f"{url_of(server)}/healthz")
+        server.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - began < 10

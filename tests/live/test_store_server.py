@@ -341,3 +341,26 @@ def test_it_answers_as_a_real_server_does(server: OwnServer) -> None:
             other.close()
 
         compare()
+
+
+async def test_who_waits_for_a_stream_hears_of_an_event_at_once() -> None:
+    async with serving() as port, asyncio.timeout(20):
+        (reader, waiting), (_, adding) = [
+            await asyncio.open_connection("127.0.0.1", port) for _ in range(2)
+        ]
+        read = ["XREAD", "BLOCK", "60000", "COUNT", "9", "STREAMS", "s", "0-0"]
+        waiting.write(LOG_IN + request(*read))
+        assert await reader.readline() == b"+OK\r\n"
+        adding.write(LOG_IN + request(*add("other", "no")) + request(*add("s", "yes")))
+        assert await reader.readuntil(b"yes\r\n")
+        waiting.close()
+        adding.close()
+
+
+def test_an_id_of_another_server_is_before_all_events_or_after_them() -> None:
+    """Who has read from one that began later, by a clock that was set back, finds that out."""
+    data = KeptData()
+    data.execute(add("s", "event"))
+
+    assert b"event" in (data.events(b"s", b"5-99", 9) or b"")
+    assert data.events(b"s", b"99999999999999-0", 9) is None
