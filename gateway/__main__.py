@@ -8,17 +8,13 @@ settings, a port that is taken, or an account that verify could not read.
 import argparse
 import asyncio
 import dataclasses
-import errno
-import ipaddress
 import math
 import os
 import shutil
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -33,7 +29,10 @@ from gateway.app import (
     create_app,
     open_gateway,
 )
-from gateway.app.server import Multiprocess, ServerConfig, inherited_socket, raise_open_files
+from gateway.app.callbacks import lacks_webhook_key
+from gateway.app.listening import host_of_all, inherited_sockets, listen, loopback_url, url_of
+from gateway.app.server import ServerConfig, raise_open_files
+from gateway.app.workers import serve_with_workers
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.journal import Explain
 from gateway.sandbox import SandboxConfig
@@ -51,6 +50,11 @@ EPILOG = """\
 Settings come from the environment: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_API_KEY
 and TWILIO_API_SECRET) connect the gateway to Twilio; without them an embedded sandbox with example
 calls answers. docs/settings.md lists every setting."""
+
+NO_WEBHOOKS = (
+    "Webhooks: refused. Twilio signs them with the auth token of {} itself: to take them, set "
+    "GATEWAY_WEBHOOK_AUTH_TOKENS to that token."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,30 +168,43 @@ def _flag(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings)
+    listeners = inherited_sockets() or [
+        listen(settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT")
+    ]
+    settings = _as_listened(settings, listeners)
     settings.refuse_open_door()
     asyncio.run(check_credential(settings))
     raise_open_files()
     calm_collector()
-    listener = inherited_socket() or _listen(
-        settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT"
-    )
-    settings = _called_back(settings, listener)
     app = create_app(settings)
     _end_well_on_sigterm()
-    url = settings.public_url or _origin(listener)
     print(_who_answers(settings), flush=True)
-    print(f"GraphQL: {url}/graphql", flush=True)
-    if settings.shows_page:
-        print(f"GraphiQL: {url}/  (Ctrl-C ends)", flush=True)
+    if lacks_webhook_key(settings):
+        print(NO_WEBHOOKS.format(settings.account_sid), flush=True)
+    _print_urls(settings, [settings.public_url] if settings.public_url else map(url_of, listeners))
     if settings.workers == 1:
-        _run(ServerConfig(app, settings), listener)
-        return 0
-    with _shared_sandbox(settings):
-        config = ServerConfig(
-            "gateway.app:application", settings, factory=True, workers=settings.workers
-        )
-        Multiprocess(config, sockets=[listener]).run()
+        _run(ServerConfig(app, settings), listeners)
+    else:
+        serve_with_workers(settings, listeners)
     return 0
+
+
+def _as_listened(settings: Settings, listeners: Sequence[socket.socket]) -> Settings:
+    """The settings with the address that is really listened on.
+
+    The embedded sandbox calls back over the loopback interface, whatever the public URL is.
+    """
+    settings = dataclasses.replace(settings, host=host_of_all(listeners))
+    if settings.uses_sandbox and not settings.webhook_url:
+        settings = dataclasses.replace(settings, webhook_url=loopback_url(listeners))
+    return settings
+
+
+def _print_urls(settings: Settings, urls: Iterable[str]) -> None:
+    for url in urls:
+        print(f"GraphQL: {url}/graphql", flush=True)
+        if settings.shows_page:
+            print(f"GraphiQL: {url}/  (Ctrl-C ends)", flush=True)
 
 
 def _end_well_on_sigterm() -> None:
@@ -206,63 +223,8 @@ def _who_answers(settings: Settings) -> str:
     return f"Twilio account {settings.account_sid} at {settings.base_url}"
 
 
-def _listen(host: str, port: int, host_setting: str, port_setting: str) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise SettingsError(f"{port_setting}: must be a whole number from 0 to 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        is_port = error.errno in {errno.EADDRINUSE, errno.EACCES}
-        raise SettingsError(
-            f"{port_setting if is_port else host_setting}: "
-            f"cannot listen on {host} port {port}: {error.strerror}"
-        ) from None
-    # Python's own says no protocol, and asyncio sends at once (TCP_NODELAY) only what says TCP:
-    # without it the second part of an answer waits 40 ms for the client's receipt of the first.
-    return socket.socket(fileno=listener.detach())
-
-
-def _origin(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _called_back(settings: Settings, listener: socket.socket) -> Settings:
-    """The embedded sandbox calls back over the loopback interface, whatever the public URL is."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (it is replaced)
-    is_near = ipaddress.ip_address(host).is_loopback
-    if not settings.uses_sandbox or settings.webhook_url or not is_near:
-        return settings
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    os.environ["GATEWAY_WEBHOOK_URL"] = url  # for worker processes
-    return dataclasses.replace(settings, webhook_url=url)
-
-
-def _run(config: uvicorn.Config, listener: socket.socket) -> None:
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-@contextmanager
-def _shared_sandbox(settings: Settings) -> Iterator[None]:
-    """One sandbox for all worker processes, which reach it as they would reach Twilio."""
-    if not settings.uses_sandbox:
-        yield
-        return
-    sandbox = SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
-    listener = _listen("127.0.0.1", 0, "GATEWAY_WORKERS", "GATEWAY_WORKERS")
-    server = uvicorn.Server(ServerConfig(create_sandbox(sandbox), settings))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    os.environ["TWILIO_ACCOUNT_SID"] = sandbox.account_sid
-    os.environ["TWILIO_AUTH_TOKEN"] = sandbox.auth_token
-    os.environ["TWILIO_BASE_URL"] = _origin(listener)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(timeout=5)
+def _run(config: uvicorn.Config, listeners: Sequence[socket.socket]) -> None:
+    uvicorn.Server(config).run(sockets=list(listeners))
 
 
 def _query(options: argparse.Namespace, settings: Settings) -> int:
@@ -355,14 +317,14 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
         **{name: getattr(options, name) for name in SANDBOX_OPTIONS},
         **credential,
     )
-    listener = _listen(options.host, options.port, "--host", "--port")
+    listener = listen(options.host, options.port, "--host", "--port")
     _end_well_on_sigterm()
     print(f"Sandbox: a Twilio Calls API with {config.calls} example calls", flush=True)
-    print(f"TWILIO_BASE_URL={_origin(listener)}", flush=True)
+    print(f"TWILIO_BASE_URL={url_of(listener)}", flush=True)
     print(f"TWILIO_ACCOUNT_SID={config.account_sid}", flush=True)
     if not credential:
         print(f"TWILIO_AUTH_TOKEN={config.auth_token}", flush=True)
-    _run(ServerConfig(create_sandbox(config), settings), listener)
+    _run(ServerConfig(create_sandbox(config), settings), [listener])
     return 0
 
 

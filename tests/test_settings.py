@@ -2,19 +2,23 @@
 
 import dataclasses
 import re
-from typing import Any
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.settings import Environment, Secret, Settings, SettingsError, settings_table
 from tests.plain_twilio import ACCOUNT, TOKEN
 
 KEY = "SK" + "c" * 32
+MAIN = "AC" + "d" * 32
 CREDENTIAL = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
 FIELDS = {row.metadata["name"]: row for row in dataclasses.fields(Settings)}
 BAD: dict[str, list[str]] = {
     "TWILIO_ACCOUNT_SID": ["AC", KEY, ACCOUNT + "0", ACCOUNT.replace("a", "g"), "../etc"],
-    "TWILIO_API_KEY": [ACCOUNT, "SK", KEY + "x"],
+    "TWILIO_API_KEY": ["SK", "AC", KEY + "x", ACCOUNT + "0", "CA" + KEY[2:]],
     "TWILIO_BASE_URL": [
         "api.twilio.com", "ftp://api.twilio.com", "http://", "https:///path", "//h", "file:///etc",
         "https://user:hunter2@h", "https://hunter2@h", "https://h?token=hunter2", "https://h#hunter2",
@@ -81,7 +85,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_PASSTHROUGH_CLIENTS": ["0", "1001"],
     "GATEWAY_RATE_LIMIT": ["0", "100001", "10/s"],
     "GATEWAY_RATE_BURST": ["0", "1000001"],
-    "GATEWAY_TRUSTED_PROXIES": ["*", "proxy", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1,"],
+    "GATEWAY_TRUSTED_PROXIES": ["*", "proxy", "unix:", "unix,", "10.0.0.1/8", "10.0.0.0/33"],
     "GATEWAY_REQUEST_TIMEOUT": ["0", "3601"],
     "GATEWAY_KEEP_ALIVE": ["0", "nan"],
     "GATEWAY_MAX_CONNECTIONS": ["0", "100001"],
@@ -198,8 +202,9 @@ def test_an_incomplete_credential_is_one_line_that_names_what_is_missing(
         CREDENTIAL,
         {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": TOKEN},
         CREDENTIAL | {"TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": TOKEN},
+        {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_KEY": MAIN, "TWILIO_API_SECRET": TOKEN},
     ],
-    ids=["token", "api key", "both"],
+    ids=["token", "api key", "both", "main account"],
 )
 def test_a_whole_credential_connects_to_twilio(given: dict[str, str]) -> None:
     settings = read(**given)
@@ -380,10 +385,49 @@ def test_the_entry_that_is_no_origin_is_named_by_its_place() -> None:
 def test_every_origin_may_be_allowed_only_where_that_is_said_or_callers_show_who_they_are(
     more: dict[str, str], is_good: bool
 ) -> None:
-    for given in ("*", "https://a,*"):
-        environment = {"GATEWAY_ALLOWED_ORIGINS": given} | more
+    for origins in ("*", "https://a,*"):
+        environment = {"GATEWAY_ALLOWED_ORIGINS": origins} | more
         if is_good:
             assert "*" in (Settings.from_environment(environment).allowed_origins or ())
         else:
             with pytest.raises(SettingsError, match="GATEWAY_ALLOWED_ORIGINS: "):
                 Settings.from_environment(environment)
+
+
+def values_of(name: str) -> st.SearchStrategy[Any]:
+    """Values of a setting's type: any text, number, word or secret."""
+    if name == "jwt_key_file":
+        return st.none()  # it excludes the URL
+    if name == "allowed_origins":
+        return st.from_type(TYPES[name]).filter(lambda found: "*" not in (found or ()))
+    if TYPES[name] is float:
+        return st.floats(allow_nan=False)  # no parser takes it
+    if name in NEEDED:
+        return st.from_type(get_args(TYPES[name])[0]).filter(bool)
+    return st.from_type(TYPES[name])
+
+
+TYPES = get_type_hints(Settings)
+# Without these some others are refused.
+NEEDED = {"account_sid", "auth_token", "api_key", "api_secret", "tokens_file"} | {
+    f"jwt_{name}" for name in ("jwks_url", "issuer", "audience")
+}
+st.register_type_strategy(Secret, st.builds(Secret, st.text()))
+SETTINGS = st.builds(Settings, **{name: values_of(name) for name in TYPES})
+
+
+def shown(settings: Settings) -> list[Any]:
+    """Every value, secrets too."""
+
+    def reveal(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [reveal(part) for part in value]
+        return value.reveal() if isinstance(value, Secret) else value
+
+    return [reveal(getattr(settings, name)) for name in TYPES]
+
+
+@given(SETTINGS)
+def test_settings_reach_a_worker_process_as_they_are(settings: Settings) -> None:
+    """Pickled, as multiprocessing does it: each of them, secrets and what was set later too."""
+    assert shown(ForkingPickler.loads(ForkingPickler.dumps(settings))) == shown(settings)

@@ -6,7 +6,6 @@ differs from Twilio by its transport only.
 
 import gc
 import logging
-import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,7 +39,6 @@ from gateway.settings import AccessMode, Settings
 __all__ = [
     "Gateway",
     "Terms",
-    "application",
     "calm_collector",
     "check_credential",
     "configure_logging",
@@ -108,14 +106,6 @@ async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> Admitted:
 
 async def _page(_request: Request) -> Response:
     return playground.page()
-
-
-def application() -> Starlette:
-    """The app of one worker process, with its settings from the environment."""
-    settings = Settings.from_environment(os.environ)
-    configure_logging(settings)
-    calm_collector()
-    return create_app(settings)
 
 
 def calm_collector() -> None:

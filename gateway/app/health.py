@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from gateway.app.opening import open_gateway
 from gateway.errors import UpstreamAuth, UpstreamError, UpstreamTimeout
 from gateway.settings import Settings, SettingsError
 from gateway.upstream.breaker import BreakerState
+from gateway.upstream.client import LastRead
 from gateway.upstream.requests import ListCalls
 
 __all__ = ["check_credential", "healthz", "readyz"]
@@ -32,24 +32,34 @@ async def healthz(_request: Request) -> JSONResponse:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Readiness: upstream answers the smallest read, and the process is not about to end.
+    """Readiness: the process has started and is not about to end; 503, DRAINING, where it is.
 
-    503 names the error's code where not. Where only callers have accounts nothing can be read.
-    `breakers` names the kinds of resource that upstream is not asked for at present: recordings
-    that are down are no reason to send no traffic here.
+    It says nothing about upstream, whose failures are answered in part: `?upstream=1` adds how the
+    last read of calls ended. 503 names its error's code. `breakers` names the kinds of resource
+    that upstream is not asked for at present. Where only callers have accounts nothing can be read.
     """
     if is_draining(request.state):
         return _answer(DRAINING)
-    state = request.app.state
-    checked_at, code = getattr(state, "readiness", (-READINESS_HOLDS, None))
-    if time.monotonic() - checked_at >= READINESS_HOLDS:
-        code = await _check(state.gateway, state.gateway.settings.operation_timeout)
-        state.readiness = (time.monotonic(), code)
-    return _answer(code, _troubled(state.gateway))
+    gateway: Gateway = request.app.state.gateway
+    if request.query_params.get("upstream", "0") == "0" or not gateway.has_account:
+        return _answer(None)
+    return _answer(await _how_upstream_is(request.app.state, gateway), _troubled(gateway))
+
+
+async def _how_upstream_is(state: Any, gateway: Gateway) -> str | None:
+    """By the gateway's own reads; by one of ours where there was none for a while."""
+    clock = asyncio.get_running_loop().time
+    checked: LastRead | None = getattr(state, "checked", None)
+    reads = [read for read in (checked, gateway.client.last_read) if read is not None]
+    newest = max(reads, key=lambda read: read.at, default=None)
+    if newest is None or clock() - newest.at >= READINESS_HOLDS:
+        code = await _check(gateway, gateway.settings.operation_timeout)
+        newest = state.checked = LastRead(clock(), code)
+    return newest.code
 
 
 def _troubled(gateway: Gateway) -> dict[str, BreakerState]:
-    breakers = gateway.client.breakers() if gateway.has_account else {}
+    breakers = gateway.client.breakers()
     return {kind: how for kind, how in breakers.items() if how is not BreakerState.CLOSED}
 
 
@@ -68,7 +78,7 @@ async def check_credential(settings: Settings) -> None:
     """Asks the account of the settings once, before anything is served.
 
     Raises SettingsError where Twilio refuses the credential. Whatever else goes wrong is a
-    warning: it may be over before the first query, and readiness says no until then.
+    warning: it may be over before the first query.
     """
     if settings.account_sid is None:
         return

@@ -25,7 +25,12 @@ from gateway.upstream.breaker import BreakerLimits
 from gateway.upstream.client import Limits, UpstreamClient, utc_now
 from gateway.upstream.standing import Standing
 
-__all__ = ["open_gateway"]
+__all__ = ["embedded_sandbox", "open_gateway"]
+
+
+def embedded_sandbox(settings: Settings) -> SandboxConfig:
+    """What the sandbox of a gateway without a credential is told."""
+    return SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
 
 
 @asynccontextmanager
@@ -40,9 +45,7 @@ async def open_gateway(
     """
     async with AsyncExitStack() as stack:
         if settings.uses_sandbox:
-            sandbox = create_sandbox(
-                SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
-            )
+            sandbox = create_sandbox(embedded_sandbox(settings))
             stack.push_async_callback(sandbox.state.sandbox.aclose)
             in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
             transport = transport or in_process

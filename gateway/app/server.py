@@ -9,15 +9,13 @@ request, from the connection or the request's first byte on, whatever else it se
 in the same time it has to take LEAST_READ bytes of what is written to it, or all. So a connection
 that is silent, slow or does not read is closed, and its descriptor is free.
 
-Note [Leaving without loss]. Whoever replaces this process hands both the same listening socket
-(`inherited_socket`), so that no connection which waits in its queue is reset. A connection that is
-open when the process is told to end gets its next answer with `Connection: close`; one that rests
-is closed only after LAST_REQUEST seconds, since a request may be on its way.
+Note [Leaving without loss]. Whoever replaces this process hands both the same listening sockets
+(`listening.inherited_sockets`), so that no connection which waits in their queues is reset. A
+connection that is open when the process is told to end gets its next answer with `Connection:
+close`; one that rests is closed only after LAST_REQUEST seconds, since a request may be on its way.
 """
 
-import os
 import resource
-import socket
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
 from typing import Any
@@ -28,9 +26,9 @@ from uvicorn.supervisors import Multiprocess
 
 from gateway.app.drain import is_draining
 from gateway.app.websocket import SERVER_OPTIONS
-from gateway.settings import Settings
+from gateway.settings import UNIX_PEER, Settings
 
-__all__ = ["BoundedHttp", "Multiprocess", "ServerConfig", "inherited_socket", "raise_open_files"]
+__all__ = ["BoundedHttp", "Multiprocess", "ServerConfig", "raise_open_files"]
 
 # Bytes of a request's first line and headers; uvicorn and httptools have no limit.
 MAX_HEAD = 64 * 1024
@@ -79,6 +77,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.client = self.client or (UNIX_PEER, 0)
         self._receiving = self._later(self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -171,12 +170,3 @@ def raise_open_files() -> None:
     wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def inherited_socket() -> socket.socket | None:
-    """The listening socket that a service manager hands over (sd_listen_fds); None without one.
-
-    Its descriptor is the first after standard error; LISTEN_PID names this process.
-    """
-    is_ours = os.environ.get("LISTEN_PID") == str(os.getpid())
-    return socket.socket(fileno=3) if is_ours and os.environ.get("LISTEN_FDS") == "1" else None

@@ -46,13 +46,13 @@ NOTHING_SEEN = b"0-0"
 TROUBLE = (RedisError, OSError, TimeoutError)
 
 # Taken or renewed by its holder: one step, so that two gateways never both get it.
-_LEASE = """
+LEASE_SCRIPT = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-_DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+DROP_SCRIPT = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -145,7 +145,9 @@ class ValkeyStore:
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See Store."""
         milliseconds = str(int(seconds * 1000))
-        script = self._commands.eval(_LEASE, 1, self._key("lease", name), holder, milliseconds)
+        script = self._commands.eval(
+            LEASE_SCRIPT, 1, self._key("lease", name), holder, milliseconds
+        )
         try:
             return bool(await _answer(script))
         except TROUBLE:
@@ -154,7 +156,7 @@ class ValkeyStore:
     async def end_lease(self, name: str, holder: str) -> None:
         """See Store."""
         with suppress(*TROUBLE):
-            await _answer(self._commands.eval(_DROP, 1, self._key("lease", name), holder))
+            await _answer(self._commands.eval(DROP_SCRIPT, 1, self._key("lease", name), holder))
 
     async def aclose(self) -> None:
         """See Store. What waits to be sent is sent, if the server is there."""
@@ -188,7 +190,7 @@ class ValkeyStore:
 
     async def _settle_all(self) -> None:
         for key, mine in list(self._stranded.items()):
-            await _answer(self._commands.eval(_DROP, 1, key, mine))
+            await _answer(self._commands.eval(DROP_SCRIPT, 1, key, mine))
             self._stranded.pop(key, None)
         for key, value in list(self._unsettled.items()):
             if value is None:

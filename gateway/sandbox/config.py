@@ -14,7 +14,7 @@ class SandboxConfig:
     account_sid: str = "AC5a9db0c55a9db0c55a9db0c55a9db0c5"
     auth_token: str = field(default="70cc0de570cc0de570cc0de570cc0de5", repr=False)
     api_key: str | None = None
-    """An API key (SK and 32 hex digits) that, with its secret, also opens the account."""
+    """An API key, or a main account's SID, that with its secret also opens the account."""
     api_secret: str | None = field(default=None, repr=False)
     database: str = ":memory:"
     """A file path, or memory. A file that already holds an account's calls is not seeded again."""

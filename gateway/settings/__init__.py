@@ -12,6 +12,8 @@ from gateway.settings.documents import DocumentSettings
 from gateway.settings.door import DoorSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.settings.values import (
+    UNIX_PEER,
+    UNIX_SOCKET,
     AccessMode,
     Environment,
     LogLevel,
@@ -19,9 +21,12 @@ from gateway.settings.values import (
     Secret,
     Switch,
     is_loopback,
+    is_own_machine,
 )
 
 __all__ = [
+    "UNIX_PEER",
+    "UNIX_SOCKET",
     "AccessMode",
     "Environment",
     "LogLevel",
@@ -30,6 +35,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Switch",
+    "is_loopback",
     "settings_table",
 ]
 
@@ -90,9 +96,12 @@ class Settings(DocumentSettings, DoorSettings, UpstreamSettings):
                 raise SettingsError(f"{name}: is missing for GATEWAY_ACCESS=jwt")
 
     def refuse_open_door(self) -> None:
-        """Raises SettingsError where anyone on the network could read a real account's calls."""
+        """Raises SettingsError where anyone on the network could read a real account's calls.
+
+        `host` must be the address that is really listened on.
+        """
         is_open = self.access is AccessMode.NONE and self.allow_anyone is Switch.OFF
-        if is_open and self.account_sid and not is_loopback(self.host):
+        if is_open and self.account_sid and not is_own_machine(self.host):
             raise SettingsError(
                 f"GATEWAY_ACCESS: is none, so whoever reaches {self.host} could read the calls of "
                 "the account; choose token, jwt or passthrough, or set GATEWAY_ALLOW_ANYONE=on"

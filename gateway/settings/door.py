@@ -35,15 +35,17 @@ class DoorSettings:
     """The address, callers, connections, webhooks and live updates."""
 
     host: str = setting(
-        "GATEWAY_HOST", text, "127.0.0.1", "address", "The address that the gateway listens on."
-    )
+        "GATEWAY_HOST", text, "127.0.0.1", "address",
+        "The address that the gateway listens on, where no service manager hands it a socket.",
+    )  # fmt: skip
     port: int = setting(
         "GATEWAY_PORT", whole(0, 65535), 8000, "port",
         "The port that the gateway listens on; 0 takes a free one.",
     )  # fmt: skip
     workers: int = setting(
         "GATEWAY_WORKERS", whole(1, 64), 1, "processes",
-        "How many processes serve; they share one sandbox.",
+        "How many processes serve. They share one sandbox and, without GATEWAY_STORE_URL, one "
+        "store in the memory of their parent.",
     )  # fmt: skip
     public_url: str | None = setting(
         "GATEWAY_PUBLIC_URL", url, None, "URL",
@@ -110,7 +112,7 @@ class DoorSettings:
     trusted_proxies: str | None = setting(
         "GATEWAY_TRUSTED_PROXIES", addresses, None, "addresses",
         "Whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks with "
-        "commas between; nobody's where it is not set.",
+        "commas between, or unix for whoever comes by a unix socket; nobody's where it is not set.",
     )  # fmt: skip
     request_timeout: float = setting(
         "GATEWAY_REQUEST_TIMEOUT", seconds, 20.0, "seconds",
@@ -147,7 +149,8 @@ class DoorSettings:
     webhook_auth_tokens: tuple[Secret, ...] | None = setting(
         "GATEWAY_WEBHOOK_AUTH_TOKENS", secrets, None, "secrets, by comma",
         "Further auth tokens that webhooks may be signed with: while one is replaced, or where "
-        "an API key is used upstream. TWILIO_AUTH_TOKEN always counts.",
+        "TWILIO_AUTH_TOKEN, which always counts, is not set: an API key or a main account signs "
+        "no webhook of the account's.",
     )  # fmt: skip
     webhook_shared_keys: tuple[Secret, ...] | None = setting(
         "GATEWAY_WEBHOOK_SHARED_KEYS", secrets, None, "secrets, by comma",
@@ -160,8 +163,8 @@ class DoorSettings:
     )  # fmt: skip
     store_url: Secret | None = setting(
         "GATEWAY_STORE_URL", store_url, None, "URL",
-        "The Valkey or Redis (valkey://, redis://, rediss://) through which several gateways or "
-        "workers share live calls and idempotency keys. Without it each process keeps its own.",
+        "The Valkey or Redis (valkey://, redis://, rediss://) through which several gateways share "
+        "live calls and idempotency keys. Without it each gateway keeps its own, in memory.",
     )  # fmt: skip
     max_subscribers: int = setting(
         "GATEWAY_MAX_SUBSCRIBERS", whole(0, 1_000_000), 5000, "subscriptions",

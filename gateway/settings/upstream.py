@@ -32,11 +32,16 @@ class UpstreamSettings:
         "TWILIO_AUTH_TOKEN", Secret, None, "secret", "The account's auth token."
     )
     api_key: str | None = setting(
-        "TWILIO_API_KEY", sid("SK"), None, "SID",
-        "An API key, used instead of the auth token when set together with its secret.",
+        "TWILIO_API_KEY", sid("SK", "AC"), None, "SID",
+        "An API key (SK), used instead of the auth token when set together with its secret. For a "
+        "sub-account also its main account's SID (AC), with that account's auth token as secret.",
     )  # fmt: skip
     api_secret: Secret | None = setting(
-        "TWILIO_API_SECRET", Secret, None, "secret", "The API key's secret."
+        "TWILIO_API_SECRET",
+        Secret,
+        None,
+        "secret",
+        "The API key's secret, or the main account's auth token.",
     )
     base_url: str = setting(
         "TWILIO_BASE_URL", url, "https://api.twilio.com", "URL",

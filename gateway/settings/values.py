@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 __all__ = [
+    "UNIX_PEER",
+    "UNIX_SOCKET",
     "AccessMode",
     "Environment",
     "LogLevel",
@@ -23,6 +25,7 @@ __all__ = [
     "addresses",
     "delay",
     "is_loopback",
+    "is_own_machine",
     "key",
     "key_url",
     "one_of",
@@ -38,6 +41,11 @@ __all__ = [
     "url",
     "whole",
 ]
+
+UNIX_SOCKET = "unix:"
+"""What the host of a unix socket begins with; its path follows."""
+UNIX_PEER = "unix"
+"""The address of whoever connects by a unix socket."""
 
 
 class Secret:
@@ -76,10 +84,10 @@ def text(value: str) -> str:
     return value
 
 
-def sid(prefix: str) -> Callable[[str], str]:
+def sid(*prefixes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
-        if not re.fullmatch(prefix + "[0-9a-fA-F]{32}", value):
-            raise ValueError(f"must be {prefix} and 32 hexadecimal digits")
+        if not re.fullmatch(f"({'|'.join(prefixes)})[0-9a-fA-F]{{32}}", value):
+            raise ValueError(f"must be {' or '.join(prefixes)} and 32 hexadecimal digits")
         return value
 
     return parse
@@ -163,6 +171,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_own_machine(host: str) -> bool:
+    """True for what only processes of this machine can reach: loopback, or a unix socket."""
+    return host.startswith(UNIX_SOCKET) or is_loopback(host)
+
+
 def key_url(value: str) -> str:
     """Whoever can change the keys on their way can sign tokens: no http but on this machine."""
     parts = urlsplit(url(value))
@@ -172,10 +185,11 @@ def key_url(value: str) -> str:
 
 
 def addresses(value: str) -> str:
-    """Addresses and networks, with commas between."""
+    """Addresses and networks, with commas between; `unix` for peers that have none."""
     try:
         for entry in value.split(","):
-            ipaddress.ip_network(entry.strip())
+            if entry.strip() != UNIX_PEER:
+                ipaddress.ip_network(entry.strip())
     except ValueError:
         raise ValueError("must be addresses or networks with commas between") from None
     return value

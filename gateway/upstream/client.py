@@ -19,7 +19,15 @@ from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
 from gateway.upstream.concurrency import Priority
 from gateway.upstream.decoding import RowList, list_of, row_of
-from gateway.upstream.delivery import NOBODY, Caller, Delivery, Limits, Outcome, Parcel
+from gateway.upstream.delivery import (
+    NOBODY,
+    Caller,
+    Delivery,
+    LastRead,
+    Limits,
+    Outcome,
+    Parcel,
+)
 from gateway.upstream.flights import Patience, SingleFlight
 from gateway.upstream.pages import page_ref
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
@@ -27,7 +35,7 @@ from gateway.upstream.resources import Resource
 from gateway.upstream.sending import Sender, Sending
 from gateway.upstream.writes import FormRequest
 
-__all__ = ["Account", "Caller", "Limits", "Priority", "UpstreamClient", "utc_now"]
+__all__ = ["Account", "Caller", "LastRead", "Limits", "Priority", "UpstreamClient", "utc_now"]
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
@@ -71,6 +79,11 @@ class UpstreamClient:
     def concurrency(self) -> int:
         """How many requests may run at once at present."""
         return self._delivery.concurrency
+
+    @property
+    def last_read(self) -> LastRead | None:
+        """How the last read of calls ended that says something of upstream; None before it."""
+        return self._delivery.last_read
 
     def breakers(self) -> dict[str, BreakerState]:
         """Each kind of resource, and whether upstream is asked for it at present."""

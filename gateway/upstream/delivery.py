@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.errors import (
+    CircuitOpen,
     NeverSent,
     OutcomeUnknown,
     UpstreamAuth,
@@ -37,7 +38,7 @@ from gateway.upstream.flights import Patience
 from gateway.upstream.retries import RetryBudget, is_passing, pause
 from gateway.upstream.sending import Sender, Sending
 
-__all__ = ["NOBODY", "Caller", "Delivery", "Limits", "Outcome", "Parcel"]
+__all__ = ["NOBODY", "Caller", "Delivery", "LastRead", "Limits", "Outcome", "Parcel"]
 
 T = TypeVar("T")
 KINDS = ("calls", "recordings", "notifications")
@@ -150,6 +151,14 @@ class Outcome(Generic[T]):
         return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG
 
 
+@dataclass(frozen=True, slots=True)
+class LastRead:
+    """When a read ended, by the loop's clock, and the code of its error, if it was one."""
+
+    at: float
+    code: str | None = None
+
+
 class Delivery:
     """The way upstream of one client. Every failure is an UpstreamError."""
 
@@ -161,6 +170,8 @@ class Delivery:
         self._limit = AdaptiveLimit(limits.in_flight)
         self._line = Line(self._limit, limits.waiting)
         self._breakers = {kind: Breaker(kind, limits.breaker) for kind in KINDS}
+        self.last_read: LastRead | None = None
+        """The last read of calls that says something of upstream."""
 
     @property
     def concurrency(self) -> int:
@@ -181,18 +192,28 @@ class Delivery:
     ) -> Outcome[T]:
         """The try that brought a value. Raises UpstreamError, of a change OutcomeUnknown where
         it may have happened."""
+        began = asyncio.get_running_loop().time()
         self._budget.earn()
         for tried in itertools.count(1):
             try:
-                return await self._try(parcel, patience, caller, tell)
+                outcome = await self._try(parcel, patience, caller, tell)
+                self._note(parcel, began)
+                return outcome
             except UpstreamError as error:
                 wait = self._wait(error, parcel, tried, patience)
                 if wait is None:
+                    self._note(parcel, began, error)
                     if isinstance(error, UpstreamRateLimited):
                         error.retry_after = error.retry_after or SOON
                     raise
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
+
+    def _note(self, parcel: Parcel[T], began: float, error: UpstreamError | None = None) -> None:
+        now = asyncio.get_running_loop().time()
+        is_of_calls = parcel.is_read and parcel.kind == "calls"
+        if is_of_calls and (error is None or _is_upstreams(error, now - began)):
+            self.last_read = LastRead(now, error.code if error else None)
 
     def _wait(
         self, error: UpstreamError, parcel: Parcel[T], tried: int, patience: Patience
@@ -260,6 +281,18 @@ class Delivery:
                 in_flight=counted or self._line.in_flight,
                 is_full=self._line.waiting > 0,
             )
+
+
+def _is_upstreams(error: UpstreamError, seconds: float) -> bool:
+    """True where a read failed by upstream, not by what was asked, by our line or in no time."""
+    match error:
+        case CircuitOpen() | UpstreamRejected():
+            return False
+        case UpstreamTimeout():
+            return seconds >= HANG
+        case UpstreamRateLimited():
+            return error.status is not None
+    return True
 
 
 def _of_change(error: UpstreamError) -> UpstreamError:

@@ -4,33 +4,21 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from tempfile import TemporaryFile
 
 import httpx
 import pytest
 
 from tests.end_to_end.hanging import HangingUpstream
-from tests.end_to_end.program import COMMAND, Server, environment, serving
+from tests.end_to_end.program import Server, serving
+from tests.end_to_end.service_manager import handed_over
+from tests.end_to_end.waiting import until
 from tests.plain_twilio import sid
 
 pytestmark = pytest.mark.xdist_group("end")
 
 QUERY = {"query": f'{{ call(sid: "{sid("CA", 1)}") {{ sid }} }}'}
-
-
-def until(condition: object, seconds: float = 20) -> None:
-    """Returns as soon as the condition, a function, is true; fails after some seconds."""
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_refused(url: str) -> bool:
@@ -103,39 +91,6 @@ def test_what_does_not_finish_within_the_drain_timeout_is_cut_off_and_it_ends_wi
     assert isinstance(cut_off, httpx.HTTPError) or in_flight.result().status_code >= 500
 
 
-# What a service manager does between fork and exec.
-HAND_OVER = """if True:
-    import os, sys
-    os.dup2(int(sys.argv[1]), 3)
-    os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-@contextmanager
-def successor(listener: socket.socket) -> Iterator[Server]:
-    """A gateway that is handed a listening socket, as a service manager does."""
-    with TemporaryFile("w+") as log:
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", HAND_OVER, str(listener.fileno()), *COMMAND],
-            env=environment({}),
-            pass_fds=[listener.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        server = Server(process)
-        try:
-            yield server
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
-            server.exit_code = process.returncode
-            log.seek(0)
-            server.log = log.read()
-
-
 class Load:
     """Clients that ask all the time, some on connections of their own each time; none retries."""
 
@@ -182,16 +137,16 @@ async def test_replacing_the_process_under_load_loses_no_request() -> None:
     """Twice: each process is handed the socket before its predecessor is told to end."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=2048) as listener,
-        successor(listener) as first,
+        handed_over(listener) as first,
     ):
         load = Load(f"http://127.0.0.1:{listener.getsockname()[1]}")
         await lines_until(first, "GraphiQL")
         working = asyncio.ensure_future(load.run())
-        with successor(listener) as second:
+        with handed_over(listener) as second:
             await lines_until(second, "GraphiQL")
             await ends(first)
             before = load.answered
-            with successor(listener) as third:
+            with handed_over(listener) as third:
                 await lines_until(third, "GraphiQL")
                 await ends(second)
                 await asyncio.sleep(1)

@@ -24,6 +24,7 @@ from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 
 KEY, KEY_SECRET, CALLERS_TOKEN = "SK" + "c" * 32, "s3cret-of-the-key-s3cret", "ca11ers" * 4
 NUMBER, UPSTREAMS_WORDS = "+16175551212", "the bespoke words of an upstream"
+PROBES = ("/healthz", "/readyz", "/readyz?upstream=1")
 CALL = sid("CA", 1)
 QUERIES = (
     "{ calls(first: 2) { nodes { sid to from status notifications { nodes { sid } } } } }",
@@ -105,7 +106,7 @@ def everything(server: Server, credentials: list[dict[str, str]]) -> str:
                 timeout=30,
             )
             seen += [answer.text, str(answer.headers)]
-    seen += [httpx.get(f"{server.url}{path}", timeout=30).text for path in ("/healthz", "/readyz")]
+    seen += [httpx.get(f"{server.url}{path}", timeout=30).text for path in PROBES]
     return "\n".join(seen)
 
 

@@ -1,11 +1,9 @@
-"""The commands that serve: first lines, answers, one sandbox for all workers, an orderly end."""
+"""The commands that serve: first lines, answers, an orderly end."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -120,35 +118,27 @@ def test_a_wrong_token_is_refused_by_the_sandbox_and_shown_nowhere(sandbox: Serv
     assert TOKEN not in done.stdout + done.stderr
 
 
-def environment_of(process: int) -> dict[str, str]:
-    """The environment with which a process was started."""
-    lines = Path(f"/proc/{process}/environ").read_text().split("\0")
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+def test_a_main_account_opens_a_sub_account_and_its_webhooks_need_the_sub_accounts_token() -> None:
+    """The sandbox stands for the sub-account, and knows its main account's credential, too."""
+    main = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_API_KEY": "AC" + "d" * 32,
+        "TWILIO_API_SECRET": TOKEN,
+    }
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(
+            serving("sandbox", "--port", "0", until="TWILIO_ACCOUNT_SID", **main)
+        )
+        given = sandbox.settings | main
+        gateway = stack.enter_context(serving("--port", "0", until="GraphiQL", **given))
+        told = {"GATEWAY_WEBHOOK_AUTH_TOKENS": KEY_SECRET}
+        other = stack.enter_context(serving("--port", "0", until="GraphiQL", **given | told))
+        nodes = gateway.ask(NEWEST)["calls"]["nodes"]
 
-
-def workers_of(process: int) -> list[dict[str, str]]:
-    """The environments of a server's worker processes."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    command_lines = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children}
-    return [environment_of(int(c)) for c, line in command_lines.items() if "spawn_main" in line]
-
-
-@pytest.mark.skipif(os.name != "posix" or not Path("/proc").is_dir(), reason="reads /proc")
-def test_two_workers_share_one_sandbox() -> None:
-    """A call made in it is seen whichever worker answers; each connection may meet another one."""
-    with serving("--port", "0", "--workers", "2", until="GraphiQL") as server:
-        server.ask("{ __typename }")
-        first, second = workers_of(server.process.pid)
-        account, token = first["TWILIO_ACCOUNT_SID"], first["TWILIO_AUTH_TOKEN"]
-        made = httpx.post(
-            f"{first['TWILIO_BASE_URL']}/2010-04-01/Accounts/{account}/Calls.json",
-            data={"To": "+15005550010", "From": "+15005550006", "Twiml": "<Response/>"},
-            auth=(account, token),
-            timeout=20,
-        ).json()
-        answers = [server.ask(f'{{ call(sid: "{made["sid"]}") {{ to }} }}') for _ in range(12)]
-
-    assert first["TWILIO_BASE_URL"] == second["TWILIO_BASE_URL"]
-    assert answers == [{"call": {"to": "+15005550010"}}] * 12
-    assert server.exit_code == 0
-    assert "Traceback" not in server.log
+    lines = [line for line in gateway.lines if line.startswith("Webhooks: ")]
+    assert {node["accountSid"] for node in nodes} == {ACCOUNT}
+    assert len(lines) == 1
+    assert "GATEWAY_WEBHOOK_AUTH_TOKENS" in lines[0]
+    assert ACCOUNT in lines[0]
+    assert not any(line.startswith("Webhooks: ") for line in other.lines)
+    assert TOKEN not in "\n".join([*sandbox.lines, *gateway.lines, gateway.log])

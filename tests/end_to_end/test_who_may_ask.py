@@ -252,8 +252,10 @@ def test_a_credential_that_twilio_refuses_ends_the_start_with_one_line() -> None
 def test_an_upstream_that_is_down_does_not_keep_the_gateway_from_starting() -> None:
     with serving("--port", "0", until="GraphiQL", **REAL, **DEAD) as server:
         ready = httpx.get(f"{server.url}/readyz", timeout=20)
+        upstream = httpx.get(f"{server.url}/readyz?upstream=1", timeout=20)
 
-    assert (ready.status_code, ready.json()["code"]) == (503, "UPSTREAM_UNAVAILABLE")
+    assert ready.status_code == 200
+    assert (upstream.status_code, upstream.json()["code"]) == (503, "UPSTREAM_UNAVAILABLE")
     assert "the account cannot be read at start: UPSTREAM_UNAVAILABLE" in server.log
     assert TOKEN not in server.log
 

@@ -27,9 +27,11 @@ class KeptServer:
         """Starts it and waits until it takes connections."""
         assert PROGRAM is not None
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(  # noqa: S603
-            [PROGRAM, "--port", str(self.port), *options], stdout=subprocess.DEVNULL
-        )
+        self.begin([PROGRAM, "--port", str(self.port), *options])
+
+    def begin(self, command: list[str]) -> None:
+        """Starts a command and waits until it takes connections."""
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
         for _ in range(500):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:

@@ -1,0 +1,366 @@
+"""The store that a parent keeps for its workers: as a Valkey, bounded, and for nobody else."""
+
+import asyncio
+import re
+import select
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import StoreUnavailable
+from gateway.live.store import MAX_CLAIMS, MAX_MEMORIES, Claim
+from gateway.live.store_server import KeptData, StoreServer
+from gateway.live.valkey import DROP_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH, ValkeyStore
+from tests.live.servers import KeptServer, kept_server
+from tests.live.test_valkey import (  # noqa: F401 (asked of this server, with the fixture below)
+    test_a_claim_that_a_hanging_server_took_in_the_end_is_given_up,
+    test_a_gateway_hears_once_of_what_it_has_sent_itself,
+    test_a_gateway_that_starts_later_knows_what_was_heard_before,
+    test_a_key_is_new_to_one_gateway_only,
+    test_a_key_that_is_released_is_free_again,
+    test_a_lease_is_one_gateways_until_it_is_given_back_or_ends,
+    test_accounts_on_one_server_do_not_hear_of_each_other,
+    test_an_event_that_arrives_at_one_gateway_reaches_a_subscriber_at_another,
+    test_an_idempotency_key_is_claimed_once_across_gateways,
+    test_replay_memory_without_the_server_is_the_gateways_own,
+    test_the_first_key_after_the_server_is_back_can_be_claimed,
+    test_what_a_hanging_server_kept_back_arrives_when_it_goes_on,
+    test_what_was_missed_while_the_server_was_away_arrives_when_it_is_back,
+    test_without_the_server_everybody_has_the_lease,
+    test_without_the_server_no_key_can_be_claimed,
+)
+from tests.plain_twilio import ACCOUNT
+
+PASSWORD = "a-password-of-its-own"
+PROGRAM = """if True:
+    import asyncio, socket, sys
+    from gateway.live.store_server import StoreServer
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    asyncio.run(StoreServer(sys.argv[2]).serve(listener))
+"""
+
+
+class OwnServer(KeptServer):
+    """The store server as a process, so that it can hang, crash and start again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Starts it and waits until it takes connections."""
+        self.begin([sys.executable, "-c", PROGRAM, str(self.port), PASSWORD])
+
+
+@pytest.fixture
+def server() -> Iterator[OwnServer]:
+    """A server of the test's own."""
+    running = OwnServer()
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[int]:
+    """The port of a server in this loop."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    store = StoreServer(PASSWORD, **options)
+    task = asyncio.create_task(store.serve(listener))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        store.stop()
+        await task
+
+
+def request(*arguments: str | bytes) -> bytes:
+    """A command as it is sent."""
+    parts = [part.encode() if isinstance(part, str) else part for part in arguments]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)
+
+
+LOG_IN = request("AUTH", PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request("AUTH", "another"),
+        request("AUTH"),
+        request("AUTH", ""),
+        request("GET", "gateway:AC:claim:k"),
+        request("AUTH", PASSWORD + "x") + LOG_IN,
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"*2\r\n$4\r\nAUTH\r\n$2000\r\n" + b"x" * 2000 + b"\r\n",
+        b"*0\r\n",
+        b"*-1\r\n",
+        b"*99\r\n",
+        b"\0" * 200_000,
+        b"",
+    ],
+    ids=repr,
+)
+async def test_whoever_does_not_know_the_password_is_told_nothing_and_disconnected(
+    sent: bytes,
+) -> None:
+    async with serving(password_seconds=0.2) as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        answer = b""
+        with suppress(ConnectionError):
+            answer = await reader.read()
+        writer.close()
+
+    assert answer in (b"", b"-WRONGPASS the password comes first\r\n")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"$3\r\nGET\r\n", b"*1\r\n:1\r\n", b"*1\r\n$1048577\r\n", b"*17\r\n", b"*1\r\n$x\r\n",
+     request("GET", "no-kind"), request("GET", "gateway:AC:other:k"),
+     request("SET", "gateway:AC:claim:k", "v", "PX", "soon")],
+    ids=repr,
+)  # fmt: skip
+async def test_what_no_store_sends_ends_the_connection_and_nothing_else(sent: bytes) -> None:
+    async with serving() as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(LOG_IN + sent)
+        assert await reader.read() == b"+OK\r\n"
+        writer.close()
+
+        store = ValkeyStore(f"redis://:{PASSWORD}@127.0.0.1:{port}/0", ACCOUNT)
+        assert (await store.claim("k", "print")).is_new
+        await store.aclose()
+
+
+async def test_a_command_that_it_does_not_know_is_an_error_of_that_command() -> None:
+    async with serving() as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(LOG_IN + request("FLUSHALL") + request("EVAL", "return 1", "1", "k", "v"))
+        writer.write(request("GET", "gateway:AC:claim:k"))
+        lines = [await reader.readline() for _ in range(4)]
+        writer.close()
+
+    assert lines == [b"+OK\r\n", *[b"-ERR not a command of this store\r\n"] * 2, b"$-1\r\n"]
+
+
+def test_whoever_does_not_read_is_not_heard_further_and_the_others_are(server: OwnServer) -> None:
+    """Its requests wait in the sockets' buffers; the server holds a little of each connection."""
+    value = b"x" * 500_000
+    key = "gateway:AC:claim:k"
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.sendall(LOG_IN + request("SET", key, value, "PX", "60000"))
+        slow.setblocking(False)
+        sent, ask = 0, request("GET", key) * 1000
+        while sent < 40_000_000 and select.select([], [slow], [], 1)[1]:
+            sent += slow.send(ask)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as other:
+            other.sendall(LOG_IN + request("GET", "gateway:AC:claim:other"))
+            answer = b""
+            while len(answer) < 10:
+                answer += other.recv(100)
+
+    assert sent < 40_000_000
+    assert answer == b"+OK\r\n$-1\r\n"
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def set_(kind: str, name: object, *how: bytes) -> list[bytes]:
+    """The command that keeps something for a minute."""
+    return [b"SET", f"gateway:AC:{kind}:{name}".encode(), b"v", *how, b"PX", b"60000"]
+
+
+def get(kind: str, name: object) -> list[bytes]:
+    """The command that reads it."""
+    return [b"GET", f"gateway:AC:{kind}:{name}".encode()]
+
+
+def test_no_key_makes_room_for_another_and_a_full_store_takes_new_ones_when_old_ones_end() -> None:
+    clock = Clock()
+    data = KeptData(clock)
+    taken = {data.execute(set_("claim", number, b"NX")) for number in range(MAX_CLAIMS)}
+
+    assert taken == {b"+OK\r\n"}
+    assert data.execute(set_("claim", "new", b"NX")).startswith(b"-OOM")
+    assert data.execute(set_("claim", 0, b"NX")) == b"$-1\r\n"
+    assert data.execute(set_("claim", 0)) == b"+OK\r\n"
+    assert data.execute(get("claim", 1)) == b"$1\r\nv\r\n"
+    clock.seconds += 60
+    assert data.execute(set_("claim", "new", b"NX")) == b"+OK\r\n"
+
+
+def test_the_oldest_memory_makes_room() -> None:
+    data = KeptData()
+    for number in range(MAX_MEMORIES + 1):
+        assert data.execute(set_("seen", number, b"NX")) == b"+OK\r\n"
+
+    assert data.execute(get("seen", 0)) == b"$-1\r\n"
+    assert data.execute(get("seen", 1)) == b"$1\r\nv\r\n"
+
+
+def add(stream: str, value: object) -> list[bytes]:
+    """The command that adds to a stream."""
+    return [b"XADD", stream.encode(), b"MAXLEN", b"~", b"50000", b"*", b"f", str(value).encode()]
+
+
+def test_all_streams_together_are_bounded_and_the_oldest_event_makes_room() -> None:
+    data = KeptData()
+    data.execute(add("idle", "old"))
+    for number in range(STREAM_LENGTH):
+        data.execute(add("busy", number))
+    reply = data.events(b"busy", b"0-0", 1)
+
+    assert data.events(b"idle", b"0-0", 10) is None
+    assert reply is not None
+    assert reply.endswith(b"$1\r\n0\r\n")
+    data.execute(add("busy", "more"))
+    assert b"$1\r\n0\r\n" not in (data.events(b"busy", b"0-0", 1) or b"")
+
+
+async def test_a_full_store_refuses_a_new_key_and_says_so() -> None:
+    async with serving(data=KeptData(max_claims=2)) as port, asyncio.timeout(20):
+        store = ValkeyStore(f"redis://:{PASSWORD}@127.0.0.1:{port}/0", ACCOUNT)
+        assert [(await store.claim(key, "print")).is_new for key in "aab"] == [True, False, True]
+        with pytest.raises(StoreUnavailable):
+            await store.claim("c", "print")
+        assert await store.remember("a webhook", 60)
+        await store.settle("a", "print", "made")
+        assert await store.claim("a", "print") == Claim("print", "made")
+        await store.release("b")
+        assert (await store.claim("c", "print")).is_new
+        await store.aclose()
+
+
+NAMES, VALUES = st.sampled_from("ab"), st.sampled_from([b"v", b"w", b"\r\n"])
+KINDS = st.sampled_from(["claim", "seen", "lease"])
+
+
+def keyed(kind: str, name: str) -> bytes:
+    """A key as ValkeyStore makes it."""
+    return f"gateway:AC1:{kind}:{name}".encode()
+
+
+KEYS = st.builds(keyed, KINDS, NAMES)
+LONG = b"3600000"
+NEWEST = b"the id of the event that was added last"
+COMMANDS = st.one_of(
+    st.builds(lambda k: [b"GET", k], KEYS),
+    st.builds(lambda k: [b"DEL", k], KEYS),
+    st.builds(lambda k, v: [b"SET", k, v, b"PX", LONG], KEYS, VALUES),
+    st.builds(lambda k, v: [b"SET", k, v, b"NX", b"PX", LONG], KEYS, VALUES),
+    st.builds(lambda k, v: [b"EVAL", LEASE_SCRIPT.encode(), b"1", k, v, LONG], KEYS, VALUES),
+    st.builds(lambda k, v: [b"EVAL", DROP_SCRIPT.encode(), b"1", k, v], KEYS, VALUES),
+    st.builds(lambda name, v: add(f"gateway:AC1:{name}", v.hex()), NAMES, VALUES),
+    st.builds(
+        lambda n: [b"XREVRANGE", b"gateway:AC1:" + n.encode(), b"+", b"-", b"COUNT", b"1"], NAMES
+    ),
+    st.builds(
+        lambda n, most, seen: [b"XREAD", b"BLOCK", b"1", b"COUNT", str(most).encode(), b"STREAMS",
+                          b"gateway:AC1:" + n.encode(), seen],
+        NAMES, st.integers(1, 5), st.sampled_from([b"0-0", NEWEST]),
+    ),
+)  # fmt: skip
+
+
+class Talk:
+    """A connection to a server."""
+
+    def __init__(self, port: int, hello: bytes = b"") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._file = self._socket.makefile("rb")
+        self._newest: dict[bytes, bytes] = {}
+        if hello:
+            self._socket.sendall(hello)
+            assert self._reply() == b"+OK\r\n"
+
+    def ask(self, command: list[bytes]) -> object:
+        """The reply, without the ids of events."""
+        stream = command[-2] if command[0] == b"XREAD" else command[1]
+        newest = self._newest.get(stream, b"0-0")
+        self._socket.sendall(request(*(newest if part == NEWEST else part for part in command)))
+        reply = self._reply()
+        if command[0] == b"XADD":
+            assert isinstance(reply, bytes)
+            self._newest[stream] = reply
+        return without_ids(reply)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._file.close()
+        self._socket.close()
+
+    def _reply(self) -> object:
+        line = self._file.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"$" and rest != b"-1":
+            return self._file.read(int(rest) + 2)[:-2]
+        if kind == b"*" and rest != b"-1":
+            return [self._reply() for _ in range(int(rest))]
+        return line
+
+
+def without_ids(reply: object) -> object:
+    """Each server numbers events in its own way."""
+    if isinstance(reply, list):
+        return [without_ids(part) for part in reply]
+    is_id = isinstance(reply, bytes) and re.fullmatch(rb"\d+-\d+", reply)
+    return "id" if is_id else reply
+
+
+def test_it_answers_as_a_real_server_does(server: OwnServer) -> None:
+    """Any commands of a store's, in any order, reply by reply; each example is another account."""
+    accounts = count(1)
+    with kept_server() as real:
+
+        @given(st.lists(COMMANDS, max_size=25))
+        def compare(commands: list[list[bytes]]) -> None:
+            one, other = Talk(real.port), Talk(server.port, LOG_IN)
+            account = b"AC%d:" % next(accounts)
+            for command in commands:
+                mine = [part.replace(b"AC1:", account) for part in command]
+                assert other.ask(mine) == one.ask(mine), command
+            one.close()
+            other.close()
+
+        compare()
+
+
+async def test_who_waits_for_a_stream_hears_of_an_event_at_once() -> None:
+    async with serving() as port, asyncio.timeout(20):
+        (reader, waiting), (_, adding) = [
+            await asyncio.open_connection("127.0.0.1", port) for _ in range(2)
+        ]
+        read = ["XREAD", "BLOCK", "60000", "COUNT", "9", "STREAMS", "s", "0-0"]
+        waiting.write(LOG_IN + request(*read))
+        assert await reader.readline() == b"+OK\r\n"
+        adding.write(LOG_IN + request(*add("other", "no")) + request(*add("s", "yes")))
+        assert await reader.readuntil(b"yes\r\n")
+        waiting.close()
+        adding.close()
+
+
+def test_an_id_of_another_server_is_before_all_events_or_after_them() -> None:
+    """Who has read from one that began later, by a clock that was set back, finds that out."""
+    data = KeptData()
+    data.execute(add("s", "event"))
+
+    assert b"event" in (data.events(b"s", b"5-99", 9) or b"")
+    assert data.events(b"s", b"99999999999999-0", 9) is None
