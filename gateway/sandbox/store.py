@@ -260,12 +260,13 @@ def _schema() -> str:
 def _insert(kind: type[Row]) -> str:
     table, marks = _TABLES[kind], ", ".join("?" * len(kind.__struct_fields__))
     top = f"SELECT max(position) FROM {table}"  # noqa: S608 - our names
-    second = f"position BETWEEN ?1 AND ?1 + {_PER_SECOND - 1}"
-    return f"INSERT INTO {table} SELECT coalesce(({top} WHERE {second}) + 1, ?1), {marks}"
+    second = f"position BETWEEN ? AND ? + {_PER_SECOND - 1}"
+    return f"INSERT INTO {table} SELECT coalesce(({top} WHERE {second}) + 1, ?), {marks}"
 
 
 def _values(row: Row) -> tuple[object, ...]:
-    return (row.date_created * _PER_SECOND, *msgspec.structs.astuple(row))
+    first = row.date_created * _PER_SECOND
+    return (first, first, first, *msgspec.structs.astuple(row))
 
 
 def _comparisons(condition: Condition) -> list[tuple[str, object]]:

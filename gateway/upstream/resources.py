@@ -32,6 +32,8 @@ __all__ = [
     "RecordingStatus",
     "RecordingTrack",
     "Resource",
+    "Wire",
+    "row_type",
 ]
 
 log = logging.getLogger(__name__)
@@ -100,25 +102,6 @@ class Wire(Generic[T]):
 
     def _complaint(self) -> str:
         return f"Upstream sent a {self._name} that cannot be read"
-
-
-class ResourceMeta(msgspec.StructMeta):
-    """Gives a struct one slot for each Wire property, under the property's name on the wire."""
-
-    def __new__(
-        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]
-    ) -> "ResourceMeta":
-        annotations = namespace.setdefault("__annotations__", {})
-        for attribute in [key for key, value in namespace.items() if isinstance(value, Wire)]:
-            annotations[f"wire_{attribute}"] = Any
-            namespace[f"wire_{attribute}"] = msgspec.UNSET
-        return super().__new__(
-            mcls, name, bases, namespace, rename=_wire_name, frozen=True, kw_only=True, gc=False
-        )
-
-
-def _wire_name(field: str) -> str:
-    return field.removeprefix("wire_").rstrip("_")
 
 
 def _text(value: Any) -> str:
@@ -277,25 +260,64 @@ class NotificationLevel(Enum):
     UNKNOWN = "unknown"
 
 
-class Resource(msgspec.Struct, metaclass=ResourceMeta):
-    """What every row has."""
+class Resource(msgspec.Struct):
+    """What every row has. `row_type` makes a kind of row of a subclass."""
+
+    sid: str
+
+    account_sid = Wire(_sid("AC"))
+    date_created = Wire(_timestamp)
+    date_updated = Wire(_timestamp)
+    uri = Wire(_text)
 
     @property
     def id(self) -> str:
         """The SID is the global id (SCHEMA rule 2)."""
         return self.sid
 
-    sid: str
-    account_sid = Wire(_sid("AC"))
-    date_created = Wire(_timestamp)
-    date_updated = Wire(_timestamp)
-    uri = Wire(_text)
+
+R = TypeVar("R", bound=Resource)
 
 
+def row_type(prefix: str) -> Callable[[type[R]], type[R]]:
+    """Makes a class of Wire properties a struct: the SID, and a slot for each property as it came.
+
+    The fields are named here one by one and never taken from the annotations of the class body,
+    which since Python 3.14 are not there while a class is made.
+    """
+
+    def made(body: type[R]) -> type[R]:
+        names = [
+            name
+            for owner in reversed(body.__mro__)
+            for name, value in vars(owner).items()
+            if isinstance(value, Wire)
+        ]
+        sid = Annotated[str, msgspec.Meta(pattern=f"^{prefix}[0-9a-fA-F]{{32}}\\Z")]
+        struct: Any = msgspec.defstruct(
+            body.__name__,
+            [("sid", sid), *((f"wire_{name}", Any, msgspec.UNSET) for name in names)],
+            bases=(body,),
+            namespace={"__doc__": body.__doc__},
+            module=body.__module__,
+            rename=_wire_name,
+            frozen=True,
+            kw_only=True,
+            gc=False,
+        )
+        return struct  # type: ignore[no-any-return]
+
+    return made
+
+
+def _wire_name(field: str) -> str:
+    return field.removeprefix("wire_").rstrip("_")
+
+
+@row_type("CA")
 class CallResource(Resource):
     """A call, with the properties of the seed document."""
 
-    sid: Annotated[str, msgspec.Meta(pattern="^CA[0-9a-fA-F]{32}\\Z")]
     parent_call_sid = Wire(_sid("CA"))
     to = Wire(_text)
     from_ = Wire(_text)
@@ -312,10 +334,10 @@ class CallResource(Resource):
     caller_name = Wire(_text)
 
 
+@row_type("RE")
 class RecordingResource(Resource):
     """A recording. `track` is only in the per-call form, `media_url` only in the account's."""
 
-    sid: Annotated[str, msgspec.Meta(pattern="^RE[0-9a-fA-F]{32}\\Z")]
     call_sid = Wire(_sid("CA"))
     conference_sid = Wire(_text)
     start_time = Wire(_timestamp)
@@ -330,10 +352,10 @@ class RecordingResource(Resource):
     media_url = Wire(_text)
 
 
+@row_type("NO")
 class NotificationResource(Resource):
     """A notification. The last three properties are only in the instance, not in lists."""
 
-    sid: Annotated[str, msgspec.Meta(pattern="^NO[0-9a-fA-F]{32}\\Z")]
     call_sid = Wire(_sid("CA"))
     error_code = Wire(_whole_number)
     log = Wire(_open_enum(NotificationLevel))

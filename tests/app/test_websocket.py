@@ -111,7 +111,7 @@ MALFORMED: dict[str, Any] = {
     },
     "complete without id": {"type": "complete"},
     "half a surrogate": '{"type": "ping", "payload": {"a": "\\ud800"}}',
-    "deep JSON": '{"type": "ping", "payload": ' + '{"a":' * 9000 + "1" + "}" * 9001,
+    "deep JSON": '{"type": "ping", "payload": {"a":' + "[" * 30_000 + "]" * 30_000 + "}}",
     "a huge number": '{"type": "ping", "payload": ' + "9" * 20_000 + "}",
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import types
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,6 +27,8 @@ from gateway.upstream.resources import (
     RecordingResource,
     RecordingSource,
     Resource,
+    Wire,
+    row_type,
 )
 from tests.plain_twilio import ACCOUNT, TOKEN, call, sid
 from tests.upstream.stage import row
@@ -229,6 +232,37 @@ def test_a_row_without_its_sid_is_no_row(kind: type[Resource], bad: Any) -> None
 
 def test_properties_that_nobody_knows_are_ignored() -> None:
     assert row(CallResource, stir_verstat="A", subresource_uris={}, sip=[1]).to is None
+
+
+def test_a_row_is_made_of_a_class_body_without_annotations() -> None:
+    """Since Python 3.14 no class body has `__annotations__` while the class is made (PEP 649)."""
+    price = Wire(_amount)
+    body: Any = types.new_class("Made", (Resource,), {}, lambda given: given.update(price=price))
+    assert "__annotations__" not in vars(body)
+    made: type[Any] = row_type("CA")(body)
+
+    text = json.dumps({"sid": sid("CA", 1), "price": "1.50", "uri": "/", "account_sid": ACCOUNT})
+    read: Any = msgspec.json.decode(text, type=made)
+    assert (read.sid, read.id, read.price) == (sid("CA", 1), sid("CA", 1), Decimal("1.50"))
+    assert (read.uri, read.account_sid, read.date_created) == ("/", ACCOUNT, None)
+    assert price.is_absent(msgspec.json.decode(json.dumps({"sid": sid("CA", 1)}), type=made))
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(json.dumps({"sid": sid("RE", 1)}), type=made)
+
+
+def _amount(value: Any) -> Decimal:
+    return Decimal(str(value))
+
+
+@pytest.mark.parametrize("kind", [CallResource, RecordingResource, NotificationResource])
+def test_the_rows_that_there_are_need_none_either(kind: type[Resource]) -> None:
+    body = kind.__mro__[1]
+
+    assert (body.__name__, vars(body).get("__annotations__")) == (kind.__name__, None)
+    assert kind.__doc__ == body.__doc__
+    with pytest.raises(AttributeError):
+        row(kind).sid = "another"
+    assert not hasattr(row(kind), "__dict__")
 
 
 def test_what_holds_a_secret_shows_none() -> None:
