@@ -1,0 +1,46 @@
+"""Tasks: `nox -s lint`, `types`, `tests`, `bench`, `docs`. CI runs `.ci/run`, which does the same.
+
+Each session installs what it needs with the pinned versions of constraints.txt.
+"""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "tests"]
+INSTALL = ("-c", "constraints.txt", "-e")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and import order."""
+    session.install(*INSTALL, ".[test,lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict."""
+    session.install(*INSTALL, ".[test,lint]")
+    session.run("mypy")
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """All tests, or those that are named: `nox -s tests-3.11 -- tests/schema`."""
+    session.install(*INSTALL, ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What operations cost."""
+    session.install(*INSTALL, ".[test]")
+    session.run("python", "-m", "tests.bench.operations")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """References that lead nowhere, names with two meanings, lengths."""
+    session.install(*INSTALL, ".[test]")
+    session.run("python", "-m", "tests.house")
