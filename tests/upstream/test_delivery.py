@@ -421,7 +421,8 @@ async def test_the_last_read_tells_how_upstream_is_and_nothing_of_our_own_line()
         ]
         done, _ = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
         assert {type(read.exception()) for read in done} == {UpstreamRateLimited}
-        assert client.last_read is None
+        before = client.last_read
+        assert before is None
 
         await asyncio.gather(*reads, return_exceptions=True)
         last = client.last_read
