@@ -1,10 +1,10 @@
-"""The arguments that every connection shares, and how large the first upstream page is."""
+"""The arguments that fields share, and how large the first upstream page is."""
 
 from typing import Annotated
 
 import strawberry
 
-__all__ = ["After", "Before", "First", "Last", "edge_page_size"]
+__all__ = ["After", "Before", "CallSid", "First", "Last", "NodeSid", "edge_page_size"]
 
 First = Annotated[
     int | None, strawberry.argument(description="How many rows, 1 to 1000; 50 if not given.")
@@ -15,6 +15,13 @@ After = Annotated[
 Last = Annotated[int | None, strawberry.argument(description="How many rows before a cursor.")]
 Before = Annotated[
     str | None, strawberry.argument(description="Rows before (newer than) this cursor's.")
+]
+CallSid = Annotated[strawberry.ID, strawberry.argument(description="The call's SID: CA….")]
+NodeSid = Annotated[
+    strawberry.ID,
+    strawberry.argument(
+        description="The SID of a call (CA…), a recording (RE…) or a notification (NO…)."
+    ),
 ]
 
 
