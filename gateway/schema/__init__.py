@@ -10,13 +10,12 @@ from gateway.schema.context import Context
 from gateway.schema.cursors import cursor_key
 from gateway.schema.documents import CheckedDocument
 from gateway.schema.endpoint import PhoneNumber
-from gateway.schema.entities import FederatedSchema
+from gateway.schema.entities import FederatedQuery, FederatedSchema
 from gateway.schema.execution import EventExecutor
 from gateway.schema.extensions import ErrorCodes, Permitted
 from gateway.schema.limits import DocumentLimits
 from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
-from gateway.schema.query import Query
 from gateway.schema.recording import Recording
 from gateway.schema.scalars import SCALARS
 from gateway.schema.subscription import Subscription
@@ -24,7 +23,7 @@ from gateway.schema.subscription import Subscription
 __all__ = ["Context", "DocumentLimits", "cursor_key", "schema"]
 
 schema = FederatedSchema(
-    query=Query,
+    query=FederatedQuery,
     subscription=Subscription,
     mutation=Mutation,
     types=[Call, Recording, Notification, PhoneNumber],

@@ -1,4 +1,4 @@
-"""The arguments that every connection shares, and how large a page they ask for."""
+"""The arguments that fields share, and how large a page they ask for."""
 
 from typing import Annotated
 
@@ -6,7 +6,17 @@ import strawberry
 
 from gateway.errors import BadUserInput
 
-__all__ = ["DEFAULT_FIRST", "After", "Before", "First", "Last", "edge_page_size", "page_size"]
+__all__ = [
+    "DEFAULT_FIRST",
+    "After",
+    "Before",
+    "CallSid",
+    "First",
+    "Last",
+    "NodeSid",
+    "edge_page_size",
+    "page_size",
+]
 
 DEFAULT_FIRST = 50
 
@@ -26,6 +36,13 @@ Last = Annotated[
 ]
 Before = Annotated[
     str | None, strawberry.argument(description="Rows before (newer than) this cursor's.")
+]
+CallSid = Annotated[strawberry.ID, strawberry.argument(description="The call's SID: CA….")]
+NodeSid = Annotated[
+    strawberry.ID,
+    strawberry.argument(
+        description="The SID of a call (CA…), a recording (RE…) or a notification (NO…)."
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ the seed document's meanings and name the REST property.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
@@ -25,6 +25,15 @@ from gateway.schema.scalars import AnsweredBy, CallDirection, CallStatus, Notifi
 from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
 
 __all__ = ["Call"]
+
+ChildFilter = Annotated[
+    ChildCallFilter | None,
+    strawberry.argument(description="Which child calls; all of them if not given."),
+]
+Level = Annotated[
+    NotificationLevel | None,
+    strawberry.argument(description="Only errors, or only warnings; both if not given."),
+]
 
 
 @strawberry.federation.type(
@@ -143,7 +152,7 @@ class Call(Node):
         info: Info,
         first: First = None,
         after: After = None,
-        filter: ChildCallFilter | None = None,
+        filter: ChildFilter = None,
     ) -> Slice[CallResource]:
         """Calls?ParentCallSid=, unless what was read already holds every child."""
         window = Window.of(info, first, after)
@@ -177,7 +186,7 @@ class Call(Node):
         info: Info,
         first: First = None,
         after: After = None,
-        log: NotificationLevel | None = None,
+        log: Level = None,
     ) -> Slice[NotificationResource]:
         """Calls/{sid}/Notifications."""
         return await notifications_of(info, parent.sid, Window.of(info, first, after), log)

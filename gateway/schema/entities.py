@@ -1,24 +1,41 @@
-"""Apollo Federation: the entities that other subgraphs may refer to.
+"""Apollo Federation: the entities that other subgraphs may refer to, and the schema as a subgraph.
 
 Strawberry's own resolver loses the whole answer to one bad representation (LIBRARY-FACTS 2). Here
 each one resolves by itself: a bad one is null with an error. All are loaded in one batch.
+
+Note [Two readers]. Routers read the schema as text (`_service`), with Federation's directives.
+Clients read it by introspection, where these directives and their types would mean nothing.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
+from graphql import GraphQLSchema, Undefined, is_specified_directive
 
 from gateway.access import Scope
 from gateway.errors import BadUserInput
+from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
-from gateway.schema.endpoint import phone_number
+from gateway.schema.endpoint import PhoneNumber, phone_number
 from gateway.schema.lookup import call_by_sid
+from gateway.schema.notification import Notification
 from gateway.schema.personal import mask_personal_fields
+from gateway.schema.query import Query
+from gateway.schema.recording import Recording
 from gateway.schema.strawberry_internals import FederationAny, graphql_schema
 from gateway.upstream.requests import FetchNotification, FetchRecording
 
-__all__ = ["FederatedSchema"]
+__all__ = ["FederatedQuery", "FederatedSchema"]
+
+ANY = strawberry.scalar(
+    name="_Any",
+    description="A reference to an object: its `__typename` and its key.",
+    serialize=lambda value: value,
+    parse_value=lambda value: value,
+)
+# Types that only Federation's directives use.
+SUPPORT_TYPES = ("_FieldSet", "link__Import", "link__Purpose")
 
 
 async def _notification(info: Info, sid: str) -> Any:
@@ -56,19 +73,76 @@ async def _entity(info: Info, representation: Any) -> Any:
     return await resolve(info, value)
 
 
+Entity = Annotated[
+    Call | Notification | PhoneNumber | Recording,
+    strawberry.union("_Entity", description="What other subgraphs may refer to by its key."),
+]
+Representations = Annotated[
+    list[FederationAny],
+    strawberry.argument(description="Objects of `__typename` and the key: `sid`, or `number`."),
+]
+
+
+@strawberry.type(name="_Service", description="This schema, for the routers of Apollo Federation.")
+class Service:
+    """Federation's type."""
+
+    sdl: str = strawberry.field(description="The schema in GraphQL's schema definition language.")
+
+
+@strawberry.type(name="Query", description="What can be read of the account's calls.")
+class FederatedQuery(Query):
+    """The root with the two fields that Federation asks of a subgraph."""
+
+    @strawberry.field(
+        name="_entities",
+        description="The objects that other subgraphs refer to, each null where there is none. "
+        "For routers.",
+        graphql_type=list[Entity | None],
+    )
+    @staticmethod
+    def entities(info: Info, representations: Representations) -> list[Any]:
+        """An awaitable for each representation, so that each fails by itself."""
+        return [_entity(info, given) for given in representations]
+
+    @strawberry.field(name="_service", description="This schema as text. For routers.")
+    @staticmethod
+    def service(info: Info) -> Service:
+        """With Federation's directives. See Note [Two readers]."""
+        return Service(sdl=info.schema.as_str())
+
+
 class FederatedSchema(strawberry.federation.Schema):
     """The subgraph's schema."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(scalar_overrides={FederationAny: ANY}, **options)
+        _drop_null_defaults(graphql_schema(self))
         mask_personal_fields(graphql_schema(self))
+        self._sdl = super().as_str()
+        _hide_federation(graphql_schema(self))
 
-    def entities_resolver(
-        self, info: strawberry.Info, representations: list[FederationAny]
-    ) -> list[FederationAny]:
-        """`_entities`: an awaitable for each representation, so that each fails by itself."""
-        entities: list[Any] = [_entity(info, given) for given in representations]
-        return entities
+    def as_str(self) -> str:
+        """The schema that routers read. See Note [Two readers]."""
+        return self._sdl
+
+    __str__ = as_str
 
     def process_errors(self, errors: Any, execution_context: Any = None) -> None:
         """Logging is the ErrorCodes extension's: Strawberry's own logs whole upstream URLs."""
+
+
+def _drop_null_defaults(schema: GraphQLSchema) -> None:
+    """An argument that is not given is null for the resolvers: it needs no default to say so."""
+    for type_ in schema.type_map.values():
+        for field in getattr(type_, "fields", {}).values():
+            for value in (field, *getattr(field, "args", {}).values()):
+                if getattr(value, "default_value", Undefined) is None:
+                    value.default_value = Undefined
+
+
+def _hide_federation(schema: GraphQLSchema) -> None:
+    """See Note [Two readers]."""
+    schema.directives = tuple(filter(is_specified_directive, schema.directives))
+    for name in SUPPORT_TYPES:
+        del schema.type_map[name]

@@ -20,7 +20,6 @@ __all__ = [
 ]
 
 
-@strawberry.enum(description="How Twilio calls a URL.")
 class HttpMethod(Enum):
     """Twilio's two; POST is its default."""
 
@@ -28,7 +27,16 @@ class HttpMethod(Enum):
     POST = "POST"
 
 
-@strawberry.enum(description="What of a call Twilio calls back for.")
+described_enum(
+    HttpMethod,
+    "How Twilio calls a URL.",
+    {
+        HttpMethod.GET: "The parameters are in the query.",
+        HttpMethod.POST: "The parameters are in the body, as a form.",
+    },
+)
+
+
 class CallProgressEvent(Enum):
     """REST parameter StatusCallbackEvent."""
 
@@ -38,7 +46,18 @@ class CallProgressEvent(Enum):
     COMPLETED = "completed"
 
 
-@strawberry.enum(description="What of a recording Twilio calls back for.")
+described_enum(
+    CallProgressEvent,
+    "What of a call Twilio calls back for.",
+    {
+        CallProgressEvent.INITIATED: "The call leaves the queue and is dialed.",
+        CallProgressEvent.RINGING: "It rings.",
+        CallProgressEvent.ANSWERED: "It is answered.",
+        CallProgressEvent.COMPLETED: "It has ended, however it ended.",
+    },
+)
+
+
 class RecordingEvent(Enum):
     """REST parameter RecordingStatusCallbackEvent."""
 
@@ -47,7 +66,17 @@ class RecordingEvent(Enum):
     ABSENT = "absent"
 
 
-@strawberry.enum(description="One channel for both parties, or one for each.")
+described_enum(
+    RecordingEvent,
+    "What of a recording Twilio calls back for.",
+    {
+        RecordingEvent.IN_PROGRESS: "It has begun.",
+        RecordingEvent.COMPLETED: "It is ready.",
+        RecordingEvent.ABSENT: "Nothing was recorded.",
+    },
+)
+
+
 class RecordingChannels(Enum):
     """REST parameter RecordingChannels."""
 
@@ -55,7 +84,16 @@ class RecordingChannels(Enum):
     DUAL = "dual"
 
 
-@strawberry.enum(description="Whose voice is recorded.")
+described_enum(
+    RecordingChannels,
+    "One channel for both parties, or one for each.",
+    {
+        RecordingChannels.MONO: "One channel for both parties.",
+        RecordingChannels.DUAL: "One channel for each party.",
+    },
+)
+
+
 class RecordedTrack(Enum):
     """REST parameter RecordingTrack."""
 
@@ -64,7 +102,17 @@ class RecordedTrack(Enum):
     BOTH = "both"
 
 
-@strawberry.enum(description="Whether silence is cut off a recording.")
+described_enum(
+    RecordedTrack,
+    "Whose voice is recorded.",
+    {
+        RecordedTrack.INBOUND: "What Twilio receives: the called party's voice.",
+        RecordedTrack.OUTBOUND: "What Twilio sends: what the called party hears.",
+        RecordedTrack.BOTH: "Both.",
+    },
+)
+
+
 class Trim(Enum):
     """REST parameter Trim."""
 
@@ -72,12 +120,31 @@ class Trim(Enum):
     DO_NOT_TRIM = "do-not-trim"
 
 
-@strawberry.enum(description="Whether Twilio listens for an answering machine, and how long.")
+described_enum(
+    Trim,
+    "Whether silence is cut off a recording.",
+    {
+        Trim.TRIM_SILENCE: "Silence at the beginning and at the end is cut off.",
+        Trim.DO_NOT_TRIM: "The recording is left as it is.",
+    },
+)
+
+
 class MachineDetection(Enum):
     """REST parameter MachineDetection."""
 
     ENABLE = "Enable"
     DETECT_MESSAGE_END = "DetectMessageEnd"
+
+
+described_enum(
+    MachineDetection,
+    "Whether Twilio listens for an answering machine, and how long.",
+    {
+        MachineDetection.ENABLE: "Tells who answered as soon as it is known.",
+        MachineDetection.DETECT_MESSAGE_END: "With a machine, waits for the end of its greeting.",
+    },
+)
 
 
 class EndCallMode(Enum):

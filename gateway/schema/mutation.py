@@ -16,7 +16,7 @@ done in any case, so an idempotency key is free again.
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
@@ -39,6 +39,13 @@ __all__ = ["Mutation"]
 
 TRY_AGAIN = 1.0
 """Seconds after which a call that Twilio does not show yet may be there."""
+
+
+Making = Annotated[MakeCallInput, strawberry.argument(description="The call to be made.")]
+Redirecting = Annotated[
+    RedirectCallInput, strawberry.argument(description="The call, and what it does from now on.")
+]
+Ending = Annotated[EndCallInput, strawberry.argument(description="The call, and how it is ended.")]
 
 
 @strawberry.interface(description="What came of a mutation.")
@@ -68,27 +75,29 @@ class EndCallPayload(CallPayload):
     """The call's state may still be the old one: it ends within moments."""
 
 
-@strawberry.type
+@strawberry.type(
+    description="What makes and changes calls. The fields of one operation run in their order."
+)
 class Mutation:
     """SCHEMA.md, sketch."""
 
     @strawberry.mutation(description="Makes a call. It is never placed twice for one answer.")
     @staticmethod
-    async def make_call(info: Info, input: MakeCallInput) -> MakeCallPayload | None:
+    async def make_call(info: Info, input: Making) -> MakeCallPayload | None:
         """POST Calls."""
         call, user_errors = await _answer(info, input)
         return MakeCallPayload(call=call, user_errors=user_errors)
 
     @strawberry.mutation(description="Gives a call in progress new instructions.")
     @staticmethod
-    async def redirect_call(info: Info, input: RedirectCallInput) -> RedirectCallPayload | None:
+    async def redirect_call(info: Info, input: Redirecting) -> RedirectCallPayload | None:
         """POST Calls/{sid} with Url or Twiml."""
         call, user_errors = await _answer(info, input)
         return RedirectCallPayload(call=call, user_errors=user_errors)
 
     @strawberry.mutation(description="Ends a call.")
     @staticmethod
-    async def end_call(info: Info, input: EndCallInput) -> EndCallPayload | None:
+    async def end_call(info: Info, input: Ending) -> EndCallPayload | None:
         """POST Calls/{sid} with Status."""
         call, user_errors = await _answer(info, input)
         return EndCallPayload(call=call, user_errors=user_errors)

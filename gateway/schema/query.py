@@ -1,13 +1,13 @@
 """The root fields that read."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.federation.schema_directives import Inaccessible, Shareable
 
 from gateway.errors import BadUserInput
-from gateway.schema.arguments import After, Before, First, Last
+from gateway.schema.arguments import After, Before, CallSid, First, Last, NodeSid
 from gateway.schema.call import Call
 from gateway.schema.connection import Connection, Slice, Window, read_slice
 from gateway.schema.context import Info, field_path
@@ -26,6 +26,19 @@ from gateway.upstream.resources import (
 
 __all__ = ["NODES", "Query"]
 
+Filter = Annotated[
+    CallFilter | None, strawberry.argument(description="Which calls; all of them if not given.")
+]
+RecordingSid = Annotated[
+    strawberry.ID, strawberry.argument(description="The recording's SID: RE….")
+]
+NotificationSid = Annotated[
+    strawberry.ID, strawberry.argument(description="The notification's SID: NO….")
+]
+NodeSids = Annotated[
+    list[strawberry.ID],
+    strawberry.argument(description="SIDs of calls, recordings and notifications."),
+]
 FetchNode = Callable[[Info, str], Awaitable[Resource | None]]
 
 # By the two letters of the SID (SCHEMA rule 2).
@@ -54,7 +67,7 @@ async def _settled(info: Info, sid: str) -> Resource | Exception | None:
         return error
 
 
-@strawberry.type
+@strawberry.type(description="What can be read of the account's calls.")
 class Query:
     """SCHEMA.md, sketch."""
 
@@ -62,7 +75,7 @@ class Query:
         description="The call with this SID; null when there is none.", graphql_type=Call | None
     )
     @staticmethod
-    async def call(info: Info, sid: strawberry.ID) -> CallResource | None:
+    async def call(info: Info, sid: CallSid) -> CallResource | None:
         """Calls/{sid}."""
         return await call_by_sid(info, sid)
 
@@ -77,7 +90,7 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: CallFilter | None = None,
+        filter: Filter = None,
     ) -> Slice[CallResource]:
         """Calls, with the widest filter that Twilio can answer, made exact here."""
         window = Window.of(info, first, after, last, before)
@@ -90,7 +103,7 @@ class Query:
         graphql_type=Recording | None,
     )
     @staticmethod
-    async def recording(info: Info, sid: strawberry.ID) -> RecordingResource | None:
+    async def recording(info: Info, sid: RecordingSid) -> RecordingResource | None:
         """Recordings/{sid}."""
         return await info.context.loaders.row(FetchRecording(sid=sid), field_path(info))
 
@@ -99,7 +112,7 @@ class Query:
         graphql_type=Notification | None,
     )
     @staticmethod
-    async def notification(info: Info, sid: strawberry.ID) -> NotificationResource | None:
+    async def notification(info: Info, sid: NotificationSid) -> NotificationResource | None:
         """Notifications/{sid}."""
         return await info.context.loaders.row(FetchNotification(sid=sid), field_path(info))
 
@@ -109,7 +122,7 @@ class Query:
         directives=_NODE_DIRECTIVES,
     )
     @staticmethod
-    async def node(info: Info, id: strawberry.ID) -> Resource | None:
+    async def node(info: Info, id: NodeSid) -> Resource | None:
         """By the SID's two letters."""
         return await _node(info, id)
 
@@ -119,6 +132,6 @@ class Query:
         directives=_NODE_DIRECTIVES,
     )
     @staticmethod
-    def nodes(info: Info, ids: list[strawberry.ID]) -> list[Any]:
+    def nodes(info: Info, ids: NodeSids) -> list[Any]:
         """One bad id costs its own entry."""
         return [_settled(info, sid) for sid in ids]

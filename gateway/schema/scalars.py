@@ -128,8 +128,11 @@ SCALARS: Mapping[object, ScalarDefinition] = {
 
 def _open_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, str]) -> None:
     """Makes a wire enum a GraphQL one: the value in SCREAMING_SNAKE, and UNKNOWN for new ones."""
+    unknown = {choices["UNKNOWN"]: "A value that is not known here."}
     described_enum(
-        choices, f"{description} Twilio adds values: one not known here is UNKNOWN.", meanings
+        choices,
+        f"{description} Twilio adds values: one not known here is UNKNOWN.",
+        unknown | dict(meanings),
     )
 
 
@@ -153,6 +156,7 @@ _open_enum(
         "phone number was non-existent.",
         CallStatus.BUSY: "The caller received a busy signal.",
         CallStatus.NO_ANSWER: "The call ended without being answered.",
+        CallStatus.UNKNOWN: "A state that is not known here, or none that can be read.",
     },
 )
 _open_enum(
@@ -164,6 +168,7 @@ _open_enum(
         CallDirection.OUTBOUND_DIAL: "A call initiated by a <Dial> verb.",
         CallDirection.TRUNKING_ORIGINATING: "A call from the phone network into a SIP trunk.",
         CallDirection.TRUNKING_TERMINATING: "A call from a SIP trunk to the phone network.",
+        CallDirection.UNKNOWN: "A direction that is not known here, or none that can be read.",
     },
 )
 _open_enum(
@@ -180,9 +185,41 @@ _open_enum(
         AnsweredBy.UNKNOWN: "Detection could not tell, or a value that is not known here.",
     },
 )
-_open_enum(RecordingStatus, "The state of a recording: REST property Status.", {})
-_open_enum(RecordingSource, "What began a recording: REST property Source.", {})
-_open_enum(RecordingTrack, "Whose voice a recording holds: REST property Track.", {})
+_open_enum(
+    RecordingStatus,
+    "The state of a recording: REST property Status.",
+    {
+        RecordingStatus.IN_PROGRESS: "The call is being recorded.",
+        RecordingStatus.PAUSED: "The recording is paused and can be resumed.",
+        RecordingStatus.STOPPED: "The recording was stopped.",
+        RecordingStatus.PROCESSING: "The recording has ended and is being prepared.",
+        RecordingStatus.COMPLETED: "The recording is ready.",
+        RecordingStatus.ABSENT: "Nothing was recorded, or too little: see errorCode.",
+        RecordingStatus.DELETED: "The audio was deleted.",
+    },
+)
+_open_enum(
+    RecordingSource,
+    "What began a recording: REST property Source.",
+    {
+        RecordingSource.DIAL_VERB: "A <Dial> verb with record.",
+        RecordingSource.CONFERENCE: "A conference with record.",
+        RecordingSource.OUTBOUND_API: "A call made via the REST API with Record.",
+        RecordingSource.TRUNKING: "A SIP trunk that records.",
+        RecordingSource.RECORD_VERB: "A <Record> verb.",
+        RecordingSource.START_CALL_RECORDING_API: "A request to record a live call.",
+        RecordingSource.START_CONFERENCE_RECORDING_API: "A request to record a live conference.",
+    },
+)
+_open_enum(
+    RecordingTrack,
+    "Whose voice a recording holds: REST property Track.",
+    {
+        RecordingTrack.INBOUND: "What Twilio receives: the other party's voice.",
+        RecordingTrack.OUTBOUND: "What Twilio sends: what the other party hears.",
+        RecordingTrack.BOTH: "Both.",
+    },
+)
 _open_enum(
     NotificationLevel,
     "How grave a notification is: REST property Log.",

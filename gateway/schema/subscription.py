@@ -7,10 +7,12 @@ Each event carries the call as it is then; the edges below it are read for each 
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from enum import Enum
+from typing import Annotated
 
 import strawberry
 
 from gateway.live.watching import Update
+from gateway.schema.arguments import CallSid
 from gateway.schema.call import Call
 from gateway.schema.connection import require_lists
 from gateway.schema.context import Info
@@ -84,7 +86,13 @@ class CallEventFilter:
     )
 
 
-@strawberry.type
+EventFilter = Annotated[
+    CallEventFilter | None,
+    strawberry.argument(description="Which calls' events; all calls' if not given."),
+]
+
+
+@strawberry.type(description="What happens to calls, as it happens.")
 class Subscription:
     """SCHEMA.md, sketch."""
 
@@ -93,7 +101,7 @@ class Subscription:
         "A slow subscriber misses states between, never the last.",
         graphql_type=AsyncGenerator[CallEvent, None],
     )
-    def call_updated(self, info: Info, sid: strawberry.ID) -> Updates:
+    def call_updated(self, info: Info, sid: CallSid) -> Updates:
         """NOT_FOUND where there is no such call."""
         return info.context.account.watch_call(sid)
 
@@ -102,7 +110,7 @@ class Subscription:
         "now, then each new one of any call.",
         graphql_type=AsyncGenerator[CallEvent, None],
     )
-    def calls_updated(self, info: Info, filter: CallEventFilter | None = None) -> Updates:
+    def calls_updated(self, info: Info, filter: EventFilter = None) -> Updates:
         """Goes on until the subscriber leaves. FORBIDDEN as the list of calls."""
         wanted = filter or CallEventFilter()
         lists = call_lists(

@@ -96,7 +96,8 @@ async def test_the_service_prints_a_schema_that_every_composer_reads() -> None:
         'type Notification implements Node @key(fields: "sid")',
         'type PhoneNumber @key(fields: "number")',
         "type PageInfo @shareable",
-        "node(id: ID!): Node @shareable @inaccessible",
+        "  ): Node @shareable @inaccessible",
+        "  ): [Node] @shareable @inaccessible",
     ):
         assert line in sdl
 

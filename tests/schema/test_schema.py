@@ -1,7 +1,10 @@
 """The schema as clients see it."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
-from graphql import GraphQLNonNull
+from graphql import GraphQLNonNull, build_client_schema, build_schema, get_introspection_query
 
 from gateway.schema import schema
 from tests.conftest import connect
@@ -9,6 +12,123 @@ from tests.plain_twilio import PlainTwilio, call, error, sid
 
 GRAPHQL = schema._schema
 FEDERATIONS_OWN = {"_entities", "_service"}
+
+
+async def shown() -> dict[str, Any]:
+    """The whole introspection, as tools ask for it."""
+    async with connect(PlainTwilio()) as client:
+        query = get_introspection_query(input_value_deprecation=True)
+        schema_: dict[str, Any] = (await client.data(query))["__schema"]
+    return schema_
+
+
+def described(schema_: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Everything that has a description or should have one, and that."""
+    for type_ in schema_["types"]:
+        if type_["name"].startswith("__"):  # introspection's own
+            continue
+        yield type_["name"], type_["description"]
+        for kind in ("fields", "inputFields", "enumValues"):
+            for member in type_[kind] or ():
+                yield from _member(f"{type_['name']}.{member['name']}", member)
+    for directive in schema_["directives"]:
+        yield from _member(f"@{directive['name']}", directive)
+
+
+def _member(name: str, member: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+    yield name, member["description"]
+    for argument in member.get("args") or ():
+        yield f"{name}({argument['name']}:)", argument["description"]
+
+
+async def test_everything_has_a_description() -> None:
+    """A sentence or more: it begins like one and ends with a full stop."""
+    all_ = dict(described(await shown()))
+
+    assert [name for name, text in all_.items() if not text] == []
+    ours = {name: text for name, text in all_.items() if name not in GRAPHQLS_OWN}
+    odd = [name for name, text in ours.items() if text and not text.rstrip('")').endswith(".")]
+    assert odd == []
+    assert {"Query", "Mutation", "Subscription", "Call.to", "Query.calls(filter:)"} <= all_.keys()
+
+
+GRAPHQLS_OWN = {"ID", "Int", "String", "Boolean", "Float"}
+
+
+async def test_what_is_only_federations_is_not_shown_to_clients() -> None:
+    """Routers read it in `_service { sdl }`."""
+    schema_ = await shown()
+    types = {type_["name"] for type_ in schema_["types"]}
+    directives = {directive["name"] for directive in schema_["directives"]}
+
+    assert not {name for name in types if name.startswith("link__")}
+    assert types & {"_FieldSet"} == set()
+    assert {name for name in types if name.startswith("_")} - INTROSPECTION == {
+        "_Any",
+        "_Entity",
+        "_Service",
+    }
+    assert directives == {"include", "skip", "deprecated", "specifiedBy", "oneOf"}
+    build_client_schema({"__schema": schema_})  # type: ignore[typeddict-item]
+
+
+INTROSPECTION = {
+    "__Schema", "__Type", "__TypeKind", "__Field", "__InputValue", "__EnumValue",
+    "__Directive", "__DirectiveLocation",
+}  # fmt: skip
+
+
+async def test_federations_two_fields_come_last() -> None:
+    schema_ = await shown()
+    (query,) = (type_ for type_ in schema_["types"] if type_["name"] == "Query")
+
+    names = [field["name"] for field in query["fields"]]
+    assert names[:2] == ["call", "calls"]
+    assert names[-2:] == ["_entities", "_service"]
+
+
+async def test_nothing_has_null_for_its_default() -> None:
+    schema_ = await shown()
+    defaults = {
+        f"{type_['name']}.{member['name']}": value["defaultValue"]
+        for type_ in schema_["types"]
+        for member in (*(type_["fields"] or ()), *(type_["inputFields"] or ()))
+        for value in (*member.get("args", ()), member)
+        if value.get("defaultValue") is not None
+    }
+
+    assert "null" not in defaults.values()
+    assert "= null" not in schema.as_str()
+
+
+async def test_null_and_nothing_mean_the_same() -> None:
+    """An argument, and a field of an input, that is null is one that is not given."""
+    twilio = PlainTwilio(calls=[call(1)])
+    queries = [
+        "{ calls { nodes { sid } } }",
+        "{ calls(first: null, after: null, last: null, before: null, filter: null) "
+        "{ nodes { sid } } }",
+        "{ calls(filter: {to: null, from: null, status: null, startTime: null, endTime: null, "
+        "parentCallSid: null}) { nodes { sid } } }",
+        "query($n: Int, $f: CallFilter) { calls(first: $n, filter: $f) { nodes { sid } } }",
+        "query($to: String) { calls(filter: {to: $to}) { nodes { sid } } }",
+    ]
+    async with connect(twilio) as client:
+        answers = [await client.data(query) for query in queries]
+        answers.append(await client.data(queries[3], n=None, f=None))
+
+    assert answers == [{"calls": {"nodes": [{"sid": sid("CA", 1)}]}}] * 6
+    assert set(twilio.requests) == {"GET Calls?PageSize=50"}
+
+
+async def test_the_sdl_that_routers_read_is_the_one_that_is_printed() -> None:
+    async with connect(PlainTwilio()) as client:
+        sdl = (await client.data("{ _service { sdl } }"))["_service"]["sdl"]
+
+    assert sdl == schema.as_str() == str(schema)
+    assert "@link(" in sdl
+    assert '@key(fields: "sid")' in sdl
+    build_schema(sdl, assume_valid_sdl=True)
 
 
 @pytest.mark.parametrize("root", [GRAPHQL.query_type, GRAPHQL.mutation_type], ids=str)
