@@ -217,7 +217,7 @@ async def _command(reader: asyncio.StreamReader, max_argument: int = MAX_ARGUMEN
 async def _size(reader: asyncio.StreamReader, kind: bytes, largest: int) -> int:
     line = await reader.readuntil(b"\r\n")
     size = int(line[1:])
-    if line[:1] != kind or not 0 <= size <= largest or (kind == b"*" and not size):
+    if line[:1] != kind or not 0 <= size <= largest:
         raise ValueError("not a request of a store's")
     return size
 

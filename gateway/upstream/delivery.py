@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.errors import (
-    CircuitOpen,
     NeverSent,
     OutcomeUnknown,
     UpstreamAuth,
@@ -286,7 +285,7 @@ class Delivery:
 def _is_upstreams(error: UpstreamError, seconds: float) -> bool:
     """True where a read failed by upstream, not by what was asked, by our line or in no time."""
     match error:
-        case CircuitOpen() | UpstreamRejected():
+        case UpstreamRejected():
             return False
         case UpstreamTimeout():
             return seconds >= HANG

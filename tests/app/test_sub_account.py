@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway.app.callbacks import callback_url, lacks_webhook_key
-from gateway.settings import Secret, Settings
+from gateway.settings import AccessMode, Secret, Settings
 from tests.app.stage import served
 from tests.live.webhooks import event, hooks
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call
@@ -71,7 +71,7 @@ async def test_a_webhook_is_signed_with_the_sub_accounts_own_token(
     "given",
     [
         {},
-        {"access": "passthrough"},
+        {"access": AccessMode.PASSTHROUGH},
         {"account_sid": ACCOUNT, "api_key": "SK" + "c" * 32, "api_secret": Secret("s"),
          "webhook_shared_keys": OWN},
     ],

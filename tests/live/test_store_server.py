@@ -364,3 +364,14 @@ def test_an_id_of_another_server_is_before_all_events_or_after_them() -> None:
 
     assert b"event" in (data.events(b"s", b"5-99", 9) or b"")
     assert data.events(b"s", b"99999999999999-0", 9) is None
+
+
+def test_a_read_of_a_stream_has_so_many_events_and_the_next_goes_on_from_there() -> None:
+    data = KeptData()
+    ids = [data.execute(add("s", f"event{number}")).split(b"\r\n")[1] for number in range(3)]
+    first, second = data.events(b"s", b"0-0", 2), data.events(b"s", ids[1], 2)
+
+    for number in range(3):
+        assert (b"event%d" % number in (first or b"")) is (number < 2)
+        assert (b"event%d" % number in (second or b"")) is (number == 2)
+    assert data.events(b"s", ids[2], 2) is None

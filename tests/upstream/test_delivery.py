@@ -26,7 +26,7 @@ from gateway.upstream.client import Caller, Limits
 from gateway.upstream.requests import FetchCall, FetchRecording, ListCalls
 from gateway.upstream.resources import CallResource
 from gateway.upstream.writes import FormRequest
-from tests.plain_twilio import call, sid
+from tests.plain_twilio import PlainTwilio, call, sid
 from tests.upstream.stage import ONCE, connected, raising
 
 CALL = FetchCall(sid=sid("CA", 1))
@@ -409,3 +409,23 @@ async def test_no_retries_where_the_settings_say_so() -> None:
             with pytest.raises(UpstreamUnavailable):
                 await client.fetch(CALL, heard.append)
     assert len(heard) == 2
+
+
+async def test_the_last_read_tells_how_upstream_is_and_nothing_of_our_own_line() -> None:
+    limits = Limits(in_flight=1, waiting=1)
+    twilio = PlainTwilio(calls=[call(1)], delay=0.1)
+    async with connected(twilio, limits=limits) as client:
+        clock = asyncio.get_running_loop().time
+        reads = [
+            asyncio.ensure_future(client.page(ListCalls(page_size=size))) for size in range(1, 5)
+        ]
+        done, _ = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
+        assert {type(read.exception()) for read in done} == {UpstreamRateLimited}
+        before = client.last_read
+        assert before is None
+
+        await asyncio.gather(*reads, return_exceptions=True)
+        last = client.last_read
+        assert last is not None
+        assert last.code is None
+        assert clock() - 5 < last.at <= clock()
