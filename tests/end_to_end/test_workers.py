@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -227,7 +227,12 @@ def test_workers_end_when_their_parent_is_gone() -> None:
     with two_workers() as server:
         workers = workers_of(server)
         server.process.kill()
-        until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+        try:
+            until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+        finally:
+            for worker in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
 
 
 def test_the_end_does_not_wait_for_callbacks_that_nobody_takes_any_more() -> None:
