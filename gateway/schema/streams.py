@@ -1,18 +1,23 @@
 """One upstream list as a stream of rows: from a cursor, onwards or backwards, across its pages.
 
 This module must not know what the rows are, nor how a connection merges several streams.
+
+Note [Made tokens]. A page has one row more than is wanted, so the place after the last wanted row
+lies inside the page, and no link of upstream's names it. A token that names a row is made for it:
+only where upstream's own link beside the page has that form (FACTS section 5). Elsewhere the page
+is read again, and its rows down to the cursor's are dropped.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from gateway.errors import InvalidCursor, UpstreamInvalid
 from gateway.schema.cursors import Cursor
 from gateway.upstream.pages import Budget, PageWalk, ReadPage
-from gateway.upstream.requests import ListRequest, Page
+from gateway.upstream.requests import ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
 __all__ = ["NEWEST", "Cut", "Place", "Stream", "created"]
@@ -41,13 +46,22 @@ class Place(Generic[R]):
     @property
     def follower(self) -> ListRequest[R]:
         """The page on which its list goes on after this row."""
-        following = self.page.next if self.is_last else None
+        following = self._following
         return self.page.request.at(following) if following else self.page.request
 
     @property
     def is_inside(self) -> bool:
         """True when the row itself is on that page; else the page begins right after it."""
-        return not self.is_last or self.page.next is None
+        return self._following is None
+
+    @property
+    def _following(self) -> PageRef | None:
+        """The page right after this row: upstream's link, or one made after its likeness."""
+        if self.is_last:
+            return self.page.next
+        if not self.page.is_followed_by_token:
+            return None
+        return replace(PageRef.after(self.row.sid), index=self.page.request.page.index + 1)
 
 
 class Cut:

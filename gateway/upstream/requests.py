@@ -394,3 +394,12 @@ class Page(Generic[R]):
     def is_exact(self) -> bool:
         """True when upstream's own filter was the wanted one and upstream kept to it."""
         return self.request.is_exact() and self.rows_read == len(self.rows)
+
+    @property
+    def is_followed_by_token(self) -> bool:
+        """True when upstream's own link names the last row, so that any row's token can be made.
+
+        See Note [Made tokens] in streams.
+        """
+        last = self.rows[-1].sid if self.rows and len(self.rows) == self.rows_read else None
+        return bool(last and self.next and self.next.token == PageRef.after(last).token)

@@ -225,7 +225,7 @@ async def test_a_thousand_rows_are_one_request_and_a_page_is_as_large_as_asked()
         assert [edge["node"]["sid"] for edge in page["edges"]] == [
             sid("CA", n) for n in range(1000, 1500)
         ]
-        assert twilio.asked() == [f"GET Calls?PageSize=500&Page=1&PageToken=PA{sid('CA', 999)}"]
+        assert twilio.asked() == [f"GET Calls?PageSize=501&Page=1&PageToken=PA{sid('CA', 999)}"]
 
 
 async def test_a_time_of_day_is_sifted_from_whole_days_in_large_pages() -> None:
@@ -257,7 +257,7 @@ async def test_a_filter_that_twilio_can_answer_costs_one_request(filter_: Any, q
     async with connect(twilio) as client:
         await client.data(WALK, first=5, filter=filter_)
 
-    assert twilio.asked() == [f"GET Calls?{query}&PageSize=5"]
+    assert twilio.asked() == [f"GET Calls?{query}&PageSize=6"]
 
 
 @pytest.mark.parametrize("ignored", ["Status", "To", "StartTime"])
