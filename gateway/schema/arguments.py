@@ -13,7 +13,7 @@ MAX_PAGE_SIZE = 1000
 EDGE_PAGE_SIZE = 51
 
 First = Annotated[
-    int | None, strawberry.argument(description="How many rows, 1 to 1000; 50 if not given.")
+    int | None, strawberry.argument(description="How many rows, 0 to 1000; 50 if not given.")
 ]
 After = Annotated[
     str | None, strawberry.argument(description="Rows after (older than) this cursor's.")

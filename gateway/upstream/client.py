@@ -113,6 +113,8 @@ class UpstreamClient:
             previous=page_ref(envelope.previous_page_uri, list_url, max(index - 1, 0)),
             rows_read=len(envelope.rows),
             seconds=outcome.seconds,
+            first_sid=envelope.rows[0].sid if envelope.rows else None,
+            last_sid=envelope.rows[-1].sid if envelope.rows else None,
         )
         self._remember(request, page, outcome)
         return page
