@@ -15,10 +15,16 @@ __all__ = [
     "Last",
     "NodeSid",
     "edge_page_size",
+    "list_page_size",
     "page_size",
 ]
 
 DEFAULT_FIRST = 50
+# Twilio's largest page.
+MAX_PAGE_SIZE = 1000
+# An edge's page has at least the rows that the default of `first` needs, so that aliases of other
+# sizes share one request.
+EDGE_PAGE_SIZE = DEFAULT_FIRST + 1
 
 First = Annotated[
     int | None,
@@ -57,6 +63,11 @@ def page_size(first: int | None, last: int | None, most: int) -> int:
     return max(given, default=min(DEFAULT_FIRST, most))
 
 
+def list_page_size(size: int) -> int:
+    """The upstream page for `size` rows: one row more, which tells whether others follow."""
+    return min(size + 1, MAX_PAGE_SIZE)
+
+
 def edge_page_size(size: int) -> int:
-    """An edge's page is at least Twilio's usual 50, so that aliases of other sizes share it."""
-    return max(50, size)
+    """As `list_page_size`, and at least EDGE_PAGE_SIZE."""
+    return max(EDGE_PAGE_SIZE, list_page_size(size))

@@ -2,22 +2,30 @@
 
 One upstream list, or several merged newest first (one for each status), read from a cursor onwards
 or backwards until the wanted rows are there. This module must not know what the rows are.
+
+Note [Cut short]. A reading that ends badly (a broken page, the deadline, a budget) keeps the rows
+that it has, unless the very first page failed. A warning and `isComplete` say so, `hasNextPage` is
+true, and `endCursor` is the place of the last row that was read, though it may be none that passed
+the filter: so whoever goes on from there makes progress. Relay has no such cursor; it is a
+deliberate exception (docs/paging.md).
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Generic, TypeVar
 
 import strawberry
 from strawberry.federation.schema_directives import Shareable
 
 from gateway.access import Scope
-from gateway.errors import BadUserInput
+from gateway.errors import BadUserInput, BudgetExceeded, UpstreamError
+from gateway.journal import WarningCode
 from gateway.schema.arguments import page_size
 from gateway.schema.context import Context, Info, field_path
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
-from gateway.schema.streams import NEWEST, Cut, Place, Stream, created
+from gateway.schema.merging import Merge, Merged
+from gateway.schema.streams import Source
 from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
 
@@ -58,31 +66,47 @@ class Window:
 class SliceEdge(Generic[R]):
     """A row and its cursor, which is written when somebody asks for it."""
 
-    __slots__ = ("_cursor", "_slice", "node")
+    __slots__ = ("_merged", "_slice")
 
-    def __init__(self, node: R, cursor: Cursor, owner: "Slice[R]") -> None:
-        self.node = node
-        self._cursor = cursor
+    def __init__(self, merged: Merged[R], owner: "Slice[R]") -> None:
+        self._merged = merged
         self._slice = owner
+
+    @property
+    def node(self) -> R:
+        """The row."""
+        return self._merged.entry.row
 
     @property
     def cursor(self) -> str:
         """Opaque text; see cursors."""
-        return self._slice.write(self._cursor)
+        return self._slice.write(self._merged.cursor)
 
 
 class Slice(Generic[R]):
-    """The rows of one window of a connection: what the fields of Connection and PageInfo read."""
+    """The rows of one window of a connection: what the fields of Connection and PageInfo read.
+
+    See Note [Cut short].
+    """
 
     def __init__(
         self, context: Context, lists: Sequence[ListRequest[R]], window: Window, field: str
     ) -> None:
+        """Raises InvalidCursor."""
         self._context = context
         self._field = field
         self._lists = lists
         self._window = window
-        self._streams: list[Stream[R]] = []
+        self._is_cut_short = False
+        self._left_out = 0
+        self._more: bool | None = None
+        self._looking = asyncio.Lock()
         self.edges: list[SliceEdge[R]] = []
+        budget = context.budget()
+        sources = [Source(self._read_page, request, budget) for request in lists]
+        cursor = window.cursor
+        after = None if cursor is None else read_cursor(cursor, context.cursor_key, lists)
+        self._merge = Merge(sources, after, upward=window.backwards)
 
     @property
     def nodes(self) -> list[R]:
@@ -95,21 +119,30 @@ class Slice(Generic[R]):
         return self
 
     @property
+    def is_complete(self) -> bool:
+        """False where the reading was cut short, or rows were left out."""
+        return not self._is_cut_short and not self._left_out
+
+    @property
     def start_cursor(self) -> str | None:
-        """The first row's cursor."""
+        """The first row's cursor or, where a reading backwards was cut short, how far it came."""
+        if self._is_cut_short and self._window.backwards:
+            return self.write(self._merge.frontier)
         return self.edges[0].cursor if self.edges else None
 
     @property
     def end_cursor(self) -> str | None:
-        """The last row's cursor."""
+        """The last row's cursor or, where the reading was cut short, how far it came."""
+        if self._is_cut_short and not self._window.backwards:
+            return self.write(self._merge.frontier)
         return self.edges[-1].cursor if self.edges else None
 
     async def has_next_page(self) -> bool:
-        """True when older rows follow. May read on where upstream's filter is wider than ours."""
+        """True when older rows follow. May read on."""
         return True if self._window.backwards else await self._has_more()
 
     async def has_previous_page(self) -> bool:
-        """True when newer rows come before."""
+        """True when newer rows come before. After a cursor they do, without asking."""
         return await self._has_more() if self._window.backwards else self._window.cursor is not None
 
     def write(self, cursor: Cursor) -> str:
@@ -117,67 +150,46 @@ class Slice(Generic[R]):
         return write_cursor(cursor, self._context.cursor_key, self._lists)
 
     async def read(self) -> None:
-        """Reads the window. Raises InvalidCursor, BudgetExceeded, or what reading raises."""
-        await self._open()
-        while len(self.edges) < self._window.size:
-            number = await self._next_stream()
-            if number is None:
-                break
-            self.edges.append(self._edge(number, self._streams[number].pop()))
+        """Reads the window. Raises what reading its very first pages raises."""
+        try:
+            while len(self.edges) < self._window.size:
+                merged = await self._merge.next()
+                if merged is None:
+                    break
+                self.edges.append(SliceEdge(merged, self))
+        except (UpstreamError, BudgetExceeded) as error:
+            self._cut_short(error)
+            self._is_cut_short = True
         if self._window.backwards:
             self.edges.reverse()
 
-    async def _open(self) -> None:
-        budget = self._context.budget()
-        if self._window.cursor is None:
-            self._streams = [
-                Stream(self._read_page, request, budget, request.page_size)
-                for request in self._lists
-            ]
-            return
-        cursor = read_cursor(self._window.cursor, self._context.cursor_key, self._lists)
-        for number, request in enumerate(self._lists):
-            start, cut = cursor.start(number, request), Cut(cursor, number)
-            stream = Stream(self._read_page, start, budget, request.page_size, cut)
-            if self._window.backwards:
-                await stream.turn_round(cursor)
-            self._streams.append(stream)
+    async def _has_more(self) -> bool:
+        """True as well where that could not be found out: a warning says so."""
+        if self._is_cut_short:
+            return True
+        async with self._looking:
+            if self._more is None:
+                try:
+                    self._more = await self._merge.has_more()
+                except (UpstreamError, BudgetExceeded) as error:
+                    self._cut_short(error)
+                    self._more = True
+        return self._more
+
+    def _cut_short(self, error: UpstreamError | BudgetExceeded) -> None:
+        """Warns that not all was read. Raises the error where nothing was."""
+        if not self._merge.has_begun:
+            raise error
+        journal = self._context.loaders.journal
+        journal.warn(WarningCode.LIST_CUT_SHORT, self._field, reason=error.code)
 
     async def _read_page(self, request: ListRequest[R]) -> Page[R]:
-        return await self._context.loaders.page(request, self._field)
-
-    async def _next_stream(self) -> int | None:
-        """The list whose next row comes first: newest first, of equals the first list's."""
-        if len(self._streams) == 1:
-            return 0 if await self._streams[0].head() else None
-        best: tuple[datetime, int] | None = None
-        for number, stream in enumerate(self._streams):
-            row = await stream.head()
-            if row is not None and (best is None or self._comes_before(created(row), best[0])):
-                best = (created(row), number)
-        return best[1] if best else None
-
-    def _comes_before(self, date: datetime, best: datetime) -> bool:
-        return date <= best if self._window.backwards else date > best
-
-    async def _has_more(self) -> bool:
-        for stream in self._streams:
-            if await stream.has_more():
-                return True
-        return False
-
-    def _edge(self, number: int, place: Place[R]) -> SliceEdge[R]:
-        pages = [stream.page for stream in self._streams]
-        pages[number] = place.follower
-        date = created(place.row)
-        cursor = Cursor(
-            sid=place.row.sid,
-            created=None if date == NEWEST else date,
-            stream=number,
-            inside=place.is_inside,
-            pages=tuple((page.page.index, page.page.token, page.page_size) for page in pages),
-        )
-        return SliceEdge(place.row, cursor, self)
+        loaders = self._context.loaders
+        page = await loaders.page(request, self._field)
+        if page.left_out:
+            self._left_out += page.left_out
+            loaders.journal.warn(WarningCode.ROWS_LEFT_OUT, self._field, page.left_out)
+        return page
 
 
 def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
@@ -203,8 +215,14 @@ async def read_slice(info: Info, lists: Sequence[ListRequest[R]], window: Window
 class PageInfo:
     """Relay's PageInfo; shareable, because every Relay subgraph has one."""
 
-    start_cursor: str | None = strawberry.field(description="The cursor of the first edge.")
-    end_cursor: str | None = strawberry.field(description="The cursor of the last edge.")
+    start_cursor: str | None = strawberry.field(
+        description="The cursor of the first edge. Where a list read backwards was cut short: how "
+        "far it was read."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="The cursor of the last edge. Where the list was cut short: how far it was "
+        "read, also when no row passed the filter; go on from there."
+    )
 
     @strawberry.field(description="Whether older rows follow.")
     @staticmethod
@@ -234,3 +252,8 @@ class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")
     nodes: list[T] = strawberry.field(description="The rows without cursors.")
     page_info: PageInfo = strawberry.field(description="What lies beyond this page.")
+    is_complete: bool = strawberry.field(
+        description="False where rows that belong to this page are missing: the reading of the "
+        "list was cut short, or upstream sent rows that cannot be read. `extensions.warnings` says "
+        "which; `pageInfo` says how to go on."
+    )

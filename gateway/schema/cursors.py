@@ -1,58 +1,94 @@
-"""Cursors: a row's place in a connection, as an opaque text.
+"""Cursors: a place in a connection, as an opaque text.
 
-A cursor is signed together with its list: with a key of the account's (see `cursor_key`), over its
-content and the filter. One that is damaged, forged, or of another list, account or host is refused.
-This module must not know how pages are read.
+A cursor is signed together with its lists: with a key of the account's (see `cursor_key`), over its
+content and the filters. One that is damaged, forged, or of another list, account or host is
+refused. This module must not know how pages are read.
 
 Note [Places]. Calls arrive while a client pages, so counting rows from the top would repeat some. A
-cursor names the upstream page that a row was on (its token marks a row, so what follows it stays
-put) and the row's SID, which is looked for on that page and, should rows have been pushed down, on
-the next. Where several lists are merged, and where the row itself has left its list (its status
-changed), the row's date_created tells what comes after it.
+place says after which row it is (its SID) and on which page of upstream's that row was. A page's
+token marks a row, so the page stays put. The place is found again in one of three ways. Where
+upstream's tokens name rows, a token is made for the row itself, whatever has become of it. Else the
+page is read again, and the row is looked for on it and, should rows have been pushed down, on the
+next ones. Where the row has left its list, or upstream refuses the page, the row right above it or
+the row's date tells what comes after it; rows of the same second count as after, so none is lost.
+
+Note [Merged lists]. Several statuses are one list each, so a cursor has a place in each of them.
+Rows are merged by `key`: a row's date_created, but never a later one than that of a row above it in
+its list. So each list keeps its own order, whatever that is. A row without a date has just been
+made: it has the key of the row above it, and at the top it is the newest.
+
+Note [Signed lists]. What is signed of a list is its canonical form: its kind and the filters that
+are set, by name, as JSON. A filter that is not set leaves no trace, so a new filter of the gateway
+invalidates no cursor. How a list is read (page sizes, `with_track`) is no part of it.
 """
 
 import base64
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import Enum, IntEnum
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from gateway.errors import InvalidCursor
-from gateway.upstream.requests import ListRequest, PageRef
-from gateway.upstream.resources import Resource
+from gateway.upstream.requests import ListRequest, TimeRange
 
-__all__ = ["Cursor", "cursor_key", "read_cursor", "write_cursor"]
+__all__ = ["Cursor", "Place", "PlaceKind", "cursor_key", "read_cursor", "write_cursor"]
 
-R = TypeVar("R", bound=Resource)
-VERSION = 2
+VERSION = 3
 # Bytes: what cannot be guessed, nor met by chance.
 SIGNATURE_SIZE = 16
-MAX_LENGTH = 4096
+MAX_LENGTH = 8192
+# Properties of a list request that do not say which rows are wanted.
+UNSIGNED = {"page", "page_size", "with_track"}
+
+
+class PlaceKind(IntEnum):
+    """What a place's page has to do with it. The numbers are part of every cursor."""
+
+    NAMED = 0
+    """The row `after` is on the page, and upstream's tokens name rows: one can be made for it."""
+    INSIDE = 1
+    """The row `after` is on the page, or was pushed onto a later one."""
+    BEGINS = 2
+    """The page begins at the place."""
+    ENDS = 3
+    """The page ends at the place: a reading upward was cut short before it."""
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """Where the reading of one list stands: just after the row `after`; see PlaceKind.
+
+    `index`, `token` and `page_size` name the page; a page that ends at its token begins where its
+    size says. `above` is the row right above that row on its page, `date` the row's key (see Note
+    [Merged lists]), in UTC: they tell where the place is when the row is gone. What is not known is
+    None.
+    """
+
+    kind: PlaceKind
+    index: int = 0
+    token: str | None = None
+    page_size: int
+    after: str | None = None
+    above: str | None = None
+    date: datetime | None = None
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """The place just after a row.
+    """A place in each of the merged lists.
 
-    `pages` names a page of each merged list, none of whose earlier pages goes on after the row:
-    `index`, `token` and, because a page that ends at its token begins where its size says,
-    `page_size`. `stream` is the list that the row is of. With `inside` the row is on that list's
-    page; without, the page begins right after the row. `created` is the row's date_created in UTC.
+    `stream` is the list of the row that the cursor is of, `key` that row's key. Unless `is_row` the
+    cursor is of no row: it is the place where a reading was cut short, and `stream` and `key` are
+    those of the row before.
     """
 
-    sid: str
-    created: datetime | None
     stream: int
-    inside: bool
-    pages: tuple[tuple[int, str | None, int], ...]
-
-    def start(self, stream: int, request: ListRequest[R]) -> ListRequest[R]:
-        """The page of a list with which its reading goes on."""
-        index, token, page_size = self.pages[stream]
-        is_after = stream == self.stream and not self.inside
-        return request.at(PageRef(index, token), request.page_size if is_after else page_size)
+    is_row: bool
+    key: datetime | None
+    places: tuple[Place, ...]
 
 
 def cursor_key(secret: str, base_url: str, account_sid: str) -> bytes:
@@ -78,6 +114,10 @@ def read_cursor(text: str, key: bytes, lists: Sequence[ListRequest[Any]]) -> Cur
             raise ValueError("too long")
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         signature, payload = raw[:SIGNATURE_SIZE], raw[SIGNATURE_SIZE:]
+        if payload[:1] and 0 < payload[0] < VERSION:
+            raise InvalidCursor(
+                "This cursor is of an earlier version of the gateway: begin again without a cursor"
+            )
         is_ours = hmac.compare_digest(signature, _signature(payload, key, lists))
         if not is_ours or text != _text(raw):
             raise ValueError("not what write_cursor wrote")
@@ -86,10 +126,35 @@ def read_cursor(text: str, key: bytes, lists: Sequence[ListRequest[Any]]) -> Cur
         raise InvalidCursor("This cursor is damaged or belongs to another list") from None
 
 
+def canonical(lists: Sequence[ListRequest[Any]]) -> bytes:
+    """The lists as they are signed. See Note [Signed lists]."""
+    return msgspec.json.encode([[request.kind, _set_filters(request)] for request in lists])
+
+
+def _set_filters(request: ListRequest[Any]) -> dict[str, Any]:
+    values = {field.name: getattr(request, field.name) for field in fields(request)}
+    return {
+        name: _plain(value)
+        for name, value in sorted(values.items())
+        if value is not None and name not in UNSIGNED
+    }
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case TimeRange():
+            return [_plain(value.gte), _plain(value.lt)]
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case Enum():
+            return value.value
+    return value
+
+
 def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _signature(payload: bytes, key: bytes, lists: Sequence[ListRequest[Any]]) -> bytes:
-    lists_key = blake2b(repr([request.list for request in lists]).encode(), key=key).digest()
+    lists_key = blake2b(canonical(lists), key=key).digest()
     return blake2b(payload, key=lists_key, digest_size=SIGNATURE_SIZE).digest()

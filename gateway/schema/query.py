@@ -7,7 +7,7 @@ import strawberry
 from strawberry.federation.schema_directives import Inaccessible, Shareable
 
 from gateway.errors import BadUserInput
-from gateway.schema.arguments import After, Before, CallSid, First, Last, NodeSid
+from gateway.schema.arguments import After, Before, CallSid, First, Last, NodeSid, list_page_size
 from gateway.schema.call import Call
 from gateway.schema.connection import Connection, Slice, Window, read_slice
 from gateway.schema.context import Info, field_path
@@ -95,7 +95,9 @@ class Query:
         """Calls, with the widest filter that Twilio can answer, made exact here."""
         window = Window.of(info, first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
-        lists = call_lists(filter, parent_call_sid=parent_call_sid, page_size=window.size)
+        lists = call_lists(
+            filter, parent_call_sid=parent_call_sid, page_size=list_page_size(window.size)
+        )
         return await read_slice(info, lists, window)
 
     @strawberry.field(

@@ -1,171 +1,341 @@
-"""One upstream list as a stream of rows: from a cursor, onwards or backwards, across its pages.
+"""One upstream list as a stream of rows: what both directions share, and the way down.
 
 This module must not know what the rows are, nor how a connection merges several streams.
+
+Note [Refused pages]. Upstream may refuse a token whose row was deleted. Then the place is looked
+for on its own page, and at last from the list's top, by the row's SID and date.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from gateway.errors import InvalidCursor, UpstreamInvalid
-from gateway.schema.cursors import Cursor
-from gateway.upstream.pages import Budget, PageWalk, ReadPage
-from gateway.upstream.requests import ListRequest, Page
+from gateway.errors import UpstreamInvalid, UpstreamRejected
+from gateway.schema.cursors import Place, PlaceKind
+from gateway.upstream.pages import (
+    Budget,
+    Following,
+    PageWalk,
+    ReadPage,
+    downward,
+    tokens_name_rows,
+)
+from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
-__all__ = ["NEWEST", "Cut", "Place", "Stream", "created"]
+__all__ = [
+    "NEWEST",
+    "Cut",
+    "Downward",
+    "Entry",
+    "Mark",
+    "Source",
+    "Stream",
+    "created",
+    "entries",
+    "place_at",
+    "place_of",
+    "ref_of",
+]
 
 R = TypeVar("R", bound=Resource)
 # A row with no date has only just been made (FACTS 1.10): it is the newest.
 NEWEST = datetime.max.replace(tzinfo=UTC)
+MAX_PAGE_SIZE = 1000
+# What is read only to learn whether there is a row: Twilio's usual page.
+LOOK_PAGE_SIZE = 50
 
 
-def created(row: Resource) -> datetime:
-    """A row's date_created, by which lists run newest first."""
+def created(row: Resource) -> datetime | None:
+    """A row's date_created, by which lists run newest first; None where there is none to read."""
     try:
-        return row.date_created or NEWEST
+        return row.date_created
     except UpstreamInvalid:
-        return NEWEST
+        return None
 
 
 @dataclass(frozen=True, slots=True)
-class Place(Generic[R]):
-    """A row on the page that it was read from."""
+class Entry(Generic[R]):
+    """A row on the page that it was read from, with its key (see Note [Merged lists] in cursors).
 
-    row: R
-    page: Page[R]
-    is_last: bool
-
-    @property
-    def follower(self) -> ListRequest[R]:
-        """The page on which its list goes on after this row."""
-        following = self.page.next if self.is_last else None
-        return self.page.request.at(following) if following else self.page.request
-
-    @property
-    def is_inside(self) -> bool:
-        """True when the row itself is on that page; else the page begins right after it."""
-        return not self.is_last or self.page.next is None
-
-
-class Cut:
-    """Divides the pages of one list at a cursor. See Note [Places] in cursors."""
-
-    def __init__(self, cursor: Cursor, stream: int) -> None:
-        self._cursor = cursor
-        self._is_own = stream == cursor.stream
-        self._wins_ties = stream < cursor.stream
-        self.found = self._is_own and not cursor.inside
-
-    def leading(self, page: Page[R]) -> int:
-        """How many rows of the page come before the cut; `found` turns true where it is here."""
-        if self.found or not page.rows:
-            return 0
-        sids = [row.sid for row in page.rows] if self._is_own else []
-        if self._cursor.sid in sids:
-            self.found = True
-            return sids.index(self._cursor.sid) + 1
-        if self._is_own and created(page.rows[-1]) >= self._date():
-            return len(page.rows)
-        leading = sum(1 for row in page.rows if self._is_before(row))
-        self.found = leading < len(page.rows)
-        return leading
-
-    def _is_before(self, row: Resource) -> bool:
-        date = created(row)
-        return date > self._date() or (self._wins_ties and date == self._date())
-
-    def _date(self) -> datetime:
-        if self._cursor.created is None:
-            raise InvalidCursor("The row of this cursor is no longer in its list")
-        return self._cursor.created
-
-
-class Stream(Generic[R]):
-    """One upstream list, row by row. `page` is where it stands.
-
-    With a cursor it begins at the cursor's place. `page_size` is that of the pages after the first.
+    Where only one list is read, there is no key.
     """
 
-    def __init__(
-        self,
-        read: ReadPage[R],
-        start: ListRequest[R],
-        budget: Budget,
-        page_size: int,
-        cut: Cut | None = None,
-    ) -> None:
-        self._read = read
-        self._budget = budget
-        self._page_size = page_size
-        self._cut = cut
-        self._backwards = False
-        self._walk = self._walk_from(start)
-        self._rows: deque[Place[R]] = deque()
-        self._is_exact = True
-        self.page = start
+    page: Page[R]
+    index: int
+    key: datetime | None = None
 
-    async def head(self) -> R | None:
-        """The next row, left in its place; None at the end."""
-        while not self._rows:
-            page = await self._walk.turn()
-            if page is None:
-                return None
-            self._take(page)
-        return self._rows[0].row
-
-    def pop(self) -> Place[R]:
-        """The row that `head` showed, taken off."""
-        place = self._rows.popleft()
-        self.page = (self._rows[0] if self._rows else place).page.request
-        return place
-
-    async def has_more(self) -> bool:
-        """True when rows follow. Upstream's word is enough where it filters as we do."""
-        if self._rows or not self._walk.has_more:
-            return bool(self._rows)
-        return self._is_exact or await self.head() is not None
-
-    async def turn_round(self, cursor: Cursor) -> None:
-        """From now on the rows before the cursor, nearest first, without the cursor's own."""
-        before: list[Place[R]] = []
-        first: Page[R] | None = None
-        cut = self._cut
-        while cut is not None and (page := await self._walk.turn()) is not None:
-            first = first or page
-            before.extend(_places(page, 0, cut.leading(page)))
-            if cut.found:
-                break
-        back = first.previous if first else None
-        self._backwards, self._cut = True, None
-        self._walk = self._walk_from(
-            first.request.at(back, self._page_size) if first and back else None
-        )
-        self._rows.extend(place for place in reversed(before) if place.row.sid != cursor.sid)
-        self._walk.skip(cursor.sid)
-
-    def _take(self, page: Page[R]) -> None:
-        self._is_exact = self._is_exact and page.is_exact
-        self.page = page.request
-        start = self._cut.leading(page) if self._cut else 0
-        if self._cut and self._cut.found:
-            self._cut = None
-        places = list(_places(page, start, len(page.rows)))
-        self._rows.extend(reversed(places) if self._backwards else places)
-
-    def _walk_from(self, start: ListRequest[R] | None) -> PageWalk[R]:
-        return PageWalk(
-            self._read,
-            start,
-            self._budget,
-            page_size=self._page_size,
-            backwards=self._backwards,
-        )
+    @property
+    def row(self) -> R:
+        """The row itself."""
+        return self.page.rows[self.index]
 
 
-def _places(page: Page[R], start: int, stop: int) -> Iterator[Place[R]]:
-    last = len(page.rows) - 1
-    for index in range(start, stop):
-        yield Place(page.rows[index], page, index == last)
+def entries(page: Page[R]) -> list[Entry[R]]:
+    """The page's rows, without keys."""
+    return [Entry(page, index) for index in range(len(page.rows))]
+
+
+# A place in one list: just after this row, or the place that a stream began from.
+Mark = Entry[R] | Place
+
+
+def place_of(mark: Mark[R]) -> Place:
+    """The mark as part of a cursor. See Note [Places] in cursors."""
+    if isinstance(mark, Place):
+        return mark
+    page, sid, rows_above = mark.page, mark.row.sid, mark.page.rows[: mark.index]
+    kind, ref = PlaceKind.INSIDE, page.request.page
+    if tokens_name_rows(page):
+        kind = PlaceKind.NAMED
+    elif sid == page.last_sid and page.next is not None and page.next.token is not None:
+        kind, ref = PlaceKind.BEGINS, page.next
+    dates = (created(row) for row in reversed(rows_above))
+    return Place(
+        kind=kind,
+        index=ref.index,
+        token=ref.token,
+        page_size=page.request.page_size,
+        after=sid,
+        above=rows_above[-1].sid if rows_above else None,
+        date=mark.key or created(mark.row) or next(filter(None, dates), None),
+    )
+
+
+def place_at(
+    kind: PlaceKind,
+    ref: PageRef,
+    page_size: int,
+    after: str | None = None,
+    date: datetime | None = None,
+) -> Place:
+    """A place on this page."""
+    return Place(
+        kind=kind, index=ref.index, token=ref.token, page_size=page_size, after=after, date=date
+    )
+
+
+@dataclass(frozen=True)
+class Source(Generic[R]):
+    """How the pages of one list are read. `request` is its top, of the size that is wanted."""
+
+    read: ReadPage[R]
+    request: ListRequest[R]
+    budget: Budget
+
+    def walk(self, ref: PageRef, page_size: int, following: Following[R] = downward) -> PageWalk[R]:
+        """A walk that begins with a page of this size."""
+        start = replace(self.request, page=ref, page_size=page_size)
+        size = self.request.page_size
+        return PageWalk(self.read, start, self.budget, page_size=size, following=following)
+
+    @property
+    def roomy(self) -> int:
+        """A page size with room for the cursor's own row beside the rows that are wanted."""
+        return min(self.request.page_size + 1, MAX_PAGE_SIZE)
+
+    def size_at(self, place: Place) -> int:
+        """The page size with which a place's row is on its page, and the wanted rows, if it may."""
+        ref = ref_of(place)
+        is_counted = ref.token is None and ref != TOP
+        return place.page_size if is_counted else max(place.page_size, self.roomy)
+
+
+def ref_of(place: Place) -> PageRef:
+    """The page that a place names."""
+    return PageRef(place.index, place.token)
+
+
+class Cut(Generic[R]):
+    """Divides the rows of a list, page by page, at a place. See Note [Places] in cursors.
+
+    `is_found` tells that it was passed; then all rows are after it.
+    """
+
+    def __init__(self, place: Place, *, is_found: bool = False) -> None:
+        self.is_found = is_found
+        self._place = place
+        self._is_here = False
+        self._same_second: list[Entry[R]] = []
+
+    def divide(self, page: Page[R]) -> tuple[list[Entry[R]], list[Entry[R]]]:
+        """The rows that are known to be before the place by now, and those known to be after it."""
+        rows = [*self._same_second, *entries(page)]
+        if self.is_found:
+            return [], rows
+        self._same_second = []
+        after, date = self._place.after, self._place.date
+        sids = [entry.row.sid for entry in rows]
+        for anchor in (after, self._place.above):
+            if anchor in sids:
+                # The row may be the first of the next page.
+                self._is_here = anchor == sids[-1] != after
+                self.is_found = not self._is_here
+                return _split(rows, sids.index(anchor) + 1)
+        if after is not None and page.last_sid == after:
+            self.is_found = True
+            return rows, []
+        if date is None or self._is_here:
+            self.is_found = True
+            return [], rows
+        dates = [created(entry.row) or NEWEST for entry in rows]
+        first = next((n for n, one in enumerate(dates) if one <= date), len(rows))
+        self.is_found = any(one < date for one in dates)
+        before, rest = _split(rows, first)
+        if self.is_found:
+            return before, rest
+        self._same_second = rest
+        return before, []
+
+    def end(self) -> list[Entry[R]]:
+        """At the list's end: the rows of the place's second, which count as after it."""
+        rest, self._same_second = self._same_second, []
+        return rest
+
+
+def _split(rows: list[Entry[R]], index: int) -> tuple[list[Entry[R]], list[Entry[R]]]:
+    return rows[:index], rows[index:]
+
+
+class WholePage(Cut[R]):
+    """A place at the end of the first page."""
+
+    def divide(self, page: Page[R]) -> tuple[list[Entry[R]], list[Entry[R]]]:
+        """All rows of the first page are before it."""
+        before, self.is_found = not self.is_found, True
+        return (entries(page), []) if before else ([], entries(page))
+
+
+class Stream(ABC, Generic[R]):
+    """One list, row by row, in one direction.
+
+    `is_ended` tells that no row follows those that are loaded; `pages` counts the pages read.
+    """
+
+    _walk: PageWalk[R]
+
+    def __init__(self, source: Source[R], *, is_keyed: bool) -> None:
+        self.pages = 0
+        self.is_ended = False
+        self._source = source
+        self._is_keyed = is_keyed
+        self._rows: deque[Entry[R]] = deque()
+
+    @property
+    def next(self) -> Entry[R] | None:
+        """The next row, where it is loaded."""
+        return self._rows[0] if self._rows else None
+
+    @property
+    def is_loaded(self) -> bool:
+        """True when the next row, or the end, is known without reading."""
+        return bool(self._rows) or self.is_ended
+
+    async def load(self) -> None:
+        """Reads until the next row is there, or the end. Raises what reading raises."""
+        while not self.is_loaded:
+            await self._read_on()
+
+    def pop(self) -> Entry[R]:
+        """The next row, taken off."""
+        return self._rows.popleft()
+
+    def look(self) -> None:
+        """From now on nothing is wanted but to know whether there is a row."""
+        if self._source.request.is_exact():
+            self._walk.shrink(LOOK_PAGE_SIZE)
+
+    @property
+    @abstractmethod
+    def mark(self) -> Mark[R]:
+        """The place in this list, after the rows that are above the next row of all lists."""
+
+    @property
+    @abstractmethod
+    def frontier(self) -> Place:
+        """How far the list was read: the place from which reading on makes progress."""
+
+    @abstractmethod
+    async def _read_on(self) -> None:
+        """Reads a page, or finds the end."""
+
+    async def _turn(self) -> Page[R] | None:
+        page = await self._walk.turn()
+        self.pages += page is not None
+        return page
+
+
+class Downward(Stream[R]):
+    """A list from a place on down, older and older."""
+
+    def __init__(self, source: Source[R], place: Place, *, is_keyed: bool) -> None:
+        super().__init__(source, is_keyed=is_keyed)
+        self._place = place
+        self._mark: Mark[R] = place
+        self._key = place.date or NEWEST
+        self._last_sid = place.after
+        self._ways = self._ways_in()
+        self._walk, self._cut = next(self._ways)
+
+    def pop(self) -> Entry[R]:
+        """The next row; it is the mark from now on."""
+        self._mark = entry = super().pop()
+        return entry
+
+    @property
+    def mark(self) -> Mark[R]:
+        """The last row that was taken off."""
+        return self._mark
+
+    @property
+    def frontier(self) -> Place:
+        """The mark or, where all that was read is taken off, the page that was not read."""
+        following = self._walk.next
+        if self._rows or following is None or not self.pages:
+            return place_of(self._mark)
+        ref, size = following.page, following.page_size
+        if not self._cut.is_found:
+            return place_at(PlaceKind.INSIDE, ref, size, self._place.after, self._place.date)
+        return place_at(PlaceKind.BEGINS, ref, size, self._last_sid, place_of(self._mark).date)
+
+    async def _read_on(self) -> None:
+        try:
+            page = await self._turn()
+        except UpstreamRejected:
+            way = None if self._walk.pages else next(self._ways, None)
+            if way is None:
+                raise
+            self._walk, self._cut = way
+            return
+        if page is not None:
+            self._last_sid = page.last_sid or self._last_sid
+            self._take(self._cut.divide(page)[1])
+        if self._walk.next is None:
+            self._take(self._cut.end())
+            self.is_ended = True
+
+    def _ways_in(self) -> Iterator[tuple[PageWalk[R], Cut[R]]]:
+        """The pages to begin with, the best first. See Note [Refused pages]."""
+        source, place, ref = self._source, self._place, ref_of(self._place)
+        wanted = source.request.page_size
+        if place.kind is PlaceKind.NAMED:
+            made = PageRef(place.index + 1, f"PA{place.after}")
+            yield source.walk(made, wanted), Cut(place, is_found=True)
+        if place.kind is PlaceKind.ENDS:
+            yield source.walk(ref, place.page_size), WholePage(place)
+        elif place.kind is PlaceKind.BEGINS and (ref.token is not None or ref == TOP):
+            yield source.walk(ref, wanted), Cut(place, is_found=True)
+        else:
+            yield source.walk(ref, source.size_at(place)), Cut(place)
+        if ref != TOP and place.after is not None:
+            yield source.walk(TOP, MAX_PAGE_SIZE), Cut(place)
+
+    def _take(self, rows: Iterable[Entry[R]]) -> None:
+        for entry in rows:
+            if self._is_keyed:
+                self._key = min(self._key, created(entry.row) or self._key)
+                entry = replace(entry, key=self._key)
+            self._rows.append(entry)

@@ -114,11 +114,13 @@ class UpstreamSettings:
     )  # fmt: skip
     page_budget: int = setting(
         "GATEWAY_PAGE_BUDGET", whole(1, 1000), 40, "pages",
-        "How many upstream pages one connection may read before it ends with BUDGET_EXCEEDED.",
+        "How many upstream pages one connection may read; then the list is cut short, with the "
+        "warning LIST_CUT_SHORT.",
     )  # fmt: skip
     row_budget: int = setting(
         "GATEWAY_ROW_BUDGET", whole(1, 1_000_000), 40_000, "rows",
-        "How many upstream rows one connection may read before it ends with BUDGET_EXCEEDED.",
+        "How many upstream rows one connection may read; then the list is cut short, with the "
+        "warning LIST_CUT_SHORT.",
     )  # fmt: skip
     planner: PlannerMode = setting(
         "GATEWAY_PLANNER", one_of(PlannerMode), PlannerMode.ADAPTIVE, "adaptive|per-key",

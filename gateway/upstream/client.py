@@ -129,6 +129,8 @@ class UpstreamClient:
             rows_read=len(listed.rows) + listed.left_out,
             left_out=listed.left_out,
             seconds=outcome.seconds,
+            first_sid=listed.rows[0].sid if listed.rows else None,
+            last_sid=listed.rows[-1].sid if listed.rows else None,
         )
         if page.left_out:
             log.warning(

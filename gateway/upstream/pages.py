@@ -2,12 +2,18 @@
 
 The seed document: "you may want to use the provided nextpageuri rather than incrementing through
 the pages by page number". Of the link we take upstream's page token and leave the rest: a link to
-another origin, account or list is refused, so no credential can be led astray. A walk stops at a
-page that it has seen, at its page budget and at its row budget; a row that comes again is dropped.
-This module must not know how a page is fetched.
+another origin, account or list is refused, so no credential can be led astray. This module must
+not know how a page is fetched.
+
+Note [Where a walk ends]. A list ends with the page that has no link, or whose link names a page
+that the walk has read already. A walk also ends, with an error, at its page budget, at its row
+budget, and after MAX_IDLE pages in a row that brought nothing new but named ever new pages: such a
+list may go on for ever, or have rows further on, and nobody can tell. A row that comes again is
+dropped.
 """
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
@@ -16,11 +22,24 @@ from gateway.errors import BudgetExceeded, UpstreamInvalid
 from gateway.upstream.requests import API_ROOT, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
-__all__ = ["Budget", "PageWalk", "ReadPage", "page_ref"]
+__all__ = [
+    "Budget",
+    "Following",
+    "PageWalk",
+    "ReadPage",
+    "downward",
+    "page_ref",
+    "tokens_name_rows",
+]
 
 R = TypeVar("R", bound=Resource)
 ReadPage = Callable[[ListRequest[R]], Awaitable[Page[R]]]
+# The pages that may be read after a page, the best first.
+Following = Callable[[Page[R]], Iterable[PageRef | None]]
 MAX_TOKEN_LENGTH = 256
+NAMES_ROW = re.compile("P[AB](CA|RE|NO)[0-9a-f]{32}")
+# Pages in a row without a new row: Twilio was reported to send some (FACTS section 12).
+MAX_IDLE = 3
 
 
 def page_ref(link: Any, list_url: str, index: int) -> PageRef | None:
@@ -63,6 +82,19 @@ def _token(given: list[str] | None) -> str | None:
     return token
 
 
+def tokens_name_rows(page: Page[Any]) -> bool:
+    """True where upstream's tokens name rows, as FACTS section 5 shows: PA or PB and a SID.
+
+    Upstream's contract calls tokens opaque, so its own links beside the page decide; a page without
+    links was reached by such a token, or it does not tell.
+    """
+    if page.next is not None:
+        return page.last_sid is not None and page.next.token == f"PA{page.last_sid}"
+    if page.previous is not None:
+        return page.first_sid is not None and page.previous.token == f"PB{page.first_sid}"
+    return bool(NAMES_ROW.fullmatch(page.request.page.token or ""))
+
+
 @dataclass
 class Budget:
     """How much one connection may still read. Raises BudgetExceeded before the page too many."""
@@ -81,10 +113,17 @@ class Budget:
         self.rows -= rows
 
 
-class PageWalk(Generic[R]):
-    """One list read page by page, onwards or backwards, each row once.
+def downward(page: Page[R]) -> Iterable[PageRef | None]:
+    """The page below a page: upstream's own link."""
+    return (page.next,)
 
-    `page_size` is that of the pages after the first.
+
+class PageWalk(Generic[R]):
+    """One list read page by page, each row once. See Note [Where a walk ends].
+
+    `next` is the page to be read next, None at the end; `pages` counts those that were read.
+    `page_size` is that of the pages after the first. `following` names the pages that may come
+    after a page; the walk reads the first that it has not read yet.
     """
 
     def __init__(
@@ -94,48 +133,55 @@ class PageWalk(Generic[R]):
         budget: Budget,
         *,
         page_size: int,
-        backwards: bool = False,
+        following: Following[R] = downward,
     ) -> None:
+        self.next = start
+        self.pages = 0
         self._read = read
-        self._next = start
         self._page_size = page_size
         self._budget = budget
-        self._backwards = backwards
-        self._pages: set[str | int] = set()
+        self._following = following
+        self._read_pages: set[str | int] = set()
         self._rows: set[str] = set()
+        self._idle = 0
 
-    @property
-    def has_more(self) -> bool:
-        """True when upstream named a further page in this direction."""
-        return self._next is not None
-
-    def skip(self, sid: str) -> None:
-        """Treats a row as seen."""
-        self._rows.add(sid)
+    def shrink(self, page_size: int) -> None:
+        """From now on smaller pages, where the page's number does not depend on its size."""
+        self._page_size = min(page_size, self._page_size)
+        if self.next is not None:
+            size = min(page_size, self.next.page_size)
+            self.next = self.next.at(self.next.page, size)
 
     async def turn(self) -> Page[R] | None:
-        """The next page, with the rows not yet seen; None at the end of the list.
+        """The next page, with the rows not yet seen, and with no link to a page that was read.
 
-        Raises UpstreamInvalid when the list leads back to a page of this walk, BudgetExceeded
-        when the budget is spent, and what reading a page raises.
+        None at the end of the list.
+
+        Raises UpstreamInvalid after too many pages that brought nothing, BudgetExceeded when the
+        budget is spent, and what reading a page raises; `next` is then the page that was not read.
         """
-        if self._next is None:
+        request = self.next
+        if request is None:
             return None
-        request = self._next
-        if request.page.place in self._pages:
-            raise UpstreamInvalid("Upstream's page links lead in a circle")
-        self._pages.add(request.page.place)
+        if self._idle >= MAX_IDLE:
+            raise UpstreamInvalid("Upstream names ever new pages that bring nothing new")
         self._budget.admit_page()
         page = await self._read(request)
         self._budget.count_rows(page.rows_read)
-        ref = page.previous if self._backwards else page.next
-        self._next = request.at(ref, self._page_size) if ref else None
-        return self._unseen(page)
-
-    def _unseen(self, page: Page[R]) -> Page[R]:
+        self.pages += 1
+        self._read_pages.add(request.page.place)
+        self.next = self._after(request, page)
         unseen = {row.sid: row for row in page.rows if row.sid not in self._rows}
         self._rows.update(unseen)
-        # The next page begins after the page's last row: not after another that is the last left.
-        ends_whole = not page.rows or page.rows[-1].sid in unseen
-        rows = tuple(unseen.values())
-        return replace(page, rows=rows, next=page.next if ends_whole else None)
+        is_idle = not unseen and page.rows_read <= len(page.rows)
+        self._idle = self._idle + 1 if is_idle else 0
+        leads_back = page.next is not None and page.next.place in self._read_pages
+        following = None if leads_back else page.next
+        return replace(page, rows=tuple(unseen.values()), next=following)
+
+    def _after(self, request: ListRequest[R], page: Page[R]) -> ListRequest[R] | None:
+        for ref in self._following(page):
+            if ref is not None and ref.place not in self._read_pages:
+                is_counted = ref.token is None and request.page.token is None
+                return request.at(ref, request.page_size if is_counted else self._page_size)
+        return None

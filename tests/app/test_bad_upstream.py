@@ -27,11 +27,12 @@ EDGES = ("parentCall", "childCalls", "recordings", "notifications")
 
 
 def account() -> PlainTwilio:
-    """Calls 1 and 2, whose parents 8 and 9 are older than the page; each has what can be had."""
+    """Calls 1 and 2, whose parents 8 and 9 are not on the page; each has what can be had."""
     return PlainTwilio(
         calls=[
             call(1, at=10, parent_call_sid=sid("CA", 8), direction="outbound-dial"),
             call(2, at=9, parent_call_sid=sid("CA", 9), direction="outbound-dial"),
+            call(7, at=1),
             call(8, at=0),
             call(9, at=0),
         ],

@@ -76,7 +76,7 @@ async def test_retries_are_counted_and_what_failed_before_is_wait() -> None:
     failures = iter([httpx.Response(503), httpx.Response(200, content=b"<html>")])
 
     def fault(request: httpx.Request) -> httpx.Response | None:
-        return next(failures, None) if "PageSize=3" in str(request.url) else None
+        return next(failures, None) if "PageSize=4" in str(request.url) else None
 
     twilio.fault = fault
     upstream = (await ask(twilio, Explain="requests"))["extensions"]["upstream"]
@@ -123,7 +123,7 @@ async def test_a_dry_run_reads_the_first_page_and_plans_the_rest() -> None:
     twilio = account()
     body = await ask(twilio, Explain="plan")
 
-    assert twilio.asked() == ["GET Calls?PageSize=3"]
+    assert twilio.asked() == ["GET Calls?PageSize=4"]
     assert body["data"]["calls"]["nodes"][0] == {"again": None, "recordings": None}
     assert [e["extensions"]["code"] for e in body["errors"]] == ["DRY_RUN"]
     statuses = [e["status"] for e in body["extensions"]["upstream"]["exchanges"]]

@@ -56,7 +56,7 @@ async def test_a_filters_text_arrives_exactly_or_is_refused(to: str, from_: str)
         assert twilio.sent == []
         return
     (request,) = twilio.sent
-    assert parameters(request) == [("To", to), ("From", from_), ("PageSize", "50")]
+    assert parameters(request) == [("To", to), ("From", from_), ("PageSize", "51")]
     assert request.url.raw_path.partition(b"?")[0] == f"{ROOT}Calls.json".encode()
 
 

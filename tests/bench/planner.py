@@ -27,7 +27,7 @@ from gateway.app.gateway import Gateway
 from gateway.app.upstreams import Upstream as Own
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox.resources import Call, Row
-from gateway.schema.cursors import Cursor, cursor_key, write_cursor
+from gateway.schema.cursors import Cursor, Place, PlaceKind, cursor_key, write_cursor
 from gateway.settings import PlannerMode, Secret, Settings, Switch
 from gateway.upstream.client import Account, Limits, UpstreamClient
 from gateway.upstream.requests import ListCalls, TimeRange
@@ -113,16 +113,11 @@ def queries(rows: Sequence[Row]) -> Iterator[Query]:
 def _cursor(row: Call, size: int) -> str:
     """What a client holds that has scrolled to this call in pages of so many."""
     created = datetime.fromtimestamp(row.date_created, UTC)
-    place = Cursor(
-        sid=row.sid,
-        created=created,
-        stream=0,
-        inside=False,
-        pages=((1, f"PA{row.sid}", size),),
-    )
+    place = Place(kind=PlaceKind.NAMED, page_size=size, after=row.sid, date=created)
+    cursor = Cursor(stream=0, is_row=True, key=None, places=(place,))
     sandbox = SandboxConfig()
     key = cursor_key(sandbox.auth_token, Settings.base_url, sandbox.account_sid)
-    return write_cursor(place, key, [ListCalls(start_time=DAYS)])
+    return write_cursor(cursor, key, [ListCalls(start_time=DAYS)])
 
 
 async def run(gateway: Gateway, fields: str, query: Query) -> tuple[float, dict[str, Any]]:

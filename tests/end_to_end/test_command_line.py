@@ -53,7 +53,7 @@ def test_explain_draws_what_was_asked_beside_the_answer() -> None:
     assert done.returncode == 0
     assert len(json.loads(done.stdout)["data"]["calls"]["nodes"]) == 2
     assert "1 request" in done.stderr
-    assert "Calls?PageSize=2" in done.stderr
+    assert "Calls?PageSize=3" in done.stderr
 
 
 def test_plan_draws_what_would_be_asked_in_place_of_an_answer() -> None:

@@ -189,7 +189,7 @@ async def test_what_a_row_does_not_say_is_not_answered_from_what_was_read(nothin
     parent = data["calls"]["nodes"][1]
     assert parent["busy"]["nodes"] == [{"sid": child["sid"]}]
     assert parent["failed"]["nodes"] == []
-    of_parent = f"GET Calls?Status=%s&ParentCallSid={sid('CA', 1)}&PageSize=50"
+    of_parent = f"GET Calls?Status=%s&ParentCallSid={sid('CA', 1)}&PageSize=51"
     asked = twilio.asked()
     assert of_parent % "busy" in asked
     assert of_parent % "failed" in asked

@@ -216,16 +216,16 @@ async def test_time_ranges_are_exact_to_the_second(
 async def test_a_thousand_rows_are_one_request_and_a_page_is_as_large_as_asked() -> None:
     twilio = PlainTwilio(calls=[call(n, at=-n) for n in range(1500)])
     async with connect(twilio) as client:
-        page = (await client.data(WALK, first=1000))["calls"]
-        assert len(page["edges"]) == 1000
+        query = "{ calls(first: 1000) { edges { cursor } } }"
+        edges = (await client.data(query))["calls"]["edges"]
+        assert len(edges) == 1000
         assert twilio.asked() == ["GET Calls?PageSize=1000"]
 
-        after = page["pageInfo"]["endCursor"]
-        page = (await client.data(WALK, first=500, after=after))["calls"]
+        page = (await client.data(WALK, first=500, after=edges[-1]["cursor"]))["calls"]
         assert [edge["node"]["sid"] for edge in page["edges"]] == [
             sid("CA", n) for n in range(1000, 1500)
         ]
-        assert twilio.asked() == [f"GET Calls?PageSize=500&Page=1&PageToken=PA{sid('CA', 999)}"]
+        assert twilio.asked() == [f"GET Calls?PageSize=501&Page=1&PageToken=PA{sid('CA', 999)}"]
 
 
 async def test_a_time_of_day_is_sifted_from_whole_days_in_large_pages() -> None:
@@ -257,7 +257,7 @@ async def test_a_filter_that_twilio_can_answer_costs_one_request(filter_: Any, q
     async with connect(twilio) as client:
         await client.data(WALK, first=5, filter=filter_)
 
-    assert twilio.asked() == [f"GET Calls?{query}&PageSize=5"]
+    assert twilio.asked() == [f"GET Calls?{query}&PageSize=6"]
 
 
 @pytest.mark.parametrize("ignored", ["Status", "To", "StartTime"])
@@ -346,13 +346,15 @@ async def test_a_cursor_of_another_filter_or_account_or_call_is_refused() -> Non
         assert error["extensions"]["code"] == "INVALID_CURSOR"
 
 
-async def test_a_list_that_takes_more_pages_than_allowed_ends_with_budget_exceeded() -> None:
+async def test_a_list_that_takes_more_pages_than_allowed_is_cut_short() -> None:
     twilio = PlainTwilio(calls=[call(n, at=-n) for n in range(5000)])
     async with connect(twilio, page_budget=3) as client:
         filter_ = {"startTime": {"lt": (NOON - timedelta(seconds=4000)).isoformat()}}
-        error = await client.error(WALK, first=3, filter=filter_)
+        answer = await client.answer(WALK, first=3, filter=filter_)
 
-    assert error["extensions"]["code"] == "BUDGET_EXCEEDED"
+    assert answer["data"]["calls"]["edges"] == []
+    assert answer["data"]["calls"]["pageInfo"]["hasNextPage"]
+    assert [w["reason"] for w in answer["extensions"]["warnings"]] == ["BUDGET_EXCEEDED"]
     assert len(twilio.asked()) == 3
 
 

@@ -1,7 +1,8 @@
 """Cursors: nobody else can write one, and each is good for its account, host and list only."""
 
 import base64
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -11,33 +12,73 @@ from hypothesis import strategies as st
 
 from gateway.app import open_gateway
 from gateway.errors import InvalidCursor
-from gateway.schema.cursors import Cursor, cursor_key, read_cursor, write_cursor
+from gateway.schema.cursors import (
+    VERSION,
+    Cursor,
+    Place,
+    PlaceKind,
+    canonical,
+    cursor_key,
+    read_cursor,
+    write_cursor,
+)
 from gateway.settings import Secret, Settings
-from gateway.upstream.requests import ListCalls, ListRecordings
+from gateway.upstream.requests import (
+    ListCalls,
+    ListNotifications,
+    ListRecordings,
+    ListRequest,
+    PageRef,
+    TimeRange,
+)
+from gateway.upstream.resources import CallStatus, NotificationLevel
 from tests.conftest import Client, connect
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 
 HOST = "https://api.twilio.com"
 KEY = cursor_key(TOKEN, HOST, ACCOUNT)
 LISTS = [ListCalls(to="+16175550101")]
+SIDS = st.none() | st.integers(0, 99).map(lambda number: sid("CA", number))
+DATES = st.none() | st.datetimes(timezones=st.just(UTC))
 PLACES = st.builds(
     Cursor,
-    sid=st.integers(0, 99).map(lambda number: sid("CA", number)),
-    created=st.none() | st.datetimes(timezones=st.just(UTC)),
     stream=st.integers(0, 8),
-    inside=st.booleans(),
-    pages=st.lists(
-        st.tuples(st.integers(0, 99), st.none() | st.text(max_size=40), st.integers(1, 1000)),
+    is_row=st.booleans(),
+    key=DATES,
+    places=st.lists(
+        st.builds(
+            Place,
+            kind=st.sampled_from(PlaceKind),
+            index=st.integers(0, 99),
+            token=st.none() | st.text(max_size=40),
+            page_size=st.integers(1, 1000),
+            after=SIDS,
+            above=SIDS,
+            date=DATES,
+        ),
         min_size=1,
         max_size=8,
     ).map(tuple),
 )
 PLACE = Cursor(
-    sid=sid("CA", 1),
-    created=datetime(2026, 3, 10, tzinfo=UTC),
     stream=0,
-    inside=True,
-    pages=((1, "PA" + sid("CA", 0), 50),),
+    is_row=True,
+    key=None,
+    places=(
+        Place(
+            kind=PlaceKind.NAMED,
+            index=1,
+            token="PA" + sid("CA", 0),
+            page_size=51,
+            after=sid("CA", 1),
+            date=datetime(2026, 3, 10, tzinfo=UTC),
+        ),
+    ),
+)
+# What a gateway of version 2 wrote for the first of two calls, of one list of all calls.
+OF_VERSION_2 = (
+    "E11dGJ0XLUJAVbJGKdeZZgJbIkNBMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDEiLCIyMDI2LTAzLTEwVDEy"
+    "OjAwOjAwWiIsMCxmYWxzZSxbWzEsIlBBQ0EwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMSIsMV1dXQ"
 )
 
 
@@ -114,10 +155,79 @@ def test_a_cursor_of_another_account_host_or_list_is_refused(what: str) -> None:
         read_cursor(write_cursor(PLACE, KEY, LISTS), key, lists)
 
 
-def test_the_page_size_of_the_list_does_not_matter() -> None:
-    other = [ListCalls(to="+16175550101", page_size=7)]
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (ListCalls(to="+16175550101"), ListCalls(to="+16175550101", page_size=7)),
+        (
+            ListRecordings(call_sid=sid("CA", 1)),
+            ListRecordings(call_sid=sid("CA", 1), with_track=True),
+        ),
+    ],
+    ids=["page size", "with track"],
+)
+def test_how_the_list_is_read_does_not_matter(
+    one: ListRequest[Any], other: ListRequest[Any]
+) -> None:
+    """The next page may be larger, or select another property."""
+    assert read_cursor(write_cursor(PLACE, KEY, [one]), KEY, [other]) == PLACE
 
-    assert read_cursor(write_cursor(PLACE, KEY, LISTS), KEY, other) == PLACE
+
+CANONICAL: list[tuple[list[ListRequest[Any]], str]] = [
+    ([ListCalls(page_size=7, page=PageRef(1, "PAx"))], '[["calls",{}]]'),
+    (
+        [
+            ListCalls(
+                to="+1",
+                from_="client:a",
+                status=CallStatus.NO_ANSWER,
+                start_time=TimeRange(datetime(2026, 3, 10, 1, tzinfo=UTC), None),
+                end_time=TimeRange.day(date(2026, 3, 10)),
+                parent_call_sid=sid("CA", 1),
+            )
+        ],
+        '[["calls",{"end_time":["2026-03-10T00:00:00+00:00","2026-03-11T00:00:00+00:00"],'
+        '"from_":"client:a","parent_call_sid":"' + sid("CA", 1) + '",'
+        '"start_time":["2026-03-10T01:00:00+00:00",null],"status":"no-answer","to":"+1"}]]',
+    ),
+    (
+        [ListRecordings(call_sid=sid("CA", 1), with_track=True)],
+        '[["recordings",{"call_sid":"' + sid("CA", 1) + '"}]]',
+    ),
+    (
+        [ListNotifications(log=NotificationLevel.ERROR), ListNotifications()],
+        '[["notifications",{"log":"0"}],["notifications",{}]]',
+    ),
+]
+
+
+@pytest.mark.parametrize(("lists", "text"), CANONICAL)
+def test_what_is_signed_of_a_list_is_written_down_here(
+    lists: list[ListRequest[Any]], text: str
+) -> None:
+    """A change of these texts ends every cursor out there: then VERSION goes up."""
+    assert VERSION == 3
+    assert canonical(lists).decode() == text
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterListCalls(ListCalls):
+    """The list of calls of a later gateway, with a filter more."""
+
+    group_sid: str | None = None
+
+
+def test_a_new_filter_invalidates_no_cursor_but_tells_lists_apart() -> None:
+    cursor = write_cursor(PLACE, KEY, LISTS)
+
+    assert read_cursor(cursor, KEY, [LaterListCalls(to="+16175550101")]) == PLACE
+    with pytest.raises(InvalidCursor):
+        read_cursor(cursor, KEY, [LaterListCalls(to="+16175550101", group_sid="GP1")])
+
+
+def test_a_cursor_of_an_earlier_version_is_refused_in_words_that_say_so() -> None:
+    with pytest.raises(InvalidCursor, match="earlier version of the gateway: begin again"):
+        read_cursor(OF_VERSION_2, KEY, LISTS)
 
 
 def test_a_cursor_shows_neither_secret_nor_filter() -> None:

@@ -7,13 +7,14 @@ PARENT = "status direction sid"
 
 
 def two_leg_account() -> PlainTwilio:
-    """Inbound call 1 dialed 2; an older call 3; 4 is a child of 9, which is off the page."""
+    """Inbound call 1 dialed 2; older calls 3 and 5; 4 is a child of 9, off the page."""
     return PlainTwilio(
         calls=[
             call(2, at=30, parent_call_sid=sid("CA", 1), direction="outbound-dial"),
             call(4, at=20, parent_call_sid=sid("CA", 9), direction="outbound-dial"),
             call(1, at=10),
             call(3, at=0),
+            call(5, at=-50),
             call(9, at=-100),
         ],
         recordings=[recording(1, of=1), recording(2, of=3)],
@@ -48,7 +49,7 @@ async def test_a_parent_on_the_page_is_known_and_one_off_the_page_is_one_request
         "1": None,
         "3": None,
     }
-    assert twilio.asked() == [f"GET Calls/{sid('CA', 9)}", "GET Calls?PageSize=4"]
+    assert twilio.asked() == [f"GET Calls/{sid('CA', 9)}", "GET Calls?PageSize=5"]
 
 
 async def test_children_of_the_newest_calls_are_known_from_the_list_itself() -> None:
@@ -60,7 +61,7 @@ async def test_children_of_the_newest_calls_are_known_from_the_list_itself() -> 
 
     children = {node["sid"][-1]: node["childCalls"]["nodes"] for node in data["calls"]["nodes"]}
     assert children == {"2": [], "4": [], "1": [{"sid": sid("CA", 2)}], "3": []}
-    assert twilio.asked() == ["GET Calls?PageSize=4"]
+    assert twilio.asked() == ["GET Calls?PageSize=5"]
 
 
 async def test_children_of_a_filtered_list_are_asked_per_key() -> None:
@@ -73,8 +74,8 @@ async def test_children_of_a_filtered_list_are_asked_per_key() -> None:
 
     assert data["calls"]["nodes"] == [{"childCalls": {"nodes": []}}]
     assert twilio.asked() == [
-        f"GET Calls?ParentCallSid={sid('CA', 2)}&PageSize=50",
-        "GET Calls?To=+18005550100&Status=completed&PageSize=1",
+        f"GET Calls?ParentCallSid={sid('CA', 2)}&PageSize=51",
+        "GET Calls?To=+18005550100&Status=completed&PageSize=2",
     ]
 
 
@@ -112,9 +113,9 @@ async def test_a_second_page_is_not_the_top_so_its_children_are_asked_per_key() 
         )
 
     assert twilio.asked() == [
-        f"GET Calls?PageSize=2&Page=1&PageToken=PA{sid('CA', 4)}",
-        f"GET Calls?ParentCallSid={sid('CA', 1)}&PageSize=50",
-        f"GET Calls?ParentCallSid={sid('CA', 3)}&PageSize=50",
+        f"GET Calls?PageSize=3&Page=1&PageToken=PA{sid('CA', 4)}",
+        f"GET Calls?ParentCallSid={sid('CA', 1)}&PageSize=51",
+        f"GET Calls?ParentCallSid={sid('CA', 3)}&PageSize=51",
     ]
 
 
@@ -144,8 +145,8 @@ async def test_recordings_and_notifications_are_one_request_per_call() -> None:
     }
     assert twilio.asked() == [
         f"GET Calls/{sid('CA', 1)}",
-        f"GET Calls/{sid('CA', 1)}/Notifications?PageSize=50",
-        f"GET Calls/{sid('CA', 1)}/Recordings?PageSize=50",
+        f"GET Calls/{sid('CA', 1)}/Notifications?PageSize=51",
+        f"GET Calls/{sid('CA', 1)}/Recordings?PageSize=51",
     ]
 
 
@@ -157,7 +158,7 @@ async def test_notifications_of_one_level_ask_upstream_for_that_level() -> None:
         )
 
     assert data["call"]["notifications"]["nodes"] == []
-    assert f"GET Calls/{sid('CA', 1)}/Notifications?Log=0&PageSize=50" in twilio.asked()
+    assert f"GET Calls/{sid('CA', 1)}/Notifications?Log=0&PageSize=51" in twilio.asked()
 
 
 async def test_a_property_that_the_list_form_lacks_is_fetched_on_its_own() -> None:
@@ -211,14 +212,14 @@ async def test_aliases_and_levels_of_one_operation_share_their_rows() -> None:
     assert len(data["few"]["nodes"]) == 1
     assert len(data["many"]["nodes"]) == len(data["again"]["nodes"]) == 4
     assert twilio.asked() == [
-        f"GET Calls/{sid('CA', 1)}/Recordings?PageSize=50",
-        f"GET Calls/{sid('CA', 2)}/Recordings?PageSize=50",
+        f"GET Calls/{sid('CA', 1)}/Recordings?PageSize=51",
+        f"GET Calls/{sid('CA', 2)}/Recordings?PageSize=51",
         f"GET Calls/{sid('CA', 3)}",
-        f"GET Calls/{sid('CA', 3)}/Recordings?PageSize=50",
-        f"GET Calls/{sid('CA', 4)}/Recordings?PageSize=50",
+        f"GET Calls/{sid('CA', 3)}/Recordings?PageSize=51",
+        f"GET Calls/{sid('CA', 4)}/Recordings?PageSize=51",
         f"GET Calls/{sid('CA', 9)}",
-        f"GET Calls/{sid('CA', 9)}/Recordings?PageSize=50",
-        "GET Calls?PageSize=4",
+        f"GET Calls/{sid('CA', 9)}/Recordings?PageSize=51",
+        "GET Calls?PageSize=5",
     ]
 
 

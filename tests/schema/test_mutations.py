@@ -404,7 +404,7 @@ async def test_what_was_read_before_a_mutation_is_not_taken_for_known_after_it()
         assert [data[name]["call"]["status"] for name in "abc"] == [
             "IN_PROGRESS", "COMPLETED", "CANCELED",
         ]  # fmt: skip
-        children = f"GET Calls?ParentCallSid={LIVE}&PageSize=50"
+        children = f"GET Calls?ParentCallSid={LIVE}&PageSize=51"
         assert twilio.requests.count(children) == 2
 
 
@@ -420,7 +420,7 @@ async def test_the_changed_row_is_known() -> None:
         parent = {"parentCall": {"status": "COMPLETED"}}
         assert data["endCall"]["call"]["childCalls"]["nodes"] == [parent]
         assert twilio.asked() == [
-            f"GET Calls?ParentCallSid={LIVE}&PageSize=50", f"POST Calls/{LIVE} Status=completed",
+            f"GET Calls?ParentCallSid={LIVE}&PageSize=51", f"POST Calls/{LIVE} Status=completed",
         ]  # fmt: skip
 
 

@@ -209,7 +209,7 @@ async def test_with_pii_filters_by_number_are_answered() -> None:
         answer = await kim.ask(PROBES["to"])
 
     assert len(answer["data"]["calls"]["nodes"]) == 1
-    assert twilio.asked() == [f"GET Calls?To={TO}&PageSize=50"]
+    assert twilio.asked() == [f"GET Calls?To={TO}&PageSize=51"]
 
 
 @pytest.mark.parametrize(

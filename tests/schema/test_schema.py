@@ -118,7 +118,7 @@ async def test_null_and_nothing_mean_the_same() -> None:
         answers.append(await client.data(queries[3], n=None, f=None))
 
     assert answers == [{"calls": {"nodes": [{"sid": sid("CA", 1)}]}}] * 6
-    assert set(twilio.requests) == {"GET Calls?PageSize=50"}
+    assert set(twilio.requests) == {"GET Calls?PageSize=51"}
 
 
 async def test_the_sdl_that_routers_read_is_the_one_that_is_printed() -> None:

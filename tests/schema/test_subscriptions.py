@@ -22,7 +22,7 @@ CALL = sid("CA", 1)
 EDGES = """subscription($sid: ID!) { callUpdated(sid: $sid) {
     call { status recordings { nodes { sid } } parentCall { sid } } } }"""
 CALL_READ = f"GET Calls/{CALL}"
-EDGE_READ = f"GET Calls/{CALL}/Recordings?PageSize=50"
+EDGE_READ = f"GET Calls/{CALL}/Recordings?PageSize=51"
 
 
 class Stage:

@@ -1,12 +1,12 @@
 """Following next_page_uri, safely: honest links are followed, all others refused; a walk ends."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from gateway.errors import BudgetExceeded, UpstreamInvalid
-from gateway.upstream.pages import MAX_TOKEN_LENGTH, Budget, PageWalk, page_ref
+from gateway.upstream.pages import MAX_TOKEN_LENGTH, Budget, PageWalk, page_ref, tokens_name_rows
 from gateway.upstream.requests import TOP, ListCalls, ListRequest, Page, PageRef
 from gateway.upstream.resources import CallResource
 from tests.plain_twilio import ACCOUNT, ROOT, sid
@@ -106,7 +106,7 @@ def test_behind_a_proxy_with_a_path_of_its_own_upstreams_links_still_lead_on() -
 
 
 class Book:
-    """Pages by their place, each a list of call numbers; links lead as `onwards` says."""
+    """Pages by their place, each a list of call numbers; next links lead as `onwards` says."""
 
     def __init__(
         self, pages: Mapping[str | int, Iterable[int]], onwards: Mapping[str | int, PageRef]
@@ -116,7 +116,7 @@ class Book:
         self.read: list[ListRequest[CallResource]] = []
 
     async def page(self, request: ListRequest[CallResource]) -> Page[CallResource]:
-        """One page, both links the same: the direction of a walk is the test's to choose."""
+        """One page."""
         self.read.append(request)
         sids = [sid("CA", number) for number in self._pages[request.page.place]]
         ref = self._onwards.get(request.page.place)
@@ -141,15 +141,40 @@ async def test_a_walk_reads_page_after_page_to_the_end_with_the_size_of_the_late
     book = Book({0: [1, 2], "b": [3, 4], "c": [5]}, {0: PageRef(1, "b"), "b": PageRef(2, "c")})
     stroll = walk(book)
 
-    at_first = stroll.has_more
-    assert at_first
     assert await numbers(stroll) == [[1, 2], [3, 4], [5]]
-    assert not stroll.has_more
+    assert (stroll.next, stroll.pages) == (None, 3)
     assert [(r.page, r.page_size) for r in book.read] == [
         (TOP, 2),
         (PageRef(1, "b"), 1000),
         (PageRef(2, "c"), 1000),
     ]
+
+
+async def test_a_walk_that_shrinks_reads_smaller_pages_but_where_the_number_counts() -> None:
+    by_token = walk(Book({0: [1, 2], "b": [3]}, {0: PageRef(1, "b")}))
+    by_number = walk(Book({0: [1, 2], 1: [3]}, {0: PageRef(1)}))
+    for stroll in (by_token, by_number):
+        await stroll.turn()
+        stroll.shrink(50)
+
+    assert by_token.next is not None
+    assert by_number.next is not None
+    assert (by_token.next.page_size, by_number.next.page_size) == (50, 2)
+
+
+async def test_by_numbers_every_page_has_the_size_of_the_first_even_back_at_the_top() -> None:
+    """A page's number says where it begins only together with its size."""
+    book = Book({2: [5], 1: [3, 4], 0: [1, 2]}, {})
+    start = ListCalls(page=PageRef(2), page_size=2)
+
+    def above(page: Page[CallResource]) -> Iterable[PageRef | None]:
+        index = page.request.page.index
+        return [None, PageRef(index - 1) if index else None]
+
+    stroll = PageWalk(book.page, start, Budget(9, 9), page_size=1000, following=above)
+
+    assert await numbers(stroll) == [[5], [3, 4], [1, 2]]
+    assert [r.page_size for r in book.read] == [2, 2, 2]
 
 
 async def test_a_row_that_comes_again_is_dropped() -> None:
@@ -159,24 +184,66 @@ async def test_a_row_that_comes_again_is_dropped() -> None:
     assert await numbers(walk(book)) == [[1, 2], [3]]
 
 
-async def test_a_row_that_is_skipped_counts_as_seen() -> None:
-    stroll = walk(Book({0: [1, 2]}, {}))
-    stroll.skip(sid("CA", 1))
-
-    assert await numbers(stroll) == [[2]]
-
-
 @pytest.mark.parametrize(
     "back",
     [PageRef(1, "b"), PageRef(9, "b"), PageRef(0, None)],
     ids=["itself", "itself under another number", "the top"],
 )
-async def test_a_circle_of_links_is_refused(back: PageRef) -> None:
+async def test_a_link_to_a_page_that_was_read_is_the_lists_end(back: PageRef) -> None:
+    """It was an error; the rows that were read are all that there are."""
     book = Book({0: [1], "b": [2]}, {0: PageRef(1, "b"), "b": back})
+    stroll = walk(book)
+    pages = [page async for page in pages_of(stroll)]
 
-    with pytest.raises(UpstreamInvalid, match="circle"):
-        await numbers(walk(book))
+    assert [[int(row.sid[2:], 16) for row in page.rows] for page in pages] == [[1], [2]]
+    assert pages[-1].next is None
     assert len(book.read) == 2
+
+
+async def pages_of(walk: PageWalk[CallResource]) -> AsyncIterator[Page[CallResource]]:
+    """The pages of the walk."""
+    while (page := await walk.turn()) is not None:
+        yield page
+
+
+@pytest.mark.parametrize("rows", [[], [1]], ids=["empty", "rows that came before"])
+async def test_three_pages_in_a_row_that_bring_nothing_new_end_the_walk(rows: list[int]) -> None:
+    """Ever new pages may go on for ever: the page that was not read is where to go on."""
+    endless = Book(
+        {n: [1] if n == 0 else rows for n in range(10)},
+        {n: PageRef(n + 1, None) for n in range(10)},
+    )
+    stroll = walk(endless)
+
+    with pytest.raises(UpstreamInvalid, match="ever new pages"):
+        await numbers(stroll)
+    assert len(endless.read) == 4
+    assert stroll.next is not None
+    assert stroll.next.page == PageRef(4)
+
+
+async def test_two_empty_pages_in_a_row_do_not_end_the_walk() -> None:
+    book = Book(
+        {0: [1], 1: [], 2: [], 3: [2], 4: [], 5: [], 6: [3]},
+        {n: PageRef(n + 1, None) for n in range(6)},
+    )
+
+    assert await numbers(walk(book)) == [[1], [], [], [2], [], [], [3]]
+
+
+async def test_rows_that_pass_no_filter_are_not_nothing() -> None:
+    """Upstream sent rows: the list goes on, as far as the budget allows."""
+    read: list[int] = []
+
+    async def page(request: ListRequest[CallResource]) -> Page[CallResource]:
+        index = request.page.index
+        read.append(index)
+        return Page(request, (), next=PageRef(index + 1) if index < 9 else None, rows_read=2)
+
+    stroll = PageWalk(page, ListCalls(page_size=2), Budget(40, 400), page_size=2)
+    await numbers(stroll)
+
+    assert read == list(range(10))
 
 
 async def test_a_walk_stops_before_the_page_that_its_budget_does_not_allow() -> None:
@@ -207,26 +274,67 @@ async def test_rows_that_were_read_and_dropped_are_paid_for_too() -> None:
     assert len(repeating.read) == 2
 
 
-async def test_a_walk_backwards_follows_the_links_to_previous_pages() -> None:
-    pages: dict[str | int, list[int]] = {"c": [5], "b": [3, 4], 0: [1, 2]}
-    back: dict[str | int, PageRef] = {"c": PageRef(1, "b"), "b": PageRef(0, None)}
-    asked: list[PageRef] = []
+async def test_of_several_pages_that_may_follow_the_first_that_was_not_read_is_read() -> None:
+    book = Book({"c": [5], "b": [3, 4], 0: [1, 2]}, {"c": PageRef(1, "b"), "b": PageRef(2, "c")})
 
-    async def read(request: ListRequest[CallResource]) -> Page[CallResource]:
-        asked.append(request.page)
-        place = request.page.place
-        rows = tuple(row(CallResource, sid=sid("CA", number)) for number in pages[place])
-        return Page(request, rows, next=PageRef(9, "no"), previous=back.get(place), rows_read=2)
+    def above(page: Page[CallResource]) -> Iterable[PageRef | None]:
+        return [page.next, None, TOP]
 
-    start = ListCalls().at(PageRef(2, "c"))
-    stroll = PageWalk(read, start, Budget(9, 99), page_size=50, backwards=True)
+    start = ListCalls(page=PageRef(2, "c"), page_size=2)
+    stroll = PageWalk(book.page, start, Budget(9, 99), page_size=50, following=above)
 
     assert await numbers(stroll) == [[5], [3, 4], [1, 2]]
-    assert asked == [PageRef(2, "c"), PageRef(1, "b"), TOP]
+    assert [r.page for r in book.read] == [PageRef(2, "c"), PageRef(1, "b"), TOP]
 
 
 async def test_a_walk_from_nowhere_is_at_its_end() -> None:
     stroll: PageWalk[CallResource] = PageWalk(Book({}, {}).page, None, Budget(1, 1), page_size=50)
 
-    assert not stroll.has_more
+    assert stroll.next is None
     assert await stroll.turn() is None
+
+
+def named(token: str | None) -> PageRef | None:
+    """A link with this token."""
+    return PageRef(1, token) if token else None
+
+
+@pytest.mark.parametrize(
+    ("following", "previous", "own", "names_rows"),
+    [
+        (f"PA{sid('CA', 3)}", None, None, True),
+        (f"PA{sid('CA', 2)}", None, None, False),  # not the last row: it has another meaning
+        (f"PB{sid('CA', 3)}", None, None, False),
+        ("b3BhcXVl", None, f"PA{sid('CA', 0)}", False),
+        (None, f"PB{sid('CA', 1)}", None, True),
+        (None, f"PB{sid('CA', 3)}", None, False),
+        (None, "b3BhcXVl", f"PA{sid('CA', 0)}", False),
+        (None, None, f"PA{sid('CA', 0)}", True),
+        (None, None, f"PB{sid('CA', 4)}", True),
+        (None, None, "b3BhcXVl", False),
+        (None, None, None, False),
+    ],
+)
+def test_a_token_is_made_only_where_upstreams_own_name_rows(
+    following: str | None, previous: str | None, own: str | None, names_rows: bool
+) -> None:
+    """FACTS section 5 shows the form; the contract calls tokens opaque."""
+    request = ListCalls(page=named(own) or TOP)
+    page: Page[CallResource] = Page(
+        request,
+        (),
+        next=named(following),
+        previous=named(previous),
+        first_sid=sid("CA", 1),
+        last_sid=sid("CA", 3),
+    )
+
+    assert tokens_name_rows(page) is names_rows
+
+
+def test_a_page_by_number_names_no_row() -> None:
+    numbered: Page[CallResource] = Page(
+        ListCalls(), (), next=PageRef(1), first_sid=sid("CA", 1), last_sid=sid("CA", 3)
+    )
+
+    assert not tokens_name_rows(numbered)

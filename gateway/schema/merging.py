@@ -1,0 +1,155 @@
+"""Several upstream lists as one, newest first: one list for each status that is wanted.
+
+Each row comes once, whatever moves between the lists while they are read. This module must not know
+what the rows are, nor how a list is read.
+
+Note [Moved rows]. A call that changes its status leaves one list and enters another. Within one
+reading a row that came already is dropped. Over a walk the cursor tells: below its place, a row
+whose key is newer than the cursor's was not there when the cursor was made, or it would have come
+before; so it has come from another list, or is a new call. It is dropped, too.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Generic, TypeVar
+
+from gateway.schema.climbing import Upward
+from gateway.schema.cursors import Cursor, PlaceKind
+from gateway.schema.streams import Downward, Entry, Mark, Source, Stream, place_at, place_of
+from gateway.upstream.requests import TOP
+from gateway.upstream.resources import Resource
+
+__all__ = ["Merge", "Merged"]
+
+R = TypeVar("R", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged(Generic[R]):
+    """A row, the list that it came from, and where all lists stood then."""
+
+    entry: Entry[R]
+    stream: int
+    marks: tuple[Mark[R], ...]
+
+    @property
+    def cursor(self) -> Cursor:
+        """The row's own cursor."""
+        places = tuple(place_of(mark) for mark in self.marks)
+        return Cursor(stream=self.stream, is_row=True, key=self.entry.key, places=places)
+
+
+class Merge(Generic[R]):
+    """The rows after a cursor or, `upward`, before it, nearest first; without one, from the top."""
+
+    def __init__(
+        self, sources: Sequence[Source[R]], cursor: Cursor | None = None, *, upward: bool = False
+    ) -> None:
+        top = [place_at(PlaceKind.BEGINS, TOP, source.request.page_size) for source in sources]
+        self._after = cursor or Cursor(stream=0, is_row=False, key=None, places=tuple(top))
+        self._is_upward = upward
+        self._streams: list[Stream[R]] = []
+        for number, (source, place) in enumerate(zip(sources, self._after.places, strict=True)):
+            is_own = self._after.is_row and number == self._after.stream
+            is_keyed = len(sources) > 1
+            self._streams.append(
+                Upward(source, place, skips_row=is_own, is_keyed=is_keyed)
+                if upward
+                else Downward(source, place, is_keyed=is_keyed)
+            )
+        self._came = self._rows_of_cursor()
+        self._last: tuple[int, Entry[R]] | None = None
+
+    def _rows_of_cursor(self) -> set[str]:
+        """The rows that came already, or must not come: downward the last one of each list."""
+        if not self._is_upward:
+            return {place.after for place in self._after.places if place.after is not None}
+        own = self._after.places[self._after.stream].after
+        return {own} if self._after.is_row and own is not None else set()
+
+    @property
+    def has_begun(self) -> bool:
+        """True when a page of each list was read, as far as it has any."""
+        return all(stream.pages or stream.is_ended for stream in self._streams)
+
+    @property
+    def frontier(self) -> Cursor:
+        """How far the lists were read, with no row of its own."""
+        stream, key = self._after.stream, self._after.key
+        if self._last is not None:
+            stream, key = self._last[0], self._last[1].key
+        places = tuple(stream.frontier for stream in self._streams)
+        return Cursor(stream=stream, is_row=False, key=key, places=places)
+
+    async def next(self) -> Merged[R] | None:
+        """The next row, taken off; None at the end. Raises what reading raises."""
+        number = await self._first()
+        if number is None:
+            return None
+        stream = self._streams[number]
+        if self._is_upward:
+            marks = tuple(stream.mark for stream in self._streams)
+            entry = stream.pop()
+        else:
+            entry = stream.pop()
+            marks = tuple(stream.mark for stream in self._streams)
+        self._last = number, entry
+        self._came.add(entry.row.sid)
+        return Merged(entry, number, marks)
+
+    async def has_more(self) -> bool:
+        """True when there is a further row. May read on, in smaller pages then."""
+        self._drop()
+        if any(stream.next is not None for stream in self._streams):
+            return True
+        for stream in self._streams:
+            stream.look()
+        return await self._first() is not None
+
+    async def _first(self) -> int | None:
+        """The list whose next row comes first: the newest, of equals the first list's.
+
+        Upward it is the oldest, of equals the last list's.
+        """
+        self._drop()
+        while waiting := [stream for stream in self._streams if not stream.is_loaded]:
+            await _load(waiting)
+            self._drop()
+        keys = [
+            (number, stream.next.key)
+            for number, stream in enumerate(self._streams)
+            if stream.next is not None
+        ]
+        if len(keys) < 2:
+            return keys[0][0] if keys else None
+        if self._is_upward:
+            return min(reversed(keys), key=itemgetter(1))[0]
+        return max(keys, key=itemgetter(1))[0]
+
+    def _drop(self) -> None:
+        """Takes off the next rows that must not come."""
+        for number, stream in enumerate(self._streams):
+            while stream.next is not None and self._is_dropped(number, stream.next):
+                stream.pop()
+
+    def _is_dropped(self, number: int, entry: Entry[R]) -> bool:
+        """See Note [Moved rows]."""
+        if entry.row.sid in self._came:
+            return True
+        if self._is_upward or entry.key is None or self._after.key is None:
+            return False
+        comes_first = entry.key == self._after.key and number < self._after.stream
+        return entry.key > self._after.key or comes_first
+
+
+async def _load(streams: Sequence[Stream[R]]) -> None:
+    """Reads the next row of each, all at once. Where one fails, the others go on."""
+    if len(streams) == 1:
+        await streams[0].load()
+        return
+    results = await asyncio.gather(*(stream.load() for stream in streams), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

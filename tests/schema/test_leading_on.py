@@ -1,0 +1,222 @@
+"""Every cursor that was handed out leads on, up and down, whatever has become of its row."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Client, connect
+from tests.plain_twilio import PlainTwilio, Row, call, error, sid
+from tests.schema.odd_pages import OddPages
+from tests.schema.test_page_info import calls_of, cursor_of, numbered, sids
+from tests.schema.test_walks import PAGE, page
+
+TWO = {"status": ["QUEUED", "COMPLETED"]}
+FATES = ["as it was", "dated now", "of another status", "gone"]
+UNDATED: dict[str, Any] = {
+    "date_created": None,
+    "date_updated": None,
+    "start_time": None,
+    "status": "queued",
+}
+
+
+def meets(twilio: PlainTwilio, number: int, fate: str) -> None:
+    """What becomes of a call between two pages."""
+    place = next(n for n, row in enumerate(twilio.calls) if row["sid"] == sid("CA", number))
+    row = twilio.calls[place]
+    match fate:
+        case "dated now":
+            twilio.calls[place] = row | {"date_created": call(0, at=50)["date_created"]}
+        case "of another status":
+            twilio.calls[place] = row | {"status": "canceled"}
+        case "gone":
+            del twilio.calls[place]
+
+
+@pytest.mark.parametrize("tokens", ["name rows", "opaque", "numbers"])
+@pytest.mark.parametrize("filter_", [None, {"status": ["QUEUED"]}, TWO], ids=["all", "one", "two"])
+@pytest.mark.parametrize("fate", FATES)
+async def test_the_cursor_of_a_call_just_made(fate: str, filter_: Any, tokens: Any) -> None:
+    """It has no date yet (FACTS 1.10): with two statuses that was INVALID_CURSOR."""
+    rows = [
+        call(0, at=9, status="queued"),
+        call(1, at=9, **UNDATED),
+        *[call(n, at=-n, status="queued") for n in range(2, 8)],
+    ]
+    twilio = OddPages(calls=rows, tokens=tokens)
+    async with connect(twilio) as client:
+        cursor = await cursor_of(client, 1, filter_, first=3)
+        meets(twilio, 1, fate)
+        down = await page(client, filter_, first=3, after=cursor)
+        up = await page(client, filter_, last=3, before=cursor)
+
+    assert sids(down) == numbered(2, 3, 4)
+    assert down["pageInfo"]["hasNextPage"]
+    assert sids(up) == numbered(0)
+    assert not up["pageInfo"]["hasPreviousPage"]
+
+
+@pytest.mark.parametrize("last_link", ["null", "to an empty page"])
+@pytest.mark.parametrize("tokens", ["name rows", "opaque", "numbers"])
+@pytest.mark.parametrize("filter_", [None, {"status": ["COMPLETED"]}, TWO])
+@pytest.mark.parametrize("fate", ["as it was", "of another status", "gone"])
+@pytest.mark.parametrize("number", [0, 3, 4, 6, 11])
+async def test_the_cursor_of_any_call(
+    number: int, fate: str, filter_: Any, tokens: Any, last_link: Any
+) -> None:
+    rows = [call(n, at=-n, status="queued" if n in {2, 5, 7} else "completed") for n in range(12)]
+    twilio = OddPages(calls=list(rows), tokens=tokens, last_link=last_link)
+    if filter_ is not None:
+        rows = [row for row in rows if row["status"].upper() in filter_["status"]]
+    place = [row["sid"] for row in rows].index(sid("CA", number))
+    async with connect(twilio) as client:
+        cursor = await walked_to(client, filter_, place)
+        meets(twilio, number, fate if filter_ or fate == "gone" else "as it was")
+        down = await page(client, filter_, first=3, after=cursor)
+        up = await page(client, filter_, last=3, before=cursor)
+
+    assert sids(down) == [row["sid"] for row in rows[place + 1 :][:3]]
+    assert down["pageInfo"]["hasNextPage"] == (place + 4 < len(rows))
+    assert sids(up) == [row["sid"] for row in rows[max(0, place - 3) : place]]
+    assert up["pageInfo"]["hasPreviousPage"] == (place > 3)
+
+
+async def walked_to(client: Client, filter_: Any, place: int) -> str:
+    """The cursor of the row at this place, in pages of two."""
+    after = None
+    while True:
+        edges = (await page(client, filter_, first=2, after=after))["edges"]
+        if place < len(edges):
+            cursor: str = edges[place]["cursor"]
+            return cursor
+        place -= len(edges)
+        after = edges[-1]["cursor"]
+
+
+async def test_the_cursor_of_a_call_that_is_gone_costs_the_pages_above_it() -> None:
+    """Upstream refuses the token of a deleted row: its page is read again, by its SID and date."""
+    twilio = OddPages(calls=calls_of(12))
+    async with connect(twilio) as client:
+        cursor = await walked_to(client, None, 5)
+        meets(twilio, 5, "gone")
+        twilio.asked()
+        down = await page(client, None, first=3, after=cursor)
+
+    assert sids(down) == numbered(6, 7, 8)
+    assert twilio.asked() == [
+        f"GET Calls?PageSize=4&Page=3&PageToken=PA{sid('CA', 5)}",
+        f"GET Calls?PageSize=5&Page=2&PageToken=PA{sid('CA', 3)}",
+    ]
+
+
+async def test_a_list_that_is_refused_whole_is_asked_once_more_at_most() -> None:
+    """400 with code 20004: beyond retention (FACTS section 12)."""
+    twilio = PlainTwilio(calls=calls_of(12))
+    async with connect(twilio) as client:
+        top = await cursor_of(client, 1)
+        deep = await walked_to(client, None, 5)
+        twilio.fault = lambda _: error(400, 20004)
+        twilio.asked()
+        first = await client.error(PAGE, first=3)
+        assert twilio.asked() == ["GET Calls?PageSize=4"]
+        for cursor in (top, deep):
+            down = await client.error(PAGE, first=3, after=cursor)
+            up = await client.error(PAGE, last=3, before=cursor)
+            codes = {e["extensions"]["code"] for e in (first, down, up)}
+            assert codes == {"UPSTREAM_REJECTED"}
+            assert len(twilio.asked()) <= 6
+
+
+async def test_calls_that_are_pushed_off_the_first_page_are_found_below_it() -> None:
+    """No link was seen beside the page, so no token can be made: the row is looked for."""
+    twilio = PlainTwilio(calls=calls_of(4))
+    async with connect(twilio) as client:
+        cursor = await cursor_of(client, 1, first=3)
+        twilio.calls[:0] = [call(100 + n, at=50 - n) for n in range(30)]
+        down = await page(client, None, first=1, after=cursor)
+        up = await page(client, None, last=40, before=cursor)
+
+    assert sids(down) == numbered(2)
+    assert sids(up) == numbered(*range(100, 130), 0)
+
+
+def moved(rows: list[Row], number: int, status: str) -> list[Row]:
+    """The account after a call has changed its status."""
+    return [row | {"status": status} if row["sid"] == sid("CA", number) else row for row in rows]
+
+
+async def test_a_call_that_completes_between_two_lists_comes_once_in_an_answer() -> None:
+    rows = [call(n, at=-n, status="in-progress") for n in range(3)]
+    twilio = OddPages(calls=rows)
+
+    def completes() -> None:
+        twilio.calls = moved(twilio.calls, 1, "completed")
+
+    twilio.after_list = completes
+    async with connect(twilio) as client:
+        got = await page(client, {"status": ["IN_PROGRESS", "COMPLETED"]}, first=9)
+
+    assert sids(got) == numbered(0, 1, 2)
+
+
+@pytest.mark.parametrize("tokens", ["name rows", "opaque"])
+async def test_a_call_that_leaves_its_status_after_page_one_is_not_on_page_two(tokens: Any) -> None:
+    rows = [call(n, at=-n, status="in-progress" if n < 4 else "completed") for n in range(8)]
+    twilio = OddPages(calls=rows, tokens=tokens)
+    filter_ = {"status": ["IN_PROGRESS", "COMPLETED"]}
+    async with connect(twilio) as client:
+        one = await page(client, filter_, first=3)
+        for number in (0, 1, 2):
+            twilio.calls = moved(twilio.calls, number, "completed")
+        two = await page(client, filter_, first=9, after=one["pageInfo"]["endCursor"])
+        back = await page(client, filter_, last=9, before=one["pageInfo"]["endCursor"])
+
+    assert sids(one) == numbered(0, 1, 2)
+    assert sids(two) == numbered(3, 4, 5, 6, 7)
+    # Its own row never again; those above it have moved, and may be missed, but come once at most.
+    assert sid("CA", 2) not in sids(back)
+    assert len(set(sids(back))) == len(sids(back))
+
+
+async def test_upward_too_a_call_just_made_is_newer_than_those_of_another_status() -> None:
+    rows = [call(0, **UNDATED), call(1, at=5), call(2, at=0, status="queued"), call(3, at=-1)]
+    async with connect(OddPages(calls=rows)) as client:
+        down = await page(client, TWO, first=9)
+        up = await page(client, TWO, last=1, before=down["edges"][2]["cursor"])
+        all_up = await page(client, TWO, last=9, before=down["edges"][3]["cursor"])
+
+    assert sids(down) == numbered(0, 1, 2, 3)
+    assert sids(up) == numbered(1)
+    assert sids(all_up) == numbered(0, 1, 2)
+
+
+async def test_upward_a_call_without_a_date_below_others_is_as_new_as_the_one_below_it() -> None:
+    rows = [call(0, at=9, status="queued"), call(1, at=5), call(2, **UNDATED), call(3, at=-1)]
+    rows.append(call(4, at=-2, status="queued"))
+    async with connect(OddPages(calls=rows)) as client:
+        down = await page(client, TWO, first=9)
+        up = await page(client, TWO, last=9, before=down["pageInfo"]["endCursor"])
+
+    # Downward it is as new as the queued call above it, upward as the one below it.
+    assert sids(down) == numbered(0, 2, 1, 3, 4)
+    assert sids(up) == numbered(0, 1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("of", "to", "second"),
+    [("busy", "completed", 3), ("completed", "busy", 3), ("busy", "completed", 2)],
+)
+async def test_a_call_that_moves_to_an_earlier_list_in_the_cursors_second_does_not_come_again(
+    of: str, to: str, second: int
+) -> None:
+    """In one second the first list's calls come first, so one that is there now came before."""
+    rows = [call(0, at=second, status=of), call(1, at=2, status="busy"), call(2, at=1, status=to)]
+    twilio = OddPages(calls=rows)
+    filter_ = {"status": ["COMPLETED", "BUSY"]}
+    async with connect(twilio) as client:
+        one = await page(client, filter_, first=2)
+        twilio.calls = moved(twilio.calls, 0, to)
+        two = await page(client, filter_, first=9, after=one["pageInfo"]["endCursor"])
+
+    assert sids(one) == numbered(0, 1)
+    assert sids(two) == numbered(2)
