@@ -18,6 +18,7 @@ from gateway.upstream.requests import (
     FetchRecording,
     ListCalls,
     ListRecordings,
+    ListRequest,
     Page,
     PageRef,
 )
@@ -43,7 +44,9 @@ def row(number: int, age: int, parent: int | None = None, **given: Any) -> CallR
     return msgspec.convert(wire | given, CallResource)
 
 
-def page(request: ListCalls, rows: list[CallResource], following: PageRef | None) -> Page[Any]:
+def page(
+    request: ListRequest[Any], rows: list[CallResource], following: PageRef | None
+) -> Page[Any]:
     """A page as the client makes it."""
     return Page(request, tuple(rows), next=following, rows_read=len(rows))
 

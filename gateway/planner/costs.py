@@ -99,6 +99,13 @@ class Costs:
         """Learns how many rows an edge has from those of so many keys."""
         self._learn(self.rows_per_call, kind, rows / keys, keys)
 
+    def note_reach(self, request: ListRequest[Any], oldest: datetime) -> None:
+        """The largest page of this list comes down to this moment, and no further."""
+        self._reach.pop(_top_of(request), None)
+        self._reach[_top_of(request)] = oldest
+        if len(self._reach) > LISTS:
+            del self._reach[next(iter(self._reach))]
+
     def note_links(self, page: Page[Any]) -> None:
         """Learns whether upstream's own links name the row that their page begins at."""
         token = page.next.token if page.next else None
@@ -173,10 +180,7 @@ class Costs:
         except UpstreamInvalid:
             return
         if oldest is not None:
-            self._reach.pop(_top_of(request), None)
-            self._reach[_top_of(request)] = oldest
-            if len(self._reach) > LISTS:
-                del self._reach[next(iter(self._reach))]
+            self.note_reach(request, oldest)
 
     def _learn_time(self, page: Page[Any]) -> None:
         if page.seconds <= 0:

@@ -24,7 +24,7 @@ from gateway.upstream.requests import (
 )
 from gateway.upstream.resources import FINAL, CallDirection, CallResource, CallStatus, Resource
 
-__all__ = ["Answer", "Known", "Request"]
+__all__ = ["Answer", "Known", "Request", "has_run_no_twiml"]
 
 Request = FetchRequest[Any] | ListRequest[Any]
 
@@ -134,7 +134,7 @@ class Known:
         if not isinstance(request, ListCalls) or request.parent_call_sid is None:
             return None
         parent = self._calls.get(request.parent_call_sid)
-        if parent is not None and _ran_no_twiml(parent):
+        if parent is not None and has_run_no_twiml(parent):
             return Answer(Page(request, ()))
         if parent is None:
             return None
@@ -187,7 +187,7 @@ def _created(call: CallResource) -> datetime | None:
         return None
 
 
-def _ran_no_twiml(call: CallResource) -> bool:
+def has_run_no_twiml(call: CallResource) -> bool:
     """An outbound call that was never answered ran no TwiML, so it has no children.
 
     One that lasted some time was answered, whatever its status says.

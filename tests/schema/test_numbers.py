@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.settings import PlannerMode, Switch
 from tests.conftest import connect
-from tests.plain_twilio import NOON, PlainTwilio, call, error, notification, recording, sid
+from tests.plain_twilio import NOON, PlainTwilio, Row, call, error, notification, recording, sid
 
 JUST_AFTER = NOON - timedelta(hours=18)
 EDGES = """
@@ -219,7 +219,9 @@ async def test_rows_of_the_pages_last_second_need_one_page_more() -> None:
 @st.composite
 def dense_accounts(draw: st.DrawFn) -> PlainTwilio:
     """Two days of at most 1,000 rows in each list, however dense within them."""
-    made, recordings, notifications = [], [], []
+    made: list[Row] = []
+    recordings: list[Row] = []
+    notifications: list[Row] = []
     at, step = 0, 1
     for number in range(draw(st.integers(55, 90))):
         if number % 10 == 0:
