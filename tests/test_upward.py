@@ -7,7 +7,7 @@ import pytest
 from gateway.planner import Costs, Known, Policy, Scan, plan
 from gateway.upstream.requests import TOP, ListCalls, Page, PageRef
 from gateway.upstream.resources import CallResource
-from tests.test_scans import call, call_sid
+from tests.listed_account import call, call_sid
 
 NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
 YESTERDAY = datetime(2026, 3, 9, 12, tzinfo=UTC)
