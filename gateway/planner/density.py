@@ -64,24 +64,28 @@ class Density:
 
     def of(self, since: datetime, until: datetime) -> Portion:
         """What was read of this span."""
-        calls, read, place = 0, timedelta(0), since
+        dates = self._in_order()
+        first, beyond = bisect_left(dates, since), bisect_right(dates, until)
+        calls, read, place, counted = 0, timedelta(0), since, first
         for begin, end in self._read:
             begin, end = max(begin, place), min(end, until)
             if begin < end:
-                calls += self._count(begin, end)
+                begin_at = max(bisect_left(dates, begin), counted)
+                counted = max(bisect_right(dates, end), begin_at)
+                calls += counted - begin_at
                 read += end - begin
                 place = end
         length = max(until - since, timedelta(0))
-        return Portion(calls, max(self._count(since, until) - calls, 0), length - read)
+        return Portion(calls, max(beyond - first - calls, 0), length - read)
 
     def has_after(self, moment: datetime) -> bool:
         """True when a call is known that was created later."""
         return any(created > moment for created in self._dates.values())
 
-    def _count(self, since: datetime, until: datetime) -> int:
+    def _in_order(self) -> list[datetime]:
         if self._sorted is None:
             self._sorted = sorted(self._dates.values())
-        return max(bisect_right(self._sorted, until) - bisect_left(self._sorted, since), 0)
+        return self._sorted
 
 
 def _created(call: CallResource) -> datetime | None:
