@@ -71,6 +71,35 @@ def test_it_is_read_down_to_a_row_strictly_older_than_the_calls_creation() -> No
     assert known.answer(OF_LIVE) is None
 
 
+def test_a_list_that_was_not_seen_to_descend_may_as_well_run_oldest_first() -> None:
+    known, request = covered(OF_LIVE, TODAY, None, LIVE)
+    old = CREATED - timedelta(hours=1)
+    rows = (recording(1, 8, old), recording(2, 8, old))
+    known.note(Page(request, rows, next=NEXT, rows_read=2))
+    assert known.answer(OF_LIVE) is None
+
+    below = (recording(3, 8, old - MINUTE),)
+    known.note(Page(request.at(NEXT), below, next=PageRef(2, "y"), rows_read=1))
+    assert known.answer(OF_LIVE) is not None
+
+
+def test_a_list_by_start_that_runs_oldest_first_is_no_evidence_though_creation_descends() -> None:
+    """By chance: the first was created later and started sooner."""
+    key = ListNotifications(call_sid=LIVE.sid)
+    known, request = covered(key, TODAY, None, LIVE)
+    old = CREATED - timedelta(hours=1)
+    rows = (dated(1, old - 2 * MINUTE, old), dated(2, old - MINUTE, old - MINUTE))
+    known.note(Page(request, rows, next=NEXT, rows_read=2))
+
+    assert known.answer(key) is None
+
+
+def dated(number: int, message: datetime, created: datetime) -> NotificationResource:
+    """A notification of another call."""
+    wire = {"message_date": format_datetime(message), "date_created": format_datetime(created)}
+    return msgspec.convert(wire | {"sid": f"NO{number:032x}"}, NotificationResource)
+
+
 @pytest.mark.parametrize("last", [TODAY, TODAY + timedelta(days=1)])
 def test_a_list_with_an_end_is_no_evidence_for_a_live_call(last: date) -> None:
     known, request = covered(OF_LIVE, TODAY, last, LIVE)
@@ -152,10 +181,6 @@ def test_notifications_may_run_by_message_date_or_by_creation() -> None:
     """A list that contradicts one of them is read down in the other only."""
     key = ListNotifications(call_sid=LIVE.sid)
     since = CREATED - MINUTE
-
-    def dated(number: int, message: datetime, created: datetime) -> NotificationResource:
-        wire = {"message_date": format_datetime(message), "date_created": format_datetime(created)}
-        return msgspec.convert(wire | {"sid": f"NO{number:032x}"}, NotificationResource)
 
     for last, is_certain in (
         (dated(1, since - MINUTE, since + MINUTE), False),

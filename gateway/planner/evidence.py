@@ -95,18 +95,26 @@ class Orders:
 
     def are_past(self, moment: datetime) -> bool:
         """True when every row that stands below is older than `moment`."""
-        possible = self.possible
-        return bool(possible) and all(
+        return self._is_newest_first and all(
             order.descends and order.oldest is not None and order.oldest < moment
-            for order in possible
+            for order in self.possible
         )
 
     def began_after(self, moment: datetime) -> bool:
         """True when every row that stands above is newer than `moment`."""
-        possible = self.possible
-        return bool(possible) and all(
-            order.descends and order.newest is not None and moment < order.newest
-            for order in possible
+        return self._is_newest_first and all(
+            order.newest is not None and moment < order.newest for order in self.possible
+        )
+
+    @property
+    def _is_newest_first(self) -> bool:
+        """False also where a list that runs oldest first may look otherwise by chance.
+
+        Then the order that it has was seen to end later than it began.
+        """
+        ends = ((order.newest, order.oldest) for order in self._orders)
+        return bool(self.possible) and not any(
+            newest and oldest and newest < oldest for newest, oldest in ends
         )
 
 
