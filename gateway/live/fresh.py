@@ -54,10 +54,7 @@ def seen(row: CallResource, at: datetime) -> CallNotice:
 
 def status_of(row: CallResource) -> CallStatus:
     """The row's status; UNKNOWN where it cannot be read."""
-    try:
-        return row.status or CallStatus.UNKNOWN
-    except UpstreamInvalid:
-        return CallStatus.UNKNOWN
+    return row.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +187,14 @@ class Rows:
 
 
 def _lags(row: CallResource, notice: CallNotice) -> bool:
-    """True when the notice is further; a status that is not known here is neither."""
-    here, there = PLACE.get(status_of(row)), PLACE.get(notice.status)
+    """True when the notice is further, or the row does not say how far the call is.
+
+    A status that is not known here is neither.
+    """
+    try:
+        here, there = PLACE.get(CallResource.status.told(row)), PLACE.get(notice.status)
+    except UpstreamInvalid:
+        return True
     return here is not None and there is not None and here < there
 
 

@@ -5,9 +5,8 @@ This module must not know why the row was read.
 
 from datetime import datetime
 
-from gateway.errors import UpstreamInvalid
 from gateway.live.events import CallNotice, Source
-from gateway.upstream.resources import CallResource, CallStatus
+from gateway.upstream.resources import CallResource
 
 __all__ = ["notice_of"]
 
@@ -25,22 +24,15 @@ FACTS = (
 
 
 def notice_of(row: CallResource, source: Source, at: datetime) -> CallNotice:
-    """A notice without a sequence number. A status that cannot be read is UNKNOWN."""
+    """A notice without a sequence number. A status that is missing is UNKNOWN."""
     values = ((name.rstrip("_"), getattr(row, f"wire_{name}")) for name in FACTS)
     return CallNotice(
         call_sid=row.sid,
-        status=_status(row),
+        status=row.status,
         at=at,
         source=source,
         facts=tuple(sorted((name, text) for name, text in values if _is_text(text))),
     )
-
-
-def _status(row: CallResource) -> CallStatus:
-    try:
-        return row.status or CallStatus.UNKNOWN
-    except UpstreamInvalid:
-        return CallStatus.UNKNOWN
 
 
 def _is_text(value: object) -> bool:

@@ -3,11 +3,11 @@
 This module must not know what a request costs, nor the clock: `now` comes in as a value.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from gateway.errors import UpstreamInvalid
 from gateway.planner.evidence import Covering, Stretch
 from gateway.planner.windows import CHILD_CALLS, Relation, Window, relation_of, window_of
 from gateway.upstream.requests import (
@@ -126,7 +126,7 @@ class Known:
         for part in self._stretches:
             children = part.children(request.parent_call_sid, until)
             if children is not None:
-                return Answer(Page(request, tuple(row for row in children if request.matches(row))))
+                return _sifted(request, children)
         return None
 
     def _covered(self, request: ListRequest[Any]) -> Answer | None:
@@ -143,7 +143,16 @@ class Known:
         if None in needed or len(found) > 1:
             return None
         rows = found[0] if found else ()
-        return Answer(Page(request, tuple(row for row in rows if request.matches(row))))
+        return _sifted(request, rows)
+
+
+def _sifted(request: ListRequest[Any], rows: Sequence[Any]) -> Answer | None:
+    """The page of those that are wanted; None where one does not say: upstream knows."""
+    verdicts = [request.verdict(row) for row in rows]
+    if None in verdicts:
+        return None
+    wanted = tuple(row for row, verdict in zip(rows, verdicts, strict=True) if verdict)
+    return Answer(Page(request, wanted))
 
 
 def _days(window: Window) -> list[date]:
@@ -158,7 +167,4 @@ def _covering(coverings: "list[Covering]", window: Window, day: date) -> "Coveri
 
 def _ran_no_twiml(call: CallResource) -> bool:
     """An outbound call that was never answered ran no TwiML, so it has no children."""
-    try:
-        return call.direction in OUTBOUND and call.status in NEVER_ANSWERED
-    except UpstreamInvalid:
-        return False
+    return call.direction in OUTBOUND and call.status in NEVER_ANSWERED

@@ -67,7 +67,7 @@ class Query:
 
     @strawberry.field(
         description="Calls made to and from the account, newest first.",
-        graphql_type=Connection[Call],
+        graphql_type=Connection[Call] | None,
     )
     @staticmethod
     async def calls(
@@ -116,7 +116,7 @@ class Query:
 
     @strawberry.field(
         description="The objects with these ids, each null where there is none.",
-        graphql_type=list[Node | None],
+        graphql_type=list[Node | None] | None,
         directives=_NODE_DIRECTIVES,
     )
     @staticmethod

@@ -1,4 +1,4 @@
-"""What came back: a typed row, a typed list, or an error of our tree.
+"""What came back: an answer read to its end, or an error of our tree.
 
 No httpx object and no text of upstream's leaves this module. It must not know how a request is
 sent, nor whether it is worth a repeat.
@@ -24,10 +24,10 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
+from gateway.upstream.decoding import first_that_reads, mended
 from gateway.upstream.retries import retry_after
 
-__all__ = ["Reply", "error_for_exception", "error_for_reply", "list_of", "row_of"]
+__all__ = ["Reply", "error_for_exception", "error_for_reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,52 +51,6 @@ class Reply:
         return int(value) if re.fullmatch("[0-9]{1,6}", value) else None
 
 
-def _row_decoder(row: type[Any]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(row)
-
-
-def _list_decoder(kind: str, row: type[Any]) -> msgspec.json.Decoder[Any]:
-    """The list envelope (FACTS section 5), with its rows under one name; other keys are ignored."""
-    envelope = msgspec.defstruct(
-        f"{kind}_envelope",
-        [
-            ("rows", list[row], msgspec.field(name=kind)),  # type: ignore[valid-type]
-            ("next_page_uri", Any, None),
-            ("previous_page_uri", Any, None),
-        ],
-    )
-    return msgspec.json.Decoder(envelope)
-
-
-ROWS = {
-    "calls": CallResource,
-    "recordings": RecordingResource,
-    "notifications": NotificationResource,
-}
-ROW_DECODERS = {kind: _row_decoder(row) for kind, row in ROWS.items()}
-LIST_DECODERS = {kind: _list_decoder(kind, row) for kind, row in ROWS.items()}
-
-
-def row_of(kind: str, body: bytes, sid: str | None) -> Any:
-    """The row of this kind. Raises UpstreamInvalid where it is none, or not the one asked for."""
-    row = _decode(ROW_DECODERS[kind], body)
-    if sid is not None and row.sid != sid:
-        raise UpstreamInvalid("Upstream answered with another resource than the one asked for")
-    return row
-
-
-def list_of(kind: str, body: bytes) -> Any:
-    """The rows of this kind and the links beside them. Raises UpstreamInvalid where it is none."""
-    return _decode(LIST_DECODERS[kind], body)
-
-
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UpstreamInvalid("Upstream sent something that is not the JSON of this API") from None
-
-
 class _TwilioError(msgspec.Struct):
     """Twilio's error body (FACTS section 7); each property may be absent or odd."""
 
@@ -109,10 +63,11 @@ def error_for_reply(reply: Reply, accepted: frozenset[int]) -> UpstreamError | N
     status = reply.status
     if status in accepted:
         return None
-    try:
-        body = msgspec.json.decode(reply.body, type=_TwilioError)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = _TwilioError()
+    body = first_that_reads(
+        lambda: msgspec.json.decode(reply.body, type=_TwilioError),
+        lambda: msgspec.json.decode(mended(reply.body), type=_TwilioError),
+        _TwilioError,
+    )
     leaf, message = _leaf_for_status(status)
     return leaf(
         message,

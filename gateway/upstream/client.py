@@ -5,6 +5,7 @@ that it learns and keeps lives in the one client. This module must not know why 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,10 +15,10 @@ import httpx
 from gateway.access import Account
 from gateway.errors import UpstreamNotFound
 from gateway.telemetry import UpstreamHook, log_exchange
-from gateway.upstream.answers import list_of, row_of
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
 from gateway.upstream.concurrency import Priority
+from gateway.upstream.decoding import RowList, list_of, row_of
 from gateway.upstream.delivery import NOBODY, Caller, Delivery, Limits, Outcome, Parcel
 from gateway.upstream.flights import Patience, SingleFlight
 from gateway.upstream.pages import page_ref
@@ -28,6 +29,7 @@ from gateway.upstream.writes import FormRequest
 
 __all__ = ["Account", "Caller", "Limits", "Priority", "UpstreamClient", "utc_now"]
 
+log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
 # Bytes of an answer: the largest single resource is a notification with a whole TwiML response; a
 # row of a list has 2.2 KB (FACTS section 10), and may have nearly four times as much.
@@ -84,7 +86,7 @@ class UpstreamClient:
         """One resource; None when Twilio answers 404. `tell` hears of each try, if new."""
 
         def decode(body: bytes) -> Any:
-            return row_of(request.kind, body, request.sid)
+            return row_of(request.kind, body, request.sid, self.account_sid)
 
         try:
             outcome = await self._read(request, MAX_RESOURCE, decode, tell, caller)
@@ -99,23 +101,31 @@ class UpstreamClient:
     ) -> Page[R]:
         """One page of a list, its rows held against the exact filter again."""
 
-        def decode(body: bytes) -> Any:
-            return list_of(request.kind, body)
+        def decode(body: bytes) -> RowList:
+            return list_of(request.kind, body, self.account_sid)
 
         max_bytes = MAX_RESOURCE + request.page_size * MAX_ROW
         outcome = await self._read(request, max_bytes, decode, tell, caller)
-        envelope, list_url = outcome.answer, self._root + request.path + ".json"
-        index = request.page.index
+        listed: RowList = outcome.answer
+        list_url, index = self._root + request.path + ".json", request.page.index
         page = Page(
             request=request,
-            rows=tuple(row for row in envelope.rows if request.matches(row)),
-            next=page_ref(envelope.next_page_uri, list_url, index + 1),
-            previous=page_ref(envelope.previous_page_uri, list_url, max(index - 1, 0)),
-            rows_read=len(envelope.rows),
+            rows=tuple(row for row in listed.rows if request.matches(row)),
+            next=page_ref(listed.next_page_uri, list_url, index + 1),
+            previous=page_ref(listed.previous_page_uri, list_url, max(index - 1, 0)),
+            rows_read=len(listed.rows) + listed.left_out,
+            left_out=listed.left_out,
             seconds=outcome.seconds,
             first_sid=envelope.rows[0].sid if envelope.rows else None,
             last_sid=envelope.rows[-1].sid if envelope.rows else None,
         )
+        if page.left_out:
+            log.warning(
+                "upstream sent %d of %d %s without a readable SID: they were left out",
+                page.left_out,
+                page.rows_read,
+                request.kind,
+            )
         self._remember(request, page, outcome)
         return page
 
@@ -129,7 +139,7 @@ class UpstreamClient:
         """
 
         def decode(body: bytes) -> Any:
-            return row_of(request.kind, body, request.sid)
+            return row_of(request.kind, body, request.sid, self.account_sid)
 
         url = self._root + request.path + ".json"
         sending = Sending("POST", url, MAX_RESOURCE, request.form)

@@ -13,7 +13,7 @@ rows are checked to the second here: right under every reading of Twilio's bound
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -26,6 +26,7 @@ from gateway.upstream.resources import (
     NotificationResource,
     RecordingResource,
     Resource,
+    Wire,
 )
 
 __all__ = [
@@ -221,8 +222,15 @@ class ListRequest(Generic[R]):
         """The widest filter that upstream can answer."""
 
     @abstractmethod
+    def verdict(self, row: R) -> bool | None:
+        """Whether the row is exactly one that is wanted; None where it does not say."""
+
     def matches(self, row: R) -> bool:
-        """True when the row is exactly one that is wanted."""
+        """True for a row of upstream's answer that is wanted.
+
+        One that does not say is: upstream found it for this filter.
+        """
+        return self.verdict(row) is not False
 
     def is_exact(self) -> bool:
         """True when upstream's answer to `filters` needs no row taken out."""
@@ -254,12 +262,17 @@ def _equals(wanted: Any) -> Callable[[Any], bool]:
     return lambda value: bool(value == wanted)
 
 
-def _kept(row: Resource, attribute: str, holds: Callable[[Any], bool]) -> bool:
-    """Holds a value against a filter; one that cannot be read is left to upstream's word."""
-    try:
-        return holds(getattr(row, attribute))
-    except UpstreamInvalid:
-        return True
+def _verdict(row: Resource, conditions: Iterable[tuple[str, Callable[[Any], bool]]]) -> bool | None:
+    """False where one condition fails, else None where the row does not tell of one, else True."""
+    verdict: bool | None = True
+    for attribute, holds in conditions:
+        wire: Wire[Any] = getattr(type(row), attribute)
+        try:
+            if not holds(wire.told(row)):
+                return False
+        except UpstreamInvalid:
+            verdict = None
+    return verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +309,7 @@ class ListCalls(ListRequest[CallResource]):
             *(self.end_time.query("EndTime") if self.end_time else ()),
         )
 
-    def matches(self, row: CallResource) -> bool:
+    def verdict(self, row: CallResource) -> bool | None:
         plain = (
             ("to", self.to),
             ("from_", self.from_),
@@ -304,9 +317,13 @@ class ListCalls(ListRequest[CallResource]):
             ("parent_call_sid", self.parent_call_sid),
         )
         ranges = (("start_time", self.start_time), ("end_time", self.end_time))
-        return all(
-            _kept(row, name, _equals(value)) for name, value in plain if value is not None
-        ) and all(_kept(row, name, range_.holds) for name, range_ in ranges if range_)
+        return _verdict(
+            row,
+            (
+                *((name, _equals(value)) for name, value in plain if value is not None),
+                *((name, range_.holds) for name, range_ in ranges if range_),
+            ),
+        )
 
     def with_status(self, status: CallStatus) -> Self:
         """The same list, of calls in this state only."""
@@ -341,8 +358,9 @@ class ListRecordings(ListRequest[RecordingResource]):
     def filters(self) -> Query:
         return self.date_created.query("DateCreated") if self.date_created else ()
 
-    def matches(self, row: RecordingResource) -> bool:
-        return self.call_sid is None or _kept(row, "call_sid", _equals(self.call_sid))
+    def verdict(self, row: RecordingResource) -> bool | None:
+        of_call = (("call_sid", _equals(self.call_sid)),) if self.call_sid is not None else ()
+        return _verdict(row, of_call)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,10 +384,9 @@ class ListNotifications(ListRequest[NotificationResource]):
         level = (("Log", self.log.value),) if self.log else ()
         return level + (self.message_date.query("MessageDate") if self.message_date else ())
 
-    def matches(self, row: NotificationResource) -> bool:
-        return (self.call_sid is None or _kept(row, "call_sid", _equals(self.call_sid))) and (
-            self.log is None or _kept(row, "log", _equals(self.log))
-        )
+    def verdict(self, row: NotificationResource) -> bool | None:
+        plain = (("call_sid", self.call_sid), ("log", self.log))
+        return _verdict(row, ((name, _equals(value)) for name, value in plain if value is not None))
 
 
 @dataclass(frozen=True)

@@ -36,16 +36,29 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+V = TypeVar("V")
+CANNOT_BE_READ = (ValueError, TypeError, InvalidOperation, OverflowError)
+
+
+@lru_cache(maxsize=64)
+def _log_once(message: str) -> None:
+    log.warning("%s", message)
 
 
 class Wire(Generic[T]):
     """A property of an answer, read leniently: `""`, null and absent are None.
 
     Raises UpstreamInvalid, naming the property, when the value cannot be what Twilio documents.
+    With `otherwise` every row has the property: this is what it is where upstream does not tell it.
     """
 
-    def __init__(self, convert: Callable[[Any], T]) -> None:
+    @overload
+    def __init__(self: "Wire[V | None]", convert: Callable[[Any], V]) -> None: ...
+    @overload
+    def __init__(self: "Wire[V]", convert: Callable[[Any], V], otherwise: V) -> None: ...
+    def __init__(self, convert: Callable[[Any], Any], otherwise: Any = None) -> None:
         self._convert = convert
+        self._otherwise = otherwise
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name.rstrip("_")
@@ -54,21 +67,39 @@ class Wire(Generic[T]):
     @overload
     def __get__(self, row: None, owner: type) -> "Wire[T]": ...
     @overload
-    def __get__(self, row: "Resource", owner: type) -> T | None: ...
-    def __get__(self, row: "Resource | None", owner: type) -> "Wire[T] | T | None":
+    def __get__(self, row: "Resource", owner: type) -> T: ...
+    def __get__(self, row: "Resource | None", owner: type) -> "Wire[T] | T":
         if row is None:
             return self
         value = getattr(row, self._slot)
         if value is None or value == "" or value is msgspec.UNSET:
-            return None
+            return self._otherwise  # type: ignore[no-any-return]
         try:
-            return self._convert(value)
-        except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
-            raise UpstreamInvalid(f"Upstream sent a {self._name} that cannot be read") from error
+            return self._convert(value)  # type: ignore[no-any-return]
+        except CANNOT_BE_READ as error:
+            if self._otherwise is None:
+                raise UpstreamInvalid(self._complaint()) from error
+            _log_once(self._complaint())
+            return self._otherwise  # type: ignore[no-any-return]
+
+    def told(self, row: "Resource") -> T:
+        """The value as upstream tells it, whatever it is otherwise.
+
+        Raises UpstreamInvalid where it is unreadable, or missing though every row has it.
+        """
+        if self._otherwise is None:
+            return self.__get__(row, type(row))
+        try:
+            return self._convert(getattr(row, self._slot) or None)  # type: ignore[no-any-return]
+        except CANNOT_BE_READ as error:
+            raise UpstreamInvalid(self._complaint()) from error
 
     def is_absent(self, row: "Resource") -> bool:
         """True when this representation of the row has no such property at all."""
         return getattr(row, self._slot) is msgspec.UNSET
+
+    def _complaint(self) -> str:
+        return f"Upstream sent a {self._name} that cannot be read"
 
 
 class ResourceMeta(msgspec.StructMeta):
@@ -269,13 +300,13 @@ class CallResource(Resource):
     to = Wire(_text)
     from_ = Wire(_text)
     phone_number_sid = Wire(_text)
-    status = Wire(_open_enum(CallStatus))
+    status = Wire(_open_enum(CallStatus), CallStatus.UNKNOWN)
     start_time = Wire(_timestamp)
     end_time = Wire(_timestamp)
     duration = Wire(_whole_number)
     price = Wire(_decimal)
     price_unit = Wire(_text)
-    direction = Wire(_open_enum(CallDirection))
+    direction = Wire(_open_enum(CallDirection), CallDirection.UNKNOWN)
     answered_by = Wire(_open_enum(AnsweredBy))
     forwarded_from = Wire(_text)
     caller_name = Wire(_text)

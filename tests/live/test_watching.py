@@ -121,6 +121,22 @@ async def test_upstream_that_lags_behind_its_webhook_is_caught_up() -> None:
     assert (row.status, row.duration, row.caller_name) == (CallStatus.COMPLETED, 17, "ADA")
 
 
+@pytest.mark.parametrize("nothing", ["", None, {"a": 1}], ids=["empty", "null", "odd"])
+async def test_a_row_that_does_not_say_its_status_has_the_one_that_the_webhook_told(
+    nothing: Any,
+) -> None:
+    async with room(twilio("in-progress")) as there:
+        watcher = Watcher(there.watching.call(sid("CA", 1)))
+        await settle()
+        there.twilio.calls[0] |= {"status": nothing, "caller_name": "ADA"}
+        await there.store.publish(notice("completed", 2, duration="17"))
+        await watcher.end()
+
+    row = watcher.told[-1].row
+    assert watcher.statuses == ["in-progress", "completed"]
+    assert (row.status, row.duration, row.caller_name) == (CallStatus.COMPLETED, 17, "ADA")
+
+
 async def test_upstream_that_fails_costs_no_state() -> None:
     async with room(twilio("in-progress")) as there:
         one = Watcher(there.watching.call(sid("CA", 1)))

@@ -23,7 +23,7 @@ SCHEMA = build_schema('''
 """One call."""
 type Call { sid: ID! status: String! parentCall: Call }
 type CallConnection { nodes: [Call!]! }
-type Query { calls(first: Int = 50): CallConnection! }
+type Query { calls(first: Int = 50): CallConnection }
 type Subscription { callUpdated(sid: ID!): Call! }
 ''')
 

@@ -4,14 +4,13 @@ One gateway meets them all, healthy answers between them. What ends in a right p
 test_odd_answers.py. At the end the process lives and has stayed small.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.plain_twilio import ACCOUNT, ROOT, TOKEN, sid
 from tests.promises.faults import (
-    Body,
     endless,
     gzip_bomb,
     instead,
@@ -43,11 +42,6 @@ def leads_to(link: str) -> Fault:
     return mangled(lambda body: body | {"next_page_uri": link})
 
 
-def each_row(change: Callable[[Body], object]) -> Fault:
-    """Each row changed."""
-    return mangled(lambda body: body | {"calls": [change(row) for row in body["calls"]]})
-
-
 @dataclass(frozen=True)
 class Case:
     """A fault of every list of calls, the code of the error, and the query that meets it."""
@@ -64,7 +58,7 @@ CASES = {
     "a body that ends early": Case(is_cut_short, UNAVAILABLE),
     "invalid JSON": Case(instead(b'{"calls": [nonsense]}')),
     "nothing": Case(instead(b"")),
-    "not UTF-8": Case(instead(b'{"calls": ["\xff\xfe"]}')),
+    "not UTF-8": Case(instead('{"calls": []}'.encode("utf-16"))),
     "nested without end": Case(instead(NESTED)),
     "a number of a million digits": Case(instead(b'{"calls": [' + b"9" * 1_000_000)),
     "an HTML page": Case(instead(b"<html>Sorry</html>", "text/html")),
@@ -73,10 +67,6 @@ CASES = {
     "an envelope of another kind": Case(instead(b'{"recordings": []}')),
     "rows that are null": Case(rows_are(None)),
     "rows that are an object": Case(rows_are({"sid": "CA"})),
-    "a row that is a number": Case(rows_are([5])),
-    "a row that is null": Case(rows_are([None])),
-    "a row without SID": Case(each_row(lambda row: {"status": "completed"})),
-    "a row whose SID is a number": Case(each_row(lambda row: row | {"sid": 5})),
     "no content": Case(says(204, b"")),
     "not modified": Case(says(304, b"")),
     "a page of an error as a success": Case(instead(b'{"code": 20003, "status": 401}')),
@@ -119,7 +109,7 @@ async def test_a_hostile_answer_is_a_clean_error(here: Stand, name: str) -> None
     answer = await here.ask(case.query)
 
     assert answer.status == 200
-    assert answer.body["data"] is None or answer.body["data"] == {"calls": None}
+    assert answer.body["data"] == {"calls": None}
     assert answer.codes == {case.code}
     assert len(here.upstream.look().requests) <= 6
     assert here.peak_memory() - before < HEADROOM

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.plain_twilio import Row, sid
+from tests.plain_twilio import ACCOUNT, Row, sid
 from tests.promises.faults import Body, instead, mangled
 from tests.promises.faulty import Fault
 from tests.promises.rows import PAGE
@@ -71,6 +71,47 @@ async def test_a_bad_value_costs_its_field_only(here: Stand, name: str) -> None:
     assert RIGHT.items() <= two.items()
 
 
+NO_ROWS: dict[str, object] = {
+    "a number": 5,
+    "null": None,
+    "a list": [],
+    "without SID": {"status": "completed"},
+    "with a SID that is a number": {"sid": 5},
+    "with a SID that is null": {"sid": None, "status": "completed"},
+}
+
+
+@pytest.mark.parametrize("name", NO_ROWS)
+async def test_a_row_that_is_none_is_left_out_and_the_others_stay(here: Stand, name: str) -> None:
+    def change(body: Body) -> Body:
+        return body | {"calls": [NO_ROWS[name], *body["calls"]]}
+
+    answer = await ask_with(here, mangled(change))
+
+    assert answer.is_whole, answer.body
+    assert [n["sid"] for n in answer.body["data"]["calls"]["nodes"]] == [sid("CA", 1), sid("CA", 2)]
+
+
+NOTHING: dict[str, object] = {"empty": "", "null": None, "an object": {"a": 1}, "a list": [1]}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+async def test_what_a_call_always_has_is_there_whatever_upstream_sends(
+    here: Stand, name: str
+) -> None:
+    query = "{ calls(first: 2) { nodes { sid status direction accountSid } } }"
+    odd = dict.fromkeys(("status", "direction", "account_sid"), NOTHING[name])
+    answer = await ask_with(here, first_row(**odd), query)
+
+    assert answer.is_whole, answer.body
+    assert answer.body["data"]["calls"]["nodes"][0] == {
+        "sid": sid("CA", 1),
+        "status": "UNKNOWN",
+        "direction": "UNKNOWN",
+        "accountSid": ACCOUNT,
+    }
+
+
 async def test_an_unknown_value_of_an_enum_is_unknown(here: Stand) -> None:
     query = "{ calls(first: 2) { nodes { sid status direction answeredBy } } }"
     odd_values = {"status": "paused", "direction": "sideways", "answered_by": "parrot"}
@@ -85,6 +126,24 @@ async def test_an_unknown_value_of_an_enum_is_unknown(here: Stand) -> None:
         "answeredBy": "UNKNOWN",
     }
     assert two["status"] == "COMPLETED"
+
+
+BAD_TEXTS: dict[str, tuple[bytes, str]] = {
+    "a byte that is not UTF-8": (b"Ad\xe9", "Ad\ufffd"),
+    "half a surrogate pair": (rb"Ada\ud83d", "Ada\ufffd"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TEXTS)
+async def test_a_character_that_cannot_be_read_costs_that_character(here: Stand, name: str) -> None:
+    text, read = BAD_TEXTS[name]
+    row = b'{"sid": "%s", "duration": "60", "caller_name": "%s"}' % (sid("CA", 1).encode(), text)
+    other = b'{"sid": "%s", "duration": "7"}' % sid("CA", 2).encode()
+    answer = await ask_with(here, instead(b'{"calls": [%s, %s]}' % (row, other)))
+
+    assert answer.is_whole, answer.body
+    one, two = answer.body["data"]["calls"]["nodes"]
+    assert (one["callerName"], one["duration"], two["duration"]) == (read, 60, 7)
 
 
 async def test_missing_properties_are_null(here: Stand) -> None:

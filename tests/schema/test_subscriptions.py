@@ -159,6 +159,34 @@ async def test_an_edge_that_fails_costs_its_field_and_not_the_event() -> None:
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["UPSTREAM_UNAVAILABLE"]
 
 
+async def test_a_final_webhook_without_a_direction_is_told_though_the_call_is_gone() -> None:
+    """What nobody says is UNKNOWN: it costs neither the event nor the subscription."""
+    fields = "{ call { sid status direction accountSid to } }"
+    async with stage() as there:
+        one = there.listen(f"subscription($sid: ID!) {{ callUpdated(sid: $sid) {fields} }}")
+        all_ = there.listen(f"subscription {{ callsUpdated {fields} }}")
+        await settle()
+        there.twilio.calls.clear()
+        other = sid("CA", 2)
+        await there.gateway.own.store.publish(notice("completed", 3))
+        await there.gateway.own.store.publish(notice("completed", 3, of=other))
+        last = (await one.end())[-1]["data"]["callUpdated"]["call"]
+        async with asyncio.timeout(10):
+            while len(all_.answers) < 3:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.001)
+        await all_.leave()
+
+    assert (last["status"], last["direction"]) == ("COMPLETED", "INBOUND")
+    assert [answer.get("errors") for answer in all_.answers] == [None] * 3
+    assert all_.answers[-1]["data"]["callsUpdated"]["call"] == {
+        "sid": other,
+        "status": "COMPLETED",
+        "direction": "UNKNOWN",
+        "accountSid": ACCOUNT,
+        "to": None,
+    }
+
+
 async def test_each_event_explains_itself_where_that_is_wanted() -> None:
     async with stage() as there:
         listeners = [there.listen(explain=Explain.TOTALS) for _ in range(2)]

@@ -1,6 +1,7 @@
 """Requests as values: what is asked of upstream is the widest filter, what is kept is the exact."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -285,7 +286,32 @@ def test_a_value_that_cannot_be_read_is_left_to_upstreams_word() -> None:
     wanted = ListCalls(to="+1", status=CallStatus.BUSY, start_time=TimeRange.day(DAY))
 
     assert wanted.matches(sent)
+    assert wanted.verdict(sent) is None
     assert not wanted.matches(row(CallResource, to="+2"))
+
+
+@pytest.mark.parametrize("value", ["", None, ..., {}], ids=str)
+def test_a_status_that_is_missing_is_left_to_upstreams_word_and_a_new_one_is_not(
+    value: Any,
+) -> None:
+    """A call has a status; a call without a start, in contrast, has not started."""
+    busy = ListCalls(status=CallStatus.BUSY)
+    silent = row(CallResource, **({} if value is ... else {"status": value}))
+
+    assert busy.verdict(silent) is None
+    assert busy.matches(silent)
+    assert busy.verdict(row(CallResource, status="paused")) is False
+    assert busy.verdict(row(CallResource, status="busy")) is True
+    assert ListCalls(start_time=TimeRange.day(DAY)).verdict(silent) is False
+
+
+def test_one_condition_that_fails_decides_whatever_the_others_are() -> None:
+    wanted = ListCalls(to="+1", status=CallStatus.BUSY)
+
+    assert wanted.verdict(row(CallResource, to="+2")) is False
+    assert wanted.verdict(row(CallResource, to="+1")) is None
+    assert wanted.verdict(row(CallResource, to={}, status="failed")) is False
+    assert ListCalls().verdict(row(CallResource)) is True
 
 
 def test_rows_of_another_call_are_no_rows_of_this_list() -> None:

@@ -33,9 +33,10 @@ from tests.upstream.stage import row
 FIVE_PM = datetime(2019, 10, 18, 17, tzinfo=UTC)
 PROPERTIES = [
     "account_sid", "date_created", "date_updated", "uri", "parent_call_sid", "to", "from_",
-    "phone_number_sid", "status", "start_time", "end_time", "duration", "price", "price_unit",
-    "direction", "answered_by", "forwarded_from", "caller_name",
+    "phone_number_sid", "start_time", "end_time", "duration", "price", "price_unit",
+    "answered_by", "forwarded_from", "caller_name",
 ]  # fmt: skip
+ALWAYS = {"status": CallStatus.UNKNOWN, "direction": CallDirection.UNKNOWN}
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
@@ -43,6 +44,26 @@ def test_empty_null_and_absent_mean_null(name: str) -> None:
     assert getattr(row(CallResource, **{name: ""}), name) is None
     assert getattr(row(CallResource, **{name: None}), name) is None
     assert getattr(row(CallResource), name) is None
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+@pytest.mark.parametrize("value", ["", None, ..., 4, ["busy"], {"a": 1}, True], ids=str)
+def test_what_every_call_has_is_unknown_where_upstream_does_not_tell_it(
+    name: str, value: Any
+) -> None:
+    read = row(CallResource, **({} if value is ... else {name: value}))
+
+    assert getattr(read, name) is ALWAYS[name]
+    with pytest.raises(UpstreamInvalid):
+        getattr(CallResource, name).told(read)
+
+
+def test_what_upstream_tells_is_told() -> None:
+    read = row(CallResource, status="busy", direction="sideways", caller_name="")
+
+    assert CallResource.status.told(read) is CallStatus.BUSY
+    assert CallResource.direction.told(read) is CallDirection.UNKNOWN
+    assert CallResource.caller_name.told(read) is None
 
 
 def test_absent_is_told_from_empty_where_it_matters() -> None:
@@ -126,8 +147,6 @@ def test_a_duration_is_a_number_though_it_comes_as_text(value: Any, seconds: int
         ("price", []),
         ("to", 18005550100),
         ("from_", {}),
-        ("status", 4),
-        ("status", ["busy"]),
         ("parent_call_sid", "CAshort"),
         ("parent_call_sid", sid("CA", 1) + "/../x"),
         ("parent_call_sid", 5),
@@ -158,7 +177,7 @@ DATES = st.from_regex(
 )
 
 
-@given(st.sampled_from(PROPERTIES), JSON | DATES)
+@given(st.sampled_from([*PROPERTIES, *ALWAYS]), JSON | DATES)
 def test_whatever_upstream_sends_is_a_value_null_or_upstream_invalid(name: str, value: Any) -> None:
     read = row(CallResource, **{name: value})
     with suppress(UpstreamInvalid):
