@@ -116,8 +116,8 @@ class UpstreamClient:
             rows_read=len(listed.rows) + listed.left_out,
             left_out=listed.left_out,
             seconds=outcome.seconds,
-            first_sid=envelope.rows[0].sid if envelope.rows else None,
-            last_sid=envelope.rows[-1].sid if envelope.rows else None,
+            first_sid=listed.rows[0].sid if listed.rows else None,
+            last_sid=listed.rows[-1].sid if listed.rows else None,
         )
         if page.left_out:
             log.warning(
