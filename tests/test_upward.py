@@ -7,7 +7,7 @@ import pytest
 from gateway.planner import Costs, Known, Policy, Scan, plan
 from gateway.upstream.requests import TOP, ListCalls, Page, PageRef
 from gateway.upstream.resources import CallResource
-from tests.test_scans import call, call_sid
+from tests.listed_account import call, call_sid
 
 NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
 YESTERDAY = datetime(2026, 3, 9, 12, tzinfo=UTC)
@@ -17,8 +17,14 @@ MADE = PageRef.before(OLDEST)
 
 
 def costs(per_day: float, token: str | None = None) -> Costs:
-    """What an account of so many calls a day has taught; `token` is that of a link it was given."""
+    """What an account of so many calls a day has taught; `token` is that of a link it was given.
+
+    Where there are many, a page from the list's top was seen not to come down to yesterday.
+    """
     learned = Costs(rows_per_day={"calls": per_day})
+    if per_day > 1000:
+        newest = call(99, NOW - timedelta(hours=1), 60, "completed")
+        learned.note(Page(ListCalls(page_size=1000), (newest,), PageRef(1, "x"), rows_read=1))
     if token is not None:
         learned.note_links(Page(ListCalls(), tuple(FORTY), PageRef(1, token), rows_read=40))
     return learned
