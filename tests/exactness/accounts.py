@@ -1,0 +1,232 @@
+"""Accounts and switches at random: what real accounts hold, and what Twilio leaves open.
+
+Families of legs up to three deep, legs in their parent's second, parents that are answered after
+their legs, calls that never started, live calls, dense minutes and whole weeks, recordings and
+notifications at every place that the documentation allows, of calls, of none and of calls that are
+gone; rows with a property that is missing or odd, and rows that are none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.exactness.switches import BackNumber, Order, Switches, Tail, Ties, Tokens, Undated, Until
+from tests.exactness.twilio import Account, moment
+from tests.plain_twilio import Row, call, notification, recording, rfc_2822, sid
+
+__all__ = ["JUNK", "accounts", "exact_switches", "junk", "odd_rows", "paging_switches"]
+
+BASES = [
+    datetime(2026, 3, 10, 12, tzinfo=UTC),
+    datetime(2026, 3, 10, 0, 0, 2, tzinfo=UTC),
+    datetime(2026, 3, 9, 23, 59, 58, tzinfo=UTC),
+]
+NUMBERS = ["+18005550100", "+16175550101", "client:ann"]
+MOST = 24
+SECOND = timedelta(seconds=1)
+UNANSWERED = ["busy", "no-answer", "failed"]
+# What a row can be that is none: no object, no SID, one that is no call's.
+JUNK: list[Any] = [None, 17, "call", [], {}, {"sid": None}, {"sid": "CA12"}, {"status": "busy"}]
+STRANGE: list[Any] = [None, "", {}, {"is": "odd"}, "ABSENT"]
+
+
+@dataclass
+class Making:
+    """An account in the making."""
+
+    draw: st.DrawFn
+    later: tuple[int, ...] = (0, 0, 1, 3, 20, 3600)
+    calls: list[Row] = field(default_factory=list)
+    recordings: list[Row] = field(default_factory=list)
+    notifications: list[Row] = field(default_factory=list)
+
+    def a(self, *choices: Any) -> Any:
+        """One of these."""
+        return self.draw(st.sampled_from(choices))
+
+    def family(self, created: datetime, parent: str | None, depth: int) -> None:
+        """A call and its legs."""
+        number = len(self.calls)
+        if number >= MOST:
+            return
+        row = self.leg(number, created, parent)
+        self.calls.append(row)
+        self.papers(row)
+        if depth < 3 and _may_dial(row):
+            ended = moment(row["end_time"]) if row["end_time"] else created + timedelta(minutes=2)
+            for _ in range(self.a(0, 0, 1, 1, 2, 3) if depth else self.a(0, 1, 2, 3)):
+                later = self.a(*self.later)
+                self.family(min(created + timedelta(seconds=later), ended), row["sid"], depth + 1)
+
+    def leg(self, number: int, created: datetime, parent: str | None) -> Row:
+        """One call: its state and its dates."""
+        kind = self.a(*["done"] * 5, "done late", "live", "queued", "canceled", "unanswered", "cut")
+        started = created + timedelta(seconds=self.a(0, 0, 1, 4) if kind != "done late" else 30)
+        ended = started + timedelta(seconds=self.a(0, 1, 60, 600, 7200))
+        given: dict[str, Any] = {
+            "to": self.a(*NUMBERS),
+            "from": self.a(*NUMBERS),
+            "direction": "outbound-dial" if parent else self.a("inbound", "outbound-api"),
+            "parent_call_sid": parent,
+            "date_created": rfc_2822(created),
+            "date_updated": rfc_2822(ended),
+            "start_time": rfc_2822(started),
+            "end_time": rfc_2822(ended),
+            "duration": str(int((ended - started).total_seconds())),
+        }
+        over = dict.fromkeys(("end_time", "duration"))
+        match kind:
+            case "live":
+                given |= {"status": "in-progress"} | over
+            case "queued":
+                given |= {"status": self.a("queued", "ringing"), "start_time": None} | over
+            case "canceled":
+                given |= {"status": "canceled", "start_time": None} | over
+            case "unanswered":
+                given |= {"status": self.a(*UNANSWERED), "duration": self.a("0", "", None)}
+            case "cut":
+                given |= {"status": "failed", "duration": "12"}
+        return call(_scattered(number), **given)
+
+    def papers(self, row: Row) -> None:
+        """A call's recordings and notifications."""
+        created = moment(row["date_created"])
+        ended = moment(row["end_time"]) if row["end_time"] else created
+        for _ in range(self.a(0, 0, 1, 2)):
+            late = self.a(timedelta(), timedelta(), timedelta(minutes=59))
+            at = self.a(created, ended, ended + late)
+            self.recordings.append(self.recording(row["sid"], at))
+        for _ in range(self.a(0, 0, 0, 1, 2)):
+            late = self.a(timedelta(), timedelta(seconds=3), timedelta(hours=23))
+            at = self.a(created, ended, ended + late)
+            self.notifications.append(self.notification(row["sid"], at))
+
+    def recording(self, of: str | None, at: datetime) -> Row:
+        """A recording of a call, or of none."""
+        number = _scattered(len(self.recordings))
+        dates = dict.fromkeys(("date_created", "date_updated"), rfc_2822(at))
+        return recording(number, 0, **dates) | {"call_sid": of}
+
+    def notification(self, of: str, at: datetime) -> Row:
+        """A notification about a call, or about none."""
+        number = _scattered(len(self.notifications))
+        dates = dict.fromkeys(("date_created", "message_date"), rfc_2822(at))
+        return notification(number, 0, log=self.a("0", "1"), **dates) | {"call_sid": of}
+
+
+def _scattered(number: int) -> int:
+    """Numbers in another order than the rows are made in."""
+    return (number * 7919 + 13) % 9973
+
+
+def _may_dial(row: Row) -> bool:
+    """False for a call that ran no TwiML: not started, or outbound and never answered."""
+    was_answered = row["status"] in ("completed", "in-progress") or row["duration"] == "12"
+    if row["start_time"] is None:
+        return False
+    return was_answered or row["direction"] == "inbound"
+
+
+@st.composite
+def accounts(draw: st.DrawFn, *, odd: bool = True, families: int = 6, junk: bool = True) -> Account:
+    """An account with some families; with `odd` also rows that upstream shows oddly."""
+    making = Making(draw)
+    base = making.a(*BASES)
+    pace = making.a(0, 1, 1, 60, 3600, 40_000)
+    is_sparse = making.a(False, False, True)
+    if is_sparse:  # hardly two calls in one second
+        pace, making.later = max(pace, 60), (1, 2, 3, 5, 7, 11, 13, 17, 3600)
+    agos = st.lists(st.integers(0, 12), min_size=1, max_size=families, unique=is_sparse)
+    for ago in draw(agos):
+        making.family(base - timedelta(seconds=ago * pace), None, 0)
+    for _ in range(making.a(0, 0, 1)):
+        stranger = making.a(None, sid("CA", 0xDEAD))
+        making.recordings.append(making.recording(stranger, base))
+        making.notifications.append(making.notification(stranger or "", base))
+    dates = [moment(row["end_time"] or row["date_created"]) for row in making.calls]
+    rest = making.a(*[timedelta(days=3)] * 3, timedelta(hours=2), timedelta(seconds=40), SECOND)
+    now = max(dates) + rest
+    shown = draw(odd_rows(making, with_junk=junk)) if odd and making.a(False, True) else {}
+    gone = making.calls[0]["sid"] if making.a(*[False] * 5, True) else None
+    return Account(
+        calls=tuple(row for row in making.calls if row["sid"] != gone),
+        recordings=_by_now(making.recordings, now),
+        notifications=_by_now(making.notifications, now),
+        shown=shown,
+        now=now,
+    )
+
+
+def _by_now(rows: Sequence[Row], now: datetime) -> tuple[Row, ...]:
+    return tuple(row for row in rows if moment(row["date_created"]) <= now)
+
+
+@st.composite
+def odd_rows(draw: st.DrawFn, making: Making, *, with_junk: bool) -> dict[str, Any]:
+    """What upstream shows in place of some rows, by SID."""
+    shown: dict[str, Any] = {}
+    rows = [*making.calls, *making.recordings, *making.notifications]
+    for row in draw(st.lists(st.sampled_from(rows), max_size=4)):
+        if with_junk and draw(st.booleans()):
+            shown[row["sid"]] = draw(junk())
+            continue
+        names = ["account_sid", "date_created"]
+        if row["sid"].startswith("CA"):
+            names += ["status", "direction"]
+        name, value = draw(st.sampled_from(names)), draw(st.sampled_from(STRANGE))
+        shown[row["sid"]] = {key: kept for key, kept in row.items() if key != name}
+        if value != "ABSENT":
+            shown[row["sid"]][name] = value
+    return shown
+
+
+def junk() -> st.SearchStrategy[Any]:
+    """What is no row."""
+    return st.sampled_from(JUNK)
+
+
+def _choices(**names: Sequence[Any]) -> dict[str, st.SearchStrategy[Any]]:
+    return {name: st.sampled_from(choices) for name, choices in names.items()}
+
+
+# Of these nothing can be lost, so answers are exact.
+EXACT = _choices(
+    order=[Order.CREATED, Order.CREATED, Order.STARTED, Order.OLDEST_FIRST],
+    ties=list(Ties),
+    tokens=[Tokens.SIDS, Tokens.SIDS, Tokens.OPAQUE, Tokens.NUMBERS],
+    tail=[Tail.NONE, Tail.NONE, Tail.EMPTY, Tail.SAME, Tail.AGAIN],
+    previous_by_number=[True, False],
+    back_number=list(BackNumber),
+    largest_page=[1000, 1000, 1, 2, 3, 5],
+    ragged=[False, False, True],
+    empties=[0, 0, 1, 2],
+    repeats=[False, False, True],
+    until=list(Until),
+    undated_in_ranges=[False, True],
+    ignored=[
+        frozenset(),
+        frozenset(),
+        frozenset({"EndTime"}),
+        frozenset({"Status", "To", "From"}),
+        frozenset({"ParentCallSid", "Log"}),
+        frozenset({"StartTime", "DateCreated", "MessageDate"}),
+    ],
+)
+
+
+def exact_switches() -> st.SearchStrategy[Switches]:
+    """Every switch of which an answer must not depend."""
+    return st.builds(Switches, **EXACT)
+
+
+def paging_switches() -> st.SearchStrategy[Switches]:
+    """The same, and calls that never started anywhere: no edge can be known from such a list."""
+    return st.builds(Switches, **EXACT, undated=st.sampled_from(list(Undated)))
+
+
+def retention() -> st.SearchStrategy[date]:
+    """The first day that upstream still answers for."""
+    return st.dates(date(2026, 3, 8), date(2026, 3, 12))

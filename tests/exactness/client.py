@@ -1,0 +1,46 @@
+"""A gateway over an account of this package, with room for every list."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.conftest import Client, connect
+from tests.exactness.twilio import Account, OddTwilio
+
+__all__ = ["asked", "told"]
+
+# What a test is not about: no list here is too long to be read.
+ROOMY: dict[str, Any] = {
+    "page_budget": 1000,
+    "request_budget": 100_000,
+    "max_cost": 1_000_000,
+    "max_fields": 10_000,
+    "max_tokens": 100_000,
+}
+
+
+@asynccontextmanager
+async def asked(twilio: OddTwilio, account: Account, **given: Any) -> AsyncIterator[Client]:
+    """A gateway over this account at its time."""
+    async with connect(twilio, account.now, **{**ROOMY, **given}) as client:
+        yield client
+
+
+def told(twilio: OddTwilio, account: Account) -> str:
+    """The account as its lists show it, for a failure to be read."""
+    lines = [f"{twilio.switches}, now {account.now:%d %H:%M:%S}"]
+    for name in ("calls", "recordings", "notifications"):
+        for row in twilio._all(name):
+            dates = " ".join(
+                f"{key}={row[key][5:7]}+{row[key][17:25]}"
+                for key in ("date_created", "start_time", "end_time", "message_date")
+                if row.get(key)
+            )
+            of = row.get("parent_call_sid") or row.get("call_sid")
+            words = [row.get("status"), row.get("direction"), row.get("duration"), row.get("log")]
+            shown = account.shown.get(row["sid"], row)
+            odd = "" if shown is row else f" SHOWN AS {shown}"
+            lines.append(
+                f"{row['sid'][:2]}{row['sid'][-4:]} of {of and of[-4:]} {dates} {words}{odd}"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,293 @@
+"""Queries as values, their GraphQL text, and strategies for them.
+
+A root list with a filter and a window, edges nested up to two levels, aliases. A window is named by
+the number of a matching row: the test looks for its cursor first.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from gateway.schema import schema
+from tests.exactness.accounts import NUMBERS
+from tests.exactness.twilio import Account, moment
+
+__all__ = ["CALL", "HAS_IS_COMPLETE", "Edge", "Filter", "Range", "Root", "Window", "document"]
+
+HAS_IS_COMPLETE = "isComplete" in schema.as_str()
+CALL = "sid status direction accountSid parentCallSid startTime dateCreated"
+PAPERS = {"recordings": "sid callSid accountSid", "notifications": "sid log accountSid"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """A half-open range of moments, or a day."""
+
+    gte: datetime | None = None
+    lt: datetime | None = None
+    on: date | None = None
+
+    def holds(self, at: datetime | None) -> bool:
+        """True when the moment is inside."""
+        if at is None:
+            return False
+        if self.on:
+            return at.astimezone(UTC).date() == self.on
+        return (self.gte is None or at >= self.gte) and (self.lt is None or at < self.lt)
+
+    def __str__(self) -> str:
+        given = [f'{name}: "{value.isoformat()}"' for name, value in vars(self).items() if value]
+        return "{" + ", ".join(given) + "}"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which calls."""
+
+    to: str | None = None
+    from_: str | None = None
+    statuses: tuple[str, ...] = ()
+    start: Range | None = None
+    end: Range | None = None
+    parent: str | None = None
+
+    def __str__(self) -> str:
+        statuses = ", ".join(status.upper().replace("-", "_") for status in self.statuses)
+        given = {
+            "to": self.to and f'"{self.to}"',
+            "from": self.from_ and f'"{self.from_}"',
+            "status": self.statuses and f"[{statuses}]",
+            "startTime": self.start,
+            "endTime": self.end,
+            "parentCallSid": self.parent and f'"{self.parent}"',
+        }
+        return "{" + ", ".join(f"{name}: {value}" for name, value in given.items() if value) + "}"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An edge of a call: childCalls, recordings, notifications or parentCall."""
+
+    field: str
+    alias: str
+    first: int | None = None
+    filter: Filter = Filter()
+    log: str | None = None
+    track: bool = False
+    page_info: bool = False
+    edges: tuple["Edge", ...] = ()
+
+    @property
+    def is_loose(self) -> bool:
+        """True where several lists are merged, whose rows of one second come in any order."""
+        return len(self.filter.statuses) > 1
+
+    def __str__(self) -> str:
+        if self.field == "parentCall":
+            return f"{self.alias}: parentCall {{ {_call(self.edges)} }}"
+        given = {
+            "first": self.first,
+            "filter": str(self.filter) if self.filter != Filter() else None,
+            "log": self.log and ("ERROR" if self.log == "0" else "WARNING"),
+        }
+        arguments = ", ".join(f"{name}: {value}" for name, value in given.items() if value)
+        node = PAPERS.get(self.field) or _call(self.edges)
+        node += " track" if self.track else ""
+        of = f"({arguments})" if arguments else ""
+        return f"{self.alias}: {self.field}{of} {_connection(node, self.page_info)}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """`size` rows from the top, or after, or before the matching row number `place`."""
+
+    size: int
+    place: int | None = None
+    backwards: bool = False
+
+
+@dataclass(frozen=True)
+class Root:
+    """`calls` with a filter, a window and edges."""
+
+    alias: str = "calls"
+    filter: Filter = Filter()
+    window: Window = Window(5)
+    page_info: bool = True
+    edges: tuple[Edge, ...] = ()
+
+    def fitted(self, count: int) -> "Root":
+        """The same where so many rows match: from the top, where there is no row to begin at."""
+        place = self.window.place
+        if place is None or not count:
+            return replace(self, window=Window(self.window.size))
+        return replace(self, window=replace(self.window, place=min(place, count - 1)))
+
+    def text(self, cursor: str | None) -> str:
+        """The field; `cursor` is that of the window's place."""
+        size = ("last" if self.window.backwards else "first", self.window.size)
+        given = [f"{size[0]}: {size[1]}"]
+        if cursor is not None:
+            given.append(f'{"before" if self.window.backwards else "after"}: "{cursor}"')
+        if self.filter != Filter():
+            given.append(f"filter: {self.filter}")
+        node = _call(self.edges)
+        return f"{self.alias}: calls({', '.join(given)}) {_connection(node, self.page_info, True)}"
+
+
+def _call(edges: tuple[Edge, ...]) -> str:
+    return " ".join([CALL, *map(str, edges)])
+
+
+def _connection(node: str, page_info: bool, is_root: bool = False) -> str:
+    whole = " isComplete" if HAS_IS_COMPLETE else ""
+    ends = " startCursor endCursor" if is_root else ""
+    info = f" pageInfo {{ hasNextPage hasPreviousPage{ends} }}" if page_info or is_root else ""
+    return f"{{ nodes {{ {node} }}{whole}{info} }}"
+
+
+def document(*fields: str) -> str:
+    """The operation."""
+    return "{ " + " ".join(fields) + " }"
+
+
+def in_order(node: Any, edges: tuple[Edge, ...]) -> Any:
+    """A call as answered, with the rows of loose lists in the order of their SIDs."""
+    for edge in edges if node else ():
+        found = node[edge.alias]
+        nodes = found["nodes"] if found and "nodes" in found else [found]
+        for call in nodes:
+            in_order(call, edge.edges)
+        if edge.is_loose and found:
+            nodes.sort(key=lambda call: str(call["sid"]))
+    return node
+
+
+def is_loose(edges: tuple[Edge, ...]) -> bool:
+    """True where the order of some list is open."""
+    return any(edge.is_loose or is_loose(edge.edges) for edge in edges)
+
+
+def edge_count(edges: tuple[Edge, ...]) -> int:
+    """How many edges a selection has, at every level."""
+    return sum(1 + edge_count(edge.edges) for edge in edges)
+
+
+STATUSES = ["completed", "in-progress", "queued", "canceled", "busy", "failed", "no-answer"]
+
+
+@st.composite
+def ranges(draw: st.DrawFn, account: Account) -> Range:
+    """A range with odd seconds, or of whole days, near the account's calls."""
+    dates = [moment(row["start_time"] or row["date_created"]) for row in account.calls]
+    near = st.sampled_from(dates or [account.now])
+    off = st.sampled_from([timedelta(), timedelta(seconds=1), timedelta(hours=-5)])
+    edge = st.builds(lambda at, by: at + by, near, off)
+    midnight = near.map(lambda at: at.replace(hour=0, minute=0, second=0))
+    one, other = draw(st.one_of(edge, midnight)), draw(st.one_of(edge, midnight))
+    match draw(st.sampled_from(["gte", "lt", "both", "on"])):
+        case "gte":
+            return Range(gte=one)
+        case "lt":
+            return Range(lt=one)
+        case "on":
+            return Range(on=one.date())
+    if one == other:
+        return Range(gte=one, lt=one + timedelta(days=1))
+    return Range(gte=min(one, other), lt=max(one, other))
+
+
+@st.composite
+def filters(
+    draw: st.DrawFn, account: Account, *, statuses: int = 1, of_child: bool = False
+) -> Filter:
+    """Nothing, or one or two conditions; up to so many statuses."""
+    given: dict[str, object] = {}
+    kinds = ["to", "from_", "statuses", "start", "end", *([] if of_child else ["parent"])]
+    for kind in draw(
+        st.sampled_from(
+            [
+                (),
+                (),
+                ("start",),
+                ("statuses",),
+                ("to", "statuses"),
+                ("start", "from_"),
+                ("end",),
+                (kinds[-1],),
+            ]
+        )
+    ):
+        match kind:
+            case "statuses":
+                chosen = st.lists(
+                    st.sampled_from(STATUSES), min_size=1, max_size=statuses, unique=True
+                )
+                given["statuses"] = tuple(draw(chosen))
+            case "start" | "end":
+                given[kind] = draw(ranges(account))
+            case "parent":
+                given["parent"] = draw(st.sampled_from([r["sid"] for r in account.calls] or [None]))
+            case _:
+                given[kind] = draw(st.sampled_from(NUMBERS))
+    return Filter(**given)  # type: ignore[arg-type]
+
+
+@st.composite
+def edges(
+    draw: st.DrawFn, account: Account, depth: int = 2, *, statuses: int = 3
+) -> tuple[Edge, ...]:
+    """Some edges of a call, nested so deep, with filters of so many statuses at most."""
+    fields = ["childCalls", "childCalls", "recordings", "notifications", "parentCall"]
+    least = draw(st.sampled_from([0, 1, 1, 1])) if depth > 1 else 0
+    found: list[Edge] = []
+    for number, field in enumerate(
+        draw(st.lists(st.sampled_from(fields), min_size=least, max_size=3))
+    ):
+        is_child = field == "childCalls"
+        wanted = draw(filters(account, statuses=statuses, of_child=True)) if is_child else Filter()
+        one_list = field != "parentCall" and len(wanted.statuses) < 2
+        below = is_child or field == "parentCall"
+        found.append(
+            Edge(
+                field,
+                f"e{number}",
+                first=draw(st.sampled_from([None, None, 1, 2])) if one_list else None,
+                filter=wanted,
+                log=draw(st.sampled_from([None, None, "0", "1"]))
+                if field == "notifications"
+                else None,
+                track=field == "recordings" and draw(st.sampled_from([False, False, True])),
+                page_info=draw(st.booleans()),
+                edges=draw(edges(account, depth - 1, statuses=statuses))
+                if below and depth > 1
+                else (),
+            )
+        )
+    return tuple(found)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    """From the top, after or before a row."""
+    size = draw(st.sampled_from([1, 2, 3, 5, 8, 50]))
+    match draw(st.sampled_from(["top", "top", "after", "before"])):
+        case "top":
+            return Window(size)
+        case "after":
+            return Window(size, draw(st.integers(0, 6)))
+    return Window(size, draw(st.integers(0, 9)), backwards=True)
+
+
+@st.composite
+def roots(draw: st.DrawFn, account: Account, alias: str = "calls") -> Root:
+    """A root list of one status at most."""
+    return Root(
+        alias,
+        draw(filters(account)),
+        draw(windows()),
+        draw(st.booleans()),
+        draw(edges(account)),
+    )

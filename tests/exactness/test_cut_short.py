@@ -1,0 +1,263 @@
+"""Lists that end badly: endless empty pages, budgets, broken pages, refusals. What was read stays.
+
+A list that is not read to its end says so (`isComplete`, a warning), and going on from its
+`endCursor` makes progress, to the last row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from tests.exactness.accounts import accounts, exact_switches
+from tests.exactness.client import asked, told
+from tests.exactness.oracle import ANYTHING, Oracle
+from tests.exactness.queries import (
+    HAS_IS_COMPLETE,
+    Edge,
+    Filter,
+    Range,
+    Root,
+    Window,
+    document,
+    edges,
+    filters,
+)
+from tests.exactness.switches import Switches, Tail, Tokens
+from tests.exactness.twilio import Account, OddTwilio
+from tests.plain_twilio import error
+
+NEEDS_IS_COMPLETE = pytest.mark.skipif(not HAS_IS_COMPLETE, reason="schema before issue 11")
+SIZES = st.sampled_from([1, 2, 3, 5])
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> tuple[Account, Switches, Filter]:
+    """An account, an upstream, and one of its lists."""
+    account = draw(accounts(odd=False))
+    return account, draw(exact_switches()), draw(filters(account))
+
+
+@dataclass
+class Page:
+    """What a client needs to go on."""
+
+    sids: list[str]
+    has_more: bool
+    cursor: str | None
+    is_complete: bool
+    warnings: list[dict[str, Any]]
+
+
+async def page(client: Any, wanted: Filter, size: int, after: str | None) -> Page:
+    """A page of the list; it has no error."""
+    given = [f"first: {size}", *([f'after: "{after}"'] if after else [])]
+    given += [f"filter: {wanted}"] if wanted != Filter() else []
+    text = (
+        f"{{ calls({', '.join(given)}) "
+        "{ nodes { sid } isComplete pageInfo { hasNextPage endCursor } } }"
+    )
+    answer = await client.answer(text)
+    assert "errors" not in answer
+    calls, info = answer["data"]["calls"], answer["data"]["calls"]["pageInfo"]
+    return Page(
+        [node["sid"] for node in calls["nodes"]],
+        info["hasNextPage"],
+        info["endCursor"],
+        calls["isComplete"],
+        answer.get("extensions", {}).get("warnings", []),
+    )
+
+
+@NEEDS_IS_COMPLETE
+@settings(max_examples=max(80, settings().max_examples // 2))
+@given(lists(), SIZES, st.sampled_from([0, 2, 5]))
+async def test_a_list_that_goes_on_with_empty_pages_keeps_its_rows_and_says_that_it_goes_on(
+    listed: tuple[Account, Switches, Filter], size: int, empties: int
+) -> None:
+    """Endless empty pages, or more of them in a row than are followed at once."""
+    account, switches, wanted = listed
+    twilio = OddTwilio.of(account, replace(switches, tail=Tail.ENDLESS, empties=empties))
+    note(told(twilio, account))
+    rows = [row["sid"] for row in Oracle(twilio).rows(wanted)]
+    found: list[str] = []
+    async with asked(twilio, account) as client:
+        cursor = None
+        for _ in range(60 + 10 * len(twilio.calls)):
+            got = await page(client, wanted, size, cursor)
+            found += got.sids
+            assert got.has_more
+            assert got.is_complete == (len(got.sids) == size)
+            assert got.is_complete or got.warnings
+            assert all(warning["code"] == "LIST_CUT_SHORT" for warning in got.warnings)
+            if found == rows and not got.sids:
+                return
+            assert got.cursor != cursor or got.cursor is None
+            cursor = got.cursor or cursor
+    raise AssertionError(f"no progress: {found} of {rows}")
+
+
+@NEEDS_IS_COMPLETE
+@pytest.mark.parametrize("limit", ["page_budget", "row_budget"])
+@settings(max_examples=max(60, settings().max_examples // 2))
+@given(lists(), SIZES, st.integers(1, 4))
+async def test_a_list_that_outlasts_its_budget_keeps_its_rows_and_goes_on_to_the_last(
+    limit: str, listed: tuple[Account, Switches, Filter], size: int, budget: int
+) -> None:
+    account, switches, wanted = listed
+    twilio = OddTwilio.of(account, replace(switches, empties=0))
+    note(told(twilio, account))
+    rows = [row["sid"] for row in Oracle(twilio).rows(wanted)]
+    found: list[str] = []
+    async with asked(twilio, account, **{limit: budget}) as client:
+        cursor = None
+        for _ in range(20 + 2 * len(twilio.calls)):
+            got = await page(client, wanted, size, cursor)
+            found += got.sids
+            # Where the row after a full page could not be read, only hasNextPage is not exact.
+            assert got.is_complete or got.warnings
+            assert got.has_more or not got.warnings
+            assert not got.is_complete or len(got.sids) == size or not got.has_more
+            if not got.has_more:
+                assert found == rows
+                return
+            assert got.cursor not in (None, cursor)
+            cursor = got.cursor
+    raise AssertionError(f"no progress: {found} of {rows}")
+
+
+Fault = Callable[[httpx.Request], httpx.Response | None]
+BROKEN: list[httpx.Response] = [
+    httpx.Response(500),
+    error(400, 20001),
+    httpx.Response(200, text="<html>"),
+    httpx.Response(200, json={"calls": {}}),
+]
+
+
+def faulty(numbers: frozenset[int], broken: httpx.Response) -> Fault:
+    """Requests of these numbers come back broken."""
+    count = iter(range(10_000))
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        if next(count) not in numbers:
+            return None
+        return httpx.Response(broken.status_code, content=broken.content)
+
+    return fault
+
+
+@st.composite
+def two_lists(draw: st.DrawFn) -> tuple[Account, Switches, tuple[Root, ...]]:
+    """An account, an upstream, and two of its lists from the top, with edges."""
+    account, switches, wanted = draw(lists())
+    one = Root("newest", wanted, Window(3), True, draw(edges(account, statuses=1)))
+    other = Root("other", draw(filters(account)), Window(3), True, draw(edges(account, statuses=1)))
+    return account, switches, (one, other)
+
+
+@NEEDS_IS_COMPLETE
+@settings(max_examples=max(150, settings().max_examples))
+@given(
+    two_lists(),
+    st.sets(st.integers(0, 8), min_size=1, max_size=4),
+    st.sampled_from(BROKEN),
+    st.sampled_from([1, 2, 100]),
+)
+async def test_what_breaks_costs_its_own_place_only(
+    twice: tuple[Account, Switches, tuple[Root, ...]],
+    numbers: set[int],
+    broken: httpx.Response,
+    at_once: int,
+) -> None:
+    account, switches, roots = twice
+    twilio = OddTwilio.of(account, switches)
+    note(told(twilio, account))
+    oracle = Oracle(twilio)
+    expected = {root.alias: oracle.root(root) for root in roots}
+    twilio.fault = faulty(frozenset(numbers), broken)
+    async with asked(twilio, account, tries=1, max_in_flight=at_once) as client:
+        answer = await client.answer(document(*(root.text(None) for root in roots)))
+    note(f"{twilio.requests} {answer}")
+    failed = {tuple(problem["path"]) for problem in answer.get("errors", ())}
+    cut = {tuple(warning["path"]) for warning in answer.get("extensions", {}).get("warnings", ())}
+    costs_its_place(answer["data"], expected, (), failed, cut)
+
+
+def costs_its_place(found: Any, wanted: Any, path: Any, failed: Any, cut: Any) -> None:
+    """Asserts that what was found is what was wanted, but where it says that it is not.
+
+    A field may be null with an error of its own; a list may end early with a warning of its own.
+    """
+    field = tuple(key for key in path if isinstance(key, str))
+    if wanted is ANYTHING or (field[-1:] == ("hasNextPage",) and found and field[:-2] in cut):
+        return
+    if found is None and wanted is not None:
+        assert path in failed
+    elif isinstance(wanted, dict) and found.get("isComplete") is False and wanted["isComplete"]:
+        assert field in cut
+        if "pageInfo" in found:
+            assert found["pageInfo"]["hasNextPage"]
+        nodes = zip(found["nodes"], wanted["nodes"], strict=False)
+        assert len(found["nodes"]) <= len(wanted["nodes"])
+        for number, (one, other) in enumerate(nodes):
+            costs_its_place(one, other, (*path, "nodes", number), failed, cut)
+    elif isinstance(wanted, dict):
+        assert set(found) == set(wanted)
+        for key, value in wanted.items():
+            costs_its_place(found[key], value, (*path, key), failed, cut)
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted)
+        for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            costs_its_place(one, other, (*path, number), failed, cut)
+    else:
+        assert found == wanted
+
+
+@settings(max_examples=max(40, settings().max_examples // 4))
+@given(two_lists(), st.dates(date(2026, 3, 8), date(2026, 3, 12)))
+async def test_a_range_beyond_retention_is_refused_and_its_neighbour_is_not(
+    twice: tuple[Account, Switches, tuple[Root, ...]], limit: date
+) -> None:
+    """Covering lists of the neighbour's edges may be refused, too: these are read per key then."""
+    account, switches, roots = twice
+    twilio = OddTwilio.of(account, replace(switches, refused_before=limit))
+    newest = Root("newest", edges=roots[0].edges)
+    old = Root("old", Filter(start=Range(on=date(2020, 1, 1))))
+    note(told(twilio, account))
+    expected = Oracle(twilio).root(newest)
+    async with asked(twilio, account) as client:
+        answer = await client.answer(document(newest.text(None), old.text(None)))
+    assert answer["data"] is not None
+    assert answer["data"]["old"] is None
+    paths = [problem["path"] for problem in answer["errors"]]
+    assert ["old"] in paths
+    if not has_ranges(newest.edges):
+        assert answer["data"]["newest"] == expected
+        assert paths == [["old"]]
+
+
+def has_ranges(edges: tuple[Edge, ...]) -> bool:
+    """True where an edge itself asks for a range of start times, which may be refused."""
+    return any(edge.filter.start or has_ranges(edge.edges) for edge in edges)
+
+
+@settings(max_examples=max(40, settings().max_examples // 4))
+@given(accounts(odd=False), st.integers(1, 3))
+async def test_a_parent_that_upstream_does_not_show_yet_is_null_or_itself(
+    account: Account, times: int
+) -> None:
+    """A GET of what was just made may answer 404 for a moment."""
+    twilio = OddTwilio.of(account, Switches(tokens=Tokens.SIDS))
+    twilio.lagging = {row["sid"]: times for row in twilio.calls}
+    root = Root(window=Window(2), edges=(Edge("parentCall", "up"),))
+    expected = Oracle(twilio).root(root)
+    async with asked(twilio, account) as client:
+        answer = await client.data(document(root.text(None)))
+    for found, wanted in zip(answer["calls"]["nodes"], expected["nodes"], strict=True):
+        assert found["up"] in (None, wanted["up"])

@@ -1,0 +1,161 @@
+"""Walks through a list that stands still: forwards, backwards and to and fro, each row in place.
+
+A cursor stands for a place: whichever page it was handed out on, in whichever direction, what comes
+after it and before it is the same, and so is whether anything does.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from tests.conftest import Client
+from tests.exactness.accounts import accounts, paging_switches
+from tests.exactness.client import asked, told
+from tests.exactness.oracle import Oracle
+from tests.exactness.queries import HAS_IS_COMPLETE, STATUSES, Filter, filters
+from tests.exactness.switches import Order, Switches
+from tests.exactness.twilio import Account, OddTwilio, is_row
+
+SIZES = st.sampled_from([1, 1, 2, 3, 5, 50])
+
+
+@dataclass
+class Walk:
+    """A client's way through one list, and the cursors that it was handed."""
+
+    client: Client
+    filter: Filter
+    cursors: dict[str, str] = field(default_factory=dict)
+
+    async def page(
+        self, size: int, at: str | None = None, *, backwards: bool = False
+    ) -> tuple[list[str], dict[str, Any], Any]:
+        """The SIDs after, or before, the call with this SID; the page's info; whether it is whole.
+
+        An answer has no error here, or it is its list's own.
+        """
+        given = [f"{'last' if backwards else 'first'}: {size}"]
+        if at is not None:
+            given.append(f'{"before" if backwards else "after"}: "{self.cursors[at]}"')
+        if self.filter != Filter():
+            given.append(f"filter: {self.filter}")
+        whole = "isComplete" if HAS_IS_COMPLETE else ""
+        info = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+        shown = f"edges {{ cursor node {{ sid }} }} {whole} {info}"
+        text = f"{{ calls({', '.join(given)}) {{ {shown} }} }}"
+        calls = (await self.client.data(text))["calls"]
+        sids = [edge["node"]["sid"] for edge in calls["edges"]]
+        self.cursors |= {edge["node"]["sid"]: edge["cursor"] for edge in calls["edges"]}
+        if calls["edges"]:
+            assert calls["pageInfo"]["startCursor"] == calls["edges"][0]["cursor"]
+            assert calls["pageInfo"]["endCursor"] == calls["edges"][-1]["cursor"]
+        return sids, calls["pageInfo"], calls.get("isComplete", True)
+
+    async def whole(self) -> list[str]:
+        """The list, read in one page."""
+        sids, info, _ = await self.page(1000)
+        assert (info["hasNextPage"], info["hasPreviousPage"]) == (False, False)
+        return sids
+
+
+def in_order(oracle: Oracle, wanted: Filter) -> list[str] | None:
+    """The SIDs of a list; None where several statuses are merged and their order is open."""
+    rows = oracle.rows(wanted)
+    dates = [oracle.twilio.seen(row).get("date_created") for row in rows]
+    if len(wanted.statuses) > 1:
+        is_open = None in dates or len(set(dates)) < len(dates) or not all(map(_is_date, dates))
+        if is_open or oracle.twilio.switches.order is not Order.CREATED:
+            return None
+    return [row["sid"] for row in rows]
+
+
+def _is_date(text: Any) -> bool:
+    return isinstance(text, str) and bool(text)
+
+
+@dataclass(frozen=True)
+class List:
+    """One of an account's lists behind an upstream."""
+
+    account: Account
+    switches: Switches
+    filter: Filter
+    statuses: tuple[str, ...]
+
+    def with_statuses(self, several: bool) -> tuple[Account, Switches, Filter]:
+        """The list as it is, or that of several statuses."""
+        filter_ = replace(self.filter, statuses=self.statuses) if several else self.filter
+        return self.account, self.switches, filter_
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> List:
+    """An account, an upstream, and one of its lists."""
+    account = draw(accounts(families=8))
+    several = st.lists(st.sampled_from(STATUSES), min_size=2, max_size=5, unique=True)
+    return List(account, draw(paging_switches()), draw(filters(account)), tuple(draw(several)))
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("several", [False, True], ids=["one list", "several statuses"])
+@settings(max_examples=max(60, settings().max_examples // 2))
+@given(lists(), SIZES)
+async def test_a_walk_gives_each_row_once_and_says_exactly_whether_more_follow(
+    backwards: bool, several: bool, asked_for: List, size: int
+) -> None:
+    account, switches, wanted = asked_for.with_statuses(several)
+    twilio = OddTwilio.of(account, switches)
+    note(told(twilio, account))
+    oracle = Oracle(twilio)
+    async with asked(twilio, account) as client:
+        walk = Walk(client, wanted)
+        rows = await walk.whole()
+        assert rows == (in_order(oracle, wanted) or rows)
+        assert sorted(rows) == sorted(row["sid"] for row in oracle.rows(wanted))
+        if backwards and not rows:
+            return
+        at, place = (rows[-1], len(rows) - 1) if backwards else (None, 0)
+        while True:
+            sids, info, is_complete = await walk.page(size, at, backwards=backwards)
+            start, stop = (max(place - size, 0), place) if backwards else (place, place + size)
+            assert sids == rows[start:stop]
+            assert info["hasNextPage"] == (backwards or stop < len(rows))
+            assert info["hasPreviousPage"] == (start > 0)
+            assert is_complete or has_junk(account)
+            if not info["hasPreviousPage" if backwards else "hasNextPage"]:
+                return
+            at, place = (sids[0], start) if backwards else (sids[-1], stop)
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one list", "several statuses"])
+@settings(max_examples=max(80, settings().max_examples // 2))
+@given(lists(), SIZES, st.lists(st.tuples(SIZES, st.integers(0, 30), st.booleans()), max_size=6))
+async def test_every_cursor_leads_on_both_ways_wherever_it_was_handed_out(
+    several: bool, asked_for: List, first: int, steps: list[tuple[int, int, bool]]
+) -> None:
+    account, switches, wanted = asked_for.with_statuses(several)
+    twilio = OddTwilio.of(account, switches)
+    note(told(twilio, account))
+    async with asked(twilio, account) as client:
+        rows = await Walk(client, wanted).whole()
+        walk = Walk(client, wanted)
+        await walk.page(first)
+        for size, number, backwards in steps if rows else ():
+            at = sorted(walk.cursors)[number % len(walk.cursors)]
+            place = rows.index(at)
+            note(f"{size} {'before' if backwards else 'after'} {at} (row {place})")
+            start, stop = (
+                (max(place - size, 0), place) if backwards else (place + 1, place + 1 + size)
+            )
+            sids, info, _ = await walk.page(size, at, backwards=backwards)
+            assert sids == rows[start:stop]
+            assert info["hasNextPage"] == (backwards or stop < len(rows))
+            assert info["hasPreviousPage"] == (not backwards or start > 0)
+
+
+def has_junk(account: Account) -> bool:
+    """True where upstream shows something that is no row."""
+    return any(not is_row(value) for value in account.shown.values())
