@@ -262,7 +262,7 @@ async def _links(client: UpstreamClient, relation: Relation) -> Trust:
     rows, compared = list(first.rows), 0
     broken: Sequence[str] = ()
     if first.next is not None:
-        size = LARGE - SMALL if first.is_followed_by_token else None
+        size = LARGE - SMALL if first.next.token is not None else None
         second = await client.page(first.request.at(first.next, size))
         rows += second.rows
         found = {row.sid for row in rows}
