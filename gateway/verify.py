@@ -236,7 +236,8 @@ class Operation:
 
     def _is_live(self, call: str) -> bool:
         """True for a call that is not over and settled, as far as its row says."""
-        return self._known(as_page=False).window(ListRecordings(call_sid=call)) is None
+        scannable = self._known(as_page=False).window(ListRecordings(call_sid=call))
+        return scannable is None or scannable[1].is_open
 
 
 def _journal() -> Journal:

@@ -8,16 +8,15 @@ calls certain. This module must not know the clock, HTTP or GraphQL: values in, 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate, page_size
+from gateway.planner.costs import Costs, Estimate
+from gateway.planner.covering import covering
 from gateway.planner.known import Answer, Known, Request
-from gateway.planner.scan import Descent, Key, Scan
+from gateway.planner.scan import Key, Scan
 from gateway.planner.upward import upward
 from gateway.planner.windows import CHILD_CALLS, Relation
-from gateway.upstream.requests import ONE_DAY, TOP, ListRequest, midnight
+from gateway.upstream.requests import TOP, ListRequest
 
 __all__ = [
     "Answer",
@@ -31,10 +30,6 @@ __all__ = [
     "Way",
     "plan",
 ]
-
-# The first page has to come to a key's beginning: see Note [Allowance] in scan. A probe in vain is
-# one request; a scan that is not tried is one for each key.
-BENEFIT_OF_DOUBT = 1.25
 
 
 class Way(StrEnum):
@@ -103,6 +98,12 @@ def _upward(
     return upward(keys, known, costs, policy.concurrency, asked)
 
 
+def _scan(
+    relation: Relation, keys: list[Key], known: Known, costs: Costs, policy: Policy, asked: int
+) -> Scan | None:
+    return covering(relation, keys, known, costs, policy.concurrency, asked)
+
+
 def per_key(requests: Iterable[Request], costs: Costs, policy: Policy) -> list[Send]:
     """One request for each; first pages of one list that differ in size only are the largest."""
     together: dict[Request, list[Request]] = {}
@@ -137,84 +138,3 @@ def _edges(requests: Iterable[Request], known: Known) -> Iterable[tuple[Relation
             relation, window = scannable
             edges.setdefault(relation, []).append((request, window))
     return edges.items()
-
-
-def _scan(
-    relation: Relation, keys: list[Key], known: Known, costs: Costs, policy: Policy, asked: int
-) -> Scan | None:
-    """The covering lists of one edge, where they are predicted to be cheaper than per key."""
-    kind = relation.covering.kind
-    chosen: list[Key] = []
-    lists: list[ListRequest[Any]] = []
-    rows = 0.0
-    for cluster in _clusters(keys):
-        parts = _lists(relation, cluster, known.now, costs)
-        total = sum(expected for _, expected in parts)
-        depth = _depth(relation, cluster, known.now, costs)
-        is_in_reach = depth <= MAX_PAGE_SIZE * BENEFIT_OF_DOUBT
-        if is_in_reach and costs.is_cheaper(
-            kind, total, len(parts), len(cluster), asked, policy.concurrency
-        ):
-            chosen += cluster
-            lists += [part for part, _ in parts]
-            rows += total
-    if not chosen:
-        return None
-    for part in lists:
-        known.begin_covering(relation, part)
-    since = min(window.since for _, window in chosen)
-    return Scan(
-        [key for key, _ in chosen],
-        lists,
-        known,
-        costs.pages(rows, len(lists)),
-        Descent(costs, relation, since, policy.concurrency),
-    )
-
-
-def _depth(relation: Relation, cluster: list[Key], now: datetime, costs: Costs) -> float:
-    """The expected rows above the first that can make a key certain: its window's beginning."""
-    newest = max(window.since for _, window in cluster)
-    last = max(window.last for _, window in cluster)
-    return costs.rows(relation.covering.kind, _span(newest.date(), last, newest, now))
-
-
-def _clusters(keys: list[Key]) -> list[list[Key]]:
-    """Keys whose windows touch, newest first."""
-    clusters: list[list[Key]] = []
-    for key in sorted(keys, key=lambda key: key[1].until, reverse=True):
-        if clusters and key[1].last >= min(window.first for _, window in clusters[-1]) - ONE_DAY:
-            clusters[-1].append(key)
-        else:
-            clusters.append([key])
-    return clusters
-
-
-def _lists(
-    relation: Relation, cluster: list[Key], now: datetime, costs: Costs
-) -> list[tuple[ListRequest[Any], float]]:
-    """The covering lists of a cluster and their expected rows: the days that fit a page in one."""
-    since = min(window.since for _, window in cluster)
-    last = max(window.last for _, window in cluster)
-    kind = relation.covering.kind
-    lists: list[tuple[ListRequest[Any], float]] = []
-    depth = _depth(relation, cluster, now, costs)
-    end = last
-    while end >= since.date():
-        start = end
-        rows = costs.rows(kind, _span(start, end, since, now))
-        while start > since.date():
-            more = costs.rows(kind, _span(start - ONE_DAY, end, since, now))
-            if more > MAX_PAGE_SIZE:
-                break
-            start, rows = start - ONE_DAY, more
-        lists.append((relation.within(start, end, page_size(rows, depth)), rows))
-        end = start - ONE_DAY
-    return lists
-
-
-def _span(first: date, last: date, since: datetime, now: datetime) -> timedelta:
-    """How much of these days has to be read: not the future, nor what lies before the windows."""
-    start = max(midnight(first), since)
-    stop = min(midnight(last) + ONE_DAY, now)
-    return max(stop - start, timedelta(0))

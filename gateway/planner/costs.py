@@ -3,15 +3,22 @@
 Moving averages over every page that passes, a handful of numbers for an account. Being wrong costs
 time, never an answer, and no more requests than a scan's allowance. This module must not know what
 a decision is for, nor the clock: seconds come in as values.
+
+Note [Reach]. How dense a day is cannot be told from a busy minute of another. What can be told is a
+fact: the largest page of a list, read from its top, came down to this moment and no further. Until
+that was seen of a list, it is taken to fit into one page: a try in vain is one request, and a list
+that is not tried is one request for each call.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
-from gateway.planner.windows import is_by_days_only, relation_of
-from gateway.upstream.requests import ONE_DAY, Page, PageRef
+from gateway.planner.density import Portion
+from gateway.planner.windows import DAYS, days_of, is_by_days_only, relation_of, without_days
+from gateway.upstream.requests import ONE_DAY, TOP, ListCalls, ListRequest, Page, PageRef
 
 __all__ = ["Costs", "Estimate"]
 
@@ -21,6 +28,10 @@ SMALL_PAGE = 60
 WEIGHT = 50
 # A scan may be predicted to take this much longer than asking per key: it spares upstream.
 TOLERANCE = 1.1
+# Seconds that a page may take longer for each request that it spares, where the list may fit it.
+WORTH = 0.005
+# Of how many lists it is remembered how far a page of them reaches.
+LISTS = 1000
 MAX_UNPROVED = 8
 # How many rows a prior density is worth (a first page outweighs it), and how many days a learned
 # one remembers.
@@ -51,6 +62,7 @@ class Costs:
     )
 
     _days_seen: dict[str, float] = field(default_factory=dict)
+    _reach: dict[Hashable, datetime] = field(default_factory=dict)
     _tokens_name_rows: bool = False
     _unproved: int = 0
 
@@ -81,6 +93,18 @@ class Costs:
             self._learn(self.rows_per_call, kind, float(page.rows_read), 1)
         elif is_by_days_only(page.request):
             self._learn_density(kind, len(page.rows) - 1, _days(page))
+        self._learn_reach(page)
+
+    def note_rows(self, kind: str, keys: int, rows: int) -> None:
+        """Learns how many rows an edge has from those of so many keys."""
+        self._learn(self.rows_per_call, kind, rows / keys, keys)
+
+    def note_reach(self, request: ListRequest[Any], oldest: datetime) -> None:
+        """The largest page of this list comes down to this moment, and no further."""
+        self._reach.pop(_top_of(request), None)
+        self._reach[_top_of(request)] = oldest
+        if len(self._reach) > LISTS:
+            del self._reach[next(iter(self._reach))]
 
     def note_links(self, page: Page[Any]) -> None:
         """Learns whether upstream's own links name the row that their page begins at."""
@@ -91,6 +115,22 @@ class Costs:
     def rows(self, kind: str, span: timedelta) -> float:
         """How many rows of a list lie in this span of time."""
         return self._per_day(kind) * (span / ONE_DAY)
+
+    def expected(self, kind: str, portion: Portion) -> float:
+        """How many rows of a list to expect in a span of time of which this much was read."""
+        each = 1.0 if kind == ListCalls.kind else self.rows_per_call[kind]
+        unread = max(self.rows(kind, portion.unread), portion.others * each)
+        return portion.calls * each + unread
+
+    def reach(self, request: ListRequest[Any]) -> datetime | None:
+        """The moment down to which the largest page of this list came. See Note [Reach]."""
+        return self._reach.get(_top_of(request))
+
+    def room(self, kind: str, keys: int, asked: int, concurrency: int) -> float:
+        """How many rows of one page may be read instead of asking for so many keys."""
+        alone = self.per_key(kind, max(keys, asked), concurrency).seconds * TOLERANCE
+        spared = (keys - 1) * WORTH
+        return (alone + spared - self.latency) / max(self.per_row, 1e-6)
 
     def per_key(self, kind: str, keys: int, concurrency: int) -> Estimate:
         """One request for each key, so many at a time."""
@@ -129,6 +169,19 @@ class Costs:
         self.rows_per_day[kind] = (per_day * seen + rows) / (seen + days)
         self._days_seen[kind] = min(seen + days, MEMORY_DAYS)
 
+    def _learn_reach(self, page: Page[Any]) -> None:
+        request = page.request
+        is_largest = request.page_size >= MAX_PAGE_SIZE and request.page == TOP
+        if not (is_largest and page.next and page.rows):
+            return
+        try:
+            date = DAYS[type(request)] if days_of(request) else "date_created"
+            oldest = getattr(page.rows[-1], date)
+        except UpstreamInvalid:
+            return
+        if oldest is not None:
+            self.note_reach(request, oldest)
+
     def _learn_time(self, page: Page[Any]) -> None:
         if page.seconds <= 0:
             return
@@ -144,6 +197,12 @@ class Costs:
         known = averages.get(kind)
         share = weight / (weight + WEIGHT)
         averages[kind] = sample if known is None else known + (sample - known) * share
+
+
+def _top_of(request: ListRequest[Any]) -> Hashable:
+    """A list as seen from its top: the same however far down it goes."""
+    days = days_of(request)
+    return without_days(request), days.lt if days else None
 
 
 def _days(page: Page[Any]) -> float:

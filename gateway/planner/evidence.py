@@ -2,160 +2,241 @@
 
 This module must not know what an operation asks, what a request costs, nor the clock.
 
-Note [Newest first]. Lists run newest first and a child is created after its parent, so in the list
-of all calls every child of a call stands above it. Read without a gap from its top down to a call,
-that list holds all of the call's children; read without a gap from rows dated after the end of its
-window down to the call, it holds them, too, because a child is dialed while its parent lives (with
-the slack of Note [Slack] in windows). A list of all calls also shows those that were never dialed,
-which a range of start times does not. The order is what was seen, not what Twilio promises (FACTS
-section 5): it is checked row by row, and one row out of order makes the list no evidence for
-anything; nor is a list that goes on and was not yet seen to descend. What is watched is
-date_created: a call starts some seconds after it is created, and lists are not in the order of
-starts.
+Note [Newest first]. Lists run newest first, but nobody promises by which date: calls descend by
+their creation and by their start in all that was seen (FACTS section 5), and the two differ where a
+call is answered later than a leg that it dialed. Nor does anybody promise the order of rows of the
+same second. So each possible order of a list is watched row by row. One that a row contradicts is
+no longer possible; a list that contradicts all of them proves nothing. What was not read stands
+below the last row, so it is not newer than that row in the order that the list really has: rows are
+all read down to a moment when every order that is still possible was seen to descend and has come
+to a row strictly older than the moment. Likewise upwards. A row without a date says nothing.
+
+Note [Children]. A child is created no earlier than its parent and starts no earlier than it is
+created. So the list of all calls, read without a gap from its top down to a row that is strictly
+older than the parent's creation, holds all of the parent's children; read from rows strictly newer
+than the end of the parent's window, it holds them, too, because a child is dialed while its parent
+lives (with the slack of Note [Slack] in windows). A list of all calls also shows those that were
+never dialed, which a range of start times does not. The parent itself must be there: a list that
+lacks it is not whole.
 
 Note [Covered]. A covering list of whole days holds a call's rows for certain when every day of the
-call's window was read to its end, or was seen to descend past the beginning of the window. Rows
-that lie in two covering lists are left to upstream: how it orders them was not seen.
+call's window was read to its end, or down past the beginning of the window. Rows that lie in two
+covering lists are left to upstream: how it orders them was not seen.
+
+Note [Without a gap]. A page continues what was read where it was asked for by the link beside it.
+A link that is a number only means the next page of the same size, and none upwards, as rows may
+have come in above; a token means a place whatever the size only where it names the row that it
+stands beside. A page with rows that were left out is a gap: the missing row may be anybody's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
-from gateway.planner.windows import DAYS, Relation
+from gateway.planner.windows import BY_CREATION_OR_START, DAYS, Reading, Relation
 from gateway.upstream.requests import TOP, ListRequest, Page, PageRef, midnight
 from gateway.upstream.resources import CallResource
 
-__all__ = ["Covering", "Stretch"]
+__all__ = ["Covering", "Orders", "Run", "Stretch"]
 
 
-class Stretch:
-    """A part of the list of all calls that was read without a gap. See Note [Newest first].
+class Order:
+    """Rows held against one order, newest first: `newest` and `oldest` are its ends so far."""
 
-    `above` is upstream's link to the page before it. A page that is named by its number only
-    continues the part where its size is the same.
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self.is_possible = True
+        self.descends = False
+        self.newest: datetime | None = None
+        self.oldest: datetime | None = None
+
+    def watch(self, row: Any) -> None:
+        """The next row down."""
+        moment = self._date(row)
+        if moment is None:
+            return
+        if self.oldest is None:
+            self.newest = moment
+        elif moment != self.oldest:
+            self.descends = True
+            self.is_possible = self.is_possible and moment < self.oldest
+        self.oldest = moment
+
+    def _date(self, row: Any) -> datetime | None:
+        """The first date of the reading that the row has; None where that cannot be read."""
+        try:
+            dates = (getattr(row, name) for name in self._reading)
+            return next((moment for moment in dates if moment is not None), None)
+        except UpstreamInvalid:
+            return None
+
+
+class Orders:
+    """Rows of a list from the top down, held against each order that it may have.
+
+    See Note [Newest first].
     """
 
-    def __init__(self, page: Page[CallResource]) -> None:
+    def __init__(self, readings: Iterable[Reading], rows: Iterable[Any] = ()) -> None:
+        self._orders = [Order(reading) for reading in readings]
+        for row in rows:
+            self.watch(row)
+
+    def watch(self, row: Any) -> None:
+        """The next row down."""
+        for order in self._orders:
+            order.watch(row)
+
+    @property
+    def possible(self) -> Sequence[Order]:
+        """Those that no row contradicts."""
+        return [order for order in self._orders if order.is_possible]
+
+    def are_past(self, moment: datetime) -> bool:
+        """True when every row that stands below is older than `moment`."""
+        return self._is_newest_first and all(
+            order.descends and order.oldest is not None and order.oldest < moment
+            for order in self.possible
+        )
+
+    def began_after(self, moment: datetime) -> bool:
+        """True when every row that stands above is newer than `moment`."""
+        return self._is_newest_first and all(
+            order.newest is not None and moment < order.newest for order in self.possible
+        )
+
+    @property
+    def _is_newest_first(self) -> bool:
+        """False also where a list that runs oldest first may look otherwise by chance.
+
+        Then the order that it has was seen to end later than it began.
+        """
+        ends = ((order.newest, order.oldest) for order in self._orders)
+        return bool(self.possible) and not any(
+            newest and oldest and newest < oldest for newest, oldest in ends
+        )
+
+
+class Run:
+    """Pages of one list that follow one another. See Note [Without a gap].
+
+    `above` and `below` are upstream's links beside it, and the sizes of the pages that gave them.
+    """
+
+    def __init__(self, page: Page[Any]) -> None:
+        self.pages = {page.request.page}
+        self.rows: list[Any] = list(page.rows)
         self.is_from_top = page.request.page == TOP
-        self.above = page.previous
-        self._below = page.next
-        self._size = page.request.page_size
-        self._rows = list(page.rows)
+        self.above, self.below = page.previous, page.next
+        self.size_above = self.size_below = page.request.page_size
+
+    def add(self, page: Page[Any]) -> bool:
+        """Takes a page in if it continues the run, downwards or upwards; False if it does not."""
+        place, size = page.request.page, page.request.page_size
+        if place == self.below and (size == self.size_below or self.names_last_row):
+            self.rows += page.rows
+            self.below, self.size_below = page.next, size
+        elif place == self.above and (size == self.size_above or self.names_first_row):
+            if place.token is None:
+                return False
+            self.rows = [*page.rows, *self.rows]
+            self.above, self.size_above = page.previous, size
+        else:
+            return False
+        self.pages.add(place)
+        return True
+
+    @property
+    def names_last_row(self) -> bool:
+        """True when the link below names the row that it stands beside."""
+        return bool(self.rows) and _is_token(self.below, PageRef.after(self.rows[-1].sid))
+
+    @property
+    def names_first_row(self) -> bool:
+        """True when the link above names the row that it stands beside."""
+        return bool(self.rows) and _is_token(self.above, PageRef.before(self.rows[0].sid))
+
+    def once(self) -> Iterable[Any]:
+        """The rows, each once, where it stands first."""
+        rows: dict[str, Any] = {}
+        for row in self.rows:
+            rows.setdefault(row.sid, row)
+        return rows.values()
+
+
+def _is_token(link: PageRef | None, made: PageRef) -> bool:
+    return link is not None and link.token == made.token
+
+
+class Stretch(Run):
+    """A part of the list of all calls that was read without a gap. See Note [Children]."""
+
+    def __init__(self, page: Page[CallResource]) -> None:
+        super().__init__(page)
         self._family: Family | None = None
 
     def add(self, page: Page[CallResource]) -> bool:
-        """Takes a page in if it continues the part, downwards or upwards; False if it does not."""
-        place = page.request.page
-        if place.token is None and page.request.page_size != self._size:
-            return False
-        if place == self._below:
-            self._rows += page.rows
-            self._below = page.next
-        elif place == self.above:
-            self._rows = [*page.rows, *self._rows]
-            self.above, self.is_from_top = page.previous, place == TOP
-        else:
-            return False
+        """As Run.add."""
         self._family = None
-        return True
+        return super().add(page)
 
     def has(self, sid: str) -> bool:
-        """True when the call was read."""
-        return sid in self._told().places
+        """True when the call was read here."""
+        return sid in self._told().sids
 
-    def children(self, sid: str, until: datetime | None) -> Sequence[CallResource] | None:
-        """Every child of a call that was dialed by `until` (None: whenever), in the list's order.
+    def is_past(self, created: datetime | None) -> bool:
+        """True when no child of a call that was created then stands below."""
+        is_older = created is not None and self._told().orders.are_past(created)
+        return is_older or self.below is None
 
-        None where this part of the list does not prove it.
+    def began_after(self, until: datetime | None) -> bool:
+        """True when no child that was dialed by then (None: whenever) stands above."""
+        is_newer = until is not None and self._told().orders.began_after(until)
+        return is_newer or self.is_from_top
+
+    def children(
+        self, sid: str, created: datetime | None, until: datetime | None
+    ) -> Sequence[CallResource] | None:
+        """Every child of a call that was created then, in the list's order.
+
+        `until` is when the last one was dialed at the latest (None: whenever). None where this part
+        of the list does not prove it.
         """
         family = self._told()
-        if not family.in_order or sid not in family.places:
+        if sid not in family.sids or not family.is_readable or not family.orders.possible:
             return None
-        is_whole = self.is_from_top and (family.descends or self._below is None)
-        if is_whole or (until and family.newest and until < family.newest):
-            return family.children.get(sid, ())
-        return None
+        if not self.is_past(created) or not self.began_after(until):
+            return None
+        return family.children.get(sid, ())
+
+    def ends(self) -> tuple[datetime | None, datetime | None]:
+        """The dates of the first and the last row."""
+        order = next(iter(self._told().orders.possible), None)
+        return (order.newest, order.oldest) if order else (None, None)
 
     def _told(self) -> "Family":
         if self._family is None:
-            self._family = Family(self._rows)
+            self._family = Family(self.once())
         return self._family
 
 
 class Family:
-    """Calls in the list's order, with their children; `newest` is the first row's date."""
+    """Calls in the list's order, and the children among them."""
 
-    def __init__(self, rows: Sequence[CallResource]) -> None:
-        self.places: set[str] = set()
+    def __init__(self, rows: Iterable[CallResource]) -> None:
+        self.sids: set[str] = set()
         self.children: dict[str, list[CallResource]] = {}
-        self.newest: datetime | None = None
-        self.descends = False
-        self._oldest: datetime | None = None
-        self.in_order = True
-        try:
-            for row in rows:
-                self.in_order &= self._add(row)
-        except UpstreamInvalid:
-            self.in_order = False
-
-    def _add(self, row: CallResource) -> bool:
-        """False where the row stands above one that should precede it."""
-        if row.sid in self.places:
-            return True
-        is_below_parent = row.parent_call_sid in self.places
-        self.places.add(row.sid)
-        if row.parent_call_sid is not None:
-            self.children.setdefault(row.parent_call_sid, []).append(row)
-        return self._descends(row.date_created) and not is_below_parent
-
-    def _descends(self, moment: datetime | None) -> bool:
-        if moment is None:
-            return True
-        is_older = self._oldest is None or moment <= self._oldest
-        self.descends |= self._oldest is not None and moment < self._oldest
-        self.newest, self._oldest = self.newest or moment, moment
-        return is_older
-
-
-class InOrder:
-    """A list as far as it was read from its top without a gap, watched for its order."""
-
-    def __init__(self, date: str) -> None:
-        self._date = date
-        self._sids: set[str] = set()
-        self._continues_at: PageRef | None = TOP
-        self.in_order = True
-        self.descends = False
-        self.oldest: datetime | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """True when the list was read to its end."""
-        return self._continues_at is None
-
-    def new_rows(self, page: Page[Any]) -> Sequence[Any]:
-        """The rows that a page adds; none unless it continues the list."""
-        if page.request.page != self._continues_at:
-            return ()
-        self._continues_at = page.next
-        rows = {row.sid: row for row in page.rows if row.sid not in self._sids}
-        self._sids.update(rows)
-        for row in rows.values():
-            self._watch(row)
-        return list(rows.values())
-
-    def _watch(self, row: Any) -> None:
-        try:
-            moment: datetime | None = getattr(row, self._date)
-        except UpstreamInvalid:
-            self.in_order = False
-            return
-        if moment and self.oldest and moment != self.oldest:
-            self.descends = True
-            self.in_order = self.in_order and moment < self.oldest
-        self.oldest = moment or self.oldest
+        self.orders = Orders(BY_CREATION_OR_START)
+        self.is_readable = True
+        for row in rows:
+            self.sids.add(row.sid)
+            self.orders.watch(row)
+            try:
+                if row.parent_call_sid is not None:
+                    self.children.setdefault(row.parent_call_sid, []).append(row)
+            except UpstreamInvalid:  # it may be anybody's
+                self.is_readable = False
 
 
 class Covering:
@@ -165,24 +246,37 @@ class Covering:
         self._relation = relation
         self._request = request.list
         self._days = getattr(request, DAYS[type(request)])
-        self._list = InOrder("date_created")
+        self._run: Run | None = None
+        self._orders = Orders(relation.orders)
         self._rows: dict[str | None, list[Any]] = {}
-        self._usable = True
+        self._sids: set[str] = set()
+        self._is_readable = True
+
+    @property
+    def is_open(self) -> bool:
+        """True when the list has no upper bound: it shows all that there is at its moment."""
+        return self._days.lt is None
 
     def add(self, page: Page[Any]) -> None:
         """Takes a page of this list in."""
-        if page.request.list == self._request:
-            for row in self._list.new_rows(page):
+        if page.request.list != self._request:
+            return
+        if self._run is None:
+            is_new = page.request.page == TOP
+            self._run = Run(page) if is_new else None
+        else:
+            is_new = self._run.add(page)
+        for row in page.rows if is_new else ():
+            if row.sid not in self._sids:
+                self._sids.add(row.sid)
+                self._orders.watch(row)
                 self._add_row(row)
 
     def covers(self, day: date, since: datetime) -> bool:
         """True when every row of this day that is dated `since` or later is here."""
-        if not self._usable or not self._days.holds(midnight(day)):
+        if self._run is None or not self._is_readable or not self._days.holds(midnight(day)):
             return False
-        oldest = self._list.oldest
-        return self._list.is_complete or bool(
-            self._list.in_order and self._list.descends and oldest is not None and oldest < since
-        )
+        return self._run.below is None or self._orders.are_past(since)
 
     def rows_of(self, owner: str) -> Sequence[Any]:
         """The rows of a call, in the list's order."""
@@ -192,6 +286,6 @@ class Covering:
         try:
             owner = getattr(row, self._relation.owner)
         except UpstreamInvalid:
-            self._usable = False
+            self._is_readable = False
             return
         self._rows.setdefault(owner, []).append(row)

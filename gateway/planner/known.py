@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
+from gateway.planner.density import Density
 from gateway.planner.evidence import Covering, Stretch
 from gateway.planner.windows import CHILD_CALLS, Relation, Window, relation_of, window_of
 from gateway.upstream.requests import (
@@ -23,7 +24,7 @@ from gateway.upstream.requests import (
 )
 from gateway.upstream.resources import FINAL, CallDirection, CallResource, CallStatus, Resource
 
-__all__ = ["Answer", "Known", "Request"]
+__all__ = ["Answer", "Known", "Request", "has_run_no_twiml"]
 
 Request = FetchRequest[Any] | ListRequest[Any]
 
@@ -44,6 +45,7 @@ class Known:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
+        self.density = Density(now)
         self._calls: dict[str, CallResource] = {}
         self._first_pages: dict[ListRequest[Any], Page[Any]] = {}
         self._stretches: list[Stretch] = []
@@ -52,7 +54,7 @@ class Known:
     def note(self, answer: Resource | Page[Any] | None) -> None:
         """Remembers an answer of upstream's."""
         if isinstance(answer, CallResource):
-            self._calls[answer.sid] = answer
+            self._note_call(answer)
         elif isinstance(answer, Page):
             self._note_page(answer)
 
@@ -82,18 +84,31 @@ class Known:
         """A call that was read."""
         return self._calls.get(sid)
 
-    def above(self, sid: str) -> PageRef | None:
-        """Upstream's own link to what stands above the part of the list of all calls with a call.
+    def part_with(self, sid: str) -> Stretch | None:
+        """The part of the list of all calls in which a call was read."""
+        return next((part for part in self._stretches if part.has(sid)), None)
 
-        None where the call was not read in that list.
-        """
-        parts = (part for part in self._stretches if part.has(sid))
-        return next((part.above for part in parts if part.above), None)
+    def part_at(self, page: PageRef) -> Stretch | None:
+        """The part of the list of all calls that this page belongs to."""
+        return next((part for part in self._stretches if page in part.pages), None)
+
+    def call_before(self, created: datetime) -> CallResource | None:
+        """The newest call that was read and is strictly older."""
+        dates = ((_created(call), sid) for sid, call in self._calls.items())
+        older = [(date, sid) for date, sid in dates if date is not None and date < created]
+        return self._calls[max(older)[1]] if older else None
+
+    def _note_call(self, call: CallResource) -> None:
+        self._calls[call.sid] = call
+        self.density.note(call)
 
     def _note_page(self, page: Page[Any]) -> None:
         for row in page.rows:
             if isinstance(row, CallResource):
-                self._calls[row.sid] = row
+                self._note_call(row)
+        self.density.note_page(page)
+        if page.left_out:  # what is missing may be anybody's
+            return
         if page.request.page == TOP:
             self._first_pages[page.request.list] = page
         if page.request.list == ALL_CALLS:
@@ -119,24 +134,28 @@ class Known:
         if not isinstance(request, ListCalls) or request.parent_call_sid is None:
             return None
         parent = self._calls.get(request.parent_call_sid)
-        if parent is not None and _ran_no_twiml(parent):
+        if parent is not None and has_run_no_twiml(parent):
             return Answer(Page(request, ()))
-        window = window_of(parent, CHILD_CALLS, self.now) if parent is not None else None
-        until = window.until if window else None
+        if parent is None:
+            return None
+        window = window_of(parent, CHILD_CALLS, self.now)
+        until = window.until if window and not window.is_open else None
         for part in self._stretches:
-            children = part.children(request.parent_call_sid, until)
+            children = part.children(parent.sid, _created(parent), until)
             if children is not None:
                 return Answer(Page(request, tuple(row for row in children if request.matches(row))))
         return None
 
     def _covered(self, request: ListRequest[Any]) -> Answer | None:
-        """See Note [Covered]."""
+        """See Note [Covered] in evidence."""
         edge = relation_of(request)
         coverings = self._coverings.get(edge[1].covering) if edge else None
         scannable = self.window(request) if coverings else None
         if edge is None or coverings is None or scannable is None:
             return None
-        window = scannable[1]
+        relation, window = scannable
+        if window.is_open and not relation.shows_live:
+            return None
         needed = [_covering(coverings, window, day) for day in _days(window)]
         lists = {id(covering): covering for covering in needed if covering}
         found = [rows for covering in lists.values() if (rows := covering.rows_of(edge[0]))]
@@ -151,14 +170,30 @@ def _days(window: Window) -> list[date]:
 
 
 def _covering(coverings: "list[Covering]", window: Window, day: date) -> "Covering | None":
-    """A list that certainly holds the rows of this day of the window."""
+    """A list that certainly holds the rows of this day of the window.
+
+    On the last day of a call that may get more, one without an end: it shows all that there is.
+    """
     since = max(window.since, midnight(day))
-    return next((covering for covering in coverings if covering.covers(day, since)), None)
+    must_be_open = window.is_open and day == window.last
+    lists = (it for it in coverings if it.is_open or not must_be_open)
+    return next((covering for covering in lists if covering.covers(day, since)), None)
 
 
-def _ran_no_twiml(call: CallResource) -> bool:
-    """An outbound call that was never answered ran no TwiML, so it has no children."""
+def _created(call: CallResource) -> datetime | None:
     try:
-        return call.direction in OUTBOUND and call.status in NEVER_ANSWERED
+        return call.date_created
+    except UpstreamInvalid:
+        return None
+
+
+def has_run_no_twiml(call: CallResource) -> bool:
+    """An outbound call that was never answered ran no TwiML, so it has no children.
+
+    One that lasted some time was answered, whatever its status says.
+    """
+    try:
+        is_outbound = call.direction in OUTBOUND
+        return is_outbound and call.status in NEVER_ANSWERED and not call.duration
     except UpstreamInvalid:
         return False

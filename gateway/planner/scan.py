@@ -10,19 +10,21 @@ the prediction was: every page past the probe is paid for by a key that needs no
 """
 
 from collections import deque
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from gateway.errors import UpstreamInvalid
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate
+from gateway.planner.density import Density
 from gateway.planner.known import Answer, Known, Request
 from gateway.planner.windows import Relation, Window
-from gateway.upstream.requests import ListRequest, Page
+from gateway.upstream.requests import ListRequest, Page, PageRef
 
-__all__ = ["Course", "Descent", "Key", "Scan"]
+__all__ = ["Answers", "Course", "Descent", "Key", "Scan"]
 
 Key = tuple[Request, Window]
+Answers = Mapping[Request, Answer]
 
 
 class Course(Protocol):
@@ -32,9 +34,9 @@ class Course(Protocol):
         """A page is being read."""
 
     def following(
-        self, page: Page[Any], answered: int, left: Sequence[Request]
+        self, page: Page[Any], answers: Answers, left: Sequence[Request]
     ) -> ListRequest[Any] | None:
-        """The page to read after this one, which made so many keys certain; None to stop."""
+        """The page to read after this one, which made these keys certain; None to stop."""
 
 
 class Scan:
@@ -76,7 +78,7 @@ class Scan:
         answers = {key: answer for key in self.left if (answer := self._known.answer(key))}
         for key in answers:
             del self.left[key]
-        following = self._course.following(page, len(answers), tuple(self.left))
+        following = self._course.following(page, answers, tuple(self.left))
         if following is not None:
             self._waiting.appendleft(following)
         return answers
@@ -85,21 +87,27 @@ class Scan:
 class Descent:
     """Reading on down a covering list, to the beginning of the windows, while it pays."""
 
-    def __init__(self, costs: Costs, relation: Relation, since: datetime, concurrency: int) -> None:
+    def __init__(
+        self, costs: Costs, relation: Relation, since: datetime, concurrency: int, density: Density
+    ) -> None:
         self._costs = costs
         self._relation = relation
         self._since = since
         self._concurrency = concurrency
+        self._density = density
 
     def sent(self) -> None:
         """Nothing is learned from that."""
 
     def following(
-        self, page: Page[Any], _answered: int, left: Sequence[Request]
+        self, page: Page[Any], answers: Answers, left: Sequence[Request]
     ) -> ListRequest[Any] | None:
         """The next page, where the pages down to `since` cost less than the keys that are left."""
         kind = page.request.kind
-        if page.next is None or not left:
+        if answers:
+            found = sum(len(answer.value.rows) for answer in answers.values())
+            self._costs.note_rows(kind, len(answers), found)
+        if page.next is None or page.left_out or not left:
             return None
         try:
             oldest = getattr(page.rows[-1], self._relation.date) if page.rows else None
@@ -107,7 +115,8 @@ class Descent:
             oldest = None
         if oldest is None:
             return None
-        rows = self._costs.rows(kind, max(oldest - self._since, timedelta(0)))
+        rows = self._costs.expected(kind, self._density.of(self._since, oldest))
         if not self._costs.is_cheaper(kind, rows, 1, len(left), len(left), self._concurrency):
             return None
-        return page.request.at(page.next, MAX_PAGE_SIZE)
+        names_last_row = page.next.token == PageRef.after(page.rows[-1].sid).token
+        return page.request.at(page.next, MAX_PAGE_SIZE if names_last_row else None)

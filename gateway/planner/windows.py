@@ -1,8 +1,9 @@
 """Windows: in which days the rows of a call's edge lie, and which covering list shows them.
 
-A scan is right only for a call that is over and settled, and only from the day of its date_created
-to past its end, with the slack that the relation needs (PLANNER.md, "When a scan is right"). This
-module must not know what a scan costs.
+The rows of a call that is over and settled lie from its date_created to past its end, with the
+slack that the relation needs (PLANNER.md, "When a scan is right"). A call that is not may get rows
+at any time: for it, only a list without an upper bound is right, and only as of the moment when it
+is read. This module must not know what a scan costs.
 
 Note [Slack]. In the facts (FACTS section 10) every recording lies inside its call, every
 notification inside it or at its end; but warnings about failed callbacks come later still,
@@ -30,9 +31,25 @@ from gateway.upstream.requests import (
 )
 from gateway.upstream.resources import FINAL, CallResource, NotificationLevel
 
-__all__ = ["DAYS", "Relation", "Window", "is_by_days_only", "relation_of", "window_of"]
+__all__ = [
+    "BY_CREATION_OR_START",
+    "DAYS",
+    "Reading",
+    "Relation",
+    "Window",
+    "days_of",
+    "is_by_days_only",
+    "relation_of",
+    "window_of",
+    "without_days",
+]
 
 Day = date
+Reading = tuple[str, ...]
+"""The date by which a list may be ordered: the first of these properties that a row has."""
+
+BY_CREATION_OR_START: tuple[Reading, ...] = (("date_created",), ("start_time", "date_created"))
+BY_MESSAGE_OR_CREATION: tuple[Reading, ...] = (("message_date",), ("date_created",))
 EARLY = timedelta(minutes=1)
 # Long enough for upstream's lists to show what is already there.
 SETTLED_AFTER = timedelta(seconds=30)
@@ -43,18 +60,21 @@ class Relation:
     """How one edge can be read for many calls at once.
 
     `covering` is the account's whole list (`within` narrows it to days), `date` the property that
-    it is filtered and ordered by, `owner` the one that names the call, `late` how long after the
-    end of the call a row may be dated.
+    it is filtered by, `orders` the dates that it may be ordered by, `owner` the property that names
+    the call, `late` how long after the end of the call a row may be dated. `shows_live` tells that
+    the days leave out no row that is not yet final.
     """
 
     covering: ListRequest[Any]
     date: str
+    orders: tuple[Reading, ...]
     owner: str
     late: timedelta
+    shows_live: bool = True
 
-    def within(self, first: Day, last: Day, page_size: int) -> ListRequest[Any]:
-        """The covering list of these whole days (GMT), `last` included."""
-        days = TimeRange(midnight(first), midnight(last) + ONE_DAY)
+    def within(self, first: Day, last: Day | None, page_size: int) -> ListRequest[Any]:
+        """The covering list of these whole days (GMT), `last` included; None: without an end."""
+        days = TimeRange(midnight(first), midnight(last) + ONE_DAY if last else None)
         narrowed: dict[str, Any] = {DAYS[type(self.covering)]: days, "page_size": page_size}
         return replace(self.covering, **narrowed)
 
@@ -68,10 +88,14 @@ DAYS: dict[type[ListRequest[Any]], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When the rows of one call's edge may be dated: from `since` to `until`, included, UTC."""
+    """When the rows of one call's edge may be dated: from `since` to `until`, included, UTC.
+
+    `is_open` where the call may get more: the window is then as of now, and `until` is now.
+    """
 
     since: datetime
     until: datetime
+    is_open: bool = False
 
     @property
     def first(self) -> date:
@@ -84,10 +108,25 @@ class Window:
         return self.until.date()
 
 
-CHILD_CALLS = Relation(ListCalls(), "start_time", "parent_call_sid", late=timedelta(minutes=10))
-RECORDINGS = Relation(ListRecordings(), "date_created", "call_sid", late=timedelta(hours=1))
+CHILD_CALLS = Relation(
+    ListCalls(),
+    "start_time",
+    BY_CREATION_OR_START,
+    "parent_call_sid",
+    late=timedelta(minutes=10),
+    shows_live=False,
+)
+RECORDINGS = Relation(
+    ListRecordings(), "date_created", BY_CREATION_OR_START, "call_sid", late=timedelta(hours=1)
+)
 NOTIFICATIONS = {
-    log: Relation(ListNotifications(log=log), "message_date", "call_sid", late=timedelta(days=1))
+    log: Relation(
+        ListNotifications(log=log),
+        "message_date",
+        BY_MESSAGE_OR_CREATION,
+        "call_sid",
+        late=timedelta(days=1),
+    )
     for log in (None, *NotificationLevel)
 }
 
@@ -120,20 +159,44 @@ def relation_of(request: Any) -> tuple[str, Relation] | None:
     return (owner, relation) if owner is not None else None
 
 
+def days_of(request: ListRequest[Any]) -> TimeRange | None:
+    """The days that a list is narrowed to."""
+    days: TimeRange | None = getattr(request, DAYS[type(request)])
+    return days
+
+
+def without_days(request: ListRequest[Any]) -> ListRequest[Any]:
+    """The list as such, of all days."""
+    whole: dict[str, Any] = {DAYS[type(request)]: None}
+    return replace(request.list, **whole)
+
+
 def is_by_days_only(request: ListRequest[Any]) -> bool:
     """True for an account's list that is narrowed by nothing but days: its rows are its density."""
-    whole = replace(request, page=TOP, page_size=0, **{DAYS[type(request)]: None})
-    return whole in {ListCalls().list, ListRecordings().list, ListNotifications().list}
+    return without_days(request) in {
+        ListCalls().list,
+        ListRecordings().list,
+        ListNotifications().list,
+    }
 
 
 def window_of(call: CallResource, relation: Relation, now: datetime) -> Window | None:
-    """The window of a call's rows; None while the call is not over and settled, or has no dates."""
+    """The window of a call's rows; None where its creation is unknown, or later than `now`."""
     try:
-        ended = call.end_time or call.date_updated or call.date_created
-        if call.status not in FINAL or not call.date_created or not ended:
+        created = call.date_created
+        if created is None or created > now:
             return None
-        if ended + SETTLED_AFTER > now:
-            return None
-        return Window(call.date_created - EARLY, max(ended, call.date_created) + relation.late)
+        ended = _end(call)
+        if ended is None or ended + SETTLED_AFTER > now:
+            return Window(created - EARLY, now, is_open=True)
+        return Window(created - EARLY, max(ended, created) + relation.late)
     except (UpstreamInvalid, OverflowError):
+        return None
+
+
+def _end(call: CallResource) -> datetime | None:
+    """When a call ended; None where it is not over, or cannot be told."""
+    try:
+        return (call.end_time or call.date_updated) if call.status in FINAL else None
+    except UpstreamInvalid:
         return None

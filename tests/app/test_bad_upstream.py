@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.settings import PlannerMode
 from tests.app.stage import served, settle
 from tests.plain_twilio import PlainTwilio, Row, call, error, notification, recording, sid
 
@@ -222,7 +223,7 @@ async def test_one_edge_that_fails_for_one_call_costs_that_field_only(
         return stage.fault(request) if is_meant else None
 
     twilio.fault = fault
-    body = await ask(twilio, **stage.settings)
+    body = await ask(twilio, planner=PlannerMode.PER_KEY, **stage.settings)
 
     (only,) = body["errors"]
     assert only["path"] == ["calls", "nodes", 0, edge]
@@ -382,9 +383,9 @@ async def test_an_operation_that_ends_early_costs_nobody_else_who_reads_the_same
     assert answer.json()["data"]["calls"]["nodes"] == [{"sid": sid("CA", 1)}]
 
 
-@pytest.mark.parametrize("in_flight", [1, 6], ids=["the root", "the edges"])
+@pytest.mark.parametrize("in_flight", [1, 4], ids=["the root", "the edges"])
 async def test_an_operation_that_is_cancelled_takes_its_requests_along(in_flight: int) -> None:
-    """With one request upstream hangs at the root, with six at the three edges of two calls."""
+    """With one request upstream hangs at the root, with four at two parents and two lists."""
     twilio = account()
     twilio.delay = 60 if in_flight == 1 else 0
 

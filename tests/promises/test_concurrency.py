@@ -15,8 +15,9 @@ ALL_OF_THEM = """{ calls(first: 1000) { nodes {
 } } }"""
 
 
-# By default a document that may read so much is refused: these are about what upstream sees.
-DEAR = "10000"
+# By default a document that may read so much is refused, and what it reads is read in lists: these
+# are about what upstream sees.
+DEAR, EACH = "10000", "per-key"
 
 
 async def test_never_more_than_a_hundred_in_flight(figure: Figure) -> None:
@@ -24,7 +25,10 @@ async def test_never_more_than_a_hundred_in_flight(figure: Figure) -> None:
     seen = []
     for cap in ("", "12"):  # nothing is the default
         async with stand(
-            live_account(100), GATEWAY_MAX_IN_FLIGHT=cap, GATEWAY_MAX_COST=DEAR
+            live_account(100),
+            GATEWAY_MAX_IN_FLIGHT=cap,
+            GATEWAY_MAX_COST=DEAR,
+            GATEWAY_PLANNER=EACH,
         ) as here:
             here.upstream.delay = 0.05
             singles = [one_call(sid("CA", number)) for number in range(1, 101)]
@@ -94,7 +98,7 @@ async def load(here: Stand, seconds: float) -> bool:
 
 async def test_a_small_query_does_not_wait_behind_a_large_one(figure: Figure) -> None:
     """900 reads wait for their turn when one more comes: the operations take turns."""
-    async with stand(live_account(300), GATEWAY_MAX_COST=DEAR) as here:
+    async with stand(live_account(300), GATEWAY_MAX_COST=DEAR, GATEWAY_PLANNER=EACH) as here:
         here.upstream.at_a_time, here.upstream.delay = 10, LATENCY
         asking = asyncio.ensure_future(here.ask(ALL_OF_THEM))
         await until_busy(here)

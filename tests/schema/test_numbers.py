@@ -1,15 +1,17 @@
 """The numbers of PLANNER.md: how many requests a query for 50 calls and their edges takes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.settings import PlannerMode, Switch
 from tests.conftest import connect
-from tests.plain_twilio import NOON, PlainTwilio, call, error, notification, recording, sid
+from tests.plain_twilio import NOON, PlainTwilio, Row, call, error, notification, recording, sid
 
 JUST_AFTER = NOON - timedelta(hours=18)
 EDGES = """
@@ -43,9 +45,9 @@ def call_centre() -> PlainTwilio:
 
 
 def off_page(twilio: PlainTwilio) -> int:
-    """How many distinct parents of the first 50 calls are not among them."""
-    page = twilio.calls[:50]
-    parents = {row["parent_call_sid"] for row in page} - {None}
+    """How many distinct parents of the first 50 calls are not on their page, which has 51."""
+    page = twilio.calls[:51]
+    parents = {row["parent_call_sid"] for row in page[:50]} - {None}
     return len(parents - {row["sid"] for row in page})
 
 
@@ -100,39 +102,150 @@ async def test_a_filtered_list_takes_one_more_for_the_children_of_all_its_calls(
 
 @pytest.mark.parametrize("days", [2, 200])
 async def test_children_of_calls_long_ago_are_read_just_above_them(days: int) -> None:
-    """The top is far, but upstream's links name rows: the page above the oldest call shows all."""
+    """The top is known to be far, but upstream's links name rows: a page above them shows all."""
     twilio = call_centre()
-    middle = twilio.calls[100:150]
+    newer = [call(1000 + number, at=-60_000 + 40 * number) for number in range(1100)]
+    middle, below = twilio.calls[100:150], twilio.calls[150]
+    twilio.calls[:0] = newer[::-1]
     until = middle[0]["date_created"]
     filter_ = {
         "startTime": {"lt": (parsedate_to_datetime(until) + timedelta(seconds=1)).isoformat()}
     }
     async with connect(twilio, NOON + timedelta(days=days)) as client:
-        await client.data("{ calls(first: 10) { nodes { sid } } }")
+        await client.data("{ calls(first: 1000) { nodes { sid } } }")
         twilio.asked()
         answer = await client.data(FIFTY, filter=filter_)
     asked = twilio.asked()
     async with connect(twilio, planner=PlannerMode.PER_KEY) as client:
         assert await client.data(FIFTY, filter=filter_) == answer
 
-    oldest = middle[-1]["sid"]
+    oldest, older = middle[-1]["sid"], below["sid"]
     upward = [request for request in asked if "PageToken" in request]
-    assert [request.partition("PageToken=")[2] for request in upward] == [f"PB{oldest}"]
+    assert [request.partition("PageToken=")[2] for request in upward] == [f"PB{older}"]
     children = [request for request in asked if "ParentCallSid" in request]
     assert [oldest in request for request in children] == [True] * len(children)
 
 
-async def test_a_live_call_is_asked_per_key() -> None:
-    """What it will still get may be in no list yet."""
-    twilio = call_centre()
-    for row in twilio.calls[:3]:
-        row |= {"status": "in-progress", "end_time": None}
-    async with connect(twilio) as client:
-        await client.data(FIFTY)
+async def both_ways(
+    twilio: PlainTwilio, now: datetime, query: str = FIFTY, **variables: Any
+) -> list[str]:
+    """The requests of the planned way, whose answer is the one per key."""
+    async with connect(twilio, now) as client:
+        answer = await client.data(query, **variables)
+    asked = twilio.asked()
+    async with connect(twilio, now, planner=PlannerMode.PER_KEY) as client:
+        plain = await client.data(query, **variables)
+    per_key = twilio.asked()
+    assert answer == plain
+    assert len(asked) <= len(per_key) + 4
+    return asked
 
-    per_call = [r for r in twilio.asked() if r.startswith("GET Calls/") and "PageSize" in r]
-    live = sorted(row["sid"] for row in twilio.calls[:3])
-    assert sorted({request.split("/")[1] for request in per_call}) == live
+
+async def test_live_calls_are_answered_by_the_same_lists() -> None:
+    """Read from the top down past its creation, a list shows what a call has at that moment.
+
+    So the list has no upper bound. The account is as it is at one moment.
+    """
+    twilio = call_centre()
+    for row in twilio.calls[:9]:
+        row |= {"status": "in-progress", "end_time": None}
+    asked = await both_ways(twilio, JUST_AFTER)
+
+    assert len(asked) == 3 + off_page(twilio)
+    lists = [request for request in asked if "PageSize" in request]
+    assert lists == [
+        "GET Calls?PageSize=51",
+        "GET Notifications?MessageDate>=2026-03-09&PageSize=1000",
+        "GET Recordings?DateCreated>=2026-03-09&PageSize=1000",
+    ]
+
+
+def burst(calls: int) -> PlainTwilio:
+    """Calls of ten minutes about noon, some recorded, some with a leg."""
+    made, recordings, notifications = [], [], []
+    for number in range(calls):
+        at = 600 * number // calls
+        given: dict[str, Any] = {}
+        if number % 4 == 3:
+            given = {"parent_call_sid": sid("CA", number - 1), "direction": "outbound-dial"}
+        made.append(call(number, at=at, **given))
+        recordings.append(recording(number, of=number, at=at + 20))
+        notifications.append(notification(number, of=number, at=at + 60))
+    return PlainTwilio(made[::-1], recordings[::-1], notifications[::-1])
+
+
+@pytest.mark.parametrize(
+    ("calls", "filter_", "more"),
+    [(59, None, 0), (59, {"startTime": {"on": "2026-03-10"}}, 1), (900, None, 1)],
+    ids=["newest", "on a day", "two in a second"],
+)
+async def test_a_busy_minute_says_nothing_of_the_rest_of_its_day(
+    calls: int, filter_: Any, more: int
+) -> None:
+    """Ten minutes of yesterday: three requests, and one that shows what else children need."""
+    twilio = burst(calls)
+    asked = await both_ways(twilio, NOON + timedelta(days=1), filter=filter_)
+
+    assert len(asked) == 3 + more + off_page(twilio)
+
+
+async def test_a_page_that_was_scrolled_to_takes_one_more_for_its_children() -> None:
+    """What lies above it was not read: a list is tried where none was seen to be too long."""
+    twilio = burst(109)
+    now = NOON + timedelta(days=1)
+    async with connect(twilio, now) as client:
+        first = await client.data("{ calls(first: 50) { pageInfo { endCursor } } }")
+    twilio.asked()
+    query = FIFTY.replace("$filter: CallFilter", "$after: String").replace(
+        "filter: $filter", "after: $after"
+    )
+    asked = await both_ways(twilio, now, query, after=first["calls"]["pageInfo"]["endCursor"])
+
+    page = {row["sid"] for row in twilio.calls[50:101]}
+    parents = {row["parent_call_sid"] for row in twilio.calls[50:100]} - {None} - page
+    assert len(asked) == 4 + len(parents)
+
+
+async def test_rows_of_the_pages_last_second_need_one_page_more() -> None:
+    twilio = burst(59)
+    same = twilio.calls[45]
+    for row in twilio.calls[45:53]:
+        row |= {name: same[name] for name in ("date_created", "start_time", "end_time")}
+    asked = await both_ways(twilio, NOON + timedelta(days=1))
+
+    assert len(asked) == 4 + off_page(twilio)
+
+
+@st.composite
+def dense_accounts(draw: st.DrawFn) -> PlainTwilio:
+    """Two days of at most 1,000 rows in each list, however dense within them."""
+    made: list[Row] = []
+    recordings: list[Row] = []
+    notifications: list[Row] = []
+    at, step = 0, 1
+    for number in range(draw(st.integers(55, 90))):
+        if number % 10 == 0:
+            step = draw(st.sampled_from([1, 2, 60, 1500]))
+        at += step
+        given: dict[str, Any] = {}
+        if draw(st.integers(0, 3)) == 0 and number:
+            parent = number - draw(st.integers(1, min(number, 70)))
+            given = {"parent_call_sid": sid("CA", parent), "direction": "outbound-dial"}
+        made.append(call(number, at=at, **given))
+        for _ in range(draw(st.sampled_from([0, 1, 1, 5, 11]))):
+            recordings.append(recording(len(recordings), of=number, at=at + 30))
+            notifications.append(notification(len(notifications), of=number, at=at + 40))
+    return PlainTwilio(made[::-1], recordings[::-1], notifications[::-1])
+
+
+@settings(max_examples=25)
+@given(dense_accounts())
+async def test_fifty_finished_calls_take_three_requests_and_those_for_parents(
+    twilio: PlainTwilio,
+) -> None:
+    asked = await both_ways(twilio, NOON + timedelta(days=2))
+
+    assert len(asked) <= 3 + off_page(twilio)
 
 
 async def test_a_scan_that_fails_leaves_its_keys_to_be_asked_per_key() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.settings import PlannerMode
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, error, recording, sid
 
@@ -135,7 +136,7 @@ async def test_a_failed_edge_is_null_with_twilios_numbers_and_the_call_stays() -
         return error(429, 20429) if f"{ONE}/Recordings" in request.url.path else None
 
     twilio.fault = no_recordings_of_one
-    async with connect(twilio) as client:
+    async with connect(twilio, planner=PlannerMode.PER_KEY) as client:
         answer = await client.answer(
             "{ calls(first: 2) { nodes { sid recordings { nodes { sid } } } } }"
         )
