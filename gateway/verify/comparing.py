@@ -1,9 +1,7 @@
-"""Asks a sample of the account's own calls both ways: planned, and one request for each key.
+"""Each edge of a page of calls, asked both ways: planned, and one request for each key.
 
-The planner's answers are right for lists as they were seen (its Notes say how); whether an
-account's lists are like that, only the account can tell. So each edge goes the operation's own way,
-Executor and Known, once with each policy. This module must not know how a request is sent, nor
-GraphQL.
+Each edge goes the operation's own way, Executor and Known, once with each policy. This module must
+not know how a request is sent, nor GraphQL.
 
 Note [What changes meanwhile]. A live call gets legs, recordings and notifications while it is being
 compared. So a difference at a call that is not over and settled counts only if it is still there
@@ -12,11 +10,11 @@ when its page and both answers are read again.
 Note [Tried where right]. But for the form of upstream's links nothing is learned here: with the
 priors a scan is tried wherever it is right and an account of usual size would win by it. So two
 runs ask the same, and a scan is compared that this account will only meet when its lists are
-shorter.
+shorter. Upward, the list's top is taken to be far away: else it would be read from there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +23,6 @@ from gateway.executor import Executor
 from gateway.journal import Journal
 from gateway.planner import Costs, Known, Policy, Request, Way
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.pages import Budget, PageWalk
 from gateway.upstream.requests import (
     FetchCall,
     ListCalls,
@@ -35,9 +32,8 @@ from gateway.upstream.requests import (
 )
 from gateway.upstream.resources import CallResource
 
-__all__ = ["Difference", "Edge", "Report", "render", "verify"]
+__all__ = ["BATCH", "BY_SCAN", "CHECKS", "Difference", "Edge", "Operation"]
 
-Progress = Callable[[int, int], None]
 Keys = Mapping[Request, str]
 BATCH = 50
 EDGE_PAGE = 1000
@@ -77,56 +73,13 @@ class Edge:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How many calls were compared, and each edge."""
-
-    calls: int
-    edges: tuple[Edge, ...]
-
-    @property
-    def is_equal(self) -> bool:
-        """True when no edge has a difference."""
-        return not any(edge.differences for edge in self.edges)
-
-
-async def verify(
-    client: UpstreamClient, sample: int, concurrency: int, progress: Progress
-) -> Report:
-    """Compares the edges of the account's newest calls. Raises UpstreamError where reading fails.
-
-    `progress` is told how many of how many comparisons are done.
-    """
-    calls, edges = 0, {check.name: Edge(check.name) for check in CHECKS}
-    async for page, rows in _newest(client, sample):
-        operation = Operation(client, page, concurrency)
-        for number, check in enumerate(CHECKS, start=1):
-            edges[check.name] += await operation.compare(check, rows)
-            progress(calls * len(CHECKS) + len(rows) * number, sample * len(CHECKS))
-        calls += len(rows)
-    if calls < sample:
-        progress(calls * len(CHECKS), calls * len(CHECKS))
-    return Report(calls, tuple(edges.values()))
-
-
-async def _newest(
-    client: UpstreamClient, sample: int
-) -> AsyncIterator[tuple[Page[CallResource], Sequence[CallResource]]]:
-    """The newest calls, a page at a time, and which of its rows belong to the sample."""
-    pages = 2 * (sample // BATCH + 1)
-    start = ListCalls(page_size=min(BATCH, sample))
-    walk = PageWalk(client.page, start, Budget(pages, pages * BATCH), page_size=BATCH)
-    while sample > 0 and (page := await walk.turn()) is not None:
-        yield page, page.rows[:sample]
-        sample -= len(page.rows)
-
-
 @dataclass(frozen=True)
 class Check:
     """One edge: which requests ask for it, and which lists may answer childCalls.
 
     With `as_page` the operation has read the calls as a page of the whole list, else one by one, as
-    from a filtered list: then nothing is known of their children.
+    from a filtered list: then nothing is known of their children. With `is_far` it is known that
+    the list's top is too far away.
     """
 
     name: str
@@ -134,6 +87,7 @@ class Check:
     scan_child_calls: bool = False
     read_upward: bool = True
     as_page: bool = True
+    is_far: bool = False
 
 
 def _parent(call: CallResource) -> Iterable[Request]:
@@ -155,7 +109,7 @@ def _notifications(call: CallResource) -> Iterable[Request]:
 CHECKS = (
     Check("parentCall", _parent),
     Check(CHILD_CALLS, _children),
-    Check(UPWARD, _children, as_page=False),
+    Check(UPWARD, _children, as_page=False, is_far=True),
     Check(BY_SCAN, _children, scan_child_calls=True, read_upward=False, as_page=False),
     Check("recordings", _recordings),
     Check("notifications", _notifications),
@@ -165,8 +119,15 @@ CHECKS = (
 class Operation:
     """The edges of one page of calls, asked as an operation would that has read this page."""
 
-    def __init__(self, client: UpstreamClient, page: Page[CallResource], concurrency: int) -> None:
+    def __init__(
+        self,
+        client: UpstreamClient,
+        page: Page[CallResource],
+        concurrency: int,
+        note: Callable[[str, Any], None],
+    ) -> None:
         self._client = client
+        self._note = note
         self._page = page
         self._now = datetime.now(UTC)
         self._concurrency = concurrency
@@ -192,7 +153,7 @@ class Operation:
     async def _once_more(self, check: Check, keys: Keys) -> dict[Request, Difference]:
         """See Note [What changes meanwhile]."""
         page = await self._client.page(self._page.request)
-        again = Operation(self._client, page, self._concurrency)
+        again = Operation(self._client, page, self._concurrency, self._note)
         return await again._differences(check, keys, _journal(), _journal())
 
     async def _differences(
@@ -205,6 +166,8 @@ class Operation:
         )
         ours = await self._answers(check, keys, planned, policy)
         plain = await self._answers(check, keys, per_key, Policy(adaptive=False))
+        for key, call in keys.items():
+            self._note(call, plain[key])
         compared = ((key, _difference(call, ours[key], plain[key])) for key, call in keys.items())
         return {key: difference for key, difference in compared if difference}
 
@@ -213,6 +176,8 @@ class Operation:
     ) -> Mapping[Request, Any]:
         costs = Costs()  # see Note [Tried where right]
         costs.note_links(self._page)
+        if check.is_far:
+            costs.note_reach(ListCalls(), self._now)
         deadline = asyncio.get_running_loop().time() + PATIENCE
         executor = Executor(
             self._client,
@@ -271,42 +236,3 @@ def _sids(answer: Any) -> Sequence[str]:
         raise answer
     rows = answer.rows if isinstance(answer, Page) else [answer] if answer is not None else []
     return list(dict.fromkeys(row.sid for row in rows))
-
-
-def render(report: Report) -> str:
-    """The report as text: a table, the differences, and what follows for the settings."""
-    edges = report.edges
-    lines = [
-        f"{report.calls} calls compared, with so many requests:",
-        _line("edge", "keys", "per key", "planned", "of them lists", "differences"),
-        *(_line(e.name, e.keys, e.per_key, e.planned, e.pages, len(e.differences)) for e in edges),
-    ]
-    for edge in edges:
-        lines += [f"{edge.name} of {_describe(difference)}" for difference in edge.differences]
-    return "\n".join([*lines, "", _advice(report)])
-
-
-def _line(name: str, *numbers: str | int) -> str:
-    return f"{name:20}" + "".join(f"{number:>15}" for number in numbers)
-
-
-def _describe(difference: Difference) -> str:
-    parts = {
-        "missing": difference.missing,
-        "extra": difference.extra,
-        "out of order": difference.out_of_order,
-    }
-    named = (f"{name} {', '.join(sids)}" for name, sids in parts.items() if sids)
-    return f"{difference.call}: {'; '.join(named)}"
-
-
-def _advice(report: Report) -> str:
-    """What the comparison says of GATEWAY_SCAN_CHILD_CALLS and GATEWAY_PLANNER."""
-    by_scan = next(edge for edge in report.edges if edge.name == BY_SCAN)
-    if any(edge.differences for edge in report.edges if edge is not by_scan):
-        return "The planned way differs with the default settings: set GATEWAY_PLANNER=per-key."
-    if by_scan.differences:
-        return "childCalls differ when scanned: leave GATEWAY_SCAN_CHILD_CALLS off."
-    if not by_scan.pages:
-        return "No scan of childCalls was worth its price: nothing speaks for switching it on."
-    return "No difference in this sample: GATEWAY_SCAN_CHILD_CALLS may be on for this account."
