@@ -171,3 +171,47 @@ async def test_a_call_that_leaves_its_status_after_page_one_is_not_on_page_two(t
     # Its own row never again; those above it have moved, and may be missed, but come once at most.
     assert sid("CA", 2) not in sids(back)
     assert len(set(sids(back))) == len(sids(back))
+
+
+async def test_upward_too_a_call_just_made_is_newer_than_those_of_another_status() -> None:
+    rows = [call(0, **UNDATED), call(1, at=5), call(2, at=0, status="queued"), call(3, at=-1)]
+    async with connect(OddPages(calls=rows)) as client:
+        down = await page(client, TWO, first=9)
+        up = await page(client, TWO, last=1, before=down["edges"][2]["cursor"])
+        all_up = await page(client, TWO, last=9, before=down["edges"][3]["cursor"])
+
+    assert sids(down) == numbered(0, 1, 2, 3)
+    assert sids(up) == numbered(1)
+    assert sids(all_up) == numbered(0, 1, 2)
+
+
+async def test_upward_a_call_without_a_date_below_others_is_as_new_as_the_one_below_it() -> None:
+    rows = [call(0, at=9, status="queued"), call(1, at=5), call(2, **UNDATED), call(3, at=-1)]
+    rows.append(call(4, at=-2, status="queued"))
+    async with connect(OddPages(calls=rows)) as client:
+        down = await page(client, TWO, first=9)
+        up = await page(client, TWO, last=9, before=down["pageInfo"]["endCursor"])
+
+    # Downward it is as new as the queued call above it, upward as the one below it.
+    assert sids(down) == numbered(0, 2, 1, 3, 4)
+    assert sids(up) == numbered(0, 1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("of", "to", "second"),
+    [("busy", "completed", 3), ("completed", "busy", 3), ("busy", "completed", 2)],
+)
+async def test_a_call_that_moves_to_an_earlier_list_in_the_cursors_second_does_not_come_again(
+    of: str, to: str, second: int
+) -> None:
+    """In one second the first list's calls come first, so one that is there now came before."""
+    rows = [call(0, at=second, status=of), call(1, at=2, status="busy"), call(2, at=1, status=to)]
+    twilio = OddPages(calls=rows)
+    filter_ = {"status": ["COMPLETED", "BUSY"]}
+    async with connect(twilio) as client:
+        one = await page(client, filter_, first=2)
+        twilio.calls = moved(twilio.calls, 0, to)
+        two = await page(client, filter_, first=9, after=one["pageInfo"]["endCursor"])
+
+    assert sids(one) == numbered(0, 1)
+    assert sids(two) == numbered(2)

@@ -168,6 +168,26 @@ async def test_up_each_row_comes_once_and_the_flag_is_exact(
     assert seen == oracle[:place]
 
 
+@given(days(), filters, sizes, sizes, switches, st.integers(0, 99))
+async def test_a_cursor_leads_both_ways_whichever_way_it_was_read(
+    rows: list[Row], filter_: Any, last: int, size: int, odd: dict[str, Any], pick: int
+) -> None:
+    oracle = wanted(rows, filter_)
+    if not oracle:
+        return
+    async with connect(OddPages(calls=rows, **odd)) as client:
+        down = await page(client, filter_, first=1 + pick % len(oracle))
+        up = await page(client, filter_, last=last, before=down["pageInfo"]["endCursor"])
+        for edge in up["edges"]:
+            place = oracle.index(edge["node"]["sid"])
+            on = await page(client, filter_, first=size, after=edge["cursor"])
+            back = await page(client, filter_, last=size, before=edge["cursor"])
+            assert [e["node"]["sid"] for e in on["edges"]] == oracle[place + 1 :][:size]
+            assert on["pageInfo"]["hasNextPage"] == (place + 1 + size < len(oracle))
+            assert [e["node"]["sid"] for e in back["edges"]] == oracle[max(0, place - size) : place]
+            assert back["pageInfo"]["hasPreviousPage"] == (place > size)
+
+
 @st.composite
 def disordered(draw: st.DrawFn) -> list[Row]:
     """Calls in whatever order, as in a list by start time, some without a date."""
