@@ -164,6 +164,38 @@ def test_a_range_of_start_times_is_no_evidence_for_the_children_of_a_live_call()
     assert known.answer(key) is None
 
 
+<<<<<<< HEAD
+=======
+def test_no_range_of_start_times_is_read_for_the_children_of_a_live_call() -> None:
+    rows = [call(n, NOW - timedelta(hours=2, minutes=n), 60, "completed") for n in range(2, 9)]
+    known = Known(NOW)
+    for row in [LIVE, *rows]:
+        known.note(row)
+    keys = [ListCalls(parent_call_sid=row.sid) for row in [LIVE, *rows]]
+    policy = Policy(scan_child_calls=True, read_upward=False)
+    (scan,) = [step for step in plan(keys, known, Costs(), policy) if isinstance(step, Scan)]
+
+    assert list(scan.keys) == keys[1:]
+
+
+def test_no_list_is_read_for_days_to_come() -> None:
+    """A notification may come until tomorrow: a list that begins today and has no end shows it."""
+    busy = Costs(rows_per_day={"notifications": 20_000.0})
+    request = ListNotifications(message_date=TimeRange(midnight(TODAY)), page_size=1000)
+    busy.note_reach(request, NOW - timedelta(hours=1))
+    known = Known(NOW)
+    rows = [call(n, NOW - timedelta(minutes=9, seconds=n), 60, "completed") for n in range(50)]
+    for row in rows:
+        known.note(row)
+    keys = [ListNotifications(call_sid=row.sid) for row in rows]
+    (scan,) = [step for step in plan(keys, known, busy, Policy()) if isinstance(step, Scan)]
+    (sent,) = scan.send()
+
+    assert isinstance(sent, ListNotifications)
+    assert sent.message_date == TimeRange(midnight(TODAY))
+
+
+>>>>>>> evidence
 def test_a_page_with_a_row_left_out_ends_what_a_list_proves() -> None:
     known, request = covered(OF_LIVE, TODAY, None, LIVE)
     known.note(down_to(request, NOW - 3 * MINUTE))

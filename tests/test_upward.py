@@ -120,3 +120,96 @@ def test_calls_far_from_one_another_are_not_read_upward() -> None:
     rows = [call(n, YESTERDAY - timedelta(hours=2 * n), 60, "completed") for n in range(9)]
 
     assert scans(costs(20_000, f"PA{rows[-1].sid}"), known(*rows), rows) == []
+
+
+def middle(rows: list[CallResource]) -> tuple[Known, Scan]:
+    """An operation that has read these rows from the middle of the list, and its scan."""
+    link, below = PageRef(3, "above"), PageRef(5, "below")
+    request = ListCalls(page=PageRef(4, "some"))
+    operation = known(Page(request, tuple(rows), below, link, rows_read=len(rows)))
+    (scan,) = scans(costs(2_000, "opaque"), operation, rows)
+    return operation, scan
+
+
+def read(operation: Known, scan: Scan, page: Page[CallResource]) -> int:
+    """How many keys a page makes certain."""
+    operation.note(page)
+    return len(scan.take(page))
+
+
+def test_it_goes_on_upward_while_ends_are_not_yet_passed() -> None:
+    operation, scan = middle(FORTY)
+    (request,) = scan.send()
+    newer = call(98, YESTERDAY + timedelta(seconds=30), 60, "completed")
+    above = PageRef(2, "far above")
+    assert read(operation, scan, Page(request, (newer,), request.page, above, rows_read=1)) == 28
+    (following,) = scan.send()
+
+    assert following.page == above
+    past = call(99, YESTERDAY + timedelta(hours=1), 60, "completed")
+    assert read(operation, scan, Page(following, (past,), request.page, rows_read=1)) == 11
+
+
+def test_it_goes_on_downward_where_rows_of_the_last_second_are_not_yet_passed() -> None:
+    """One call of that second would be asked by itself."""
+    twin = call(77, YESTERDAY - timedelta(minutes=39), 60, "completed")
+    operation, scan = middle([*FORTY, twin])
+    assert len(scan.keys) == 41
+    (request,) = scan.send()
+    past = call(99, YESTERDAY + timedelta(hours=1), 60, "completed")
+    assert read(operation, scan, Page(request, (past,), PageRef(4, "some"), rows_read=1)) == 39
+    (following,) = scan.send()
+
+    assert following.page == PageRef(5, "below")
+    assert following.page_size == 50
+    older = call(98, YESTERDAY - timedelta(hours=1), 60, "completed")
+    assert read(operation, scan, Page(following, (older,), PageRef(6, "x"), rows_read=1)) == 2
+
+
+def test_nothing_is_read_beside_a_page_with_a_row_left_out() -> None:
+    operation, scan = middle(FORTY)
+    (request,) = scan.send()
+    page = Page(request, (), request.page, PageRef(2, "x"), rows_read=1, left_out=1)
+
+    assert read(operation, scan, page) == 27  # those whose end the page itself is past
+    assert scan.send() == []
+
+
+def test_the_lists_top_is_tried_where_no_page_of_it_was_seen_to_fall_short() -> None:
+    """The first time, and for what is newer than such a page came down to."""
+    learned = Costs(rows_per_day={"calls": 20_000.0})
+    (scan,) = scans(learned, known(*FORTY))
+    (request,) = scan.send()
+    assert (request.page, request.page_size) == (TOP, 1000)
+    assert len(scan.keys) == 40
+
+    learned.note(Page(request, (FORTY[0],), PageRef(1, "x"), rows_read=1))
+    assert scans(learned, known(*FORTY)) == []
+
+
+def test_the_top_is_read_where_nothing_newer_is_known_above_a_page() -> None:
+    """By the link above, the calls whose end nothing stands past would be asked one by one."""
+    link = PageRef(3, "whatever")
+    request = ListCalls(page=PageRef(4, "some"))
+    learned = Costs(rows_per_day={"calls": 400.0})
+    page = Page(request, tuple(FORTY), previous=link)
+    newer = call(98, YESTERDAY + timedelta(hours=1), 60, "completed")
+
+    assert pages(scans(learned, known(page))) == [TOP]
+    assert pages(scans(learned, known(page, newer))) == [link]
+
+
+def test_a_token_is_made_of_a_call_that_is_known_to_be_older() -> None:
+    """Its page also shows the calls just below the batch, if there are any."""
+    older = call(60, YESTERDAY - timedelta(minutes=41), 60, "completed")
+    (scan,) = scans(costs(20_000, f"PA{OLDEST}"), known(*FORTY, older))
+
+    assert pages([scan]) == [PageRef.before(older.sid)]
+    assert ListCalls(parent_call_sid=OLDEST) not in scan.keys
+
+
+def test_calls_of_the_oldest_ones_second_are_asked_by_themselves_with_a_made_token() -> None:
+    twin = call(77, YESTERDAY - timedelta(minutes=39), 60, "completed")
+    (scan,) = scans(costs(20_000, f"PA{OLDEST}"), known(*FORTY, twin), [*FORTY, twin])
+
+    assert len(scan.keys) == 39
