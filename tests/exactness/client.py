@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from hypothesis import settings
+
 from tests.conftest import Client, connect
 from tests.exactness.twilio import Account, OddTwilio
 
-__all__ = ["asked", "told"]
+__all__ = ["asked", "examples", "told"]
 
 # What a test is not about: no list here is too long to be read.
 ROOMY: dict[str, Any] = {
@@ -24,6 +26,11 @@ async def asked(twilio: OddTwilio, account: Account, **given: Any) -> AsyncItera
     """A gateway over this account at its time."""
     async with connect(twilio, account.now, **{**ROOMY, **given}) as client:
         yield client
+
+
+def examples(count: int) -> int:
+    """So many accounts, and thirty times as many with `--hypothesis-profile=long`."""
+    return count * max(1, settings().max_examples // 100)
 
 
 def told(twilio: OddTwilio, account: Account) -> str:

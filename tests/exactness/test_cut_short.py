@@ -15,7 +15,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from tests.exactness.accounts import accounts, exact_switches
-from tests.exactness.client import asked, told
+from tests.exactness.client import asked, examples, told
 from tests.exactness.oracle import ANYTHING, Oracle
 from tests.exactness.queries import (
     HAS_IS_COMPLETE,
@@ -75,7 +75,7 @@ async def page(client: Any, wanted: Filter, size: int, after: str | None) -> Pag
 
 
 @NEEDS_IS_COMPLETE
-@settings(max_examples=max(80, settings().max_examples // 2))
+@settings(max_examples=examples(30))
 @given(lists(), SIZES, st.sampled_from([0, 2, 5]))
 async def test_a_list_that_goes_on_with_empty_pages_keeps_its_rows_and_says_that_it_goes_on(
     listed: tuple[Account, Switches, Filter], size: int, empties: int
@@ -104,7 +104,7 @@ async def test_a_list_that_goes_on_with_empty_pages_keeps_its_rows_and_says_that
 
 @NEEDS_IS_COMPLETE
 @pytest.mark.parametrize("limit", ["page_budget", "row_budget"])
-@settings(max_examples=max(60, settings().max_examples // 2))
+@settings(max_examples=examples(25))
 @given(lists(), SIZES, st.integers(1, 4))
 async def test_a_list_that_outlasts_its_budget_keeps_its_rows_and_goes_on_to_the_last(
     limit: str, listed: tuple[Account, Switches, Filter], size: int, budget: int
@@ -162,7 +162,7 @@ def two_lists(draw: st.DrawFn) -> tuple[Account, Switches, tuple[Root, ...]]:
 
 
 @NEEDS_IS_COMPLETE
-@settings(max_examples=max(150, settings().max_examples))
+@settings(max_examples=examples(100))
 @given(
     two_lists(),
     st.sets(st.integers(0, 8), min_size=1, max_size=4),
@@ -219,7 +219,7 @@ def costs_its_place(found: Any, wanted: Any, path: Any, failed: Any, cut: Any) -
         assert found == wanted
 
 
-@settings(max_examples=max(40, settings().max_examples // 4))
+@settings(max_examples=examples(25))
 @given(two_lists(), st.dates(date(2026, 3, 8), date(2026, 3, 12)))
 async def test_a_range_beyond_retention_is_refused_and_its_neighbour_is_not(
     twice: tuple[Account, Switches, tuple[Root, ...]], limit: date
@@ -247,7 +247,7 @@ def has_ranges(edges: tuple[Edge, ...]) -> bool:
     return any(edge.filter.start or has_ranges(edge.edges) for edge in edges)
 
 
-@settings(max_examples=max(40, settings().max_examples // 4))
+@settings(max_examples=examples(20))
 @given(accounts(odd=False), st.integers(1, 3))
 async def test_a_parent_that_upstream_does_not_show_yet_is_null_or_itself(
     account: Account, times: int

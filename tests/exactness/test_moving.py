@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.settings import PlannerMode
 from tests.exactness.accounts import accounts, exact_switches
-from tests.exactness.client import asked, told
+from tests.exactness.client import asked, examples, told
 from tests.exactness.moves import Move, leaves_places, moves, stood_still
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import STATUSES, Edge, Filter, Root, document, filters, roots
@@ -106,7 +106,7 @@ def questions(draw: st.DrawFn) -> tuple[Account, Switches, Root, dict[int, Move]
 
 
 @pytest.mark.parametrize("mode", list(PlannerMode))
-@settings(max_examples=max(120, settings().max_examples // 2))
+@settings(max_examples=examples(60))
 @given(questions(), st.sampled_from([1, 2, 100]))
 async def test_an_operation_shows_what_was_true_at_some_moment_of_it(
     mode: PlannerMode, question: tuple[Account, Switches, Root, dict[int, Move]], at_once: int
@@ -137,7 +137,7 @@ def walks(draw: st.DrawFn) -> tuple[Account, Switches, Filter, dict[int, Move]]:
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
-@settings(max_examples=max(120, settings().max_examples // 2))
+@settings(max_examples=examples(40))
 @given(walks(), SIZES)
 async def test_a_walk_through_moving_lists_misses_nothing_that_stood_still(
     backwards: bool, walked: tuple[Account, Switches, Filter, dict[int, Move]], size: int

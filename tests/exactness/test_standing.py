@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gateway.settings import PlannerMode
 from tests.conftest import Client
 from tests.exactness.accounts import accounts, exact_switches
-from tests.exactness.client import asked, told
+from tests.exactness.client import asked, examples, told
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import Filter, Root, document, edge_count, in_order, is_loose, roots
 from tests.exactness.switches import Switches
@@ -45,7 +45,7 @@ async def answer_of(
         return answer, twilio.asked()
 
 
-@settings(max_examples=max(250, settings().max_examples))
+@settings(max_examples=examples(250))
 @given(questions(), st.sampled_from([1, 2, 100]))
 async def test_planned_and_per_key_answers_are_the_oracles(
     question: tuple[Account, Switches, tuple[Root, ...]], at_once: int

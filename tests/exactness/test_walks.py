@@ -5,6 +5,7 @@ after it and before it is the same, and so is whether anything does.
 """
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from tests.conftest import Client
 from tests.exactness.accounts import accounts, paging_switches
-from tests.exactness.client import asked, told
+from tests.exactness.client import asked, examples, told
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import HAS_IS_COMPLETE, STATUSES, Filter, filters
-from tests.exactness.switches import Order, Switches
+from tests.exactness.switches import Order, Switches, Tail, Ties
 from tests.exactness.twilio import Account, OddTwilio, is_row
+from tests.plain_twilio import NOON, call
 
 SIZES = st.sampled_from([1, 1, 2, 3, 5, 50])
 
@@ -101,7 +103,7 @@ def lists(draw: st.DrawFn) -> List:
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("several", [False, True], ids=["one list", "several statuses"])
-@settings(max_examples=max(60, settings().max_examples // 2))
+@settings(max_examples=examples(25))
 @given(lists(), SIZES)
 async def test_a_walk_gives_each_row_once_and_says_exactly_whether_more_follow(
     backwards: bool, several: bool, asked_for: List, size: int
@@ -131,7 +133,7 @@ async def test_a_walk_gives_each_row_once_and_says_exactly_whether_more_follow(
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one list", "several statuses"])
-@settings(max_examples=max(80, settings().max_examples // 2))
+@settings(max_examples=examples(40))
 @given(lists(), SIZES, st.lists(st.tuples(SIZES, st.integers(0, 30), st.booleans()), max_size=6))
 async def test_every_cursor_leads_on_both_ways_wherever_it_was_handed_out(
     several: bool, asked_for: List, first: int, steps: list[tuple[int, int, bool]]
@@ -159,3 +161,31 @@ async def test_every_cursor_leads_on_both_ways_wherever_it_was_handed_out(
 def has_junk(account: Account) -> bool:
     """True where upstream shows something that is no row."""
     return any(not is_row(value) for value in account.shown.values())
+
+
+OLDEST_FIRST = Switches(order=Order.OLDEST_FIRST, ties=Ties.SID_UP, tail=Tail.EMPTY)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+async def test_a_walk_back_from_the_last_row_needs_no_order_of_the_list(size: int) -> None:
+    """The cursor's page is the empty one past the end, and rows run oldest first."""
+    rows = (*(call(number) for number in range(9)), call(9, at=1))
+    account = Account(rows, now=NOON + timedelta(days=3))
+    twilio = OddTwilio.of(account, OLDEST_FIRST)
+    async with asked(twilio, account) as client:
+        walk = Walk(client, Filter())
+        listed = await walk.whole()
+        sids, info, _ = await walk.page(size, listed[-1], backwards=True)
+    assert sids == listed[-1 - size : -1]
+    assert info["hasPreviousPage"]
+
+
+@settings(max_examples=examples(30))
+@given(lists())
+async def test_a_last_page_that_leads_back_to_the_first_is_the_last(asked_for: List) -> None:
+    account, switches, wanted = asked_for.with_statuses(several=False)
+    twilio = OddTwilio.of(account, replace(switches, tail=Tail.FIRST))
+    note(told(twilio, account))
+    async with asked(twilio, account) as client:
+        listed = await Walk(client, wanted).whole()
+    assert listed == [row["sid"] for row in Oracle(twilio).rows(wanted)]
