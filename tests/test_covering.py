@@ -83,6 +83,17 @@ def test_a_list_that_was_not_seen_to_descend_may_as_well_run_oldest_first() -> N
     assert known.answer(OF_LIVE) is not None
 
 
+def test_a_list_that_contradicts_every_order_proves_nothing_of_what_is_below() -> None:
+    known, request = covered(OF_LIVE, TODAY, None, LIVE)
+    dates = (NOW, NOW - 3 * MINUTE, NOW - MINUTE, CREATED - timedelta(hours=1))
+    rows = tuple(recording(n, 8, at) for n, at in enumerate(dates))
+    known.note(Page(request, rows, next=NEXT, rows_read=4))
+    assert known.answer(OF_LIVE) is None
+
+    known.note(Page(request.at(NEXT), (), next=None))
+    assert known.answer(OF_LIVE) is not None
+
+
 def test_a_list_by_start_that_runs_oldest_first_is_no_evidence_though_creation_descends() -> None:
     """By chance: the first was created later and started sooner."""
     key = ListNotifications(call_sid=LIVE.sid)
