@@ -145,11 +145,8 @@ def test_what_was_read_of_a_time_is_expected_there_and_nothing_more() -> None:
     assert density.of(since, NOW) == Portion(50, 0, timedelta(0))
     assert density.of(since - hour, since + hour) == Portion(50, 0, hour)
     assert density.of(since - 2 * hour, since - hour) == Portion(0, 0, hour)
-<<<<<<< HEAD
-=======
     density.note_page(Page(ListCalls(page=PageRef(1, "x")), rows[-1:], None, rows_read=1))
     assert density.of(since - 2 * hour, since - hour) == Portion(0, 0, timedelta(0))
->>>>>>> evidence
     costs = Costs(rows_per_day={"calls": 2400.0, "recordings": 240.0})
     assert costs.expected("calls", Portion(50, 0, hour)) == 150
     assert costs.expected("recordings", Portion(50, 0, hour)) == 35

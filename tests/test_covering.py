@@ -164,8 +164,6 @@ def test_a_range_of_start_times_is_no_evidence_for_the_children_of_a_live_call()
     assert known.answer(key) is None
 
 
-<<<<<<< HEAD
-=======
 def test_no_range_of_start_times_is_read_for_the_children_of_a_live_call() -> None:
     rows = [call(n, NOW - timedelta(hours=2, minutes=n), 60, "completed") for n in range(2, 9)]
     known = Known(NOW)
@@ -195,7 +193,6 @@ def test_no_list_is_read_for_days_to_come() -> None:
     assert sent.message_date == TimeRange(midnight(TODAY))
 
 
->>>>>>> evidence
 def test_a_page_with_a_row_left_out_ends_what_a_list_proves() -> None:
     known, request = covered(OF_LIVE, TODAY, None, LIVE)
     known.note(down_to(request, NOW - 3 * MINUTE))

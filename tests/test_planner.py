@@ -284,8 +284,6 @@ def test_a_page_that_is_named_by_its_number_does_not_continue_a_part_upward() ->
         assert (known.answer(ListCalls(parent_call_sid=sid(5))) is not None) is is_certain
 
 
-<<<<<<< HEAD
-=======
 def test_a_list_that_lacks_the_parent_itself_is_not_whole() -> None:
     known = Known(NOON + timedelta(hours=1))
     known.note(row(5, 1, end_time=at(9)))
@@ -306,7 +304,6 @@ def test_a_live_call_may_get_children_above_whatever_was_read() -> None:
         assert (known.answer(ListCalls(parent_call_sid=sid(1))) is not None) is is_certain
 
 
->>>>>>> evidence
 def test_a_token_that_names_no_row_continues_only_in_pages_of_one_size() -> None:
     """It may stand for a page's number."""
     for token, size, is_certain in (("x", 5, False), ("x", 2, True), (f"PA{sid(8)}", 5, True)):
