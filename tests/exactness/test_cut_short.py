@@ -6,7 +6,7 @@ A list that is not read to its end says so (`isComplete`, a warning), and going 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -28,9 +28,9 @@ from tests.exactness.queries import (
     edges,
     filters,
 )
-from tests.exactness.switches import Switches, Tail, Tokens
+from tests.exactness.switches import Switches, Tail, Ties, Tokens
 from tests.exactness.twilio import Account, OddTwilio
-from tests.plain_twilio import error
+from tests.plain_twilio import NOON, call, error
 
 NEEDS_IS_COMPLETE = pytest.mark.skipif(not HAS_IS_COMPLETE, reason="schema before issue 11")
 SIZES = st.sampled_from([1, 2, 3, 5])
@@ -129,6 +129,20 @@ async def test_a_list_that_outlasts_its_budget_keeps_its_rows_and_goes_on_to_the
             assert got.cursor not in (None, cursor)
             cursor = got.cursor
     raise AssertionError(f"no progress: {found} of {rows}")
+
+
+@pytest.mark.parametrize("limit", ["page_budget", "row_budget"])
+async def test_a_walk_by_page_numbers_in_a_budget_of_one_page_loses_nothing(limit: str) -> None:
+    """Seven calls of one second; each answer may read one page."""
+    account = Account(tuple(call(number) for number in range(7)), now=NOON + timedelta(days=3))
+    twilio = OddTwilio.of(account, Switches(tokens=Tokens.NUMBERS, ties=Ties.SID_UP))
+    found: list[str] = []
+    async with asked(twilio, account, **{limit: 1}) as client:
+        cursor, has_more = None, True
+        while has_more and len(twilio.requests) < 40:
+            got = await page(client, Filter(), 1, cursor)
+            found, cursor, has_more = [*found, *got.sids], got.cursor, got.has_more
+    assert found == [row["sid"] for row in twilio.calls]
 
 
 Fault = Callable[[httpx.Request], httpx.Response | None]
