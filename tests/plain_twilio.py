@@ -204,6 +204,13 @@ class PlainTwilio(httpx.AsyncBaseTransport):
         return httpx.Response(200, content=json.dumps(body).encode())
 
 
+def calls_in(*statuses: str) -> PlainTwilio:
+    """An account whose calls, numbered from 1, are in these states."""
+    return PlainTwilio(
+        calls=[call(number, status=status) for number, status in enumerate(statuses, 1)]
+    )
+
+
 def _linker(path: str, query: dict[str, str], size: int) -> Callable[[int, str], str]:
     def link(page: int, token: str) -> str:
         pairs = [*query.items(), ("PageSize", size), ("Page", max(page, 0)), ("PageToken", token)]

@@ -4,7 +4,7 @@ Two stores in one process stand for two gateways: they share nothing but the ser
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -15,16 +15,9 @@ from redis.asyncio import Redis
 from gateway.errors import StoreUnavailable
 from gateway.live.store import Claim
 from gateway.live.valkey import ValkeyStore
-from tests.live.servers import KeptServer, kept_server
+from tests.live.servers import KeptServer
 from tests.live.stage import CALL, next_status, notice, statuses_until
 from tests.plain_twilio import ACCOUNT, sid
-
-
-@pytest.fixture
-def server() -> Iterator[KeptServer]:
-    """A server of the test's own."""
-    with kept_server() as running:
-        yield running
 
 
 @asynccontextmanager

@@ -2,15 +2,15 @@
 
 import functools
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from gateway.playground.third_party import CDN, PINS, Pin, install, integrity_of, jsdelivr
+from tests.serving import answering
 
 SCRIPT, STYLE = b"alert('hello')", b"body {}"
 MADE_UP = (
@@ -115,10 +115,8 @@ def mirror(tmp_path: Path) -> Iterator[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(GOOD[pin.name])
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with answering(handler) as url:
+        yield url
 
 
 def test_the_cdn_is_a_source(tmp_path: Path, mirror: str) -> None:

@@ -4,10 +4,11 @@ import pytest
 from graphql import GraphQLNonNull
 
 from gateway.schema import schema
+from gateway.schema.strawberry_internals import graphql_schema
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, error, sid
 
-GRAPHQL = schema._schema
+GRAPHQL = graphql_schema(schema)
 FEDERATIONS_OWN = {"_entities", "_service"}
 
 
