@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.playground.third_party import CDN, PINS, Pin, install, integrity_of, jsdelivr
+from gateway.playground.third_party import (
+    CDN,
+    PINS,
+    Pin,
+    install,
+    integrity_of,
+    jsdelivr,
+    require,
+)
 from tests.serving import answering
 
 SCRIPT, STYLE = b"alert('hello')", b"body {}"
@@ -87,6 +95,16 @@ def test_without_any_source_the_install_goes_on(tmp_path: Path) -> None:
 
     assert files(tmp_path) == {}
     assert len(complaints) == 2
+
+
+def test_a_release_says_what_it_lacks(tmp_path: Path) -> None:
+    """A file that is there but not the one that was pinned is missing, too."""
+    list(install(tmp_path, [Shelf(GOOD)], MADE_UP))
+    require(tmp_path, MADE_UP)
+    (tmp_path / "hello.css").write_bytes(STYLE + b"!")
+
+    with pytest.raises(FileNotFoundError, match=r"^missing: hello\.css$"):
+        require(tmp_path, MADE_UP)
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
