@@ -1,4 +1,6 @@
-"""Tasks: `nox -s lint`, `types`, `tests`, `bench`, `docs`. CI runs `.ci/run`, which does the same.
+"""Tasks: `nox -s lint`, `types`, `tests`, `coverage`, `bench`, `docs`, `release`.
+
+CI runs `.ci/run`, which lints, checks types and tests as these do.
 
 Each session installs what it needs with the pinned versions of constraints.txt.
 """
@@ -44,3 +46,17 @@ def docs(session: nox.Session) -> None:
     """References that lead nowhere, names with two meanings, lengths."""
     session.install(*INSTALL, ".[test]")
     session.run("python", "-m", "tests.house")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The branches that tests take, against the floors of .ci/coverage."""
+    session.install(*INSTALL, ".[test]")
+    session.run(".ci/coverage", external=True, env={"PYTHON": "python"})
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """An sdist and a wheel in dist/, with GraphiQL inside: fails where its files are missing."""
+    session.install("build")
+    session.run("python", "-m", "build", env={"GATEWAY_BUILD": "release"})

@@ -2,16 +2,17 @@
 
 from datetime import UTC, date, datetime
 
-from graphql import GraphQLSchema, parse_value
+from graphql import parse_value
 from hypothesis import strategies as st
 from hypothesis_graphql import Mode, nodes, queries
 
 from gateway.schema import schema
+from gateway.schema.strawberry_internals import graphql_schema
 from tests.plain_twilio import sid
 
 __all__ = ["GRAPHQL", "garbled_documents", "invalid_documents", "valid_documents"]
 
-GRAPHQL: GraphQLSchema = schema._schema
+GRAPHQL = graphql_schema(schema)
 _SIDS = st.builds(sid, st.sampled_from(["CA", "RE", "NO"]), st.integers(1, 9))
 _IDS = st.one_of(_SIDS, _SIDS, _SIDS, st.text(st.characters(codec="utf-8"), max_size=40))
 _SCALARS = {

@@ -150,7 +150,7 @@ class Watched(httpx.AsyncBaseTransport):
         """The answer."""
         tasks = asyncio.all_tasks() - self.others - {asyncio.current_task()}
         codes = [code for task in tasks for code in _suspended(task.get_coro())]
-        frame: FrameType | None = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
         running: list[CodeType] = []
         while frame is not None:
             running.insert(0, frame.f_code)

@@ -140,9 +140,9 @@ class PlainTwilio(httpx.AsyncBaseTransport):
             return self._change(path.split("/"), dict(parse_qsl(request.content.decode())))
         match path.split("/"):
             case ["Calls" | "Recordings" | "Notifications" as name]:
-                return self._list(request, name.lower(), self._rows(name))
+                return self._list(request, name.lower(), self.rows_of(name))
             case ["Calls", of, "Recordings" | "Notifications" as name]:
-                rows = [row for row in self._rows(name) if row["call_sid"] == of]
+                rows = [row for row in self.rows_of(name) if row["call_sid"] == of]
                 return self._list(request, name.lower(), rows)
             case ["Calls" | "Recordings" | "Notifications" as name, wanted]:
                 return self._instance(name, wanted, _account_form)
@@ -164,12 +164,12 @@ class PlainTwilio(httpx.AsyncBaseTransport):
                 return httpx.Response(200, json=row)
         return _error(404, 20404)
 
-    def _rows(self, name: str) -> list[Row]:
+    def rows_of(self, name: str) -> list[Row]:
         rows: list[Row] = getattr(self, name.lower())
         return rows
 
     def _instance(self, name: str, wanted: str, form: Callable[[Row], Row]) -> httpx.Response:
-        for row in self._rows(name):
+        for row in self.rows_of(name):
             if row["sid"] == wanted:
                 return httpx.Response(200, json=form(row))
         return _error(404, 20404)
@@ -202,6 +202,13 @@ class PlainTwilio(httpx.AsyncBaseTransport):
             "previous_page_uri": uri(page - 1, "PB" + shown[0]["sid"]) if newer else None,
         }
         return httpx.Response(200, content=json.dumps(body).encode())
+
+
+def calls_in(*statuses: str) -> PlainTwilio:
+    """An account whose calls, numbered from 1, are in these states."""
+    return PlainTwilio(
+        calls=[call(number, status=status) for number, status in enumerate(statuses, 1)]
+    )
 
 
 def _linker(path: str, query: dict[str, str], size: int) -> Callable[[int, str], str]:

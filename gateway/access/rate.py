@@ -6,8 +6,9 @@ This module must not know what a caller is.
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+
+from cachetools import LRUCache
 
 from gateway.errors import RateLimited
 
@@ -34,18 +35,15 @@ class RateLimiter:
         self._interval = 1 / rate
         self._capacity = burst / rate
         self._clock = clock
-        self._most = most
         self._words = words
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._full_at: LRUCache[str, float] = LRUCache(most)
 
     def take(self, key: str) -> None:
         """One request of this key. Raises RateLimited, which says when the next may come."""
         now = self._clock()
-        full_at = max(self._full_at.pop(key, now), now) + self._interval
+        full_at = max(self._full_at.get(key, now), now) + self._interval
         excess = full_at - now - self._capacity
         self._full_at[key] = full_at if excess <= 0 else full_at - self._interval
-        if len(self._full_at) > self._most:
-            self._full_at.popitem(last=False)
         if excess > 0:
             raise RateLimited(self._words, math.ceil(excess))
 

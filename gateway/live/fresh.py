@@ -13,13 +13,13 @@ the call is the answer. Later a 404 says what it says.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from cachetools import LRUCache
 
 from gateway.errors import UpstreamError, UpstreamInvalid
 from gateway.live.events import FINAL, PLACE, CallNotice, Source, advance
@@ -85,7 +85,7 @@ class Rows:
         self._store = store
         self._now = now
         self._flights = SingleFlight()
-        self._rows: OrderedDict[str, Fresh] = OrderedDict()
+        self._rows: LRUCache[str, Fresh] = LRUCache(MAX_ROWS)
 
     async def current(self, sid: str) -> Fresh | None:
         """The call as it is now; None when there is none. See Note [Lag]. Raises UpstreamError."""
@@ -188,9 +188,6 @@ class Rows:
     def _keep(self, fresh: Fresh) -> Fresh:
         """Before others hear of it, so that they find it."""
         self._rows[fresh.row.sid] = fresh
-        self._rows.move_to_end(fresh.row.sid)
-        if len(self._rows) > MAX_ROWS:
-            self._rows.popitem(last=False)
         return fresh
 
     def _known(self, notice: CallNotice) -> CallResource:

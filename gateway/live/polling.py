@@ -20,11 +20,12 @@ after its status was known last, which is longer than a call lasts, nobody looks
 import asyncio
 import logging
 import math
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
+
+from cachetools import FIFOCache
 
 from gateway.errors import BudgetExceeded, GatewayError, NoSuchCall
 from gateway.live.events import FINAL, CallNotice, Source
@@ -176,7 +177,7 @@ class Poller:
         self._schedule = Schedule()
         self._followers: dict[str, list[End]] = {}
         self._found: set[str] = set()
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: FIFOCache[str, None] = FIFOCache(MAX_KNOWN)
         self._has_changed = asyncio.Event()
 
     @contextmanager
@@ -232,21 +233,17 @@ class Poller:
         async with asyncio.TaskGroup() as rounds:
             while True:
                 await self._until_due()
-                rounds.create_task(self._round(self._begin()))
+                rounds.create_task(self.carry_out(self.begin_round()))
 
-    async def look_at_due(self) -> list[str]:
-        """Looks at what is due, the sooner again the more it changes; what that was. Never raises.
+    def begin_round(self) -> list[str]:
+        """What is due, and in no other round until `carry_out` is done with it."""
+        return self._schedule.begin(self._clock() + SLACK)
+
+    async def carry_out(self, due: Sequence[str]) -> None:
+        """Looks at what is due, the sooner again the more it changes. Never raises.
 
         What is not looked at here (by another gateway, or not in this round) has its turn later.
         """
-        due = self._begin()
-        await self._round(due)
-        return due
-
-    def _begin(self) -> list[str]:
-        return self._schedule.begin(self._clock() + SLACK)
-
-    async def _round(self, due: Sequence[str]) -> None:
         await _alone(self._look(due))
         for name in filter(self._schedule.is_under_way, due):
             self._looked(name, None)
@@ -311,15 +308,10 @@ class Poller:
                     self.found(row.sid)
                 if row.sid in self._schedule:
                     self._saw(await self._rows.note(row))
-            self._remember(new)
+            self._known.update(dict.fromkeys(new))
             if is_first or len(new) < len(page.rows):
                 break
         self._looked(EVERYTHING, newest)
-
-    def _remember(self, sids: Iterable[str]) -> None:
-        self._known.update(dict.fromkeys(sids))
-        while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
 
     def _saw(self, fresh: Fresh) -> None:
         sid, status = fresh.row.sid, status_of(fresh.row)

@@ -4,9 +4,10 @@ This module must not know what is done.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
+
+from cachetools import TTLCache
 
 from gateway.upstream.flights import SingleFlight
 
@@ -26,7 +27,7 @@ class Shared(Generic[T]):
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock
         self._flights = SingleFlight()
-        self._outcomes: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
+        self._outcomes: TTLCache[Hashable, T] = TTLCache(MAX_OUTCOMES, HOLDS, self._now)
 
     async def outcome(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
         """The outcome under this key: one that is there, or is coming, or that of this `run`.
@@ -34,17 +35,13 @@ class Shared(Generic[T]):
         A run goes on as long as anybody waits for it, whoever began it. What it raises is raised
         to all who wait, and not kept.
         """
-        until, outcome = self._outcomes.get(key, (0.0, None))
-        if outcome is not None and self._now() < until:
+        outcome = self._outcomes.get(key)
+        if outcome is not None:
             return outcome
         return await self._flights.join(key, self._now() + LONGEST, lambda _: self._run(key, run))
 
     async def _run(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
-        outcome = await run()
-        self._outcomes[key] = (self._now() + HOLDS, outcome)
-        self._outcomes.move_to_end(key)
-        if len(self._outcomes) > MAX_OUTCOMES:
-            self._outcomes.popitem(last=False)
+        self._outcomes[key] = outcome = await run()
         return outcome
 
     def _now(self) -> float:

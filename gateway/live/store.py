@@ -10,7 +10,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from cachetools import TLRUCache, TTLCache
 
 from gateway.errors import FellBehind, GatewayError, StoreUnavailable
 from gateway.live.events import CallNotice, advance
@@ -67,11 +69,6 @@ class Subscription:
         elif self._ending is None:
             self._waiting[state.call_sid] = state
             self._news.set()
-
-    @property
-    def is_waiting(self) -> bool:
-        """True when there is a state that was not taken yet."""
-        return bool(self._waiting)
 
     def end(self, error: GatewayError | None = None) -> None:
         """Nothing will follow: what waits is still told, then the error is raised, if any."""
@@ -139,64 +136,40 @@ class Store(Protocol):
         Where the others cannot be reached everybody has it: work done twice, not never.
         """
 
-    async def end_lease(self, name: str, holder: str) -> None:
-        """Gives the lease back, if `holder` has it."""
-
     async def aclose(self) -> None:
         """Ends every subscription; nothing may be asked afterwards."""
 
 
-class Expiring(Generic[T]):
-    """A bounded dict whose entries end; the oldest makes room."""
+class Lasting(NamedTuple, Generic[T]):
+    """A value, and the moment at which it ends."""
 
-    def __init__(self, limit: int, now: Callable[[], float]) -> None:
-        self._limit = limit
-        self._now = now
-        self._entries: OrderedDict[str, tuple[float, T]] = OrderedDict()
+    value: T
+    until: float
 
-    def get(self, key: str) -> T | None:
-        """The value, None when there is none or its time is over."""
-        until, value = self._entries.get(key, (0.0, None))
-        return value if until > self._now() else None
 
-    def put(self, key: str, value: T, seconds: float) -> None:
-        """Keeps the value for so many seconds."""
-        self._entries.pop(key, None)
-        self._make_room()
-        self._entries[key] = (self._now() + seconds, value)
+def lasting(limit: int, now: Callable[[], float]) -> TLRUCache[str, Lasting[T]]:
+    """At most `limit` values that each end at a moment of their own."""
+    return TLRUCache(limit, _end_of, now)
 
-    def drop(self, key: str) -> None:
-        """Forgets the entry."""
-        self._entries.pop(key, None)
 
-    def is_full(self) -> bool:
-        """True when the oldest entry would have to make room for another."""
-        self._drop_ended()
-        return len(self._entries) >= self._limit
-
-    def values(self) -> Iterable[T]:
-        """All, the oldest first."""
-        return [value for until, value in self._entries.values() if until > self._now()]
-
-    def _drop_ended(self) -> None:
-        while self._entries and next(iter(self._entries.values()))[0] <= self._now():
-            self._entries.popitem(last=False)
-
-    def _make_room(self) -> None:
-        if self.is_full():
-            self._entries.popitem(last=False)
+def _end_of(_key: str, kept: Lasting[Any], _now: float) -> float:
+    return kept.until
 
 
 class MemoryStore:
     """The store of one process. `now` is a clock in seconds, for tests."""
 
     def __init__(
-        self, now: Callable[[], float] = time.monotonic, max_calls: int = MAX_CALLS
+        self,
+        now: Callable[[], float] = time.monotonic,
+        max_calls: int = MAX_CALLS,
+        max_claims: int = MAX_CLAIMS,
     ) -> None:
-        self._states: Expiring[CallNotice] = Expiring(max_calls, now)
-        self._memories: Expiring[bool] = Expiring(MAX_MEMORIES, now)
-        self._claims: Expiring[Claim] = Expiring(MAX_CLAIMS, now)
-        self._leases: Expiring[str] = Expiring(MAX_LEASES, now)
+        self._now = now
+        self._states: TTLCache[str, CallNotice] = TTLCache(max_calls, STATE_SECONDS, now)
+        self._memories: TLRUCache[str, Lasting[bool]] = lasting(MAX_MEMORIES, now)
+        self._claims: TTLCache[str, Claim] = TTLCache(max_claims, CLAIM_SECONDS, now)
+        self._leases: TLRUCache[str, Lasting[str]] = lasting(MAX_LEASES, now)
         self._max_calls = max_calls
         self._subscriptions: dict[str | None, dict[Subscription, None]] = {}
 
@@ -209,7 +182,8 @@ class MemoryStore:
         state = advance(self._states.get(notice.call_sid), notice)
         if state is None:
             return None
-        self._states.put(state.call_sid, state, STATE_SECONDS)
+        self._states.pop(state.call_sid, None)  # to the end of `states`
+        self._states[state.call_sid] = state
         for whose in (state.call_sid, None):
             for subscription in list(self._subscriptions.get(whose, ())):
                 subscription.tell(state)
@@ -227,13 +201,13 @@ class MemoryStore:
 
     def states(self) -> Iterable[CallNotice]:
         """The states of all calls, the one that changed last at the end."""
-        return self._states.values()
+        return list(self._states.values())
 
     async def remember(self, key: str, seconds: float) -> bool:
         """See Store."""
-        is_new = self._memories.get(key) is None
+        is_new = key not in self._memories
         if is_new:
-            self._memories.put(key, True, seconds)
+            self._memories[key] = Lasting(True, self._now() + seconds)
         return is_new
 
     async def claim(self, key: str, fingerprint: str) -> Claim:
@@ -241,30 +215,26 @@ class MemoryStore:
         claim = self._claims.get(key)
         if claim is not None:
             return claim
-        if self._claims.is_full():
+        if len(self._claims) >= self._claims.maxsize:
             raise StoreUnavailable("Too many idempotency keys are in use; nothing was sent")
-        self._claims.put(key, Claim(fingerprint), CLAIM_SECONDS)
+        self._claims[key] = Claim(fingerprint)
         return Claim(fingerprint, is_new=True)
 
     async def settle(self, key: str, fingerprint: str, outcome: str) -> None:
         """See Store."""
-        self._claims.put(key, Claim(fingerprint, outcome), CLAIM_SECONDS)
+        self._claims[key] = Claim(fingerprint, outcome)
 
     async def release(self, key: str) -> None:
         """See Store."""
-        self._claims.drop(key)
+        self._claims.pop(key, None)
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See Store."""
-        has_it = self._leases.get(name) in (None, holder)
+        held = self._leases.get(name)
+        has_it = held is None or held.value == holder
         if has_it:
-            self._leases.put(name, holder, seconds)
+            self._leases[name] = Lasting(holder, self._now() + seconds)
         return has_it
-
-    async def end_lease(self, name: str, holder: str) -> None:
-        """See Store."""
-        if self._leases.get(name) == holder:
-            self._leases.drop(name)
 
     async def aclose(self) -> None:
         """See Store."""

@@ -26,7 +26,9 @@ from operator import itemgetter
 from socket import socket
 from weakref import WeakValueDictionary
 
-from gateway.live.store import MAX_CLAIMS, MAX_LEASES, MAX_MEMORIES, Expiring
+from cachetools import TLRUCache
+
+from gateway.live.store import MAX_CLAIMS, MAX_LEASES, MAX_MEMORIES, Lasting, lasting
 from gateway.live.valkey import DROP_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH
 
 __all__ = ["KeptData", "StoreServer"]
@@ -50,7 +52,10 @@ class KeptData:
         self, now: Callable[[], float] = time.monotonic, max_claims: int = MAX_CLAIMS
     ) -> None:
         limits = {b"seen": MAX_MEMORIES, b"claim": max_claims, b"lease": MAX_LEASES}
-        self._tables = {kind: Expiring[bytes](limit, now) for kind, limit in limits.items()}
+        self._now = now
+        self._tables: dict[bytes, TLRUCache[str, Lasting[bytes]]] = {
+            kind: lasting(limit, now) for kind, limit in limits.items()
+        }
         self._streams: dict[bytes, deque[_Event]] = {}
         self._order: deque[bytes] = deque()  # the stream of each event, the oldest first
         self._epoch = int(time.time() * 1000)
@@ -60,7 +65,7 @@ class KeptData:
         """The reply to a command. Raises ValueError where it has a form that no store sends."""
         match command:
             case [b"GET", key]:
-                return _bulk(self._table(key).get(key.decode()))
+                return _bulk(self._get(key))
             case [b"SET", key, value, b"NX", b"PX", milliseconds]:
                 return self._set(key, value, milliseconds, is_first=True)
             case [b"SET", key, value, b"PX", milliseconds]:
@@ -87,31 +92,38 @@ class KeptData:
         entries = [self._entry(event) for event in islice(events, start, start + count)]
         return _array([_array([_bulk(stream), _array(entries)])]) if entries else None
 
-    def _table(self, key: bytes) -> Expiring[bytes]:
+    def _table(self, key: bytes) -> TLRUCache[str, Lasting[bytes]]:
         return self._tables[_kind(key)]
 
+    def _get(self, key: bytes) -> bytes | None:
+        kept = self._table(key).get(key.decode())
+        return kept.value if kept else None
+
+    def _put(self, key: bytes, value: bytes, milliseconds: bytes) -> None:
+        until = self._now() + int(milliseconds) / 1000
+        self._table(key)[key.decode()] = Lasting(value, until)
+
     def _set(self, key: bytes, value: bytes, milliseconds: bytes, *, is_first: bool) -> bytes:
-        table, name = self._table(key), key.decode()
-        is_free = table.get(name) is None
+        table, is_free = self._table(key), self._get(key) is None
         if is_first and not is_free:
             return NULL
-        if is_free and _kind(key) == b"claim" and table.is_full():
+        if is_free and _kind(key) == b"claim" and len(table) >= table.maxsize:
             return FULL
-        table.put(name, value, int(milliseconds) / 1000)
+        self._put(key, value, milliseconds)
         return OK
 
     def _lease(self, key: bytes, holder: bytes, milliseconds: bytes) -> bytes:
-        if self._table(key).get(key.decode()) not in (None, holder):
+        if self._get(key) not in (None, holder):
             return _integer(0)
-        self._table(key).put(key.decode(), holder, int(milliseconds) / 1000)
+        self._put(key, holder, milliseconds)
         return _integer(1)
 
     def _drop(self, key: bytes, value: bytes | None) -> bytes:
         """Deletes the key, if it has this value, or any; how many were deleted."""
-        kept = self._table(key).get(key.decode())
+        kept = self._get(key)
         if kept is None or value not in (None, kept):
             return _integer(0) if value is None else NULL
-        self._table(key).drop(key.decode())
+        del self._table(key)[key.decode()]
         return _integer(1)
 
     def _add(self, stream: bytes, field: bytes, value: bytes) -> bytes:

@@ -153,11 +153,6 @@ class ValkeyStore:
         except TROUBLE:
             return True
 
-    async def end_lease(self, name: str, holder: str) -> None:
-        """See Store."""
-        with suppress(*TROUBLE):
-            await _answer(self._commands.eval(DROP_SCRIPT, 1, self._key("lease", name), holder))
-
     async def aclose(self) -> None:
         """See Store. What waits to be sent is sent, if the server is there."""
         for task in self._tasks:

@@ -9,11 +9,13 @@ whatever is late, doubled or lost, the last state told is the call's last state 
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
+
+from cachetools import LRUCache
 
 from gateway.errors import NoSuchCall
 from gateway.live.events import FINAL, CallNotice, Source, advance
@@ -48,7 +50,7 @@ class States:
     """What one watcher was told last of each call; calls without news for long are forgotten."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[str, Fresh] = OrderedDict()
+        self._told: LRUCache[str, Fresh] = LRUCache(MAX_STATES)
 
     def is_news(self, notice: CallNotice) -> bool:
         """False for what this watcher knows, or what lies behind it."""
@@ -57,10 +59,8 @@ class States:
 
     def tell(self, fresh: Fresh, source: Source | None, at: datetime) -> Update | None:
         """The update to hand out; None where the row shows nothing new."""
-        told = self._told.pop(fresh.row.sid, None)
+        told = self._told.get(fresh.row.sid)
         self._told[fresh.row.sid] = fresh
-        if len(self._told) > MAX_STATES:
-            self._told.popitem(last=False)
         if told is not None and told.row == fresh.row:
             return None
         return Update(fresh.row, status_of(told.row) if told else None, source, at)

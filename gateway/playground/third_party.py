@@ -144,6 +144,12 @@ def missing(directory: Path = DIRECTORY, pins: Sequence[Pin] = PINS) -> list[Pin
     return [pin for pin in pins if pin.content_in(directory) is None]
 
 
+def require(directory: Path = DIRECTORY, pins: Sequence[Pin] = PINS) -> None:
+    """Raises FileNotFoundError, which names what is missing: no release goes out without it."""
+    if lacking := missing(directory, pins):
+        raise FileNotFoundError("missing: " + ", ".join(pin.name for pin in lacking))
+
+
 def _sweep(directory: Path, pins: Sequence[Pin]) -> Iterator[str]:
     """Nothing but pinned files may reach a wheel: not a damaged one, not one of an older pin."""
     good = {pin.name for pin in pins} - {pin.name for pin in missing(directory, pins)}

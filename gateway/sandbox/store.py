@@ -66,9 +66,13 @@ PRAGMA temp_store = MEMORY;
 class Store:
     """Calls, recordings and notifications of one account, in a file or in memory."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(
+        self, database: str, connection: type[sqlite3.Connection] = sqlite3.Connection
+    ) -> None:
         """Opens the database and creates its tables when it has none."""
-        self._connection = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
+        self._connection = sqlite3.connect(
+            database, check_same_thread=False, isolation_level=None, factory=connection
+        )
         self._connection.executescript(_SETTINGS)
         self._connection.executescript(_schema())
 

@@ -119,7 +119,7 @@ class Measurer:
             elif isinstance(node, FragmentSpreadNode):
                 total.add(self.fragment(node.name.value, level + 1))
                 total.fragments += 1
-            elif isinstance(node, InlineFragmentNode):
+            elif isinstance(node, InlineFragmentNode):  # pragma: no branch (there is no fourth)
                 total.add(self.selections(node.selection_set, level + 1))
                 total.fragments += 1
             total.add(_directives(node.directives))

@@ -178,11 +178,15 @@ class Queue:
 
 
 class Line:
-    """See Note [Turns]. At most `longest` requests wait; `limit` says how many run."""
+    """See Note [Turns]. At most `longest` requests wait; `limit` says how many run.
 
-    def __init__(self, limit: AdaptiveLimit, longest: int) -> None:
+    A place is stuck when it is held for so many seconds: see Note [Stuck places].
+    """
+
+    def __init__(self, limit: AdaptiveLimit, longest: int, stuck: float = STUCK) -> None:
         self.limit = limit
         self._longest = longest
+        self._stuck = stuck
         self._queues = {priority: Queue() for priority in Priority}
         self._running: dict[Turn, None] = {}
         self._waiting: dict[str, int] = {}
@@ -223,7 +227,8 @@ class Line:
             self._grant(turn)
         if self.waiting:
             self._pass_by_the_stuck()
-            self._alarm = self._alarm or asyncio.get_running_loop().call_later(STUCK, self._ring)
+            loop = asyncio.get_running_loop()
+            self._alarm = self._alarm or loop.call_later(self._stuck, self._ring)
 
     def close(self) -> None:
         """Stops the clock."""
@@ -277,7 +282,7 @@ class Line:
 
     def _pass_by_the_stuck(self) -> None:
         """See Note [Stuck places]."""
-        before = asyncio.get_running_loop().time() - STUCK
+        before = asyncio.get_running_loop().time() - self._stuck
         held = Counter(turn.kind for turn in self._running)
         stuck = {turn.kind for turn in self._running if turn.since <= before}
         for kind in [kind for kind, waiting in self._waiting.items() if waiting]:

@@ -48,9 +48,13 @@ class Watch:
 
 
 class Connections:
-    """Requests over clients that are made with these options. Close it with `aclose`."""
+    """Requests over clients that are made with these options. Close it with `aclose`.
 
-    def __init__(self, **options: Any) -> None:
+    A client besides the first is closed when it has rested for `rest` seconds.
+    """
+
+    def __init__(self, rest: float = REST, **options: Any) -> None:
+        self._rest_seconds = rest
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=POOL)
         self._options = {"limits": limits, **options}
         # One transport is one place for all: it takes that of the network.
@@ -100,7 +104,7 @@ class Connections:
             self._let_go(client)
         elif client is not next(iter(self._running)):
             loop = asyncio.get_running_loop()
-            self._resting[client] = loop.call_later(REST, self._let_go, client)
+            self._resting[client] = loop.call_later(self._rest_seconds, self._let_go, client)
 
     def _let_go(self, client: httpx.AsyncClient) -> None:
         self._retired.discard(client)

@@ -1,20 +1,14 @@
 """Mode passthrough: the caller's own credential, kept apart from every other and from view."""
 
-import base64
-
 import pytest
 
 from gateway.access import PassthroughAccess, Scope
 from gateway.errors import Unauthenticated
+from tests.credentials import basic
 from tests.plain_twilio import ACCOUNT, TOKEN
 
 KEY = "SK" + "c" * 32
 OTHER = "AC" + "b" * 32
-
-
-def basic(username: str, password: str = TOKEN) -> str:
-    """An Authorization header."""
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 async def test_the_account_is_the_user_name() -> None:

@@ -26,11 +26,6 @@ def caller(number: int = 1, password: str = TOKEN, address: str | None = None) -
     return Caller(given.sid, frozenset(Scope), given, address)
 
 
-def basic(given: Account) -> str:
-    """Its Authorization header."""
-    return httpx.BasicAuth(given.username, given.password.reveal())._auth_header
-
-
 @dataclass
 class ManyAccounts(PlainTwilio):
     """Every account has the same calls; a password opens all of them, or none.

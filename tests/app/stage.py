@@ -1,7 +1,6 @@
 """What the tests of this room share: the whole app, asked in process or over a real socket."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp
 
 from gateway.app import create_app
 from gateway.settings import Secret, Settings
+from tests import serving
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 
 JSON = "application/json"
@@ -58,16 +58,6 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
 @asynccontextmanager
 async def running(app: ASGIApp) -> AsyncIterator[tuple[int, uvicorn.Server]]:
     """The port on which uvicorn serves the app, and the server itself."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    server = uvicorn.Server(
-        uvicorn.Config(app, http="httptools", access_log=False, log_config=None)
-    )
-    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    try:
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.002)
-        yield listener.getsockname()[1], server
-    finally:
-        server.should_exit = True
-        await serving
-        listener.close()
+    config = uvicorn.Config(app, http="httptools", access_log=False, log_config=None)
+    async with serving.running(config) as (port, server):
+        yield port, server

@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from gateway.access.tokens import new_token
 from gateway.settings import AccessMode
 from tests.app.sockets import WATCH, Stage, events_of, stage
-from tests.app.test_door import basic
+from tests.credentials import basic
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 
 NUMBERS = "subscription($sid: ID!) { callUpdated(sid: $sid) { call { to status } } }"

@@ -1,7 +1,6 @@
 """The door over HTTP: who is let in, who is told what, and how fast anybody may ask."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,16 +16,12 @@ from gateway.app.door import Door
 from gateway.errors import RateLimited, Unauthenticated
 from gateway.settings import AccessMode, Settings
 from tests.app.stage import served
+from tests.credentials import basic
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 
 ONE = "{ calls(first: 1) { nodes { sid } } }"
 OTHER = "AC" + "b" * 32
 KEY = "SK" + "c" * 32
-
-
-def basic(username: str, password: str) -> str:
-    """An Authorization header."""
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 def seen(twilio: PlainTwilio) -> list[tuple[str, str]]:

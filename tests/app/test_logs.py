@@ -1,6 +1,5 @@
 """What is logged: never a phone number, never a secret, whatever is asked and however it ends."""
 
-import base64
 import logging
 from collections.abc import Callable
 
@@ -8,6 +7,7 @@ import httpx
 import pytest
 
 from tests.app.stage import served
+from tests.credentials import encoded
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, error, sid
 
 NUMBER = "+16175550101"
@@ -53,9 +53,8 @@ async def test_no_phone_number_and_no_secret_is_logged(
             await client.post("/graphql", json={"query": query})
             await client.get("/graphql", params={"query": query})
 
-    basic = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
     ours = [record for record in caplog.records if not record.name.startswith("asyncio")]
     assert NUMBER.lstrip("+") not in caplog.text
     assert TOKEN not in caplog.text
-    assert basic not in caplog.text
+    assert encoded(ACCOUNT, TOKEN) not in caplog.text
     assert {record.name.partition(".")[0] for record in ours} <= {"gateway"}

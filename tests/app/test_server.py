@@ -1,7 +1,6 @@
 """How connections are served: deadlines strike who is slow, and nobody else."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.app.server import ServerConfig
 from gateway.settings import Settings
+from tests.serving import running
 
 LIMIT = 0.5  # seconds: request_timeout in these tests
 LONG = 3 * LIMIT
@@ -47,17 +47,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def serving(**settings: Any) -> AsyncIterator[tuple[int, uvicorn.Server]]:
     """A server of this app, and its port."""
     given = Settings(**{"request_timeout": LIMIT, "keep_alive": 2 * LIMIT} | settings)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(ServerConfig(app, given, lifespan="off"))
-    running = asyncio.ensure_future(server.serve(sockets=[listener]))
-    try:
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.01)
-        yield listener.getsockname()[1], server
-    finally:
-        server.should_exit = True
-        await running
-        listener.close()
+    async with running(ServerConfig(app, given, lifespan="off")) as (port, server):
+        yield port, server
 
 
 async def talk(port: int, *texts: bytes, pause: float = 0.0, until: bytes = b"") -> bytes:

@@ -1,6 +1,5 @@
 """A sub-account that is served by its main account's SID and token: a usual set-up."""
 
-import base64
 from typing import Any
 
 import httpx
@@ -9,6 +8,7 @@ import pytest
 from gateway.app.callbacks import callback_url, lacks_webhook_key
 from gateway.settings import AccessMode, Secret, Settings
 from tests.app.stage import served
+from tests.credentials import basic
 from tests.live.webhooks import event, hooks
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call
 
@@ -36,8 +36,7 @@ async def test_the_sub_accounts_calls_are_read_by_the_main_accounts_credential()
         )
 
     assert len(answer.json()["data"]["calls"]["nodes"]) == 1
-    credential = base64.b64encode(f"{MAIN}:{MAINS_TOKEN}".encode()).decode()
-    assert seen == [(f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json", f"Basic {credential}")]
+    assert seen == [(f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json", basic(MAIN, MAINS_TOKEN))]
 
 
 @pytest.mark.parametrize(

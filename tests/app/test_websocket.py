@@ -9,14 +9,14 @@ from websockets.typing import Subprotocol
 
 from gateway.app import websocket as ours
 from tests.app.sockets import WATCH, stage
-from tests.plain_twilio import PlainTwilio, call, sid
+from tests.plain_twilio import PlainTwilio, calls_in, sid
 
 ONE = "query One($sid: ID!) { call(sid: $sid) { status } }"
 
 
 def twilio() -> PlainTwilio:
     """Calls that ring."""
-    return PlainTwilio(calls=[call(number, status="ringing") for number in (1, 2)])
+    return calls_in("ringing", "ringing")
 
 
 async def test_a_subscription_begins_with_the_state_and_ends_with_the_final_one() -> None:

@@ -1,14 +1,11 @@
 """Secrets and numbers: walked through everything that gets out of the process, at debug level."""
 
-import base64
 import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -19,8 +16,10 @@ from gateway.access.tokens import new_token
 from gateway.settings import AccessMode, Secret, Settings
 from tests.access.provider import AUDIENCE, ISSUER, Provider
 from tests.app.stage import served
+from tests.credentials import encoded
 from tests.end_to_end.program import Server, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
+from tests.serving import Handler, answering
 
 KEY, KEY_SECRET, CALLERS_TOKEN = "SK" + "c" * 32, "s3cret-of-the-key-s3cret", "ca11ers" * 4
 NUMBER, UPSTREAMS_WORDS = "+16175551212", "the bespoke words of an upstream"
@@ -36,37 +35,20 @@ QUERIES = (
 )
 
 
-def basic(username: str, password: str) -> str:
-    """The credential as it is sent."""
-    return base64.b64encode(f"{username}:{password}".encode()).decode()
-
-
 @contextmanager
 def telltale() -> Iterator[str]:
     """An upstream that repeats in its answers whatever it was sent, each time in another way."""
     turn = iter(range(10**6))
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Telltale(Handler):
+        def do_GET(self) -> None:  # noqa: N802 (http.server's spelling)
             heard = f"{UPSTREAMS_WORDS} {self.headers['Authorization']} {self.path} {NUMBER}"
             number = 3 if self.path.endswith("/Calls.json?PageSize=1") else next(turn)
             status, body = WAYS[number % len(WAYS)](heard)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Twilio-Request-Id", heard.replace(" ", "")[:60])
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(status, body, Twilio_Request_Id=heard.replace(" ", "")[:60])
 
-        def log_message(self, *_: Any) -> None:
-            """Silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(Telltale) as url:
+        yield url
 
 
 def as_error(status: int) -> Callable[[str], tuple[int, bytes]]:
@@ -136,7 +118,7 @@ def test_with_an_api_key_and_tokens_no_secret_gets_out(tmp_path: Path) -> None:
         "TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": KEY_SECRET,
         "GATEWAY_ACCESS": "token", "GATEWAY_TOKENS_FILE": str(file), "GATEWAY_LOG_LEVEL": "debug",
     }  # fmt: skip
-    secrets = [token, TOKEN, KEY_SECRET, basic(KEY, KEY_SECRET), basic(ACCOUNT, TOKEN)]
+    secrets = [token, TOKEN, KEY_SECRET, encoded(KEY, KEY_SECRET), encoded(ACCOUNT, TOKEN)]
     with (
         telltale() as url,
         serving("--port", "0", until="GraphiQL", **given, TWILIO_BASE_URL=url) as server,
@@ -147,7 +129,7 @@ def test_with_an_api_key_and_tokens_no_secret_gets_out(tmp_path: Path) -> None:
                 {"Authorization": f"Bearer {token}"},
                 {"Authorization": f"Bearer {token}x"},
                 {"Authorization": f"Bearer {token} {token}"},
-                {"Authorization": f"Basic {basic(ACCOUNT, TOKEN)}"},
+                {"Authorization": f"Basic {encoded(ACCOUNT, TOKEN)}"},
             ],
         )
 
@@ -158,7 +140,7 @@ def test_with_an_api_key_and_tokens_no_secret_gets_out(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 @pytest.mark.xdist_group("secrets")
 def test_in_passthrough_no_callers_secret_gets_out() -> None:
-    credential = basic(ACCOUNT, CALLERS_TOKEN)
+    credential = encoded(ACCOUNT, CALLERS_TOKEN)
     with telltale() as url, serving(
         "--port", "0", until="GraphiQL", GATEWAY_ACCESS="passthrough", GATEWAY_LOG_LEVEL="debug",
         TWILIO_BASE_URL=url,
@@ -167,12 +149,12 @@ def test_in_passthrough_no_callers_secret_gets_out() -> None:
             server,
             [
                 {"Authorization": f"Basic {credential}"},
-                {"Authorization": f"Basic {basic(KEY, CALLERS_TOKEN)}"},
+                {"Authorization": f"Basic {encoded(KEY, CALLERS_TOKEN)}"},
                 {"Authorization": f"Bearer {CALLERS_TOKEN}"},
             ],
         )
 
-    check(server, answers, [CALLERS_TOKEN, credential, basic(KEY, CALLERS_TOKEN)])
+    check(server, answers, [CALLERS_TOKEN, credential, encoded(KEY, CALLERS_TOKEN)])
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
@@ -201,7 +183,7 @@ def test_with_jwts_no_token_gets_out(tmp_path: Path) -> None:
         )
 
     parts = {part for token in (good, late) for part in token.split(".")[1:]}
-    check(server, answers, [TOKEN, basic(ACCOUNT, TOKEN), *parts])
+    check(server, answers, [TOKEN, encoded(ACCOUNT, TOKEN), *parts])
 
 
 async def test_no_object_of_ours_shows_a_secret_in_its_repr() -> None:
@@ -212,7 +194,7 @@ async def test_no_object_of_ours_shows_a_secret_in_its_repr() -> None:
         ours = [o for o in gc.get_objects() if str(type(o).__module__).startswith("gateway")]
         shown.extend(f"{thing!r} {thing}" for thing in ours)
 
-    headers = {"Authorization": f"Basic {basic(ACCOUNT, CALLERS_TOKEN)}"}
+    headers = {"Authorization": f"Basic {encoded(ACCOUNT, CALLERS_TOKEN)}"}
     twilio = PlainTwilio(calls=[call(1)], fault=look)
     own = "70ce" * 8  # of this test only: the usual one is part of SIDs that other tests leave
     settings: dict[str, Any] = {"api_key": KEY, "api_secret": Secret(KEY_SECRET)}
@@ -226,7 +208,7 @@ async def test_no_object_of_ours_shows_a_secret_in_its_repr() -> None:
     kinds = {text.partition("(")[0] for text in shown}
     assert {"Settings", "Account", "Caller", "Context"} <= kinds
     text = "\n".join(shown)
-    secrets = (own, KEY_SECRET, CALLERS_TOKEN, basic(KEY, KEY_SECRET), basic(ACCOUNT, own))
+    secrets = (own, KEY_SECRET, CALLERS_TOKEN, encoded(KEY, KEY_SECRET), encoded(ACCOUNT, own))
     assert not [secret for secret in secrets if secret in text]
 
 

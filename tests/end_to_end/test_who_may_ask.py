@@ -3,10 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +12,7 @@ from gateway.access.tokens import new_token
 from tests.access.provider import AUDIENCE, ISSUER, Provider
 from tests.end_to_end.program import Server, run, serving
 from tests.plain_twilio import ACCOUNT, TOKEN
+from tests.serving import Handler, answering
 
 pytestmark = pytest.mark.xdist_group("who may ask")
 
@@ -107,25 +105,13 @@ def test_a_filter_by_number_without_pii_is_forbidden(
 def key_set_of(provider: Provider) -> Iterator[str]:
     """The URL at which a provider's key set is read."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class KeySet(Handler):
+        def do_GET(self) -> None:  # noqa: N802 (http.server's spelling)
             provider.reads += 1
-            body = provider.key_set()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, provider.key_set())
 
-        def log_message(self, *_: Any) -> None:
-            """Silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/keys"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(KeySet) as url:
+        yield f"{url}/keys"
 
 
 def test_a_providers_tokens_are_taken_and_forged_ones_are_not() -> None:

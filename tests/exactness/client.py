@@ -37,7 +37,7 @@ def told(twilio: OddTwilio, account: Account) -> str:
     """The account as its lists show it, for a failure to be read."""
     lines = [f"{twilio.switches}, now {account.now:%d %H:%M:%S}"]
     for name in ("calls", "recordings", "notifications"):
-        for row in twilio._all(name):
+        for row in twilio.every_row(name):
             dates = " ".join(
                 f"{key}={row[key][5:7]}+{row[key][17:25]}"
                 for key in ("date_created", "start_time", "end_time", "message_date")

@@ -32,7 +32,7 @@ class Oracle:
 
     def matching(self, wanted: Filter, parent: str | None = None) -> list[Row]:
         """The calls of a list in its order, also those that upstream shows as no row."""
-        return [row for row in self.twilio._rows("Calls") if self._is_wanted(row, wanted, parent)]
+        return [row for row in self.twilio.rows_of("Calls") if self.is_wanted(row, wanted, parent)]
 
     def rows(self, wanted: Filter) -> list[Row]:
         """The calls of a list that can be shown."""
@@ -74,7 +74,7 @@ class Oracle:
 
     def _edge(self, row: Row, edge: Edge, path: Path) -> Any:
         if edge.field == "parentCall":
-            calls = {call["sid"]: call for call in self.twilio._rows("Calls")}
+            calls = {call["sid"]: call for call in self.twilio.rows_of("Calls")}
             parent = calls.get(row["parent_call_sid"])
             return self.call(parent, path, edge.edges) if parent else None
         if edge.field == "childCalls":
@@ -82,7 +82,7 @@ class Oracle:
         else:
             listed = [
                 paper
-                for paper in self.twilio._rows(edge.field)
+                for paper in self.twilio.rows_of(edge.field)
                 if paper["call_sid"] == row["sid"] and edge.log in (None, paper.get("log"))
             ]
         rows = [child for child in listed if self._is_shown(child)]
@@ -146,7 +146,7 @@ class Oracle:
             return None
         return _time(text)
 
-    def _is_wanted(self, row: Row, wanted: Filter, parent: str | None) -> bool:
+    def is_wanted(self, row: Row, wanted: Filter, parent: str | None) -> bool:
         seen = self.twilio.seen(row)
         plain = {
             "to": wanted.to,

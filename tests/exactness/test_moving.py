@@ -35,10 +35,10 @@ class Moments:
     def hold(self, root: Root, answer: dict[str, Any]) -> None:
         """Asserts that the answer is right for these moments."""
         oracle = Oracle(self.twilio)
-        self._rows(
+        self.rows_of(
             answer["nodes"],
             "calls",
-            lambda row: oracle._is_wanted(row, root.filter, None),
+            lambda row: oracle.is_wanted(row, root.filter, None),
             None if answer["pageInfo"]["hasNextPage"] else 0,
             root.window.size,
         )
@@ -70,14 +70,14 @@ class Moments:
 
         def is_wanted(row: Row) -> bool:
             if name == "calls":
-                return oracle._is_wanted(row, edge.filter, sid)
+                return oracle.is_wanted(row, edge.filter, sid)
             return row["call_sid"] == sid and edge.log in (None, row.get("log"))
 
-        self._rows(found["nodes"], name, is_wanted, 0, edge.first or 50)
+        self.rows_of(found["nodes"], name, is_wanted, 0, edge.first or 50)
         for child in found["nodes"] if name == "calls" else ():
             self._call(child, edge.edges)
 
-    def _rows(
+    def rows_of(
         self, nodes: Sequence[Any], name: str, is_wanted: Any, end: int | None, size: int
     ) -> None:
         """No row twice; each was wanted at some moment; none is missing that stood still.
@@ -90,7 +90,7 @@ class Moments:
             assert any(
                 sid in then[name] and is_wanted(then[name][sid]) for then in self.twilio.history
             )
-        order = [row["sid"] for row in self.twilio._all(name)]
+        order = [row["sid"] for row in self.twilio.every_row(name)]
         is_whole = end is not None and len(sids) < size
         above = order if is_whole else order[: order.index(sids[-1])] if sids else []
         assert stood_still(self.twilio.history, name, is_wanted) & set(above) <= set(sids)
@@ -169,7 +169,7 @@ async def test_a_walk_through_moving_lists_misses_nothing_that_stood_still(
             at = sids[0] if backwards else sids[-1]
         else:
             raise AssertionError("the walk does not end")
-    still = stood_still(twilio.history, "calls", lambda row: oracle._is_wanted(row, wanted, None))
+    still = stood_still(twilio.history, "calls", lambda row: oracle.is_wanted(row, wanted, None))
     assert all(found.count(sid) <= 1 for sid in still)
     if not (is_numbered and (backwards or leaves_places(script) or wanted.statuses)):
         assert still <= set(found)

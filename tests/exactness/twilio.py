@@ -96,7 +96,7 @@ class OddTwilio(PlainTwilio):
         depths = _depths(self.calls)
         oldest_first = self.switches.order is Order.OLDEST_FIRST
         for name in NAMES:
-            rows = self._all(name)
+            rows = self.every_row(name)
             rows.sort(key=lambda row: self._tie(row, depths))
             rows.sort(key=lambda row: self._date(row), reverse=not oldest_first)
         self.remember()
@@ -104,7 +104,7 @@ class OddTwilio(PlainTwilio):
     def remember(self) -> None:
         """The account as it is now, as upstream shows it, becomes part of its history."""
         now = {
-            name: {row["sid"]: dict(self.seen(row)) for row in self._rows(name)} for name in NAMES
+            name: {row["sid"]: dict(self.seen(row)) for row in self.rows_of(name)} for name in NAMES
         }
         self.history.append(now)
 
@@ -154,17 +154,17 @@ class OddTwilio(PlainTwilio):
         at_top = self.switches.undated is Undated.TOP
         return datetime(9999, 1, 1, tzinfo=UTC) if at_top else datetime(1, 1, 1, tzinfo=UTC)
 
-    def _all(self, name: str) -> list[Row]:
-        return super()._rows(name)
+    def every_row(self, name: str) -> list[Row]:
+        return super().rows_of(name)
 
-    def _rows(self, name: str) -> list[Row]:
-        return [row for row in self._all(name.lower()) if row["sid"] not in self.gone]
+    def rows_of(self, name: str) -> list[Row]:
+        return [row for row in self.every_row(name.lower()) if row["sid"] not in self.gone]
 
     def _instance(self, name: str, wanted: str, form: Callable[[Row], Row]) -> httpx.Response:
         if self.lagging.get(wanted, 0) > 0:
             self.lagging[wanted] -= 1
             return error(404, 20404)
-        for row in self._rows(name):
+        for row in self.rows_of(name):
             if row["sid"] == wanted:
                 return httpx.Response(200, json=form(self.seen(row)))
         return error(404, 20404)
@@ -179,7 +179,7 @@ class OddTwilio(PlainTwilio):
         if self.switches.tokens is Tokens.NUMBERS:
             cut = self._numbered(kept, size, link.number)
         else:
-            order = {row["sid"]: place for place, row in enumerate(self._all(name))}
+            order = {row["sid"]: place for place, row in enumerate(self.every_row(name))}
             cut = self._cut(kept, order, size, link)
         uri = _linker(request.url.path, query, size)
         of_call = request.url.path.startswith(f"{ROOT}Calls/")

@@ -17,7 +17,7 @@ from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallStatus
 from tests.live.stage import notice
 from tests.live.watched import Room, Watcher, room, settle
-from tests.plain_twilio import PlainTwilio, call, describe, sid
+from tests.plain_twilio import PlainTwilio, call, calls_in, describe, sid
 
 A, B = "CA-a", "CA-b"
 OPS = st.lists(
@@ -104,13 +104,6 @@ def test_a_call_that_does_not_change_is_looked_at_ever_more_seldom() -> None:
     assert pauses[9:] == [SELDOM, SELDOM, SOONEST]
 
 
-def twilio(*statuses: str) -> PlainTwilio:
-    """Calls in these states, numbered from 1."""
-    return PlainTwilio(
-        calls=[call(number, status=status) for number, status in enumerate(statuses, 1)]
-    )
-
-
 @asynccontextmanager
 async def watched(there: Room, *numbers: int) -> AsyncIterator[list[Watcher]]:
     """The calls, each with somebody who watches it; what that asked is forgotten."""
@@ -123,7 +116,7 @@ async def watched(there: Room, *numbers: int) -> AsyncIterator[list[Watcher]]:
 
 
 async def test_nothing_is_looked_at_that_nobody_watches() -> None:
-    async with room(twilio("ringing")) as there:
+    async with room(calls_in("ringing")) as there:
         async with watched(there, 1):
             pass
         looked = await there.look(100)
@@ -133,7 +126,7 @@ async def test_nothing_is_looked_at_that_nobody_watches() -> None:
 
 
 async def test_a_call_is_looked_at_once_for_all_who_watch_it() -> None:
-    async with room(twilio("ringing")) as there, watched(there, *[1] * 20) as watchers:
+    async with room(calls_in("ringing")) as there, watched(there, *[1] * 20) as watchers:
         there.becomes(1, "completed")
         await there.look(SOONEST)
         for watcher in watchers:
@@ -147,7 +140,7 @@ async def test_a_call_is_looked_at_once_for_all_who_watch_it() -> None:
 async def test_many_calls_are_looked_at_by_the_three_lists() -> None:
     """Those that are in none of them have ended, and are asked for by themselves."""
     states = ["queued", "ringing", "in-progress", "ringing", "ringing"]
-    async with room(twilio(*states)) as there, watched(there, 1, 2, 3, 4, 5) as watchers:
+    async with room(calls_in(*states)) as there, watched(there, 1, 2, 3, 4, 5) as watchers:
         there.becomes(1, "ringing")
         there.becomes(5, "busy")
         await there.look(SOONEST)
@@ -161,7 +154,7 @@ async def test_many_calls_are_looked_at_by_the_three_lists() -> None:
 
 
 async def test_while_webhooks_come_nobody_looks() -> None:
-    async with room(twilio("queued")) as there, watched(there, 1) as (watcher,):
+    async with room(calls_in("queued")) as there, watched(there, 1) as (watcher,):
         watcher.take(9)
         there.becomes(1, "ringing")
         await there.store.publish(notice("ringing"))
@@ -180,7 +173,7 @@ async def test_while_webhooks_come_nobody_looks() -> None:
 async def test_upstream_in_trouble_is_asked_ever_more_seldom(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with room(twilio("ringing")) as there, watched(there, 1) as (watcher,):
+    async with room(calls_in("ringing")) as there, watched(there, 1) as (watcher,):
         there.twilio.fault = lambda _: httpx.Response(503)
         looks = [len(await there.look(1)) for _ in range(10)]
         there.twilio.fault = None
@@ -196,7 +189,7 @@ async def test_upstream_in_trouble_is_asked_ever_more_seldom(
 
 async def test_calls_that_nobody_told_of_are_found_among_the_newest() -> None:
     """Live ones, and those that have ended since the last look; not what had ended before."""
-    async with room(twilio("completed", "ringing")) as there:
+    async with room(calls_in("completed", "ringing")) as there:
         watcher = Watcher(there.watching.calls([ListCalls()]))
         watcher.take(99)
         await settle()
@@ -221,7 +214,7 @@ async def test_calls_that_nobody_told_of_are_found_among_the_newest() -> None:
 
 
 async def test_what_ended_while_nobody_watched_is_no_news_to_who_comes_later() -> None:
-    async with room(twilio("completed")) as there:
+    async with room(calls_in("completed")) as there:
         for number in (2, 3):
             watcher = Watcher(there.watching.calls([ListCalls()]))
             watcher.take(9)
@@ -235,7 +228,7 @@ async def test_what_ended_while_nobody_watched_is_no_news_to_who_comes_later() -
 
 
 async def test_more_new_calls_than_a_page_are_all_found() -> None:
-    async with room(twilio("completed")) as there:
+    async with room(calls_in("completed")) as there:
         watcher = Watcher(there.watching.calls([ListCalls()]))
         watcher.take(999)
         await settle()
@@ -255,7 +248,7 @@ async def test_of_two_gateways_one_looks_and_both_hear() -> None:
     time = [0.0]
     store = MemoryStore(now=lambda: time[0])
     async with (
-        room(twilio("ringing"), store=store) as a,
+        room(calls_in("ringing"), store=store) as a,
         room(a.twilio, store=store) as b,
         watched(b, 1) as (staying,),
     ):
@@ -281,7 +274,7 @@ async def test_of_two_gateways_one_looks_and_both_hear() -> None:
 
 async def test_a_look_that_fails_delays_no_other_of_its_round() -> None:
     """What changed is looked at again soon, although its neighbour could not be read."""
-    async with room(twilio("ringing", "queued")) as there, watched(there, 1, 2) as (_, other):
+    async with room(calls_in("ringing", "queued")) as there, watched(there, 1, 2) as (_, other):
         other.take(9)
         there.twilio.fault = lambda request: (
             httpx.Response(503) if sid("CA", 1) in request.url.path else None
@@ -295,7 +288,7 @@ async def test_a_look_that_fails_delays_no_other_of_its_round() -> None:
 
 
 async def test_a_list_of_the_newest_that_fails_delays_no_call() -> None:
-    async with room(twilio("ringing")) as there, watched(there, 1) as (watcher,):
+    async with room(calls_in("ringing")) as there, watched(there, 1) as (watcher,):
         everybody = Watcher(there.watching.calls([ListCalls()]))
         await settle()
         there.twilio.fault = lambda request: (
@@ -386,7 +379,7 @@ async def test_while_a_look_hangs_the_poller_runs_on(hanging: Hanging) -> None:
 async def test_the_poller_goes_on_by_itself() -> None:
     """After a round that has ended, when nothing else was due and nobody came."""
     hours = itertools.count()  # the clock: an hour passes whenever it is read
-    async with asyncio.timeout(WITHIN), room(twilio("queued")) as there:
+    async with asyncio.timeout(WITHIN), room(calls_in("queued")) as there:
         poller = Poller(there.rows, there.store, lambda: 3600.0 * next(hours))
         running = asyncio.ensure_future(poller.run())
         with poller.following(sid("CA", 1), lambda _: None):

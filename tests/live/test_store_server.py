@@ -25,7 +25,7 @@ from tests.live.test_valkey import (  # noqa: F401 (asked of this server, with t
     test_a_gateway_that_starts_later_knows_what_was_heard_before,
     test_a_key_is_new_to_one_gateway_only,
     test_a_key_that_is_released_is_free_again,
-    test_a_lease_is_one_gateways_until_it_is_given_back_or_ends,
+    test_a_lease_is_one_gateways_until_it_ends,
     test_accounts_on_one_server_do_not_hear_of_each_other,
     test_an_event_that_arrives_at_one_gateway_reaches_a_subscriber_at_another,
     test_an_idempotency_key_is_claimed_once_across_gateways,
@@ -375,3 +375,18 @@ def test_a_read_of_a_stream_has_so_many_events_and_the_next_goes_on_from_there()
         assert (b"event%d" % number in (first or b"")) is (number < 2)
         assert (b"event%d" % number in (second or b"")) is (number == 2)
     assert data.events(b"s", ids[2], 2) is None
+
+
+def test_a_key_whose_time_is_over_makes_room_though_an_older_one_lasts_longer() -> None:
+    clock = [1000.0]
+    data = KeptData(lambda: clock[0], max_claims=2)
+
+    def claim(name: bytes, milliseconds: bytes) -> bytes:
+        return data.execute([b"SET", b"gateway:AC:claim:" + name, b"x", b"NX", b"PX", milliseconds])
+
+    assert claim(b"long", b"60000") == claim(b"short", b"1000") == b"+OK\r\n"
+    assert claim(b"third", b"1000").startswith(b"-OOM")
+    clock[0] += 1
+
+    assert claim(b"third", b"1000") == b"+OK\r\n"
+    assert data.execute([b"GET", b"gateway:AC:claim:long"]) == b"$1\r\nx\r\n"

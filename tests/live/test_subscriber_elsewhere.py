@@ -1,20 +1,9 @@
 """Two gateways that share a server: a subscriber of one hears what reached the other."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from gateway.settings import Secret
 from tests.app.sockets import stage
-from tests.live.servers import KeptServer, kept_server
+from tests.live.servers import KeptServer
 from tests.plain_twilio import PlainTwilio, call
-
-
-@pytest.fixture
-def server() -> Iterator[KeptServer]:
-    """A server of the test's own."""
-    with kept_server() as running:
-        yield running
 
 
 async def test_a_webhook_at_one_gateway_reaches_a_subscriber_of_the_other(

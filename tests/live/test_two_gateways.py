@@ -1,12 +1,11 @@
 """Two gateways over one account and one real server: webhooks, keys and leases are shared."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
-import pytest
 
 from gateway.access import ANYONE
 from gateway.app import create_app
@@ -14,18 +13,11 @@ from gateway.app.results import response_map
 from gateway.live.signature import signature_of
 from gateway.settings import Secret, Settings
 from tests.conftest import Client
-from tests.live.servers import KeptServer, kept_server
+from tests.live.servers import KeptServer
 from tests.live.stage import CALL, next_status, statuses_until
 from tests.live.webhooks import PUBLIC, RECORDING, Hooks, event
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
 from tests.schema.mutations import MAKE, making
-
-
-@pytest.fixture
-def server() -> Iterator[KeptServer]:
-    """A server of the test's own."""
-    with kept_server() as running:
-        yield running
 
 
 class Peer(Hooks):

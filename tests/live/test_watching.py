@@ -17,7 +17,7 @@ from gateway.upstream.requests import FetchCall, ListCalls
 from gateway.upstream.resources import AnsweredBy, CallStatus
 from tests.live.stage import notice
 from tests.live.watched import Room, Watcher, room, settle
-from tests.plain_twilio import PlainTwilio, call, sid
+from tests.plain_twilio import call, calls_in, sid
 
 LIVES = [
     ["queued", "ringing", "in-progress", "completed"],
@@ -29,13 +29,6 @@ LIVES = [
 ALL = [ListCalls()]
 
 
-def twilio(*statuses: str) -> PlainTwilio:
-    """Calls in these states, numbered from 1."""
-    return PlainTwilio(
-        calls=[call(number, status=status) for number, status in enumerate(statuses, 1)]
-    )
-
-
 async def first(there: Room, number: int = 1) -> Update:
     """What somebody who comes now is told at first."""
     updates = there.watching.call(sid("CA", number))
@@ -45,7 +38,7 @@ async def first(there: Room, number: int = 1) -> Update:
 
 
 async def test_a_watcher_begins_with_the_call_as_it_is() -> None:
-    async with room(twilio("ringing")) as there:
+    async with room(calls_in("ringing")) as there:
         update = await first(there)
 
     assert (update.row.status, update.previous, update.source) == (CallStatus.RINGING, None, None)
@@ -53,7 +46,7 @@ async def test_a_watcher_begins_with_the_call_as_it_is() -> None:
 
 
 async def test_a_call_that_has_ended_is_told_once_and_that_is_all() -> None:
-    async with room(twilio("completed")) as there:
+    async with room(calls_in("completed")) as there:
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         await watcher.end()
 
@@ -62,13 +55,13 @@ async def test_a_call_that_has_ended_is_told_once_and_that_is_all() -> None:
 
 @pytest.mark.parametrize(("wanted", "error"), [(sid("CA", 9), NoSuchCall), ("CA1", BadUserInput)])
 async def test_what_is_no_call_cannot_be_watched(wanted: str, error: type[GatewayError]) -> None:
-    async with room(twilio("ringing")) as there:
+    async with room(calls_in("ringing")) as there:
         with pytest.raises(error):
             await anext(there.watching.call(wanted))
 
 
 async def test_no_more_watch_than_may() -> None:
-    async with room(twilio("ringing"), limit=1) as there:
+    async with room(calls_in("ringing"), limit=1) as there:
         sitting = there.watching.call(sid("CA", 1))
         await anext(sitting)
         with pytest.raises(TooManySubscribers):
@@ -78,7 +71,7 @@ async def test_no_more_watch_than_may() -> None:
 
 
 async def test_all_who_watch_a_call_share_one_read_of_its_news() -> None:
-    async with room(twilio("ringing")) as there:
+    async with room(calls_in("ringing")) as there:
         watchers = [Watcher(there.watching.call(sid("CA", 1))) for _ in range(20)]
         await settle()
         beginning = there.twilio.asked()
@@ -93,7 +86,7 @@ async def test_all_who_watch_a_call_share_one_read_of_its_news() -> None:
 
 
 async def test_a_slow_watcher_misses_what_lies_between_and_never_the_last() -> None:
-    async with room(twilio("queued")) as there:
+    async with room(calls_in("queued")) as there:
         slow = Watcher(there.watching.call(sid("CA", 1)))
         await settle()
         for status in ("ringing", "in-progress", "completed"):
@@ -108,7 +101,7 @@ async def test_a_slow_watcher_misses_what_lies_between_and_never_the_last() -> N
 
 async def test_upstream_that_lags_behind_its_webhook_is_caught_up() -> None:
     """It is read once more; the status and what the webhook knows stand for the rest."""
-    async with room(twilio("in-progress")) as there:
+    async with room(calls_in("in-progress")) as there:
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         await settle()
         there.twilio.asked()
@@ -125,7 +118,7 @@ async def test_upstream_that_lags_behind_its_webhook_is_caught_up() -> None:
 async def test_a_row_that_does_not_say_its_status_has_the_one_that_the_webhook_told(
     nothing: Any,
 ) -> None:
-    async with room(twilio("in-progress")) as there:
+    async with room(calls_in("in-progress")) as there:
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         await settle()
         there.twilio.calls[0] |= {"status": nothing, "caller_name": "ADA"}
@@ -138,7 +131,7 @@ async def test_a_row_that_does_not_say_its_status_has_the_one_that_the_webhook_t
 
 
 async def test_upstream_that_fails_costs_no_state() -> None:
-    async with room(twilio("in-progress")) as there:
+    async with room(calls_in("in-progress")) as there:
         one = Watcher(there.watching.call(sid("CA", 1)))
         all_ = Watcher(there.watching.calls(ALL))
         await settle()
@@ -159,7 +152,7 @@ async def test_upstream_that_fails_costs_no_state() -> None:
 
 async def test_upstream_that_is_ahead_is_news_for_everybody() -> None:
     """Ringing is heard, completed is read: that is told, and what is heard later is old."""
-    async with room(twilio("queued")) as there:
+    async with room(calls_in("queued")) as there:
         watchers = [Watcher(there.watching.call(sid("CA", 1))) for _ in range(2)]
         await settle()
         there.becomes(1, "completed")
@@ -177,7 +170,7 @@ async def test_upstream_that_is_ahead_is_news_for_everybody() -> None:
 
 async def test_a_notice_that_shows_nothing_new_is_not_told() -> None:
     """A poll has told of it; then the webhook comes, with facts that the row had already."""
-    async with room(twilio("queued")) as there:
+    async with room(calls_in("queued")) as there:
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         watcher.take(9)
         await settle()
@@ -195,7 +188,7 @@ async def test_a_notice_that_shows_nothing_new_is_not_told() -> None:
 
 async def test_a_watcher_remembers_what_the_store_has_forgotten() -> None:
     """A webhook so late that the call's state made room for others': nothing is asked for it."""
-    async with room(twilio("in-progress"), store=MemoryStore(max_calls=1)) as there:
+    async with room(calls_in("in-progress"), store=MemoryStore(max_calls=1)) as there:
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         watcher.take(9)
         await settle()
@@ -212,7 +205,7 @@ async def test_a_watcher_remembers_what_the_store_has_forgotten() -> None:
 
 
 async def test_a_status_that_is_new_to_the_gateway_is_told_and_does_not_stand_in_the_way() -> None:
-    async with room(twilio("on-hold")) as there:
+    async with room(calls_in("on-hold")) as there:
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         await settle()
         there.becomes(1, "completed")
@@ -224,7 +217,7 @@ async def test_a_status_that_is_new_to_the_gateway_is_told_and_does_not_stand_in
 
 async def test_news_that_come_while_a_read_is_under_way_are_read_again() -> None:
     """The poller's read began before the news: it is joined, and what it brings hides nothing."""
-    async with room(twilio("in-progress")) as there:
+    async with room(calls_in("in-progress")) as there:
         quick, slow = [Watcher(there.watching.call(sid("CA", 1))) for _ in range(2)]
         quick.take(9)
         await settle()
@@ -249,7 +242,7 @@ async def test_news_that_come_while_a_read_is_under_way_are_read_again() -> None
 
 async def test_an_older_row_that_comes_in_later_hides_no_news() -> None:
     """A look that was slow brings what it read before the news; who is slow is told the news."""
-    async with room(twilio("in-progress")) as there:
+    async with room(calls_in("in-progress")) as there:
         quick, slow = [Watcher(there.watching.call(sid("CA", 1))) for _ in range(2)]
         quick.take(9)
         await settle()
@@ -268,7 +261,7 @@ async def test_an_older_row_that_comes_in_later_hides_no_news() -> None:
 
 
 async def test_who_watches_all_calls_begins_with_the_live_ones() -> None:
-    async with room(twilio("completed", "ringing", "queued", "in-progress")) as there:
+    async with room(calls_in("completed", "ringing", "queued", "in-progress")) as there:
         watcher = Watcher(there.watching.calls(ALL))
         watcher.take(9)
         await settle()
@@ -289,7 +282,7 @@ async def test_who_watches_all_calls_begins_with_the_live_ones() -> None:
 
 async def test_a_filter_holds_at_the_beginning_and_later() -> None:
     wanted = [ListCalls(to="+1", status=status) for status in (CallStatus.RINGING, CallStatus.BUSY)]
-    async with room(twilio("ringing", "ringing", "queued")) as there:
+    async with room(calls_in("ringing", "ringing", "queued")) as there:
         for number, to in ((1, "+1"), (2, "+2"), (3, "+1")):
             there.becomes(number, there.twilio.calls[number - 1]["status"], to=to)
         watcher = Watcher(there.watching.calls(wanted))
@@ -340,7 +333,7 @@ def test_the_last_state_told_is_the_calls_last_state_and_none_goes_back(
 
 
 async def _watched(life: list[str], steps: Sequence[Step], watches_all: bool) -> list[Update]:
-    async with room(twilio(life[0])) as there:
+    async with room(calls_in(life[0])) as there:
         lists = there.watching.calls(ALL)
         watcher = Watcher(lists if watches_all else there.watching.call(sid("CA", 1)))
         await settle()

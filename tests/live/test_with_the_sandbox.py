@@ -1,6 +1,5 @@
 """Over the embedded sandbox: test numbers are refused, a call is made and told as it happens."""
 
-import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +19,7 @@ from tests.conftest import Client
 from tests.end_to_end.program import serving
 from tests.live.stage import statuses_until
 from tests.schema.mutations import END, FROM, MAKE, REDIRECT, making, refused
+from tests.serving import running
 
 BUSY = "+15005550011"
 MAGIC = [
@@ -89,16 +89,8 @@ async def demo() -> AsyncIterator[tuple[str, Store]]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = create_app(Settings(sandbox_calls=20, webhook_url=url))
     config = uvicorn.Config(app, http="httptools", access_log=False, log_config=None)
-    server = uvicorn.Server(config)
-    serving_ = asyncio.ensure_future(server.serve(sockets=[listener]))
-    try:
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.002)
+    async with running(config, listener):
         yield url, app.state.gateway.own.store
-    finally:
-        server.should_exit = True
-        await serving_
-        listener.close()
 
 
 async def test_the_sandbox_calls_back_and_subscribers_hear_the_call_ring_and_end() -> None:

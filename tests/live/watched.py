@@ -56,7 +56,9 @@ class Room:
     async def look(self, seconds: float = 0) -> list[str]:
         """Time passes, and what is due then is looked at; what was."""
         self.now += seconds
-        return await self.poller.look_at_due()
+        due = self.poller.begin_round()
+        await self.poller.carry_out(due)
+        return due
 
 
 @asynccontextmanager

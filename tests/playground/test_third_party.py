@@ -2,15 +2,23 @@
 
 import functools
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from gateway.playground.third_party import CDN, PINS, Pin, install, integrity_of, jsdelivr
+from gateway.playground.third_party import (
+    CDN,
+    PINS,
+    Pin,
+    install,
+    integrity_of,
+    jsdelivr,
+    require,
+)
+from tests.serving import answering
 
 SCRIPT, STYLE = b"alert('hello')", b"body {}"
 MADE_UP = (
@@ -89,6 +97,16 @@ def test_without_any_source_the_install_goes_on(tmp_path: Path) -> None:
     assert len(complaints) == 2
 
 
+def test_a_release_says_what_it_lacks(tmp_path: Path) -> None:
+    """A file that is there but not the one that was pinned is missing, too."""
+    list(install(tmp_path, [Shelf(GOOD)], MADE_UP))
+    require(tmp_path, MADE_UP)
+    (tmp_path / "hello.css").write_bytes(STYLE + b"!")
+
+    with pytest.raises(FileNotFoundError, match=r"^missing: hello\.css$"):
+        require(tmp_path, MADE_UP)
+
+
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     """A reinstall asks nobody."""
     again = Shelf({})
@@ -115,10 +133,8 @@ def mirror(tmp_path: Path) -> Iterator[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(GOOD[pin.name])
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with answering(handler) as url:
+        yield url
 
 
 def test_the_cdn_is_a_source(tmp_path: Path, mirror: str) -> None:

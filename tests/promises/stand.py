@@ -5,7 +5,6 @@ seen: the auth token, the header made of it, a phone number in a log line.
 """
 
 import asyncio
-import base64
 import re
 import ssl
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from tests.credentials import encoded
 from tests.end_to_end.program import Server, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 from tests.promises.faulty import FaultyTwilio, misbehaving
@@ -24,7 +24,7 @@ from tests.promises.rows import account
 
 __all__ = ["Answer", "Stand", "codes_of", "one_call", "stand"]
 
-BASIC = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+BASIC = encoded(ACCOUNT, TOKEN)
 LONGEST_ANSWER = 12.0  # seconds: the promise for every answer
 
 

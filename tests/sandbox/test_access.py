@@ -1,15 +1,15 @@
 """Who may ask, and what is answered to those who ask for nothing that is there."""
 
-import httpx
 import pytest
 
 from gateway.sandbox import SandboxConfig, create_app
+from tests.credentials import basic
 from tests.sandbox.conftest import OpenAccount
 from tests.sandbox.rows import call, sid
 
 KEYED = SandboxConfig(calls=0, api_key="SK" + "0" * 32, api_secret="a secret: with colons")
 
-RIGHT = httpx.BasicAuth(KEYED.account_sid, KEYED.auth_token)._auth_header
+RIGHT = basic(KEYED.account_sid, KEYED.auth_token)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ async def test_both_kinds_of_credential_open_the_account(
         "Bearer abc",
         RIGHT.replace("Basic", "Bearer"),
         RIGHT + "x",
-        httpx.BasicAuth(KEYED.account_sid, "wrong")._auth_header,
-        httpx.BasicAuth("SK" + "0" * 32, KEYED.auth_token)._auth_header,
-        httpx.BasicAuth("", "")._auth_header,
+        basic(KEYED.account_sid, "wrong"),
+        basic("SK" + "0" * 32, KEYED.auth_token),
+        basic("", ""),
     ],
 )
 @pytest.mark.parametrize("path", ["/Calls.json", "/Nothing.json"])

@@ -3,8 +3,10 @@
 Work is counted in steps of SQLite's virtual machine, not in seconds.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,9 +27,39 @@ KINDS: dict[type[Row], Mapping[str, filters.Filter]] = {
 }
 
 
+class Watched(sqlite3.Connection):
+    """Keeps what it is asked, and counts the steps of SQLite's machine, in tens."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.statements: list[str] = []
+        self.tens = 0
+        self.set_trace_callback(self.statements.append)
+        self.set_progress_handler(self._count, 10)
+
+    def _count(self) -> int:
+        self.tens += 1
+        return 0
+
+
+class WatchedStore(Store):
+    """A store whose connection is seen."""
+
+    def __init__(self) -> None:
+        connections: list[Watched] = []
+
+        class Kept(Watched):
+            def __init__(self, *given: Any, **options: Any) -> None:
+                super().__init__(*given, **options)
+                connections.append(self)
+
+        super().__init__(":memory:", Kept)
+        (self.seen,) = connections
+
+
 @pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    opened = Store(":memory:")
+def store() -> Iterator[WatchedStore]:
+    opened = WatchedStore()
     opened.load(example_rows(4000, 1, NOW))
     yield opened
     opened.close()
@@ -58,54 +90,34 @@ PAIRS = [
 
 @pytest.mark.parametrize(("kind", "names"), [*SINGLE, *PAIRS])
 def test_every_filtered_page_is_read_from_an_index_in_its_order(
-    store: Store, kind: type[Row], names: tuple[str, ...]
+    store: WatchedStore, kind: type[Row], names: tuple[str, ...]
 ) -> None:
     wanted = filters.conditions(KINDS[kind], {name: value(name) for name in names})
-    statements = list[str]()
-    store._connection.set_trace_callback(statements.append)
+    store.seen.statements.clear()
     store.older(kind, wanted, limit=50)
-    store._connection.set_trace_callback(None)
 
-    page = next(one for one in statements if "LIMIT 50" in one)
-    plan = " / ".join(row[3] for row in store._connection.execute(f"EXPLAIN QUERY PLAN {page}"))
+    page = next(one for one in store.seen.statements if "LIMIT 50" in one)
+    plan = " / ".join(row[3] for row in store.seen.execute(f"EXPLAIN QUERY PLAN {page}"))
     assert "SEARCH" in plan
     assert "SCAN" not in plan
     assert "TEMP B-TREE" not in plan
 
 
-class Steps:
-    """Counts the steps of SQLite's machine, in tens."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.tens = store, 0
-
-    def __enter__(self) -> "Steps":
-        self.store._connection.set_progress_handler(self._count, 10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.store._connection.set_progress_handler(None, 10)
-
-    def _count(self) -> int:
-        self.tens += 1
-        return 0
+def steps(store: WatchedStore, query: dict[str, str]) -> int:
+    """What a page costs, in tens of the steps of SQLite's machine."""
+    wanted, before = filters.conditions(filters.CALLS, query), store.seen.tens
+    reading.page(store, Call, wanted, Window.of(query))
+    return store.seen.tens - before
 
 
-def steps(store: Store, query: dict[str, str]) -> int:
-    wanted = filters.conditions(filters.CALLS, query)
-    with Steps(store) as counted:
-        reading.page(store, Call, wanted, Window.of(query))
-    return counted.tens
-
-
-def test_a_page_behind_a_deep_token_costs_what_the_first_costs(store: Store) -> None:
+def test_a_page_behind_a_deep_token_costs_what_the_first_costs(store: WatchedStore) -> None:
     all_calls = store.older(Call, [], limit=9999)
     deep = {"PageToken": f"PA{all_calls[3500].sid}"}
 
     assert steps(store, deep) <= steps(store, {}) * 1.1 + 5
 
 
-def test_a_day_long_ago_costs_what_yesterday_costs(store: Store) -> None:
+def test_a_day_long_ago_costs_what_yesterday_costs(store: WatchedStore) -> None:
     yesterday, long_ago = {"StartTime": "2026-07-07"}, {"StartTime": "2026-06-26"}
 
     assert steps(store, long_ago) <= steps(store, yesterday) * 1.5

@@ -133,6 +133,12 @@ def test_whatever_else_is_no_cursor(text: str) -> None:
         read_cursor(text, KEY, LISTS)
 
 
+def test_a_text_too_long_to_be_a_cursor_is_none() -> None:
+    """It is not even decoded."""
+    with pytest.raises(InvalidCursor):
+        read_cursor("A" * 100_000, KEY, LISTS)
+
+
 OTHERS: dict[str, tuple[bytes, list[Any]]] = {
     "account": (cursor_key(TOKEN, HOST, "AC" + "b" * 32), LISTS),
     "host": (cursor_key(TOKEN, "http://169.254.169.254", ACCOUNT), LISTS),

@@ -26,7 +26,7 @@ from strawberry.extensions import SchemaExtension
 
 from gateway.access import ANYONE
 from gateway.app import open_gateway
-from gateway.errors import LimitExceeded
+from gateway.errors import IntrospectionDisabled, LimitExceeded
 from gateway.schema import DocumentLimits, schema
 from gateway.schema.documents import CheckedDocument
 from gateway.schema.limits import check_document, measure
@@ -461,3 +461,17 @@ async def test_the_same_text_is_refused_again() -> None:
         first, second = [await client.error(BEYOND["aliases"]) for _ in range(2)]
 
     assert first == second
+
+
+def test_a_fragment_that_is_not_there_adds_nothing() -> None:
+    """Validation refuses it, later."""
+    assert measure(parse("{ calls { ...nothing } }")).fields == 1
+
+
+def test_a_schema_that_is_not_shown_is_not_told_of() -> None:
+    """The name of a type is no introspection."""
+    hidden = DocumentLimits(introspection=False)
+    check_document(parse("{ __typename }"), hidden)
+
+    with pytest.raises(IntrospectionDisabled):
+        check_document(parse("{ __schema { types { name } } }"), hidden)

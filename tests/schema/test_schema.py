@@ -7,10 +7,11 @@ import pytest
 from graphql import GraphQLNonNull, build_client_schema, build_schema, get_introspection_query
 
 from gateway.schema import schema
+from gateway.schema.strawberry_internals import graphql_schema
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, error, sid
 
-GRAPHQL = schema._schema
+GRAPHQL = graphql_schema(schema)
 FEDERATIONS_OWN = {"_entities", "_service"}
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from gateway.settings import Secret
 from gateway.telemetry import UpstreamExchange
 from gateway.upstream.client import Account
 from gateway.upstream.requests import FetchCall, ListCalls, ListRecordings, PageRef, TimeRange
+from tests.credentials import encoded
 from tests.plain_twilio import ACCOUNT, NOON, PlainTwilio, call, sid
 from tests.upstream.stage import ONCE, TOKEN_ACCOUNT, answering, connected, raising, seen_by
 
@@ -125,6 +127,17 @@ async def test_a_cookie_of_upstreams_is_not_kept_for_other_requests() -> None:
     assert "Cookie" not in seen[1].headers
 
 
+def insides(thing: object) -> Iterator[str]:
+    """Whatever a debugger would show of it, and of what it holds of the same room."""
+    found = [thing]
+    for one in found:
+        yield repr(vars(one))
+        for held in vars(one).values():
+            is_ours = type(held).__module__.startswith("gateway.upstream")
+            if is_ours and hasattr(held, "__dict__") and held not in found:
+                found.append(held)
+
+
 @pytest.mark.parametrize("account", [TOKEN_ACCOUNT, KEY_ACCOUNT], ids=["token", "api key"])
 @pytest.mark.parametrize(
     "transport",
@@ -146,19 +159,14 @@ async def test_nothing_of_the_credential_can_be_seen(
         async with connected(
             transport, account=account, limits=ONCE, hook=exchanges.append
         ) as client:
-            shown += [
-                repr(client),
-                str(client),
-                repr(vars(client)),
-                repr(vars(client._sender._connections)),
-            ]
+            shown += [repr(client), str(client), *insides(client)]
             try:
                 shown.append(repr(await client.fetch(CALL)))
             except UpstreamError as error:
                 shown += [repr(error), str(error), repr(error.extensions), repr(error.__cause__)]
 
     secret = account.password.reveal()
-    header = base64.b64encode(f"{account.username}:{secret}".encode()).decode()
+    header = encoded(account.username, secret)
     text = "\n".join([*shown, repr(exchanges), caplog.text])
     assert len(exchanges) == 1
     assert secret not in text

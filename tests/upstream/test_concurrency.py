@@ -13,6 +13,7 @@ from gateway.errors import UpstreamRateLimited, UpstreamTimeout
 from gateway.upstream.concurrency import AdaptiveLimit, Line, Priority
 
 LATER = 1e9
+STUCK = 0.05  # seconds, in these tests
 
 
 def grow(limit: AdaptiveLimit, answers: int, now: float = 0.0, seconds: float = 0.04) -> None:
@@ -185,8 +186,9 @@ def test_a_first_burst_is_repaired_from_the_retry_budgets_store(allowed: int) ->
 class Stage:
     """A line whose requests run until they are told to end; who runs is in the order of turns."""
 
-    def __init__(self, cap: int, longest: int = 100) -> None:
-        self.line = Line(AdaptiveLimit(cap), longest)
+    def __init__(self, limit: int | AdaptiveLimit, longest: int = 100) -> None:
+        limit = AdaptiveLimit(limit) if isinstance(limit, int) else limit
+        self.line = Line(limit, longest, STUCK)
         self.order: list[str] = []
         self.most = 0
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -226,9 +228,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(cap: int, longest: int = 100) -> AsyncIterator[Stage]:
+async def staged(limit: int | AdaptiveLimit, longest: int = 100) -> AsyncIterator[Stage]:
     """A stage; at the end nothing runs and nothing waits."""
-    stage = Stage(cap, longest)
+    stage = Stage(limit, longest)
     yield stage
     await asyncio.gather(*stage.tasks.values(), return_exceptions=True)
     assert (stage.line.in_flight, stage.line.waiting) == (0, 0)
@@ -324,15 +326,20 @@ async def test_who_is_cancelled_in_the_moment_of_his_turn_gives_it_on(is_granted
 
 async def test_places_that_one_kind_holds_too_long_let_two_of_another_pass() -> None:
     """Recordings that hang do not stop calls; more than two do not pass, nor do recordings."""
-    async with staged(2) as stage:
+    limit = AdaptiveLimit(100)
+    while limit.value > 2:
+        limit.refused(sent_at=1.0, now=1.0, in_flight=None)
+    async with staged(limit) as stage:
         await stage.ask("r1", kind="recordings")
         await stage.ask("r2", kind="recordings")
         await stage.ask("r3", kind="recordings")
         for name in ("c1", "c2", "c3"):
             await stage.ask(name)
         assert stage.order == ["r1", "r2"]
-        stage.line.limit._cap = 100.0  # the limit stays at two, as after refusals
-        await asyncio.sleep(1.2)
+        async with asyncio.timeout(20):
+            while len(stage.order) < 4:  # noqa: ASYNC110 (a clock decides)
+                await asyncio.sleep(STUCK / 10)
+        await asyncio.sleep(2 * STUCK)
         assert stage.order == ["r1", "r2", "c1", "c2"]
         await stage.end("c1")
         assert stage.order[4:] == ["c3"]
@@ -345,7 +352,7 @@ async def test_the_cap_holds_even_for_who_passes_by_the_stuck() -> None:
         for name in ("r1", "r2"):
             await stage.ask(name, kind="recordings")
         await stage.ask("c1")
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(3 * STUCK)
         assert stage.order == ["r1", "r2"]
         for name in ("r1", "r2", "c1"):
             await stage.end(name)
