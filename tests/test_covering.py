@@ -280,17 +280,25 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
     for row in rows:
         known.note(row)
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
-    (scan,) = [s for s in plan(keys, known, Costs(), Policy()) if isinstance(s, Scan)]
+    costs = Costs()
+    (scan,) = [s for s in plan(keys, known, costs, Policy()) if isinstance(s, Scan)]
     (sent,) = scan.send()
     found = tuple(recording(n, n, NOW - timedelta(minutes=40 + n)) for n in range(8))
     token = PageRef.after(found[-1].sid).token if names_last else "opaque"
     page = Page(sent, found, next=PageRef(1, token), rows_read=8)
     known.note(page)
     assert scan.take(page)
+    assert costs.rows_per_call["recordings"] > Costs().rows_per_call["recordings"]
     (following,) = scan.send()
 
     assert following.page == page.next
     assert following.page_size == (size if names_last else sent.page_size)
+
+    more = (recording(9, 99, NOW - timedelta(minutes=48)),)
+    below = replace(page, request=following, rows=more, left_out=1, next=PageRef(2, "y"))
+    known.note(below)
+    scan.take(below)
+    assert scan.send() == []
 
 
 def test_nothing_is_read_below_a_page_with_a_row_left_out() -> None:

@@ -139,6 +139,7 @@ def read(operation: Known, scan: Scan, page: Page[CallResource]) -> int:
 
 def test_it_goes_on_upward_while_ends_are_not_yet_passed() -> None:
     operation, scan = middle(FORTY)
+    assert ListCalls(parent_call_sid=OLDEST) not in scan.keys  # one more page for it alone
     (request,) = scan.send()
     newer = call(98, YESTERDAY + timedelta(seconds=30), 60, "completed")
     above = PageRef(2, "far above")
@@ -185,6 +186,11 @@ def test_the_lists_top_is_tried_where_no_page_of_it_was_seen_to_fall_short() -> 
 
     learned.note(Page(request, (FORTY[0],), PageRef(1, "x"), rows_read=1))
     assert scans(learned, known(*FORTY)) == []
+    few = Costs(rows_per_day={"calls": 200.0})
+    few.note_reach(ListCalls(), YESTERDAY)
+    assert scans(few, known(*FORTY)) == []
+    few.note_reach(ListCalls(), YESTERDAY - timedelta(hours=1))
+    assert pages(scans(few, known(*FORTY))) == [TOP]
 
 
 def test_the_top_is_read_where_nothing_newer_is_known_above_a_page() -> None:

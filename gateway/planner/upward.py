@@ -238,7 +238,7 @@ class Climb:
         if answers:
             self._costs.proved()
         part = self._known.part_at(page.request.page)
-        if part is None or page.left_out or not left:
+        if part is None or not left:
             return None
         found = self._up(part, left) or self._down(part, left)
         if found is None:
