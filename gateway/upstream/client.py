@@ -113,8 +113,7 @@ class UpstreamClient:
             previous=page_ref(envelope.previous_page_uri, list_url, max(index - 1, 0)),
             rows_read=len(envelope.rows),
             seconds=outcome.seconds,
-            first_sid=envelope.rows[0].sid if envelope.rows else None,
-            last_sid=envelope.rows[-1].sid if envelope.rows else None,
+            sids=tuple(row.sid for row in envelope.rows),
         )
         self._remember(request, page, outcome)
         return page
