@@ -29,6 +29,7 @@ from gateway.schema.streams import (
     place_at,
     place_of,
     ref_of,
+    sids_of,
 )
 from gateway.upstream.pages import tokens_name_rows
 from gateway.upstream.requests import TOP, Page, PageRef
@@ -42,14 +43,11 @@ OLDEST = datetime.min.replace(tzinfo=UTC)
 
 def above(page: Page[R]) -> Iterator[PageRef | None]:
     """The pages that may be right above a page, the best first."""
-    index = page.request.page.index
     if page.request.page == TOP:
         return
     yield page.previous
-    if tokens_name_rows(page) and page.first_sid is not None:
-        yield PageRef(max(index - 1, 0), f"PB{page.first_sid}")
-    if page.request.page.token is None:
-        yield PageRef(index - 1)
+    if tokens_name_rows(page) and page.sids:
+        yield PageRef(max(page.request.page.index - 1, 0), f"PB{page.sids[0]}")
 
 
 class Upward(Stream[R]):
@@ -117,12 +115,13 @@ class Upward(Stream[R]):
         try:
             page = await self._turn()
         except UpstreamRejected:
-            if ref_of(self._place) == TOP or self._place.after is None:
+            if ref_of(self._place) == TOP:
                 raise
             self._begin_search()
             return
         if page is not None:
             self._top = self._top or page
+            self._met.update(sids_of(page))
             self._found += self._cut.divide(page)[0]
         if self._walk.next is not None and not self._cut.is_found:
             return
@@ -161,6 +160,7 @@ class Upward(Stream[R]):
             self._begin_search()
             return
         self._top = page
+        self._met.update(sids_of(page))
         self._found = entries(page)
         self._take_found()
         if self._walk.next is None:
@@ -168,6 +168,8 @@ class Upward(Stream[R]):
             self.is_ended = page.request.page == TOP or is_empty
 
     def _begin_search(self) -> None:
+        if not self._met and self._place.date is None:
+            raise UpstreamInvalid("The place of this cursor is in its list no more")
         self._walk = self._source.walk(TOP, self._source.roomy)
         self._cut = Cut(self._place)
         self._step = self._search
@@ -175,7 +177,7 @@ class Upward(Stream[R]):
     async def _search(self) -> None:
         """Reads from the list's top down to a row that is known, or to the place."""
         page = await self._turn()
-        if page is None and (self._met or self._place.date is None):
+        if page is None and self._met:
             raise UpstreamInvalid("The place of this cursor is in its list no more")
         if page is not None:
             self._found += self._unknown(page)
@@ -187,9 +189,10 @@ class Upward(Stream[R]):
         """The page's rows above those that are known; the cut is found where these begin."""
         if not self._met:
             return self._cut.divide(page)[0]
-        unknown = list(takewhile(lambda entry: entry.row.sid not in self._met, entries(page)))
-        self._cut.is_found = len(unknown) < len(page.rows)
-        return unknown
+        sids = sids_of(page)
+        unknown = set(takewhile(lambda sid: sid not in self._met, sids))
+        self._cut.is_found = len(unknown) < len(sids)
+        return [entry for entry in entries(page) if entry.row.sid in unknown]
 
     def _take_found(self) -> None:
         """The rows that were found, in the list's order, are the next ones upward.
@@ -200,12 +203,9 @@ class Upward(Stream[R]):
         dates = [created(entry.row) for entry in found] if self._is_keyed else []
         for index in range(len(found) - 1, -1, -1):
             entry = found[index]
-            if entry.row.sid in self._met:
-                continue
             if self._is_keyed:
                 is_newest = dates[index] is None and not any(dates[:index])
                 date = NEWEST if is_newest else dates[index]
                 self._key = max(self._key, date or self._key)
                 entry = replace(entry, key=self._key)
             self._rows.append(entry)
-            self._met.add(entry.row.sid)

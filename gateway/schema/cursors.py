@@ -64,8 +64,8 @@ class Place(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     `index`, `token` and `page_size` name the page; a page that ends at its token begins where its
     size says. `above` is the row right above that row on its page, `date` the row's key (see Note
-    [Merged lists]), in UTC: they tell where the place is when the row is gone. What is not known is
-    None.
+    [Merged lists]) or its date, if it has none that of the nearest row, in UTC: they tell where the
+    place is when the row is gone. What is not known is None.
     """
 
     kind: PlaceKind

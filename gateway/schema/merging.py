@@ -76,12 +76,15 @@ class Merge(Generic[R]):
 
     @property
     def frontier(self) -> Cursor:
-        """How far the lists were read, with no row of its own."""
-        stream, key = self._after.stream, self._after.key
-        if self._last is not None:
-            stream, key = self._last[0], self._last[1].key
+        """How far the lists were read. It is of no row, but upward while its row is looked for."""
         places = tuple(stream.frontier for stream in self._streams)
-        return Cursor(stream=stream, is_row=False, key=key, places=places)
+        if self._last is not None:
+            number, last = self._last
+            return Cursor(stream=number, is_row=False, key=last.key, places=places)
+        own = self._after.stream
+        is_same = places[own].after == self._after.places[own].after
+        is_row = self._after.is_row and self._is_upward and is_same
+        return Cursor(stream=own, is_row=is_row, key=self._after.key, places=places)
 
     async def next(self) -> Merged[R] | None:
         """The next row, taken off; None at the end. Raises what reading raises."""

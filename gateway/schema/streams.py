@@ -8,7 +8,7 @@ for on its own page, and at last from the list's top, by the row's SID and date.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -39,6 +39,7 @@ __all__ = [
     "place_at",
     "place_of",
     "ref_of",
+    "sids_of",
 ]
 
 R = TypeVar("R", bound=Resource)
@@ -79,6 +80,11 @@ def entries(page: Page[R]) -> list[Entry[R]]:
     return [Entry(page, index) for index in range(len(page.rows))]
 
 
+def sids_of(page: Page[R]) -> Sequence[str]:
+    """The SIDs on a page, also of rows that are not wanted."""
+    return page.sids or [row.sid for row in page.rows]
+
+
 # A place in one list: just after this row, or the place that a stream began from.
 Mark = Entry[R] | Place
 
@@ -87,13 +93,14 @@ def place_of(mark: Mark[R]) -> Place:
     """The mark as part of a cursor. See Note [Places] in cursors."""
     if isinstance(mark, Place):
         return mark
-    page, sid, rows_above = mark.page, mark.row.sid, mark.page.rows[: mark.index]
+    page, sid = mark.page, mark.row.sid
+    rows_above, rows_below = page.rows[: mark.index], page.rows[mark.index + 1 :]
     kind, ref = PlaceKind.INSIDE, page.request.page
     if tokens_name_rows(page):
         kind = PlaceKind.NAMED
-    elif sid == page.last_sid and page.next is not None and page.next.token is not None:
+    elif page.sids[-1:] == (sid,) and page.next is not None and page.next.token is not None:
         kind, ref = PlaceKind.BEGINS, page.next
-    dates = (created(row) for row in reversed(rows_above))
+    dates = map(created, (mark.row, *rows_below, *reversed(rows_above)))
     return Place(
         kind=kind,
         index=ref.index,
@@ -101,7 +108,7 @@ def place_of(mark: Mark[R]) -> Place:
         page_size=page.request.page_size,
         after=sid,
         above=rows_above[-1].sid if rows_above else None,
-        date=mark.key or created(mark.row) or next(filter(None, dates), None),
+        date=mark.key or next(filter(None, dates), None),
     )
 
 
@@ -168,16 +175,14 @@ class Cut(Generic[R]):
             return [], rows
         self._same_second = []
         after, date = self._place.after, self._place.date
-        sids = [entry.row.sid for entry in rows]
+        sids = sids_of(page)
         for anchor in (after, self._place.above):
             if anchor in sids:
                 # The row may be the first of the next page.
                 self._is_here = anchor == sids[-1] != after
                 self.is_found = not self._is_here
-                return _split(rows, sids.index(anchor) + 1)
-        if after is not None and page.last_sid == after:
-            self.is_found = True
-            return rows, []
+                below = set(sids[sids.index(anchor) + 1 :])
+                return _split(rows, sum(entry.row.sid not in below for entry in rows))
         if date is None or self._is_here:
             self.is_found = True
             return [], rows
@@ -311,7 +316,7 @@ class Downward(Stream[R]):
             self._walk, self._cut = way
             return
         if page is not None:
-            self._last_sid = page.last_sid or self._last_sid
+            self._last_sid = page.sids[-1] if page.sids else self._last_sid
             self._take(self._cut.divide(page)[1])
         if self._walk.next is None:
             self._take(self._cut.end())
@@ -330,7 +335,7 @@ class Downward(Stream[R]):
             yield source.walk(ref, wanted), Cut(place, is_found=True)
         else:
             yield source.walk(ref, source.size_at(place)), Cut(place)
-        if ref != TOP and place.after is not None:
+        if ref != TOP and place.date is not None:
             yield source.walk(TOP, MAX_PAGE_SIZE), Cut(place)
 
     def _take(self, rows: Iterable[Entry[R]]) -> None:

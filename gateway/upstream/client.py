@@ -129,8 +129,7 @@ class UpstreamClient:
             rows_read=len(listed.rows) + listed.left_out,
             left_out=listed.left_out,
             seconds=outcome.seconds,
-            first_sid=listed.rows[0].sid if listed.rows else None,
-            last_sid=listed.rows[-1].sid if listed.rows else None,
+            sids=tuple(row.sid for row in listed.rows),
         )
         if page.left_out:
             log.warning(

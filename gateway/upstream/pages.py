@@ -89,9 +89,9 @@ def tokens_name_rows(page: Page[Any]) -> bool:
     links was reached by such a token, or it does not tell.
     """
     if page.next is not None:
-        return page.last_sid is not None and page.next.token == f"PA{page.last_sid}"
+        return page.next.token in [f"PA{sid}" for sid in page.sids[-1:]]
     if page.previous is not None:
-        return page.first_sid is not None and page.previous.token == f"PB{page.first_sid}"
+        return page.previous.token in [f"PB{sid}" for sid in page.sids[:1]]
     return bool(NAMES_ROW.fullmatch(page.request.page.token or ""))
 
 

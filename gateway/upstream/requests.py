@@ -397,9 +397,8 @@ class Page(Generic[R]):
     """One page as read: the rows that match, and the pages beside it.
 
     `request` is what was asked, `rows_read` how many rows upstream sent, `left_out` how many of
-    these had no readable SID (such a page proves nothing), `first_sid` and `last_sid` the SIDs of
-    the first and the last row that upstream sent, wanted or not; `seconds` is what it took from
-    sending to the last byte.
+    these had no readable SID (such a page proves nothing), `sids` the SIDs of all others in their
+    order, wanted or not; `seconds` is what it took from sending to the last byte.
     """
 
     request: ListRequest[R]
@@ -409,8 +408,7 @@ class Page(Generic[R]):
     rows_read: int = 0
     left_out: int = 0
     seconds: float = 0.0
-    first_sid: str | None = None
-    last_sid: str | None = None
+    sids: tuple[str, ...] = ()
 
     @property
     def is_exact(self) -> bool:

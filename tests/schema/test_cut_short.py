@@ -255,3 +255,93 @@ async def test_an_edge_is_cut_short_like_a_root_list() -> None:
     assert (children_of["isComplete"], children_of["pageInfo"]) == (False, {"hasNextPage": True})
     (warning,) = answer["extensions"]["warnings"]
     assert (warning["path"], warning["reason"]) == (["call", "childCalls"], "UPSTREAM_UNAVAILABLE")
+
+
+@pytest.mark.parametrize("window", ["after", "before"])
+async def test_a_place_that_was_pushed_far_down_is_reached_over_several_pages(window: str) -> None:
+    """Each reads as far as its budget allows, and the next goes on there."""
+    twilio = PlainTwilio(calls=calls_of(4))
+    async with connect(twilio) as client:
+        cursor = (await answered(client, first=3))[0]["edges"][1]["cursor"]
+    twilio.calls[:0] = [call(100 + n, at=50 - n) for n in range(20)]
+    twilio.largest_page = 3
+    seen: list[str] = []
+    steps = 0
+    async with connect(twilio, page_budget=3) as client:
+        while cursor:
+            size = {"first": 2} if window == "after" else {"last": 2}
+            got, _ = await answered(client, **size, **{window: cursor})
+            info = got["pageInfo"]
+            if window == "after":
+                seen += sids(got)
+                cursor = info["endCursor"] if info["hasNextPage"] else None
+            else:
+                seen = sids(got) + seen
+                cursor = info["startCursor"] if info["hasPreviousPage"] else None
+            steps += 1
+            assert steps < 30
+
+    assert seen == (numbered(2, 3) if window == "after" else numbered(*range(100, 120), 0))
+
+
+async def test_a_page_that_is_refused_later_is_a_bad_end_and_no_place_to_look_for() -> None:
+    twilio = PlainTwilio(calls=calls_of(9), largest_page=2)
+    async with connect(twilio) as client:
+        cursor = (await answered(client, first=2))[0]["pageInfo"]["endCursor"]
+        refused = f"PA{sid('CA', 3)}"
+        twilio.fault = lambda r: httpx.Response(400) if refused in str(r.url) else None
+        twilio.asked()
+        got, warnings = await answered(client, first=6, after=cursor)
+
+    assert sids(got) == numbered(2, 3)
+    assert warnings == cut_short("UPSTREAM_REJECTED")
+    assert len(twilio.asked()) == 2
+
+
+async def test_by_numbers_calls_that_arrive_do_not_come_again_after_a_bad_end() -> None:
+    twilio = OddPages(calls=calls_of(9), tokens="numbers", largest_page=3)
+    async with connect(twilio, page_budget=1) as client:
+        got, _ = await answered(client, first=9)
+        twilio.calls[:0] = [call(100 + n, at=50 - n) for n in range(2)]
+    async with connect(twilio) as client:
+        rest, _ = await answered(client, first=9, after=got["pageInfo"]["endCursor"])
+
+    assert (sids(got), sids(rest)) == (numbered(0, 1, 2), numbered(3, 4, 5, 6, 7, 8))
+
+
+@pytest.mark.parametrize("tokens", ["name rows", "opaque"])
+async def test_from_where_a_reading_back_was_cut_short_one_can_go_either_way(tokens: Any) -> None:
+    twilio = OddPages(calls=calls_of(12), tokens=tokens, largest_page=3)
+    async with connect(twilio) as client:
+        cursor = (await answered(client, first=12))[0]["edges"][9]["cursor"]
+    async with connect(twilio, page_budget=2) as client:
+        got, warnings = await answered(client, last=9, before=cursor)
+    async with connect(twilio) as client:
+        place = got["pageInfo"]["startCursor"]
+        down, _ = await answered(client, first=3, after=place)
+        up, _ = await answered(client, last=12, before=place)
+
+    assert warnings == cut_short("BUDGET_EXCEEDED")
+    start = 9 - len(got["edges"])
+    assert sids(got) == numbered(*range(start, 9))
+    assert sids(down) == numbered(start, start + 1, start + 2)
+    assert sids(up) == numbered(*range(start))
+
+
+async def test_a_search_for_the_top_that_is_cut_short_loses_no_row() -> None:
+    """Opaque links that end too soon, and a budget that ends with them."""
+    twilio = OddPages(calls=calls_of(12), tokens="opaque", largest_page=3, previous_by_number=True)
+    async with connect(twilio) as client:
+        third = (await answered(client, first=8))[0]["edges"][7]["cursor"]
+    twilio.calls[:0] = [call(100 + n, at=50 - n) for n in range(4)]
+    seen: list[str] = []
+    before: str | None = third
+    async with connect(twilio, page_budget=3) as client:
+        for _ in range(9):
+            got, _ = await answered(client, last=20, before=before)
+            seen = sids(got) + seen
+            before = got["pageInfo"]["startCursor"]
+            if not got["pageInfo"]["hasPreviousPage"]:
+                break
+
+    assert seen == numbered(100, 101, 102, 103, *range(7))

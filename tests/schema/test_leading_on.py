@@ -109,7 +109,75 @@ async def test_the_cursor_of_a_call_that_is_gone_costs_the_pages_above_it() -> N
     ]
 
 
-async def test_a_list_that_is_refused_whole_is_asked_once_more_at_most() -> None:
+async def test_back_from_a_call_that_is_gone_its_page_is_read_again() -> None:
+    twilio = OddPages(calls=calls_of(40))
+    async with connect(twilio) as client:
+        cursor = await walked_to(client, None, 31)
+        meets(twilio, 31, "gone")
+        twilio.asked()
+        up = await page(client, None, last=1, before=cursor)
+
+    assert sids(up) == numbered(30)
+    assert up["pageInfo"]["hasPreviousPage"]
+    assert twilio.asked() == [
+        f"GET Calls?PageSize=2&Page=14&PageToken=PB{sid('CA', 31)}",
+        f"GET Calls?PageSize=3&Page=14&PageToken=PB{sid('CA', 30)}",
+        f"GET Calls?PageSize=3&Page=15&PageToken=PA{sid('CA', 29)}",
+    ]
+
+
+async def test_a_call_without_a_date_that_is_gone_with_its_neighbour_is_where_others_are() -> None:
+    """The date of the call below it tells where it was; its page's token is refused."""
+    rows = calls_of(9)
+    rows[4] |= UNDATED
+    twilio = OddPages(calls=rows, tokens="opaque")
+    async with connect(twilio) as client:
+        cursor = await walked_to(client, None, 4)
+        meets(twilio, 4, "gone")
+        meets(twilio, 3, "gone")
+        down = await page(client, None, first=9, after=cursor)
+        up = await page(client, None, last=9, before=cursor)
+
+    assert sids(down) == numbered(5, 6, 7, 8)
+    assert sids(up) == numbered(0, 1, 2)
+
+
+async def test_a_place_that_nothing_tells_of_any_more_is_said_to_be_lost() -> None:
+    """Neither its page nor its row is there, and no call had a date: the error says so."""
+    rows = [row | {"date_created": None} for row in calls_of(9)]
+    twilio = OddPages(calls=rows, tokens="opaque")
+    async with connect(twilio) as client:
+        cursor = await walked_to(client, None, 4)
+        for number in (3, 4):
+            meets(twilio, number, "gone")
+        down = await client.error(PAGE, first=2, after=cursor)
+        up = await client.error(PAGE, last=2, before=cursor)
+
+    codes = [error["extensions"]["code"] for error in (down, up)]
+    assert codes == ["UPSTREAM_REJECTED", "UPSTREAM_INVALID"]
+
+
+async def test_known_rows_that_vanish_while_the_top_is_read_leave_a_warning() -> None:
+    twilio = OddPages(calls=calls_of(8), tokens="opaque", previous_by_number=True, largest_page=5)
+    async with connect(twilio) as client:
+        after = await cursor_of(client, 3, first=4)
+        second = await page(client, None, first=2, after=after)
+        twilio.calls[:0] = [call(100 + n, at=50 - n) for n in range(3)]
+
+        def vanish() -> None:
+            twilio.calls = twilio.calls[:3] if len(twilio.requests) > before + 1 else twilio.calls
+
+        before = len(twilio.requests)
+        twilio.after_list = vanish
+        answer = await client.answer(PAGE, last=9, before=second["edges"][1]["cursor"])
+
+    got = answer["data"]["calls"]
+    assert got["pageInfo"]["hasPreviousPage"]
+    assert not got["isComplete"]
+    assert [w["reason"] for w in answer["extensions"]["warnings"]] == ["UPSTREAM_INVALID"]
+
+
+async def test_a_list_that_is_refused_whole_is_asked_for_the_place_and_no_more() -> None:
     """400 with code 20004: beyond retention (FACTS section 12)."""
     twilio = PlainTwilio(calls=calls_of(12))
     async with connect(twilio) as client:
@@ -119,12 +187,12 @@ async def test_a_list_that_is_refused_whole_is_asked_once_more_at_most() -> None
         twilio.asked()
         first = await client.error(PAGE, first=3)
         assert twilio.asked() == ["GET Calls?PageSize=4"]
-        for cursor in (top, deep):
-            down = await client.error(PAGE, first=3, after=cursor)
-            up = await client.error(PAGE, last=3, before=cursor)
-            codes = {e["extensions"]["code"] for e in (first, down, up)}
-            assert codes == {"UPSTREAM_REJECTED"}
-            assert len(twilio.asked()) <= 6
+        for cursor, most in ((top, 2), (deep, 3)):
+            for window in ({"first": 3, "after": cursor}, {"last": 3, "before": cursor}):
+                refused = await client.error(PAGE, **window)
+                codes = {e["extensions"]["code"] for e in (first, refused)}
+                assert codes == {"UPSTREAM_REJECTED"}
+                assert len(twilio.asked()) <= most
 
 
 async def test_calls_that_are_pushed_off_the_first_page_are_found_below_it() -> None:

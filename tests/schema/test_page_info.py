@@ -122,16 +122,101 @@ async def test_rows_that_arrived_above_the_first_page_are_seen_on_the_way_back()
 
 @pytest.mark.parametrize("tokens", ["opaque", "numbers"])
 async def test_back_by_links_where_no_token_can_be_made(tokens: Any) -> None:
+    """The row's page, the pages above it, and by opaque links the list's own top as the proof."""
     twilio = OddPages(calls=calls_of(20), tokens=tokens, previous_by_number=True)
     async with connect(twilio) as client:
-        after = await cursor_of(client, 8)
-        second = await page(client, None, first=5, after=after)
-        got = await page(client, None, last=3, before=second["edges"][2]["cursor"])
-        top = await page(client, None, last=30, before=second["edges"][2]["cursor"])
+        after = await cursor_of(client, 3, first=4)
+        third = await page(client, None, first=4, after=after)
+        before = third["edges"][2]["cursor"]
+        twilio.asked()
+        got = await page(client, None, last=3, before=before)
+        near = len(twilio.asked())
+        top = await page(client, None, last=30, before=before)
+        asked = twilio.asked()
 
-    assert sids(got) == numbered(8, 9, 10)
-    assert sids(top) == numbered(*range(11))
+    assert sids(got) == numbered(3, 4, 5)
+    assert sids(top) == numbered(*range(6))
     assert [p["pageInfo"]["hasPreviousPage"] for p in (got, top)] == [True, False]
+    assert near == 2
+    if tokens == "numbers":
+        assert asked == ["GET Calls?PageSize=6", "GET Calls?PageSize=6&Page=1"]
+    else:
+        assert [request.split("&")[0] for request in asked] == [
+            "GET Calls?PageSize=32",
+            "GET Calls?PageSize=32",
+            "GET Calls?PageSize=32",
+        ]
+        assert sum("PageToken" not in request for request in asked) == 1
+
+
+async def test_back_through_many_opaque_pages_the_top_is_read_down_to_known_rows_only() -> None:
+    twilio = OddPages(calls=calls_of(12), tokens="opaque", previous_by_number=True, largest_page=2)
+    async with connect(twilio) as client:
+        edges = (await client.data(SIDS, first=10))["calls"]["edges"]
+        twilio.asked()
+        got = await page(client, None, last=30, before=edges[9]["cursor"])
+        asked = twilio.asked()
+
+    assert sids(got) == numbered(*range(9))
+    # The page that begins below the row, five above it, and the top, which shows a known row.
+    assert sum("PageToken" not in request for request in asked) == 1
+    assert len(asked) == 7
+
+
+async def test_back_over_merged_lists_asks_nothing_of_one_that_has_not_begun() -> None:
+    rows = [call(n, at=-n, status="busy" if n > 4 else "completed") for n in range(9)]
+    twilio = PlainTwilio(calls=rows)
+    filter_ = {"status": ["COMPLETED", "BUSY"]}
+    async with connect(twilio) as client:
+        before = await cursor_of(client, 2, filter_)
+        twilio.asked()
+        got = await page(client, filter_, last=9, before=before)
+
+    assert sids(got) == numbered(0, 1)
+    assert not got["pageInfo"]["hasPreviousPage"]
+    assert twilio.asked() == ["GET Calls?Status=completed&PageSize=11"]
+
+
+@pytest.mark.parametrize("tokens", ["name rows", "opaque"])
+async def test_a_page_that_ends_with_the_wanted_row_is_not_read_again(tokens: Any) -> None:
+    """Opaque or not, upstream's link leads on from there."""
+    twilio = OddPages(calls=calls_of(9), tokens=tokens, largest_page=3)
+    async with connect(twilio) as client:
+        edges = (await client.data(SIDS, first=3))["calls"]["edges"]
+        twilio.asked()
+        got = (await client.data(SIDS, first=2, after=edges[-1]["cursor"]))["calls"]
+
+    assert sids(got) == numbered(3, 4)
+    assert len(twilio.asked()) == 1
+
+
+async def test_back_where_the_lists_last_link_led_to_an_empty_page() -> None:
+    """The links beside an empty page are about no row: the list's top is."""
+    rows = [call(0, status="in-progress"), call(1, at=-1)]
+    twilio = OddPages(
+        calls=rows,
+        tokens="opaque",
+        previous_by_number=True,
+        last_link="to an empty page",
+        largest_page=1,
+    )
+    filter_ = {"status": ["IN_PROGRESS", "COMPLETED"]}
+    async with connect(twilio) as client:
+        before = await cursor_of(client, 1, filter_, first=2)
+        got = await page(client, filter_, last=2, before=before)
+
+    assert sids(got) == numbered(0)
+
+
+async def test_where_rows_are_sifted_the_look_beyond_is_a_large_page() -> None:
+    """Many rows may have to be read until one passes."""
+    twilio = PlainTwilio(calls=calls_of(9), largest_page=3)
+    filter_ = {"startTime": {"lt": (NOON + timedelta(seconds=1)).isoformat()}}
+    async with connect(twilio) as client:
+        got = await page(client, filter_, first=3)
+
+    assert got["pageInfo"]["hasNextPage"]
+    assert [r.split("&")[1] for r in twilio.asked()] == ["PageSize=1000", "PageSize=1000"]
 
 
 async def test_the_row_beyond_the_page_answers_has_next_page_with_no_further_request() -> None:

@@ -244,9 +244,16 @@ async def test_lists_in_any_order_keep_it_and_lose_nothing(
         while True:
             got = await page(client, filter_, last=last, before=cursor)
             before = [edge["node"]["sid"] for edge in got["edges"]] + before
+            # From the topmost row that was read upward, down again: what is not above it.
+            turned = got["edges"][0]["cursor"] if got["edges"] else None
             if not got["pageInfo"]["hasPreviousPage"]:
                 break
             cursor = got["pageInfo"]["startCursor"]
+
+        if turned:
+            down = await page(client, filter_, first=20, after=turned)
+            onward = [before[0], *(edge["node"]["sid"] for edge in down["edges"])]
+            assert sorted(onward) == sorted(oracle)
 
     # Upward, rows without a date may be merged elsewhere; none is lost and none comes twice.
     assert sorted(before) == sorted(oracle[:place])

@@ -88,7 +88,7 @@ async def test_a_page_holds_the_rows_that_match_and_the_places_beside_it() -> No
     assert sifted.rows_read == 3
     assert not sifted.is_exact
     # Of the rows that upstream sent, wanted or not.
-    assert (sifted.first_sid, sifted.last_sid) == (sid("CA", 1), sid("CA", 3))
+    assert sifted.sids == (sid("CA", 1), sid("CA", 2), sid("CA", 3))
 
 
 async def test_a_call_that_is_gone_is_none() -> None:

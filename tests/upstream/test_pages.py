@@ -325,8 +325,7 @@ def test_a_token_is_made_only_where_upstreams_own_name_rows(
         (),
         next=named(following),
         previous=named(previous),
-        first_sid=sid("CA", 1),
-        last_sid=sid("CA", 3),
+        sids=(sid("CA", 1), sid("CA", 2), sid("CA", 3)),
     )
 
     assert tokens_name_rows(page) is names_rows
@@ -334,7 +333,7 @@ def test_a_token_is_made_only_where_upstreams_own_name_rows(
 
 def test_a_page_by_number_names_no_row() -> None:
     numbered: Page[CallResource] = Page(
-        ListCalls(), (), next=PageRef(1), first_sid=sid("CA", 1), last_sid=sid("CA", 3)
+        ListCalls(), (), next=PageRef(1), sids=(sid("CA", 1), sid("CA", 3))
     )
 
     assert not tokens_name_rows(numbered)

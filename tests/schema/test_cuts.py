@@ -1,0 +1,101 @@
+"""Where a cursor's place is found again, against the whole list: whatever became of its row."""
+
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.schema.cursors import Place, PlaceKind
+from gateway.schema.streams import Cut, Entry, created
+from gateway.upstream.requests import ListCalls, Page
+from gateway.upstream.resources import CallResource
+from tests.plain_twilio import call, sid
+from tests.upstream.stage import row
+
+Rows = list[CallResource]
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> Rows:
+    """Calls newest first, with many equal seconds."""
+    ages = sorted(draw(st.lists(st.integers(0, 3), min_size=1, max_size=8)))
+    return [row_of(number, -age) for number, age in enumerate(ages)]
+
+
+def row_of(number: int, at: int) -> CallResource:
+    """A call as decoded."""
+    return row(CallResource, **call(number, at=at))
+
+
+def divided(place: Place, rows: Rows, size: int, shown: set[str]) -> tuple[list[str], list[str]]:
+    """The SIDs before and after the place; upstream sends all rows, of which some are wanted."""
+    cut: Cut[CallResource] = Cut(place)
+    before: list[Entry[CallResource]] = []
+    after: list[Entry[CallResource]] = []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        wanted = tuple(one for one in part if one.sid in shown)
+        sids = tuple(one.sid for one in part)
+        above, below = cut.divide(Page(ListCalls(), wanted, rows_read=len(part), sids=sids))
+        before += above
+        after += below
+    after += cut.end()
+    return [entry.row.sid for entry in before], [entry.row.sid for entry in after]
+
+
+TIED = [row_of(number, 0) for number in range(5)]
+
+
+@example(TIED, 2, 2, True, False, set())
+@example(TIED, 2, 1, False, False, set())
+@example(TIED, 2, 2, False, True, set())
+@given(
+    lists(), st.integers(0, 7), st.integers(1, 4), st.booleans(), st.booleans(),
+    st.sets(st.integers(0, 7)),
+)  # fmt: skip
+def test_the_place_of_a_row_is_found_by_it_or_by_the_row_above_or_by_its_date(
+    rows: Rows, pick: int, size: int, is_there: bool, is_above_there: bool, unwanted: set[int]
+) -> None:
+    index = pick % len(rows)
+    own = rows[index]
+    above = rows[index - 1].sid if index else None
+    place = Place(
+        kind=PlaceKind.INSIDE, page_size=size, after=own.sid, above=above, date=created(own)
+    )
+    left = [one for one in rows if is_there or one is not own]
+    left = [one for one in left if is_above_there or one.sid != above]
+    hidden = {sid("CA", number) for number in unwanted}
+    shown = {one.sid for one in left} - hidden
+    true_before = [one.sid for one in left if rows.index(one) <= index and one.sid in shown]
+    true_after = [one.sid for one in left if rows.index(one) > index and one.sid in shown]
+
+    before, after = divided(place, left, size, shown)
+
+    assert sorted(before + after) == sorted(shown)
+    if is_there or (is_above_there and above):
+        assert (before, after) == (true_before, true_after)
+    else:
+        # None that is after is lost; of those before, only such of the same second come again.
+        assert [one for one in after if one in true_after] == true_after
+        again = [one for one in left if one.sid in after and one.sid not in true_after]
+        assert all(created(one) == created(own) for one in again)
+
+
+def test_a_row_that_was_pushed_to_the_top_of_the_next_page_is_before_its_own_place() -> None:
+    rows = [row_of(number, -number) for number in range(4)]
+    place = Place(
+        kind=PlaceKind.INSIDE, page_size=2, after=rows[2].sid, above=rows[1].sid, date=None
+    )
+    everything = {one.sid for one in rows}
+
+    assert divided(place, rows, 2, everything) == (
+        [one.sid for one in rows[:3]],
+        [rows[3].sid],
+    )
+
+
+def test_without_a_date_the_place_is_where_its_page_begins() -> None:
+    rows: Any = [row_of(number, -number) for number in range(4)]
+    place = Place(kind=PlaceKind.INSIDE, page_size=2, after=sid("CA", 99), date=None)
+
+    assert divided(place, rows, 2, {one.sid for one in rows})[0] == []
