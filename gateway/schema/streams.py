@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from gateway.errors import UpstreamInvalid, UpstreamRejected
+from gateway.errors import BudgetExceeded, UpstreamError, UpstreamInvalid, UpstreamRejected
 from gateway.schema.cursors import Place, PlaceKind
 from gateway.upstream.pages import (
     Budget,
@@ -166,14 +166,17 @@ class Cut(Generic[R]):
         self.is_found = is_found
         self._place = place
         self._is_here = False
-        self._same_second: list[Entry[R]] = []
+        self._undecided: list[Entry[R]] = []
+        self._last: datetime | None = None
+        self._descends = self._ascends = False
 
     def divide(self, page: Page[R]) -> tuple[list[Entry[R]], list[Entry[R]]]:
         """The rows that are known to be before the place by now, and those known to be after it."""
-        rows = [*self._same_second, *entries(page)]
+        rows = [*self._undecided, *entries(page)]
         if self.is_found:
             return [], rows
-        self._same_second = []
+        self._watch_order(page)
+        self._undecided = []
         after, date = self._place.after, self._place.date
         sids = sids_of(page)
         for anchor in (after, self._place.above):
@@ -186,19 +189,36 @@ class Cut(Generic[R]):
         if date is None or self._is_here:
             self.is_found = True
             return [], rows
-        dates = [created(entry.row) or NEWEST for entry in rows]
-        first = next((n for n, one in enumerate(dates) if one <= date), len(rows))
-        self.is_found = any(one < date for one in dates)
-        before, rest = _split(rows, first)
+        before, rest = self._by_date(rows)
+        is_older = any((created(entry.row) or NEWEST) < date for entry in rest)
+        self.is_found = is_older and self._descends and not self._ascends
         if self.is_found:
             return before, rest
-        self._same_second = rest
+        self._undecided = rest
         return before, []
 
     def end(self) -> list[Entry[R]]:
-        """At the list's end: the rows of the place's second, which count as after it."""
-        rest, self._same_second = self._same_second, []
+        """What is undecided counts as after the place, so that no row is lost."""
+        rest, self._undecided = self._undecided, []
         return rest
+
+    def _by_date(self, rows: list[Entry[R]]) -> tuple[list[Entry[R]], list[Entry[R]]]:
+        """The rows that are newer than the place, and the rest; only where the list descends."""
+        date = self._place.date
+        if date is None or self._ascends:
+            return [], rows
+        dates = (created(entry.row) or NEWEST for entry in rows)
+        first = next((n for n, one in enumerate(dates) if one <= date), len(rows))
+        return _split(rows, first)
+
+    def _watch_order(self, page: Page[R]) -> None:
+        """A date says where the place is only in a list that was seen to run newest first."""
+        for row in page.rows:
+            date = created(row)
+            if date is not None and self._last is not None:
+                self._descends |= date < self._last
+                self._ascends |= date > self._last
+            self._last = date or self._last
 
 
 def _split(rows: list[Entry[R]], index: int) -> tuple[list[Entry[R]], list[Entry[R]]]:
@@ -305,6 +325,17 @@ class Downward(Stream[R]):
         if not self._cut.is_found:
             return place_at(PlaceKind.INSIDE, ref, size, self._place.after, self._place.date)
         return place_at(PlaceKind.BEGINS, ref, size, self._last_sid, place_of(self._mark).date)
+
+    async def load(self) -> None:
+        """As Stream.load; where reading breaks off, rows that are undecided are not lost."""
+        try:
+            await super().load()
+        except (UpstreamError, BudgetExceeded):
+            undecided = self._cut.end()
+            if not undecided:
+                raise
+            self._cut.is_found = True
+            self._take(undecided)
 
     async def _read_on(self) -> None:
         try:
