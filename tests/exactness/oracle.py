@@ -155,13 +155,19 @@ class Oracle:
         }
         if any(value is not None and seen[name] != value for name, value in plain.items()):
             return False
-        if wanted.statuses and seen.get("status") not in wanted.statuses:
+        if wanted.statuses and not self._has_status(seen.get("status"), wanted.statuses):
             return False
         ranges = ((wanted.start, "start_time"), (wanted.end, "end_time"))
         return all(
             range_ is None or range_.holds(moment(seen[name]) if seen[name] else None)
             for range_, name in ranges
         )
+
+    def _has_status(self, status: Any, wanted: Sequence[str]) -> bool:
+        """A status that cannot be read is left to upstream's word: shown where it was sent."""
+        if status in STATUSES:
+            return status in wanted
+        return "Status" in self.twilio.switches.ignored
 
 
 def _enum(value: Any, known: Sequence[str]) -> str:
