@@ -9,4 +9,5 @@ async def test_without_a_fault_the_four_edges_are_whole(here: Stand) -> None:
 
     assert answer.is_whole, answer.body
     assert answer.body["data"]["calls"]["nodes"] == right_nodes()
-    assert len(here.upstream.look().requests) > PAGE
+    # Enough for faults that hit one request in a hundred: most parents are off the page.
+    assert len(here.upstream.look().requests) > PAGE // 2
