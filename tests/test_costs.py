@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.planner import Costs, Known, Policy, Scan, plan
+from gateway.planner.costs import LISTS
 from gateway.planner.density import Density, Portion
 from gateway.planner.windows import relation_of
 from gateway.upstream.requests import (
@@ -124,6 +125,30 @@ def test_a_list_that_falls_short_is_read_in_pages_of_the_expected_size() -> None
 
     expected = 400 * (0.5 + 1 / 24 / 60)
     assert 2.0 * expected <= request.page_size < 2.1 * expected + 50
+
+
+@pytest.mark.parametrize("date_created", [None, "yesterday"])
+def test_a_page_whose_last_date_cannot_be_told_teaches_no_reach_and_no_density(
+    date_created: str | None,
+) -> None:
+    costs = Costs(rows_per_day={"calls": 2000.0})
+    rows = (call(1, NOON), call(2, NOON, date_created=date_created))
+    costs.note(Page(ListCalls(page_size=1000), rows, PageRef(1, "x"), rows_read=2))
+
+    assert costs.reach(ListCalls()) is None
+    assert costs.rows_per_day == {"calls": 2000.0}
+
+
+def test_of_so_many_lists_it_is_remembered_how_far_a_page_reaches_and_of_the_newest() -> None:
+    costs = Costs()
+    lists = [ListCalls(to=f"+1{number}") for number in range(LISTS + 1)]
+    for number, request in enumerate(lists[:-1]):
+        costs.note_reach(request, NOON + timedelta(seconds=number))
+    costs.note_reach(lists[0], NOON)  # seen again: the second is the oldest now
+    costs.note_reach(lists[-1], NOON)
+
+    reaches = [costs.reach(request) for request in lists]
+    assert [n for n, reach in enumerate(reaches) if reach is None] == [1]
 
 
 def test_so_many_rows_as_a_few_keys_are_worth_are_read_for_them() -> None:

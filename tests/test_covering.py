@@ -20,8 +20,8 @@ from gateway.upstream.requests import (
     TimeRange,
     midnight,
 )
-from gateway.upstream.resources import CallResource, NotificationResource
-from tests.listed_account import NOW, call, recording
+from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
+from tests.listed_account import NOW, call, call_sid, recording
 
 TODAY = NOW.date()
 NEXT = PageRef(1, "x")
@@ -301,7 +301,8 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
     assert scan.send() == []
 
 
-def test_nothing_is_read_below_a_page_with_a_row_left_out() -> None:
+def nine() -> tuple[Known, Scan, ListRequest[Any]]:
+    """The scan for the recordings of nine calls, and its first page, which is being read."""
     rows = [call(n, NOW - timedelta(minutes=40 + n), 60, "completed") for n in range(9)]
     known = Known(NOW)
     for row in rows:
@@ -309,6 +310,46 @@ def test_nothing_is_read_below_a_page_with_a_row_left_out() -> None:
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     (scan,) = [s for s in plan(keys, known, Costs(), Policy()) if isinstance(s, Scan)]
     (sent,) = scan.send()
+    return known, scan, sent
+
+
+@pytest.mark.parametrize("date_created", [None, "yesterday"])
+def test_nothing_is_read_below_a_row_whose_date_cannot_be_told(date_created: str | None) -> None:
+    """How far it is to the calls is then anybody's guess."""
+    known, scan, sent = nine()
+    found = tuple(recording(n, n, NOW - timedelta(minutes=40 + n)) for n in range(8))
+    wire = {"sid": f"RE{9:032x}", "call_sid": call_sid(99), "date_created": date_created}
+    odd = msgspec.convert(wire, RecordingResource)
+    page = Page(sent, (*found, odd), next=NEXT, rows_read=9)
+    known.note(page)
+
+    assert len(scan.take(page)) == 6  # of the others rows may stand below, a minute before them
+    assert scan.send() == []
+
+
+def test_a_list_that_names_a_page_again_is_read_no_further() -> None:
+    """Its calls are asked one by one."""
+    known, scan, sent = nine()
+    found = tuple(recording(n, n, NOW - timedelta(minutes=40 + n)) for n in range(8))
+    page = Page(sent, found, next=sent.page, rows_read=8)
+    known.note(page)
+
+    assert len(scan.take(page)) == 6
+    assert scan.send() == []
+    assert len(scan.left) == 3
+
+
+def test_a_recording_whose_call_cannot_be_read_may_be_anybodys() -> None:
+    known, request = covered(OF_LIVE, TODAY, None, LIVE)
+    wire = {"sid": f"RE{9:032x}", "call_sid": 7, "date_created": format_datetime(NOW - MINUTE)}
+    odd = msgspec.convert(wire, RecordingResource)
+    known.note(Page(request, (odd, recording(2, 1, NOW - 2 * MINUTE)), None, rows_read=2))
+
+    assert known.answer(OF_LIVE) is None
+
+
+def test_nothing_is_read_below_a_page_with_a_row_left_out() -> None:
+    known, scan, sent = nine()
     page = Page(sent, (), next=NEXT, rows_read=1, left_out=1)
     known.note(page)
 

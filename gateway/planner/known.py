@@ -81,10 +81,6 @@ class Known:
         window = window_of(call, edge[1], self.now)
         return (edge[1], window) if window else None
 
-    def call(self, sid: str) -> CallResource | None:
-        """A call that was read."""
-        return self._calls.get(sid)
-
     def part_with(self, sid: str) -> Stretch | None:
         """The part of the list of all calls in which a call was read."""
         return next((part for part in self._stretches if part.has(sid)), None)

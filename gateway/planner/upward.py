@@ -61,7 +61,10 @@ class Start:
 def upward(
     keys: Sequence[Key], known: Known, costs: Costs, concurrency: int, asked: int
 ) -> Scan | None:
-    """The pages that show the children of these calls, where they are predicted to be cheaper."""
+    """The pages that show the children of these calls, where they are predicted to be cheaper.
+
+    There is at least one key.
+    """
     planner = Planner(known, costs, concurrency, asked)
     starts = list(planner.starts(keys))
     if not starts:
@@ -123,7 +126,7 @@ class Planner:
 
     def _possible(self, cluster: Sequence[Key]) -> Iterator[Start]:
         """Where the children of a cluster can be read. See Note [Upward]."""
-        part = self._known.part_with(_owner(cluster[0][0])) if cluster else None
+        part = self._known.part_with(_owner(cluster[0][0]))
         if part is not None and part.is_from_top:
             if part.below is not None:
                 yield Start(_beside(part, part.below, 0), cluster, 0)
@@ -137,8 +140,6 @@ class Planner:
 
     def _top(self, cluster: Sequence[Key]) -> Iterator[Start]:
         """The list's top, where it is near, or may be."""
-        if not cluster:
-            return
         since = cluster[0][1].since
         rows = DEPTH * self._expected(since, self._known.now)
         reach = self._costs.reach(ListCalls())
