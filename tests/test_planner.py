@@ -224,6 +224,11 @@ def test_a_row_whose_date_is_missing_or_unreadable_says_nothing_of_the_order() -
     assert known.answer(ListCalls(parent_call_sid=sid(9))) is not None
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
     assert known.answer(ListCalls(parent_call_sid=sid(8))) is None
+    assert known.answer(ListCalls(parent_call_sid=sid(7))) is None
+
+    known.note(page(ListCalls(page_size=5), rows, None))  # now the list has ended
+    assert known.answer(ListCalls(parent_call_sid=sid(8))) is not None
+    assert known.answer(ListCalls(parent_call_sid=sid(7))) is not None
 
 
 def test_a_row_whose_parent_cannot_be_read_may_be_anybodys() -> None:

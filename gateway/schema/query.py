@@ -1,22 +1,32 @@
 """The root fields that read."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import strawberry
 from strawberry.federation.schema_directives import Inaccessible, Shareable
 
 from gateway.errors import BadUserInput
-from gateway.schema.arguments import After, Before, CallSid, First, Last, NodeSid, list_page_size
+from gateway.schema.arguments import (
+    After,
+    Before,
+    CallSid,
+    First,
+    Last,
+    NodeSid,
+    list_page_size,
+    spare_page_size,
+)
 from gateway.schema.call import Call
 from gateway.schema.connection import Connection, Slice, Window, read_slice
-from gateway.schema.context import Info, field_path
+from gateway.schema.context import Info, field_path, selects
 from gateway.schema.filters import CallFilter, call_lists
 from gateway.schema.lookup import call_by_sid
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification
 from gateway.schema.recording import Recording
-from gateway.upstream.requests import FetchNotification, FetchRecording
+from gateway.upstream.requests import FetchNotification, FetchRecording, ListCalls
 from gateway.upstream.resources import (
     CallResource,
     NotificationResource,
@@ -98,6 +108,8 @@ class Query:
         lists = call_lists(
             filter, parent_call_sid=parent_call_sid, page_size=list_page_size(window.size)
         )
+        if lists[0].list == ListCalls().list and selects(info, "childCalls"):
+            lists = [replace(lists[0], page_size=spare_page_size(window.size))]
         return await read_slice(info, lists, window)
 
     @strawberry.field(

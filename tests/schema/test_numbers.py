@@ -45,8 +45,11 @@ def call_centre() -> PlainTwilio:
 
 
 def off_page(twilio: PlainTwilio) -> int:
-    """How many distinct parents of the first 50 calls are not on their page, which has 51."""
-    page = twilio.calls[:51]
+    """How many distinct parents of the first 50 calls are not on their page, which has 76.
+
+    It has one row that tells whether others follow, and 25 beyond the second in which it ends.
+    """
+    page = twilio.calls[:76]
     parents = {row["parent_call_sid"] for row in page[:50]} - {None}
     return len(parents - {row["sid"] for row in page})
 
@@ -154,7 +157,7 @@ async def test_live_calls_are_answered_by_the_same_lists() -> None:
     assert len(asked) == 3 + off_page(twilio)
     lists = [request for request in asked if "PageSize" in request]
     assert lists == [
-        "GET Calls?PageSize=51",
+        "GET Calls?PageSize=76",
         "GET Notifications?MessageDate>=2026-03-09&PageSize=1000",
         "GET Recordings?DateCreated>=2026-03-09&PageSize=1000",
     ]
@@ -176,13 +179,13 @@ def burst(calls: int) -> PlainTwilio:
 
 @pytest.mark.parametrize(
     ("calls", "filter_", "more"),
-    [(59, None, 0), (59, {"startTime": {"on": "2026-03-10"}}, 1), (900, None, 1)],
+    [(59, None, 0), (59, {"startTime": {"on": "2026-03-10"}}, 1), (900, None, 0)],
     ids=["newest", "on a day", "two in a second"],
 )
 async def test_a_busy_minute_says_nothing_of_the_rest_of_its_day(
     calls: int, filter_: Any, more: int
 ) -> None:
-    """Ten minutes of yesterday: three requests, and one that shows what else children need."""
+    """Ten minutes of yesterday: three requests, and on a filtered page one for the children."""
     twilio = burst(calls)
     asked = await both_ways(twilio, NOON + timedelta(days=1), filter=filter_)
 
@@ -201,19 +204,22 @@ async def test_a_page_that_was_scrolled_to_takes_one_more_for_its_children() -> 
     )
     asked = await both_ways(twilio, now, query, after=first["calls"]["pageInfo"]["endCursor"])
 
-    page = {row["sid"] for row in twilio.calls[50:101]}
+    page = {row["sid"] for row in twilio.calls[50:126]}
     parents = {row["parent_call_sid"] for row in twilio.calls[50:100]} - {None} - page
     assert len(asked) == 4 + len(parents)
 
 
-async def test_rows_of_the_pages_last_second_need_one_page_more() -> None:
-    twilio = burst(59)
-    same = twilio.calls[45]
-    for row in twilio.calls[45:53]:
-        row |= {name: same[name] for name in ("date_created", "start_time", "end_time")}
-    asked = await both_ways(twilio, NOON + timedelta(days=1))
+@pytest.mark.parametrize(("size", "spare"), [(24, 0), (25, 25), (50, 25), (980, 19), (1000, 0)])
+async def test_a_page_whose_children_are_wanted_has_spare_rows(size: int, spare: int) -> None:
+    """Not a small page, nor beyond Twilio's largest, nor where no children are wanted."""
+    twilio = PlainTwilio()
+    page = f"calls(first: {size})"
+    async with connect(twilio, max_cost=10**6) as client:
+        await client.data(f"{{ {page} {{ nodes {{ childCalls {{ nodes {{ sid }} }} }} }} }}")
+        await client.data(f"{{ {page} {{ nodes {{ sid }} }} }}")
+    usual = min(size + 1, 1000)
 
-    assert len(asked) == 4 + off_page(twilio)
+    assert twilio.requests == [f"GET Calls?PageSize={usual + more}" for more in (spare, 0)]
 
 
 @st.composite
