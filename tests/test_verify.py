@@ -223,6 +223,10 @@ async def test_each_trust_is_tested_on_so_many_rows_or_said_not_to_be_seen() -> 
     assert "never dialed stands in the list where it was created: not seen in the sample" in text
 
 
+# Of one call, neither newest nor oldest first.
+UNORDERED = [(901, 650), (902, 640), (903, 645)]
+
+
 def swapped(rows: list[Row]) -> None:
     rows[5], rows[9] = rows[9], rows[5]
 
@@ -252,6 +256,14 @@ def undialed(twilio: PlainTwilio, place: int) -> None:
             "notification is dated",
             lambda t: t.notifications.insert(0, notification(99, 30, at=3 * DAY)),
         ),
+        (
+            "recordings run newest first",
+            lambda t: t.recordings.extend(recording(n, of=30, at=at) for n, at in UNORDERED),
+        ),
+        (
+            "notifications run newest first",
+            lambda t: t.notifications.extend(notification(n, 30, at=at) for n, at in UNORDERED),
+        ),
     ],
 )
 async def test_rows_that_speak_against_a_trust_are_named(
@@ -267,6 +279,29 @@ async def test_rows_that_speak_against_a_trust_are_named(
     assert "BROKEN" in render(report)
     assert broken.broken[0] in render(report)
     assert "set GATEWAY_PLANNER=per-key" in render(report)
+
+
+@pytest.mark.parametrize(
+    ("call_sid", "broken"), [(7, [sid("RE", 30)]), (None, []), (sid("CA", 33), [])]
+)
+async def test_a_row_of_a_calls_own_list_that_does_not_name_the_call_is_found(
+    call_sid: Any, broken: list[str]
+) -> None:
+    """One that names no call, or another, is in no answer per key: then the two ways differ."""
+    twilio = call_centre(60)
+
+    def foreign(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path.endswith(f"Calls/{sid('CA', 30)}/Recordings.json"):
+            row = recording(30, of=30, at=620) | {"call_sid": call_sid}
+            return httpx.Response(200, json={"recordings": [row]})
+        return None
+
+    twilio.fault = foreign
+    report = await verified(twilio)
+
+    assert list(trust(report, "the rows that name the call").broken) == broken
+    assert ("recordings" in differences(report)) == (not broken)
+    assert not report.is_equal
 
 
 @pytest.mark.parametrize("kind", ["Calls", "Recordings", "Notifications"])
