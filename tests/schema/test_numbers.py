@@ -211,15 +211,21 @@ async def test_a_page_that_was_scrolled_to_takes_one_more_for_its_children() -> 
 
 @pytest.mark.parametrize(("size", "spare"), [(24, 0), (25, 25), (50, 25), (980, 19), (1000, 0)])
 async def test_a_page_whose_children_are_wanted_has_spare_rows(size: int, spare: int) -> None:
-    """Not a small page, nor beyond Twilio's largest, nor where no children are wanted."""
+    """Not a small page, nor beyond Twilio's largest, nor a filtered one: it proves no children."""
     twilio = PlainTwilio()
     page = f"calls(first: {size})"
+    filtered = f'calls(first: {size}, filter: {{ to: "client:ann" }})'
     async with connect(twilio, max_cost=10**6) as client:
         await client.data(f"{{ {page} {{ nodes {{ childCalls {{ nodes {{ sid }} }} }} }} }}")
         await client.data(f"{{ {page} {{ nodes {{ sid }} }} }}")
+        await client.data(f"{{ {filtered} {{ nodes {{ childCalls {{ nodes {{ sid }} }} }} }} }}")
     usual = min(size + 1, 1000)
 
-    assert twilio.requests == [f"GET Calls?PageSize={usual + more}" for more in (spare, 0)]
+    assert twilio.requests == [
+        f"GET Calls?PageSize={usual + spare}",
+        f"GET Calls?PageSize={usual}",
+        f"GET Calls?To=client:ann&PageSize={usual}",
+    ]
 
 
 @st.composite
