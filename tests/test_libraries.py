@@ -23,7 +23,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import ExecutionContext
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.app.server import BoundedHttp, Multiprocess
 from gateway.schema import strawberry_internals as internals
@@ -249,13 +249,20 @@ def test_uvicorn_keeps_what_is_overridden_and_used_of_its_protocol() -> None:
     ours = [name for name, value in vars(BoundedHttp).items() if inspect.isfunction(value)]
     overridden = [name for name in ours if not name.startswith("_")]
     code = inspect.getsource(HttpToolsProtocol)
-    attributes = ("self.cycle", "self.app_state", "self.loop", "self.transport", "self.config")
+    attributes = (
+        "self.cycle", "self.app_state", "self.loop", "self.transport", "self.config", "self.app",
+        "self.limit_concurrency", "self.connections", "self.server_state",
+    )  # fmt: skip
     there = {name: callable(getattr(HttpToolsProtocol, name, None)) for name in overridden}
     there |= {name: f"{name} " in code or f"{name}:" in code for name in attributes}
     there |= {
         "_unset_keepalive_if_required": "_unset_keepalive_if_required" in vars(HttpToolsProtocol),
         "timeout_keep_alive_handler": "timeout_keep_alive_handler" in vars(HttpToolsProtocol),
         "timeout_keep_alive_task": "self.timeout_keep_alive_task" in code,
+        "_start_asgi_task": "self._start_asgi_task(self.cycle, app)" in code,
+        "service_unavailable": "app = service_unavailable" in code,
+        "STATUS_LINE": STATUS_LINE[431].startswith(b"HTTP/1.1 431 Request"),
+        "server_state.default_headers": "self.server_state.default_headers" in code,
         "cycle.keep_alive": "cycle.keep_alive" in code,
         "cycle.response_complete": "cycle.response_complete" in code,
         "Multiprocess.run": callable(getattr(Multiprocess, "run", None)),

@@ -4,6 +4,7 @@ where it is asked for, and JSON where the app itself failed.
 This module must not know what is answered.
 """
 
+import asyncio
 import logging
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -77,7 +78,10 @@ class Compression:
 
 
 class FaultsAsJson:
-    """ASGI middleware inside all others, so that a fault's answer has what every answer has."""
+    """ASGI middleware inside all others, so that a fault's answer has what every answer has.
+
+    The server cancels what has not finished within GATEWAY_DRAIN_TIMEOUT; that is answered, too.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -100,5 +104,14 @@ class FaultsAsJson:
             if is_started:
                 raise
             log.exception("internal error at %s", scope["method"])
-            error = {"message": "Internal error", "extensions": {"code": GatewayError.code}}
-            await JSONResponse({"errors": [error]}, 500)(scope, receive, send)
+            await _fault("Internal error")(scope, receive, send)
+        except asyncio.CancelledError:
+            if not is_started:
+                await _fault("Cut off: the gateway ends", close=True)(scope, receive, send)
+            raise
+
+
+def _fault(message: str, *, close: bool = False) -> JSONResponse:
+    error = {"message": message, "extensions": {"code": GatewayError.code}}
+    headers = {"Connection": "close"} if close else None
+    return JSONResponse({"errors": [error]}, 500, headers)

@@ -13,6 +13,11 @@ Note [Leaving without loss]. Whoever replaces this process hands both the same l
 (`listening.inherited_sockets`), so that no connection which waits in their queues is reset. A
 connection that is open when the process is told to end gets its next answer with `Connection:
 close`; one that rests is closed only after LAST_REQUEST seconds, since a request may be on its way.
+
+Note [What the server answers itself]. What is no HTTP, has too large a head, or is one client too
+many never reaches the app; its answer has the same headers as any other. Whose page has sent what
+is no HTTP is not known: no page may read that answer. A page that may ask can read that there are
+too many, for which its preflight is answered as ever.
 """
 
 import resource
@@ -21,10 +26,13 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.responses import PlainTextResponse
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
+from gateway.app.answers import HEADERS, EveryAnswer
 from gateway.app.drain import is_draining
+from gateway.app.origins import CrossOrigin, Origins
 from gateway.app.websocket import SERVER_OPTIONS
 from gateway.settings import UNIX_PEER, Settings
 
@@ -37,10 +45,6 @@ LAST_REQUEST = 2.0
 # Descriptors that are not clients': upstream's connections, the loop's, logs.
 OTHER_FILES = 250
 ENOUGH_FILES = 65_536
-TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
 
 
 class ServerConfig(uvicorn.Config):
@@ -48,6 +52,8 @@ class ServerConfig(uvicorn.Config):
 
     def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
         self.request_timeout = settings.request_timeout
+        refusal = PlainTextResponse("Service Unavailable", 503)
+        self.too_many = EveryAnswer(CrossOrigin(refusal, Origins(settings)))
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         super().__init__(
             app,
@@ -70,6 +76,7 @@ class BoundedHttp(HttpToolsProtocol):
     """One connection: see Note [Deadlines of a connection] and Note [Leaving without loss]."""
 
     config: ServerConfig
+    limit_concurrency: int
     _receiving: TimerHandle | None = None
     _sending: TimerHandle | None = None
     _unread = 0
@@ -92,12 +99,22 @@ class BoundedHttp(HttpToolsProtocol):
             self._head += len(data)
         super().data_received(data)
         if self._head is not None and self._head > MAX_HEAD:
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
+            self._refuse(431)
 
     def handle_websocket_upgrade(self) -> None:
         self._request_is_whole()
-        super().handle_websocket_upgrade()
+        if len(self.connections) >= self.limit_concurrency:
+            self._refuse(503, "Service Unavailable")
+        else:
+            super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if app is not self.app:  # it is uvicorn's own, which says that there are too many
+            cycle.keep_alive, app = False, self.config.too_many
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -136,6 +153,14 @@ class BoundedHttp(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             LAST_REQUEST, self.timeout_keep_alive_handler
         )
+
+    def _refuse(self, status: int, text: str = "") -> None:
+        """See Note [What the server answers itself]."""
+        answer = PlainTextResponse(text, status, HEADERS | {"Connection": "close"})
+        headers = [*self.server_state.default_headers, *answer.raw_headers]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", answer.body]))
+        self.transport.close()
 
     def _later(self, act: Callable[[], None]) -> TimerHandle:
         return self.loop.call_later(self.config.request_timeout, act)
