@@ -107,25 +107,38 @@ async def _body(request: Request, most: int) -> bytes:
 
 
 class Inflated:
-    """What a gzipped body holds, chunk by chunk, and never more than a byte beyond `most`."""
+    """What a gzipped body holds, chunk by chunk, and never more than a byte beyond `most`.
+
+    Its members (RFC 1952) are read one after the other.
+    """
 
     def __init__(self, most: int) -> None:
         self._left = most + 1
-        self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        self._member = _inflate()
 
     def take(self, chunk: bytes) -> bytes:
         """What the next chunk holds. Not to be called again once it was too much."""
-        try:
-            found = self._inflate.decompress(chunk, self._left)
-        except zlib.error:
-            raise Refusal(400, "The request's body is not gzip, as it says") from None
-        self._left -= len(found)
-        return found
+        found = bytearray()
+        while chunk and self._left:
+            if self._member.eof:
+                self._member = _inflate()
+            try:
+                part = self._member.decompress(chunk, self._left)
+            except zlib.error:
+                raise Refusal(400, "The request's body is not gzip, as it says") from None
+            self._left -= len(part)
+            found += part
+            chunk = self._member.unused_data
+        return bytes(found)
 
     def end(self) -> None:
-        """Raises Refusal where the body was cut off, or goes on after its end."""
-        if not self._inflate.eof or self._inflate.unused_data:
-            raise Refusal(400, "The request's body is not one whole gzip stream")
+        """Raises Refusal where the body was cut off."""
+        if not self._member.eof:
+            raise Refusal(400, "The request's body is gzip that was cut off")
+
+
+def _inflate() -> Any:
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
 
 def _take(size: int, most: int, status: int) -> None:

@@ -41,6 +41,7 @@ from gateway.live.events import CallNotice
 from gateway.live.signature import Form, SignedRequest, is_genuine
 from gateway.live.store import Store
 from gateway.settings import Settings
+from gateway.upstream.decoding import mended
 
 __all__ = ["webhook_routes"]
 
@@ -200,19 +201,25 @@ async def _body(request: Request) -> bytes:
 
 
 def _form(body: bytes) -> Form | None:
-    """The parameters; None for what is no form, so that nothing can be signed of it."""
+    """The parameters; None where there are too many, so that nothing can be signed of it."""
+    errors = "surrogateescape"
+    text = body.decode("utf-8", errors)
     try:
-        text = body.decode("ascii")
-        return tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS))
+        return tuple(parse_qsl(text, True, max_num_fields=MAX_PARAMETERS, errors=errors))
     except ValueError:
         return None
 
 
 def _parameters(signed: SignedRequest) -> Parameters:
+    """For those who read them: U+FFFD stands for what cannot be read."""
     if signed.form is not None:
-        return dict(signed.form)
+        return {_readable(name): _readable(value) for name, value in signed.form}
     try:
-        given = msgspec.json.decode(signed.body, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        given = msgspec.json.decode(mended(signed.body), type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError):
         raise Refused(400, "The webhook's body is not a JSON object") from None
     return {name: str(value) for name, value in given.items() if isinstance(value, str | int)}
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -41,6 +41,8 @@ class Keys:
 class SignedRequest:
     """A webhook as it came. `url` is the one that Twilio called; `form` is None for other bodies.
 
+    A byte of the form that is not UTF-8 stands in it as half a surrogate pair ("surrogateescape").
+
     `settings` is the header X-Twilio-Webhooks-Signature-Settings, empty where there is none.
     """
 
@@ -68,10 +70,12 @@ def is_genuine(request: SignedRequest, keys: Keys) -> bool:
 def signature_of(url: str, form: Form, key: Secret, algorithm: str = HMAC_SHA1) -> str:
     """The signature of a request: its URL, then names and values sorted by code point.
 
-    A value that is given twice under one name counts once.
+    A value that is given twice under one name counts once. Bytes are signed, as they were sent: a
+    signature for one that is not UTF-8 holds for no other, nor for U+FFFD.
     """
     text = url + "".join(name + value for name, value in sorted(set(form)))
-    digest = hmac.new(key.reveal().encode(), text.encode(), HASHES[algorithm]).digest()
+    signed = text.encode("utf-8", "surrogateescape")
+    digest = hmac.new(key.reveal().encode(), signed, HASHES[algorithm]).digest()
     return base64.b64encode(digest).decode()
 
 

@@ -192,6 +192,12 @@ READ = {
     "x-gzip": ("x-gzip", WHOLE),
     "with a name and a time": ("gzip", gzip.compress(BODY, mtime=1)),
     "as large as may be": ("gzip", gzip.compress(padded(LIMIT))),
+    "in members": ("gzip", b"".join(gzip.compress(BODY[at : at + 9]) for at in range(0, 99, 9))),
+    "with empty members": ("gzip", (EMPTY := gzip.compress(b"")) + WHOLE + EMPTY * 2),
+    "as large as may be, in members": (
+        "gzip",
+        gzip.compress(padded(LIMIT - 1)) + EMPTY + gzip.compress(b" "),
+    ),
     "not compressed": ("gzip", gzip.compress(BODY, 0)),
     "identity": ("identity", BODY),
     "nothing": ("", BODY),
@@ -208,6 +214,14 @@ NOT_READ: dict[str, tuple[int, str, str, bytes]] = {
     "a wrong checksum": (400, "BAD_REQUEST", "gzip", WHOLE[:-8] + b"\0" * 8),
     "more after its end": (400, "BAD_REQUEST", "gzip", WHOLE + b"\0"),
     "twice": (400, "BAD_REQUEST", "gzip", WHOLE * 2),
+    "a second member that is cut off": (400, "BAD_REQUEST", "gzip", WHOLE + EMPTY[:-1]),
+    "a second member that is none": (400, "BAD_REQUEST", "gzip", WHOLE + BODY),
+    "members that are too many bytes together": (
+        413, "LIMIT_EXCEEDED", "gzip", gzip.compress(padded(LIMIT)) + gzip.compress(b" "),
+    ),
+    "a bomb in the second member": (
+        413, "LIMIT_EXCEEDED", "gzip", WHOLE + gzip.compress(b" " * 900_000),
+    ),
     "not said": (400, "BAD_REQUEST", "", WHOLE),
     "gzip in gzip": (400, "BAD_REQUEST", "gzip", gzip.compress(WHOLE)),
     "br": (415, "BAD_REQUEST", "br", BODY),

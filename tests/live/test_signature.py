@@ -1,6 +1,8 @@
 """FACTS section 9: its worked vectors, and the official validator as a second opinion."""
 
+import base64
 import hashlib
+import hmac
 from random import Random
 from urllib.parse import urlencode
 
@@ -140,6 +142,16 @@ def test_an_ipv6_host_keeps_its_colons() -> None:
 )
 def test_what_was_not_signed_so_is_refused(request_: SignedRequest) -> None:
     assert not is_genuine(request_, KEYS)
+
+
+def test_bytes_that_are_not_utf_8_are_signed_as_they_are() -> None:
+    """Each for itself: a signature for one does not hold for another."""
+    digest = hmac.new(TOKEN.encode(), URL.encode() + b"CallerNamecaf\xe9", hashlib.sha1).digest()
+    signature = base64.b64encode(digest).decode()
+
+    assert is_genuine(signed(form=(("CallerName", "caf\udce9"),), signature=signature), KEYS)
+    for other in ("caf\udcea", "caf\ufffd", "caf\xe9", "caf"):
+        assert not is_genuine(signed(form=(("CallerName", other),), signature=signature), KEYS)
 
 
 def test_a_body_whose_hash_is_not_in_the_url_is_refused() -> None:

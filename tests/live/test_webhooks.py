@@ -1,15 +1,17 @@
 """POST /webhooks/twilio/...: only what Twilio signed is heard, once, in the call's order."""
 
 import asyncio
+import hmac
 import json
 import logging
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from hashlib import sha256
+from hashlib import sha1, sha256
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import pytest
 from starlette.types import ASGIApp, Message
@@ -132,6 +134,51 @@ async def test_a_shared_key_signs_by_sha_256() -> None:
         assert (await twilio.client.post(STATUS, data=form, headers=header)).status_code == 403
     async with hooks(webhook_shared_keys=(shared,)) as twilio:
         assert (await twilio.client.post(STATUS, data=form, headers=header)).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("caf%E9", "caf\ufffd"),
+        ("caf%C3%A9", "café"),
+        ("caf%C3", "caf\ufffd"),
+        ("%ED%A0%80", "\ufffd\ufffd\ufffd"),
+        ("%EF%BF%BD", "\ufffd"),
+        ("%00", "\0"),
+        ("a+%2B&x%E9=1", "a +"),
+    ],
+)
+async def test_a_value_is_signed_as_it_was_sent_whatever_its_bytes(sent: str, shown: str) -> None:
+    """The bytes count that the form stands for; U+FFFD is for those who read them."""
+    form = event("ringing", 1, From="FROM")
+    content = urlencode(form).replace("FROM", sent).encode()
+    pairs = [part.split(b"=") for part in content.replace(b"+", b" ").split(b"&")]
+    decoded = sorted(unquote_to_bytes(name) + unquote_to_bytes(value) for name, value in pairs)
+    text = (PUBLIC + STATUS).encode() + b"".join(decoded)
+    signature = b64encode(hmac.new(TOKEN.encode(), text, sha1).digest()).decode()
+    async with hooks() as twilio:
+        headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
+        answer = await twilio.client.post(STATUS, content=content, headers=headers)
+        state = twilio.state()
+
+    assert answer.status_code == 204
+    assert state is not None
+    assert dict(state.facts)["from"] == shown
+
+
+@pytest.mark.parametrize("sent", [b"caf\xe9", b"caf\\ud800"])
+async def test_so_is_a_json_body(sent: bytes) -> None:
+    body = json.dumps(event("ringing", 1, From="FROM")).encode().replace(b"FROM", sent)
+    path = f"{STATUS}?bodySHA256={sha256(body).hexdigest()}"
+    signature = signature_of(PUBLIC + path, (), Secret(TOKEN))
+    async with hooks() as twilio:
+        headers = {"Content-Type": "application/json", "X-Twilio-Signature": signature}
+        answer = await twilio.client.post(path, content=body, headers=headers)
+        state = twilio.state()
+
+    assert answer.status_code == 204
+    assert state is not None
+    assert dict(state.facts)["from"] == "caf\ufffd"
 
 
 async def test_a_json_body_is_signed_by_its_hash_in_the_url() -> None:
