@@ -49,6 +49,7 @@ TIED = [row_of(number, 0) for number in range(5)]
 @example(TIED, 2, 2, True, False, set())
 @example(TIED, 2, 1, False, False, set())
 @example(TIED, 2, 2, False, True, set())
+@example(TIED, 2, 1, True, False, set())
 @given(
     lists(), st.integers(0, 7), st.integers(1, 4), st.booleans(), st.booleans(),
     st.sets(st.integers(0, 7)),
