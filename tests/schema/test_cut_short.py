@@ -201,18 +201,19 @@ async def test_going_back_makes_progress_though_no_row_passes(tokens: Any, budge
 
 async def test_a_merged_list_that_breaks_keeps_the_rows_above_its_end() -> None:
     rows = [call(n, at=-n, status="busy" if n % 2 else "completed") for n in range(18)]
+    rows[17] |= {"status": "failed"}
     twilio = PlainTwilio(calls=rows, largest_page=3)
     twilio.fault = lambda request: (
         httpx.Response(500)
         if "Status=busy" in str(request.url) and "Token" in str(request.url)
         else None
     )
-    filter_ = {"status": ["COMPLETED", "BUSY"]}
+    filter_ = {"status": ["COMPLETED", "BUSY", "FAILED"]}
     async with connect(twilio) as client:
         got, warnings = await answered(client, first=18, filter=filter_)
         twilio.fault = None
-        # Both came already, and are of the other status now.
-        twilio.calls = moved(moved(twilio.calls, 1, "completed"), 4, "busy")
+        # Both came already, and are of another status now.
+        twilio.calls = moved(moved(twilio.calls, 1, "failed"), 4, "busy")
         rest, _ = await answered(
             client, first=18, after=got["pageInfo"]["endCursor"], filter=filter_
         )

@@ -300,8 +300,12 @@ async def test_a_call_that_moves_to_an_earlier_list_in_the_cursors_second_does_n
     assert sids(two) == numbered(2)
 
 
-async def test_back_over_merged_lists_of_which_one_breaks_the_other_loses_no_row() -> None:
-    rows = [call(n, at=-n, status="busy" if n % 2 else "completed") for n in range(7)]
+@pytest.mark.parametrize(("count", "last"), [(7, 9), (30, 2)])
+async def test_back_over_merged_lists_of_which_one_breaks_the_other_loses_no_row(
+    count: int, last: int
+) -> None:
+    """The cursor's row is looked for on the first page, or is named by a token."""
+    rows = [call(n, at=-n, status="busy" if n % 2 else "completed") for n in range(count)]
     twilio = PlainTwilio(calls=rows)
     filter_ = {"status": ["COMPLETED", "BUSY"]}
     async with connect(twilio) as client:
@@ -311,7 +315,9 @@ async def test_back_over_merged_lists_of_which_one_breaks_the_other_loses_no_row
         twilio.fault = lambda r: (
             error(500, 20500) if "busy" in str(r.url) and "Token" in str(r.url) else None
         )
-        broken = (await client.answer(PAGE, last=9, before=cursor, filter=filter_))["data"]["calls"]
+        broken = (await client.answer(PAGE, last=last, before=cursor, filter=filter_))["data"][
+            "calls"
+        ]
         twilio.fault = None
         place = broken["pageInfo"]["startCursor"]
         rest = await page(client, filter_, last=20, before=place)
