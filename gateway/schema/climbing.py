@@ -43,8 +43,6 @@ OLDEST = datetime.min.replace(tzinfo=UTC)
 
 def above(page: Page[R]) -> Iterator[PageRef | None]:
     """The pages that may be right above a page, the best first."""
-    if page.request.page == TOP:
-        return
     yield page.previous
     if tokens_name_rows(page) and page.sids:
         yield PageRef(max(page.request.page.index - 1, 0), f"PB{page.sids[0]}")
