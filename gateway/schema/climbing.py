@@ -9,17 +9,16 @@ So where there is no link, a token is made for the topmost row, if tokens name r
 is read from its top down to the rows that are known.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import takewhile
-from typing import TypeVar
+from itertools import pairwise
+from typing import Generic, TypeVar
 
 from gateway.errors import UpstreamInvalid, UpstreamRejected
 from gateway.schema.cursors import Place, PlaceKind
 from gateway.schema.streams import (
     NEWEST,
-    Cut,
     Entry,
     Mark,
     Source,
@@ -43,11 +42,71 @@ OLDEST = datetime.min.replace(tzinfo=UTC)
 
 def above(page: Page[R]) -> Iterator[PageRef | None]:
     """The pages that may be right above a page, the best first."""
-    if page.request.page == TOP:
-        return
     yield page.previous
     if tokens_name_rows(page) and page.sids:
         yield PageRef(max(page.request.page.index - 1, 0), f"PB{page.sids[0]}")
+
+
+class Above(Generic[R]):
+    """The rows above a place, of a list that is read downward page by page.
+
+    The place is right above a `known` row, or by the cursor's row (see Note [Places] in cursors).
+    `is_found` tells that it was passed: no further row is above it.
+    """
+
+    def __init__(
+        self, place: Place, known: Collection[str] = (), *, begins_here: bool = False
+    ) -> None:
+        self.rows: list[Entry[R]] = []
+        self.is_found = False
+        self._place = place
+        self._known = known
+        # A page that begins at the place may show the row above it once more.
+        self._is_here = begins_here
+
+    def add(self, page: Page[R]) -> None:
+        """Takes the rows of the next page that are above the place, as far as SIDs tell."""
+        if self.is_found:
+            return
+        sids = sids_of(page)
+        stop = self._stop(sids)
+        self.is_found = stop is not None
+        above = set(sids[:stop])
+        self.rows += [entry for entry in entries(page) if entry.row.sid in above]
+
+    def _stop(self, sids: Sequence[str]) -> int | None:
+        """How many of a page's rows are above the place; None where it is further down."""
+        for index, sid in enumerate(sids):
+            if sid in self._known:
+                return index
+            if sid == self._place.after:
+                return index + 1
+        if self._is_here:
+            return 0 if sids else None
+        stop = sids.index(self._place.above) + 1 if self._place.above in sids else None
+        # The cursor's row may be the first of the next page.
+        self._is_here = stop == len(sids)
+        return None if self._is_here else stop
+
+    def settle(self) -> bool:
+        """True where the place is known at the list's end: if no SID told, a date may tell.
+
+        It does so only in a list of which all that was read runs newest first.
+        """
+        date = self._place.date
+        if self.is_found or self._is_here or date is None:
+            return self.is_found or self._is_here
+        dates = [created(entry.row) for entry in self.rows]
+        steps = list(pairwise(filter(None, dates)))
+        if any(upper < lower for upper, lower in steps) or all(map(_are_equal, steps)):
+            return False
+        stop = next((n for n, one in enumerate(dates) if one is not None and one <= date), None)
+        self.rows = self.rows[:stop]
+        return True
+
+
+def _are_equal(step: tuple[datetime, datetime]) -> bool:
+    return step[0] == step[1]
 
 
 class Upward(Stream[R]):
@@ -63,7 +122,6 @@ class Upward(Stream[R]):
         self._place = place
         self._key = place.date or OLDEST
         self._met: set[str] = set()
-        self._found: list[Entry[R]] = []
         # The topmost page whose rows, below the place, are known.
         self._top: Page[R] | None = None
         self._step: Callable[[], Awaitable[None]] = self._locate
@@ -91,7 +149,8 @@ class Upward(Stream[R]):
         following = self._walk.next
         if self._step == self._locate and following is not None:
             ref, size = following.page, following.page_size
-            return place_at(PlaceKind.INSIDE, ref, size, self._place.after, self._place.date)
+            kind = PlaceKind.BEGINS if self._above.is_found else PlaceKind.INSIDE
+            return place_at(kind, ref, size, self._place.after, self._place.date)
         if self._step == self._climb and following is not None:
             return place_at(PlaceKind.ENDS, following.page, following.page_size)
         request = self._top.request
@@ -107,11 +166,11 @@ class Upward(Stream[R]):
     def _begin_to_locate(self) -> None:
         place = self._place
         self._walk = self._source.walk(ref_of(place), self._source.size_at(place))
-        self._cut: Cut[R] = Cut(place, is_found=place.kind is PlaceKind.BEGINS)
+        self._above: Above[R] = Above(place, begins_here=place.kind is PlaceKind.BEGINS)
         self._step = self._locate
 
     async def _locate(self) -> None:
-        """Reads down from the place's page to the place: the nearest rows above it are there."""
+        """Reads down from the place's page to the place, and to a row: what is above is next."""
         try:
             page = await self._turn()
         except UpstreamRejected:
@@ -120,19 +179,25 @@ class Upward(Stream[R]):
             self._begin_search()
             return
         if page is not None:
-            self._top = self._top or page
+            if self._top is None or not _has_rows(self._top):
+                self._top = page
             self._met.update(sids_of(page))
-            self._found += self._cut.divide(page)[0]
-        if self._walk.next is not None and not self._cut.is_found:
-            return
-        self._take_found()
+            self._above.add(page)
         first = self._top
-        if first is not None and first.request.page == TOP:
+        is_met = first is not None and _has_rows(first)
+        if self._walk.next is not None and not (self._above.is_found and is_met):
+            return
+        is_top = ref_of(self._place) == TOP
+        if not self._above.settle() and not is_top:
+            self._met.clear()
+            self._begin_search()
+            return
+        self._take(self._above.rows)
+        if is_top:
             self.is_ended = True
             return
         # The links beside an empty page are about no row.
-        is_empty = first is None or not (first.rows_read or first.rows)
-        ways = () if first is None or is_empty else above(first)
+        ways = above(first) if first is not None and is_met else ()
         way = next((ref for ref in ways if ref is not None), None)
         if way is None:
             self._begin_search()
@@ -161,45 +226,34 @@ class Upward(Stream[R]):
             return
         self._top = page
         self._met.update(sids_of(page))
-        self._found = entries(page)
-        self._take_found()
+        self._take(entries(page))
         if self._walk.next is None:
-            is_empty = not page.rows_read and not page.rows
-            self.is_ended = page.request.page == TOP or is_empty
+            self.is_ended = page.request.page == TOP or not _has_rows(page)
 
     def _begin_search(self) -> None:
         if not self._met and self._place.date is None:
             raise UpstreamInvalid("The place of this cursor is in its list no more")
         self._walk = self._source.walk(TOP, self._source.roomy)
-        self._cut = Cut(self._place)
+        self._above = Above(self._place, self._met)
         self._step = self._search
 
     async def _search(self) -> None:
         """Reads from the list's top down to a row that is known, or to the place."""
         page = await self._turn()
-        if page is None and self._met:
-            raise UpstreamInvalid("The place of this cursor is in its list no more")
         if page is not None:
-            self._found += self._unknown(page)
-        if page is None or self._cut.is_found:
-            self._take_found()
+            self._above.add(page)
+        if self._walk.next is None or self._above.is_found:
+            if not self._above.is_found and self._met:
+                raise UpstreamInvalid("The place of this cursor is in its list no more")
+            self._above.settle()
+            self._take(self._above.rows)
             self.is_ended = True
 
-    def _unknown(self, page: Page[R]) -> list[Entry[R]]:
-        """The page's rows above those that are known; the cut is found where these begin."""
-        if not self._met:
-            return self._cut.divide(page)[0]
-        sids = sids_of(page)
-        unknown = set(takewhile(lambda sid: sid not in self._met, sids))
-        self._cut.is_found = len(unknown) < len(sids)
-        return [entry for entry in entries(page) if entry.row.sid in unknown]
-
-    def _take_found(self) -> None:
-        """The rows that were found, in the list's order, are the next ones upward.
+    def _take(self, found: Sequence[Entry[R]]) -> None:
+        """These rows, in the list's order, are the next ones upward.
 
         Their keys never get older upward; see Note [Merged lists] in cursors.
         """
-        found, self._found = self._found, []
         dates = [created(entry.row) for entry in found] if self._is_keyed else []
         for index in range(len(found) - 1, -1, -1):
             entry = found[index]
@@ -209,3 +263,7 @@ class Upward(Stream[R]):
                 self._key = max(self._key, date or self._key)
                 entry = replace(entry, key=self._key)
             self._rows.append(entry)
+
+
+def _has_rows(page: Page[R]) -> bool:
+    return bool(page.rows_read or page.rows)

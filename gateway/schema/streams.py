@@ -94,22 +94,26 @@ def place_of(mark: Mark[R]) -> Place:
     if isinstance(mark, Place):
         return mark
     page, sid = mark.page, mark.row.sid
-    rows_above, rows_below = page.rows[: mark.index], page.rows[mark.index + 1 :]
     kind, ref = PlaceKind.INSIDE, page.request.page
     if tokens_name_rows(page):
         kind = PlaceKind.NAMED
     elif page.sids[-1:] == (sid,) and page.next is not None and page.next.token is not None:
         kind, ref = PlaceKind.BEGINS, page.next
-    dates = map(created, (mark.row, *rows_below, *reversed(rows_above)))
     return Place(
         kind=kind,
         index=ref.index,
         token=ref.token,
         page_size=page.request.page_size,
         after=sid,
-        above=rows_above[-1].sid if rows_above else None,
-        date=mark.key or next(filter(None, dates), None),
+        above=page.rows[mark.index - 1].sid if mark.index else None,
+        date=mark.key or created(mark.row) or _nearest_date(page.rows, mark.index),
     )
+
+
+def _nearest_date(rows: Sequence[Resource], index: int) -> datetime | None:
+    """The date of the first row below that has one, else of the nearest above."""
+    others = (*rows[index + 1 :], *reversed(rows[:index]))
+    return next(filter(None, map(created, others)), None)
 
 
 def place_at(

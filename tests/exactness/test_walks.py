@@ -17,16 +17,11 @@ from tests.exactness.accounts import accounts, paging_switches
 from tests.exactness.client import asked, examples, told
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import HAS_IS_COMPLETE, STATUSES, Filter, filters
-from tests.exactness.switches import Order, Switches, Tail, Ties, Tokens
+from tests.exactness.switches import Order, Switches, Tail, Ties
 from tests.exactness.twilio import Account, OddTwilio, is_row
 from tests.plain_twilio import NOON, call
 
 SIZES = st.sampled_from([1, 1, 2, 3, 5, 50])
-
-
-def runs_by_creation(switches: Switches) -> bool:
-    """True where the list of all calls runs by date_created, either way."""
-    return switches.order is not Order.STARTED
 
 
 @dataclass
@@ -73,7 +68,7 @@ def in_order(oracle: Oracle, wanted: Filter) -> list[str] | None:
     rows = oracle.rows(wanted)
     dates = [oracle.twilio.seen(row).get("date_created") for row in rows]
     if len(wanted.statuses) > 1:
-        is_open = None in dates or len(set(dates)) < len(dates) or not all(map(_is_date, dates))
+        is_open = not all(map(_is_date, dates)) or len(set(dates)) < len(dates)
         if is_open or oracle.twilio.switches.order is not Order.CREATED:
             return None
     return [row["sid"] for row in rows]
@@ -114,8 +109,9 @@ async def test_a_walk_gives_each_row_once_and_says_exactly_whether_more_follow(
     backwards: bool, several: bool, asked_for: List, size: int
 ) -> None:
     account, switches, wanted = asked_for.with_statuses(several)
-    # Not exact yet (docs/paging.md): the way back in a list by no date, whose tokens name no rows.
-    assume(not backwards or switches.tokens is Tokens.SIDS or runs_by_creation(switches))
+    # Nothing tells which of several lists such a call belongs to (docs/paging.md).
+    is_ignored = "Status" in switches.ignored and several
+    assume(not (is_ignored and backwards and has_odd_status(account)))
     twilio = OddTwilio.of(account, switches)
     note(told(twilio, account))
     oracle = Oracle(twilio)
@@ -179,6 +175,12 @@ async def test_every_cursor_leads_on_both_ways_wherever_it_was_handed_out(
 def has_junk(account: Account) -> bool:
     """True where upstream shows something that is no row."""
     return any(not is_row(value) for value in account.shown.values())
+
+
+def has_odd_status(account: Account) -> bool:
+    """True where a call's status cannot be read."""
+    calls = [row for row in account.shown.values() if is_row(row) and row["sid"][:2] == "CA"]
+    return any(row.get("status") not in STATUSES for row in calls)
 
 
 OLDEST_FIRST = Switches(order=Order.OLDEST_FIRST, ties=Ties.SID_UP, tail=Tail.EMPTY)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from tests.plain_twilio import PlainTwilio, Row, _error, _linker, _matches
+from tests.plain_twilio import PlainTwilio, Row, _error, _linker, _matches, sid
 
 Tokens = Literal["name rows", "opaque", "numbers"]
 LastLink = Literal["null", "to an empty page", "to itself", "to ever new pages"]
@@ -42,22 +42,22 @@ class OddPages(PlainTwilio):
         number = int(query.pop("Page", "0"))
         place = {row["sid"]: index for index, row in enumerate(rows)}
         kept = [row for row in rows if self._is_kept(row, query)]
-        sid = token[2:]
-        if sid and sid not in place and not sid.startswith("nothing"):
+        named = token[2:]
+        if named and named not in place and not named.startswith("nothing"):
             return _error(400, 20001)
         shown = kept[:size]
-        if sid.startswith("nothing"):
+        if named.startswith("nothing"):
             shown = []
         elif token.startswith("PB"):
-            shown = [row for row in kept if place[row["sid"]] < place[sid]][-size:]
+            shown = [row for row in kept if place[row["sid"]] < place[named]][-size:]
         elif token.startswith("PA"):
-            shown = [row for row in kept if place[row["sid"]] > place[sid]][:size]
+            shown = [row for row in kept if place[row["sid"]] > place[named]][:size]
         elif number:
             shown = kept[number * size :][:size]
         link = _linker(request.url.path, query, size)
         newer = shown and shown[0] is not kept[0]
         has_previous = number > 0 if self.previous_by_number else bool(newer)
-        top = "PB" + (shown[0]["sid"] if shown else sid or "nothing")
+        top = "PB" + (shown[0]["sid"] if shown else named or "nothing")
         body = {
             name: shown,
             "page": number,
@@ -94,6 +94,11 @@ class OddPages(PlainTwilio):
         if self.tokens == "numbers":
             return ""
         return token if self.tokens == "name rows" else urlsafe_b64encode(token.encode()).decode()
+
+
+def moved(rows: list[Row], number: int, status: str) -> list[Row]:
+    """The account after a call has changed its status."""
+    return [row | {"status": status} if row["sid"] == sid("CA", number) else row for row in rows]
 
 
 def _decoded(token: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Client, connect
 from tests.plain_twilio import NOON, PlainTwilio, call, sid
-from tests.schema.odd_pages import OddPages
+from tests.schema.odd_pages import OddPages, moved
 from tests.schema.test_page_info import calls_of, numbered, sids
 from tests.schema.test_walks import PAGE
 
@@ -200,34 +200,38 @@ async def test_going_back_makes_progress_though_no_row_passes(tokens: Any, budge
 
 
 async def test_a_merged_list_that_breaks_keeps_the_rows_above_its_end() -> None:
-    rows = [call(n, at=-n, status="busy" if n % 2 else "completed") for n in range(12)]
+    rows = [call(n, at=-n, status="busy" if n % 2 else "completed") for n in range(18)]
+    rows[17] |= {"status": "failed"}
     twilio = PlainTwilio(calls=rows, largest_page=3)
     twilio.fault = lambda request: (
         httpx.Response(500)
         if "Status=busy" in str(request.url) and "Token" in str(request.url)
         else None
     )
-    filter_ = {"status": ["COMPLETED", "BUSY"]}
+    filter_ = {"status": ["COMPLETED", "BUSY", "FAILED"]}
     async with connect(twilio) as client:
-        got, warnings = await answered(client, first=12, filter=filter_)
+        got, warnings = await answered(client, first=18, filter=filter_)
         twilio.fault = None
+        # Both came already, and are of another status now.
+        twilio.calls = moved(moved(twilio.calls, 1, "failed"), 4, "busy")
         rest, _ = await answered(
-            client, first=12, after=got["pageInfo"]["endCursor"], filter=filter_
+            client, first=18, after=got["pageInfo"]["endCursor"], filter=filter_
         )
 
     assert sids(got) == numbered(0, 1, 2, 3, 4, 5)
     assert warnings == cut_short("UPSTREAM_UNAVAILABLE")
-    assert sids(rest) == numbered(6, 7, 8, 9, 10, 11)
+    assert sids(rest) == numbered(*range(6, 18))
 
 
 async def test_the_first_page_of_each_merged_list_is_the_fields_own_error() -> None:
     twilio = PlainTwilio(calls=calls_of(3))
-    twilio.fault = lambda r: httpx.Response(500) if "Status=busy" in str(r.url) else None
+    twilio.fault = lambda r: httpx.Response(400) if "Status=busy" in str(r.url) else None
     async with connect(twilio) as client:
         error = await client.error(PAGE, first=2, filter={"status": ["COMPLETED", "BUSY"]})
 
-    assert error["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
+    assert error["extensions"]["code"] == "UPSTREAM_REJECTED"
     assert error["path"] == ["calls"]
+    assert len(twilio.asked()) == 2
 
 
 async def test_a_look_beyond_the_page_that_fails_leaves_the_page_complete() -> None:

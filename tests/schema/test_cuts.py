@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.schema.cursors import Place, PlaceKind
-from gateway.schema.streams import Cut, Entry, created
+from gateway.schema.streams import Cut, Entry, created, place_of
 from gateway.upstream.requests import ListCalls, Page
 from gateway.upstream.resources import CallResource
 from tests.plain_twilio import call, sid
@@ -49,6 +50,7 @@ TIED = [row_of(number, 0) for number in range(5)]
 @example(TIED, 2, 2, True, False, set())
 @example(TIED, 2, 1, False, False, set())
 @example(TIED, 2, 2, False, True, set())
+@example(TIED, 2, 1, True, False, set())
 @given(
     lists(), st.integers(0, 7), st.integers(1, 4), st.booleans(), st.booleans(),
     st.sets(st.integers(0, 7)),
@@ -99,3 +101,28 @@ def test_without_a_date_the_place_is_where_its_page_begins() -> None:
     place = Place(kind=PlaceKind.INSIDE, page_size=2, after=sid("CA", 99), date=None)
 
     assert divided(place, rows, 2, {one.sid for one in rows})[0] == []
+
+
+@pytest.mark.parametrize(
+    ("ages", "index", "nearest"),
+    [
+        ([3, None, 5], 1, 5),  # below it: what is older than that comes after it for certain
+        ([3, None, None], 1, 3),
+        ([3, 4, None], 2, 4),
+        ([None, None], 1, None),
+        ([3, 4, 5], 1, 4),
+    ],
+)
+def test_a_row_without_a_date_is_placed_by_the_nearest_that_has_one(
+    ages: list[int | None], index: int, nearest: int | None
+) -> None:
+    rows = tuple(
+        row_of(number, -age)
+        if age is not None
+        else row(CallResource, **call(number, date_created=None))
+        for number, age in enumerate(ages)
+    )
+    place = place_of(Entry(Page(ListCalls(), rows), index))
+
+    assert place.date == (None if nearest is None else created(row_of(0, -nearest)))
+    assert (place.after, place.above) == (rows[index].sid, rows[index - 1].sid)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Client, connect
-from tests.plain_twilio import PlainTwilio, Row, call, error, sid
-from tests.schema.odd_pages import OddPages
+from tests.plain_twilio import PlainTwilio, call, error, sid
+from tests.schema.odd_pages import OddPages, moved
 from tests.schema.test_page_info import calls_of, cursor_of, numbered, sids
 from tests.schema.test_walks import PAGE, page
 
@@ -130,6 +130,7 @@ async def test_a_call_without_a_date_that_is_gone_with_its_neighbour_is_where_ot
     """The date of the call below it tells where it was; its page's token is refused."""
     rows = calls_of(9)
     rows[4] |= UNDATED
+    rows[2]["date_created"] = rows[3]["date_created"]
     twilio = OddPages(calls=rows, tokens="opaque")
     async with connect(twilio) as client:
         cursor = await walked_to(client, None, 4)
@@ -208,11 +209,6 @@ async def test_calls_that_are_pushed_off_the_first_page_are_found_below_it() -> 
     assert sids(up) == numbered(*range(100, 130), 0)
 
 
-def moved(rows: list[Row], number: int, status: str) -> list[Row]:
-    """The account after a call has changed its status."""
-    return [row | {"status": status} if row["sid"] == sid("CA", number) else row for row in rows]
-
-
 async def test_a_call_that_completes_between_two_lists_comes_once_in_an_answer() -> None:
     rows = [call(n, at=-n, status="in-progress") for n in range(3)]
     twilio = OddPages(calls=rows)
@@ -225,6 +221,20 @@ async def test_a_call_that_completes_between_two_lists_comes_once_in_an_answer()
         got = await page(client, {"status": ["IN_PROGRESS", "COMPLETED"]}, first=9)
 
     assert sids(got) == numbered(0, 1, 2)
+
+
+async def test_a_call_that_stands_in_two_lists_at_once_is_no_next_page() -> None:
+    twilio = OddPages(calls=[call(0, status="in-progress")])
+
+    def completes() -> None:
+        twilio.calls = moved(twilio.calls, 0, "completed")
+
+    twilio.after_list = completes
+    async with connect(twilio) as client:
+        got = await page(client, {"status": ["IN_PROGRESS", "COMPLETED"]}, first=1)
+
+    assert sids(got) == numbered(0)
+    assert not got["pageInfo"]["hasNextPage"]
 
 
 @pytest.mark.parametrize("tokens", ["name rows", "opaque"])
@@ -288,3 +298,54 @@ async def test_a_call_that_moves_to_an_earlier_list_in_the_cursors_second_does_n
 
     assert sids(one) == numbered(0, 1)
     assert sids(two) == numbered(2)
+
+
+@pytest.mark.parametrize(("count", "last"), [(7, 9), (30, 2)])
+async def test_back_over_merged_lists_of_which_one_breaks_the_other_loses_no_row(
+    count: int, last: int
+) -> None:
+    """The cursor's row is looked for on the first page, or is named by a token."""
+    rows = [call(n, at=-n, status="busy" if n % 2 else "completed") for n in range(count)]
+    twilio = PlainTwilio(calls=rows)
+    filter_ = {"status": ["COMPLETED", "BUSY"]}
+    async with connect(twilio) as client:
+        cursor = await cursor_of(client, 6, filter_)
+        twilio.calls[:0] = [call(100 + n, at=50 - n, status="busy") for n in range(4)]
+        twilio.largest_page = 4
+        twilio.fault = lambda r: (
+            error(500, 20500) if "busy" in str(r.url) and "Token" in str(r.url) else None
+        )
+        broken = (await client.answer(PAGE, last=last, before=cursor, filter=filter_))["data"][
+            "calls"
+        ]
+        twilio.fault = None
+        place = broken["pageInfo"]["startCursor"]
+        rest = await page(client, filter_, last=20, before=place)
+
+    assert (broken["edges"], broken["pageInfo"]["hasPreviousPage"]) == ([], True)
+    assert sids(rest) == numbered(100, 101, 102, 103, 0, 1, 2, 3, 4, 5)
+
+
+async def test_the_last_call_of_each_list_does_not_come_again_from_another() -> None:
+    """In the very second of the cursor's row its key does not tell; its SID does."""
+    rows = [call(0, status="queued"), call(1), call(2, at=-1, status="busy")]
+    twilio = OddPages(calls=rows)
+    filter_ = {"status": ["QUEUED", "COMPLETED", "BUSY"]}
+    async with connect(twilio) as client:
+        one = await page(client, filter_, first=2)
+        twilio.calls = moved(twilio.calls, 0, "busy")
+        two = await page(client, filter_, first=9, after=one["pageInfo"]["endCursor"])
+
+    assert (sids(one), sids(two)) == (numbered(0, 1), numbered(2))
+
+
+async def test_calls_of_one_second_at_the_lists_end_are_not_lost_with_the_cursors_row() -> None:
+    rows = [call(n) for n in range(6)]
+    twilio = OddPages(calls=rows, tokens="opaque")
+    async with connect(twilio) as client:
+        cursor = await cursor_of(client, 3, first=9)
+        meets(twilio, 3, "gone")
+        meets(twilio, 2, "gone")
+        down = await page(client, None, first=9, after=cursor)
+
+    assert sids(down)[-2:] == numbered(4, 5)
