@@ -349,6 +349,8 @@ def test_each_default_is_one_that_its_own_parser_takes(name: str) -> None:
         ("https://*.example.com:443", "https://*.example.com"),
         ("http://*.localhost:3000", "http://*.localhost:3000"),
         ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+        ("http://[::ffff:1.2.3.4]", "http://[::ffff:102:304]"),
+        ("http://[::FFFF:0:1]", "http://[::ffff:0:1]"),
         ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
         ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
         ("capacitor://localhost", "capacitor://localhost"),

@@ -107,11 +107,10 @@ class FaultsAsJson:
             await _fault("Internal error")(scope, receive, send)
         except asyncio.CancelledError:
             if not is_started:
-                await _fault("Cut off: the gateway ends", close=True)(scope, receive, send)
+                await _fault("Cut off: the gateway ends")(scope, receive, send)
             raise
 
 
-def _fault(message: str, *, close: bool = False) -> JSONResponse:
+def _fault(message: str) -> JSONResponse:
     error = {"message": message, "extensions": {"code": GatewayError.code}}
-    headers = {"Connection": "close"} if close else None
-    return JSONResponse({"errors": [error]}, 500, headers)
+    return JSONResponse({"errors": [error]}, 500)

@@ -156,11 +156,19 @@ def _host(name: str, *, is_pattern: bool) -> str:
         if is_pattern:
             raise ValueError(name)
         if name.startswith("["):
-            return f"[{ipaddress.IPv6Address(name[1:-1])}]"
+            return f"[{_hexadecimal(ipaddress.IPv6Address(name[1:-1]))}]"
         return str(ipaddress.IPv4Address(name))
     if not all(0 < len(label) < 64 for label in labels):
         raise ValueError(name)
     return name
+
+
+def _hexadecimal(address: ipaddress.IPv6Address) -> str:
+    """As browsers write it. Python writes an IPv4 address that is mapped with dots, since 3.13."""
+    if address.ipv4_mapped is None:
+        return str(address)
+    high, low = divmod(int(address.ipv4_mapped), 0x10000)
+    return f"::ffff:{high:x}:{low:x}"
 
 
 def is_loopback(host: str) -> bool:

@@ -282,6 +282,12 @@ def test_a_bomb_is_never_held_whole() -> None:
     assert peak - before < 2_000_000
 
 
+def test_a_bomb_behind_a_member_that_is_too_much_already_is_not_inflated() -> None:
+    body = gzip.compress(bytes(LIMIT + 1)) + gzip.compress(bytes(10**6))
+
+    assert Inflated(LIMIT).take(body) == bytes(LIMIT + 1)
+
+
 def test_what_is_inflated_counts_over_all_pieces() -> None:
     inflated, body, found = Inflated(LIMIT), gzip.compress(bytes(9 * LIMIT), 0), b""
     for start in range(0, len(body), 500):

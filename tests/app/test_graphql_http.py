@@ -221,7 +221,8 @@ async def test_json_that_nests_too_deeply_is_beyond_a_limit() -> None:
     deep = b'{"query": "{ __typename }", "variables": ' + b'{"a":' * 20_000 + b"1" + b"}" * 20_001
     async with served() as client:
         posted = await client.post("/graphql", content=deep, headers={"Content-Type": JSON})
-        got = await client.get("/graphql?query={__typename}&variables=" + "[" * 9000 + "]" * 9000)
+        nested = "[" * 12_000 + "]" * 12_000
+        got = await client.get(f"/graphql?query={{__typename}}&variables={nested}")
 
     for response in (posted, got):
         assert_refused(response, 400)
