@@ -6,7 +6,7 @@ This module must not know HTTP: the app makes a context for each operation and c
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Protocol
 
 from graphql import FieldNode, Node
@@ -79,7 +79,8 @@ class Context:
     `page_budget` and `row_budget` hold for each connection. `deadline` is a time of the loop's
     clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. Subscriptions
     with an equal `sharing` get the same result for the same news; with None, each its own.
-    `cursor_key` is the secret that cursors of this account are signed with.
+    `cursor_key` is the secret that cursors of this account are signed with. `field_names` are those
+    of the operation's document, once `selects` was asked.
     """
 
     caller: Caller
@@ -94,6 +95,7 @@ class Context:
     row_budget: int
     limits: DocumentLimits
     sharing: Hashable = None
+    field_names: frozenset[str] | None = None
 
     @cached_property
     def account(self) -> LiveAccount:
@@ -122,14 +124,16 @@ Info = StrawberryInfo[Context, None]
 
 def selects(info: Info, name: str) -> bool:
     """True when the operation, or a fragment of its document, selects a field of this name."""
-    raw = graphql_info(info)
-    return name in _field_names((raw.operation, *raw.fragments.values()))
+    context = info.context
+    if context.field_names is None:
+        raw = graphql_info(info)
+        context.field_names = _field_names([raw.operation, *raw.fragments.values()])
+    return name in context.field_names
 
 
-@lru_cache(maxsize=256)
-def _field_names(definitions: tuple[Node, ...]) -> frozenset[str]:
+def _field_names(waiting: list[Node]) -> frozenset[str]:
+    """The names of all fields in and below these nodes; takes the list."""
     names: set[str] = set()
-    waiting: list[Node] = list(definitions)
     while waiting:
         node = waiting.pop()
         if isinstance(node, FieldNode):

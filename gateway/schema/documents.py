@@ -2,13 +2,25 @@
 
 The way of every operation, over HTTP or a socket: the schema's extension asks here. A text that
 comes again finds its document prepared. This module must not know HTTP.
+
+Note [Freed at once]. graphql-core links the tokens of a text to and fro, and an exception that was
+raised leads to its frames, which lead to the document. Such circles are freed by Python's collector
+only, and those that have been kept for a while by a full run of it, of which a busy gateway sees
+one in hours (`calm_collector`). So the circles are broken here: a document that makes room for
+another is freed at that moment.
+
+Note [Kept by size]. What is kept is bounded by its bytes, as estimated from text and tokens. A
+document that is refused is not kept: what is wrong with it may be longer than itself, and it would
+take the place of one that is asked in earnest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property
+from sys import getsizeof
 from typing import Any
 
+from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     GraphQLError,
@@ -36,9 +48,12 @@ from gateway.schema.strawberry_internals import (
 
 __all__ = ["CheckedDocument", "limits_of"]
 
-# Documents, and the longest text (characters) that is worth keeping: 128 × 16 KB is 2 MB of text.
-KEPT = 128
+KEPT_BYTES = 32 * 1024 * 1024
+# The longest text, in characters, that is worth keeping.
 KEPT_LENGTH = 16 * 1024
+# What a document takes: its text and what is cut out of it, so many bytes for each token with the
+# nodes made of it, and for the entry.
+TOKEN, ENTRY = 700, 2000
 DEFAULTS = DocumentLimits()
 DIRECTIVE_RULES = (KnownDirectivesRule, UniqueDirectivesPerLocationRule)
 # Errors for variables of one operation: graphql-core's own number when it executes.
@@ -57,6 +72,8 @@ class Prepared:
     def __init__(self, text: str, limits: DocumentLimits, schema: GraphQLSchema) -> None:
         """Raises GraphQLError where the text cannot be parsed."""
         self.document: DocumentNode = parse(text, max_tokens=limits.tokens)
+        _unlink_tokens(self.document)
+        self.bytes = 2 * getsizeof(text) + TOKEN * (self.document.token_count or 0) + ENTRY
         self._limits = limits
         self._schema = schema
 
@@ -77,12 +94,39 @@ class Prepared:
         return validate_document(self._schema, self.document, tuple(specified_rules))
 
 
-_kept = lru_cache(maxsize=KEPT)(Prepared)
+def _unlink_tokens(document: DocumentNode) -> None:
+    """See Note [Freed at once]. Nothing follows the links once the text is parsed."""
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        following, token.prev, token.next = token.next, None, None
+        token = following
 
 
-def _prepared(text: str, limits: DocumentLimits, schema: GraphQLSchema) -> Prepared:
-    prepare = _kept if len(text) <= KEPT_LENGTH else Prepared
-    return prepare(text, limits, schema)
+class KeptDocuments:
+    """Documents without a fault, those used last, of `size` bytes. See Note [Kept by size]."""
+
+    def __init__(self, size: int = KEPT_BYTES) -> None:
+        self._documents: LRUCache[Hashable, Prepared] = LRUCache(size, lambda kept: kept.bytes)
+
+    @property
+    def bytes(self) -> int:
+        """How much is kept, at most the size."""
+        return int(self._documents.currsize)
+
+    def prepared(self, text: str, limits: DocumentLimits, schema: GraphQLSchema) -> Prepared:
+        """The document of a text. Raises GraphQLError where it cannot be parsed."""
+        if len(text) > KEPT_LENGTH:
+            return Prepared(text, limits, schema)
+        key = (text, limits, schema)
+        document = self._documents.get(key)
+        if document is None:
+            document = Prepared(text, limits, schema)
+            if document.bytes <= self._documents.maxsize and not document.errors:
+                self._documents[key] = document
+        return document
+
+
+_kept = KeptDocuments()
 
 
 class CheckedDocument(SchemaExtension):
@@ -96,7 +140,9 @@ class CheckedDocument(SchemaExtension):
         limits = limits_of(context)
         context.parse_options["max_tokens"] = limits.tokens
         with suppress(GraphQLError):
-            self._document = _prepared(context.query or "", limits, graphql_schema(context.schema))
+            self._document = _kept.prepared(
+                context.query or "", limits, graphql_schema(context.schema)
+            )
             context.graphql_document = self._document.document
         yield
 
@@ -151,4 +197,5 @@ def _of_a_variable(error: GraphQLError) -> GraphQLError:
 
 
 def _refusal(error: CallerError) -> GraphQLError:
-    return GraphQLError(str(error), original_error=error)
+    """The error of a refusal, without the frames that it was raised in: Note [Freed at once]."""
+    return GraphQLError(str(error), original_error=error.with_traceback(None))

@@ -127,8 +127,7 @@ def test_an_abusive_document_is_refused_in_time_with_no_upstream_request(
 def test_abuse_does_not_grow_the_process(gateway: Server, record_property: Tell) -> None:
     """Different documents, none of which can be kept for the next.
 
-    The first rounds fill what is bounded: the prepared documents, Python's collector's patience,
-    which waits for a quarter more than there is.
+    The first rounds fill what is bounded and load what is loaded late.
     """
 
     def abuse(round_: str) -> None:
@@ -136,7 +135,7 @@ def test_abuse_does_not_grow_the_process(gateway: Server, record_property: Tell)
             name = "repeats" if number % 10 == 0 else "2^30"
             assert ask(gateway, f"{ABUSE[name][0]} # {round_} {number}").status_code == 200
 
-    for number in range(8):
+    for number in range(4):
         abuse(f"round {number}")
     before = resident(gateway)
     abuse("last")
