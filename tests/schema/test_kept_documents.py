@@ -79,7 +79,7 @@ def test_an_error_still_says_where() -> None:
 
 @pytest.mark.parametrize("name", HEAVY)
 def test_the_estimate_is_no_less_than_a_document_takes(name: str) -> None:
-    """Some of them, for the interpreter keeps objects for the next: NOISE bytes of them, or less."""
+    """Of some, for the interpreter keeps objects for the next: NOISE bytes of them, or less."""
 
     def some() -> list[Prepared]:
         texts = [f"{HEAVY[name]} "[:-1] for _ in range(4)]  # what is kept holds its own text
@@ -147,8 +147,8 @@ def test_a_document_holds_an_error_of_any_length_no_longer_than_it_is_answered()
 async def test_nothing_keeps_a_document_that_was_executed() -> None:
     """Too long a one to be kept; it asks whether recordings are wanted with their tracks."""
     name = "OfThisTestOnly"
-    text = f"""query {name} {{ calls(first: 1) {{ nodes {{ recordings {{ nodes {{ track }} }} }} }} }}
-        #{" " * KEPT_LENGTH}"""
+    wanted = "{ calls(first: 1) { nodes { recordings { nodes { track } } } } }"
+    text = f"query {name} {wanted} #{' ' * KEPT_LENGTH}"
     async with connect(PlainTwilio(calls=[call(1)])) as client:
         assert "errors" not in await client.answer(text)
     gc.collect()
