@@ -4,7 +4,7 @@
     ├── CallerError              the query asks for something that cannot be
     │   ├── BadRequest           no GraphQL request, or one that names no operation
     │   ├── PersistedQueryNotSupported  the hash of a document instead of the document
-    │   ├── ForeignOrigin        a web page asks whose origin is not allowed to
+    │   ├── OriginNotAllowed        a web page asks whose origin is not allowed to
     │   ├── ParseFailed          the document is not GraphQL
     │   ├── ValidationFailed     the document does not fit the schema
     │   ├── BadUserInput         an argument or a SID is malformed
@@ -12,7 +12,7 @@
     │   ├── InvalidCursor        damaged, or of another list
     │   ├── LimitExceeded        a document larger, deeper or dearer than this gateway takes
     │   ├── IntrospectionDisabled
-    │   └── NoSuchCall           nothing to watch: Twilio has no such call
+    │   └── CallNotFound           nothing to watch: Twilio has no such call
     ├── AccessError              who asks, not what
     │   ├── Unauthenticated      no credential, or one that is not taken
     │   ├── Forbidden            the credential's scopes do not reach so far
@@ -22,10 +22,10 @@
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
     ├── StoreUnavailable         what gateways share cannot be reached, and it is needed
     ├── TooManySubscribers       this gateway has as many as it may have
-    ├── FellBehind               a subscriber reads far slower than calls change
+    ├── SubscriberLagged               a subscriber reads far slower than calls change
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
-        │   ├── NeverSent        the request did not leave: safe to repeat, whatever its method
+        │   ├── RequestNotSent        the request did not leave: safe to repeat, whatever its method
         │   └── CircuitOpen      not even asked: upstream fails too often at present
         ├── OutcomeUnknown       a request that changes something was sent, and nobody knows
         ├── UpstreamTimeout      no whole answer in time
@@ -48,24 +48,24 @@ __all__ = [
     "BadRequest",
     "BadUserInput",
     "BudgetExceeded",
+    "CallNotFound",
     "CallerError",
     "CircuitOpen",
     "DryRun",
-    "FellBehind",
     "Forbidden",
-    "ForeignOrigin",
     "GatewayError",
     "IntrospectionDisabled",
     "InvalidCursor",
     "InvalidFilter",
     "LimitExceeded",
-    "NeverSent",
-    "NoSuchCall",
+    "OriginNotAllowed",
     "OutcomeUnknown",
     "ParseFailed",
     "PersistedQueryNotSupported",
     "RateLimited",
+    "RequestNotSent",
     "StoreUnavailable",
+    "SubscriberLagged",
     "TooManySubscribers",
     "Unauthenticated",
     "UpstreamAuth",
@@ -77,6 +77,8 @@ __all__ = [
     "UpstreamTimeout",
     "UpstreamUnavailable",
     "ValidationFailed",
+    "error_codes",
+    "errors_table",
 ]
 
 
@@ -112,7 +114,7 @@ class PersistedQueryNotSupported(CallerError):
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
 
-class ForeignOrigin(CallerError):
+class OriginNotAllowed(CallerError):
     """A web page asks whose origin is not among GATEWAY_ALLOWED_ORIGINS."""
 
     code = "FOREIGN_ORIGIN"
@@ -214,7 +216,7 @@ class AccessUnavailable(AccessError):
     code = "ACCESS_UNAVAILABLE"
 
 
-class NoSuchCall(CallerError):
+class CallNotFound(CallerError):
     """There is no call with this SID to be watched, or it was deleted while it was watched."""
 
     code = "NOT_FOUND"
@@ -244,7 +246,7 @@ class TooManySubscribers(GatewayError):
     code = "TOO_MANY_SUBSCRIBERS"
 
 
-class FellBehind(GatewayError):
+class SubscriberLagged(GatewayError):
     """A subscription that more calls changed for than are remembered. Subscribe again."""
 
     code = "FELL_BEHIND"
@@ -296,7 +298,7 @@ class UpstreamUnavailable(UpstreamError):
     """No connection, a connection that broke, or a 5xx."""
 
 
-class NeverSent(UpstreamUnavailable):
+class RequestNotSent(UpstreamUnavailable):
     """The connection could not be made: upstream has not seen the request."""
 
 
@@ -358,3 +360,21 @@ class UpstreamInvalid(UpstreamError):
     """An answer that is not what Twilio's API says: not JSON, no list, a link to elsewhere."""
 
     code = "UPSTREAM_INVALID"
+
+
+def error_codes() -> dict[str, str]:
+    """Every code with its meaning: what the first exception that brings it says of itself."""
+    codes: dict[str, str] = {}
+    waiting: list[type[GatewayError]] = [GatewayError]
+    while waiting:
+        error = waiting.pop(0)
+        waiting += error.__subclasses__()
+        summary, _, _ = (error.__doc__ or "").partition("\n\n")
+        codes.setdefault(error.code, " ".join(summary.split()))
+    return codes
+
+
+def errors_table() -> str:
+    """The list as Markdown."""
+    rows = (f"| `{code}` | {meaning} |\n" for code, meaning in sorted(error_codes().items()))
+    return "| code | meaning |\n|---|---|\n" + "".join(rows)

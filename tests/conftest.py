@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from gateway.app import Gateway, open_gateway
+from gateway.server import Gateway, open_gateway
 from gateway.settings import Secret, Settings
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 

@@ -178,7 +178,7 @@ async def hops(query: str, resolver: str, request: int) -> list[str]:
 
     Of those that hold the operation, only the resolver and what it called.
     """
-    from gateway.app import open_gateway
+    from gateway.server import open_gateway
     from gateway.settings import Secret, Settings
     from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 

@@ -25,10 +25,10 @@ from strawberry.types.execution import ExecutionContext
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gateway.app.server import BoundedHttp, Multiprocess
 from gateway.schema import strawberry_internals as internals
+from gateway.server.uvicorn_server import BoundedHttp, Multiprocess
 from gateway.upstream.connections import CONNECTED, SENDING
-from tests.app.stage import listening
+from tests.server.stage import listening
 
 HOUSE = Path(__file__).parents[1]
 PROJECT = HOUSE / "pyproject.toml"
@@ -36,7 +36,7 @@ PROJECT = HOUSE / "pyproject.toml"
 USED_PRIVATELY = {
     "strawberry-graphql": "gateway/schema/strawberry_internals.py",
     "graphql-core": "gateway/schema/strawberry_internals.py",
-    "uvicorn": "gateway/app/server.py",
+    "uvicorn": "gateway/server/uvicorn_server.py",
     "httpcore": "gateway/upstream/connections.py",
 }
 # Modules that their documentation does not name, by what their names begin with.

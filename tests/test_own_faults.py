@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.access import ANYONE
-from gateway.app import Terms
-from gateway.journal import Explain
+from gateway.access import ANONYMOUS
+from gateway.server import OperationOptions
+from gateway.telemetry.upstream_trace import Explain
 from tests.conftest import connect
 from tests.plain_twilio import NOON, PlainTwilio, call, notification, recording, sid
 
@@ -110,7 +110,7 @@ async def test_the_explanation_says_that_it_was_an_internal_error() -> None:
     breaks_at(twilio, "/Recordings", ZeroDivisionError())
     async with connect(twilio, NOON + timedelta(hours=3)) as client, asyncio.timeout(10):
         result = await client.gateway.execute(
-            EDGES, caller=ANYONE, terms=Terms(explain=Explain.REQUESTS)
+            EDGES, caller=ANONYMOUS, terms=OperationOptions(explain=Explain.REQUESTS)
         )
 
     assert result.extensions

@@ -257,19 +257,19 @@ def test_a_real_account_is_not_served_to_anyone_on_the_network_unless_that_is_sa
 ) -> None:
     settings = read(**CREDENTIAL, GATEWAY_HOST=host, **closed)
     if is_closed:
-        settings.refuse_open_door()
+        settings.require_access_control()
         return
     with pytest.raises(SettingsError, match=r"^GATEWAY_ACCESS: is none, so whoever reaches "):
-        settings.refuse_open_door()
+        settings.require_access_control()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_this_machine_itself_may_ask_without_a_credential(host: str) -> None:
-    read(**CREDENTIAL, GATEWAY_HOST=host).refuse_open_door()
+    read(**CREDENTIAL, GATEWAY_HOST=host).require_access_control()
 
 
 def test_the_sandbox_may_be_shown_to_the_network() -> None:
-    read(GATEWAY_HOST="0.0.0.0").refuse_open_door()  # noqa: S104
+    read(GATEWAY_HOST="0.0.0.0").require_access_control()  # noqa: S104
 
 
 def test_in_passthrough_the_sandbox_does_not_answer() -> None:

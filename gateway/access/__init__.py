@@ -7,12 +7,12 @@ what a scope permits is enforced where operations are executed. docs/access.md i
 
 from typing import Protocol
 
-from gateway.access.callers import ANYONE, Account, Caller, Scope
-from gateway.access.presented import basic_credential, is_sid
+from gateway.access.authorization import basic_credential, is_sid
+from gateway.access.callers import ANONYMOUS, Account, Caller, Scope
 from gateway.errors import Unauthenticated
 from gateway.settings import Secret
 
-__all__ = ["ANYONE", "Access", "Account", "Caller", "OpenAccess", "PassthroughAccess", "Scope"]
+__all__ = ["ANONYMOUS", "Access", "Account", "Caller", "OpenAccess", "PassthroughAccess", "Scope"]
 
 
 class Access(Protocol):
@@ -35,7 +35,7 @@ class OpenAccess:
 
     async def identify(self, authorization: str | None, account_sid: str | None = None) -> Caller:
         """ANYONE, whatever is presented."""
-        return ANYONE
+        return ANONYMOUS
 
 
 class PassthroughAccess:

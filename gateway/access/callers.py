@@ -11,7 +11,7 @@ from hashlib import blake2b
 from gateway.errors import Forbidden
 from gateway.settings import Secret
 
-__all__ = ["ANYONE", "Account", "Caller", "Scope"]
+__all__ = ["ANONYMOUS", "Account", "Caller", "Scope"]
 
 # Digests of credentials are of this process only: one that got out could not be searched for.
 _PROCESS_KEY = os.urandom(32)
@@ -65,4 +65,4 @@ class Caller:
             raise Forbidden(f"{what} needs the scope {scope}")
 
 
-ANYONE = Caller(name="", scopes=frozenset(Scope))
+ANONYMOUS = Caller(name="", scopes=frozenset(Scope))

@@ -20,11 +20,11 @@ from typing import Any, Protocol
 import jwt
 import msgspec
 
+from gateway.access.authorization import bearer_token
 from gateway.access.callers import Caller, Scope
-from gateway.access.presented import bearer_token
 from gateway.errors import AccessUnavailable, Unauthenticated
 
-__all__ = ["ALGORITHMS", "FixedKey", "JwtAccess", "KeySet", "Keys", "Terms"]
+__all__ = ["ALGORITHMS", "FixedKey", "JwtAccess", "JwtRequirements", "KeyProvider", "KeySet"]
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ FAR_FUTURE = 2**40
 
 
 @dataclass(frozen=True)
-class Terms:
+class JwtRequirements:
     """What a token must say. `leeway` in seconds; `scopes` from the claim's words to ours."""
 
     audience: str
@@ -49,7 +49,7 @@ class Terms:
     scopes: Mapping[str, Scope]
 
 
-class Keys(Protocol):
+class KeyProvider(Protocol):
     """Where public keys come from."""
 
     async def find(self, kid: str | None) -> Any:
@@ -156,7 +156,7 @@ class JwtAccess:
 
     challenge = 'Bearer realm="gateway"'
 
-    def __init__(self, keys: Keys, terms: Terms) -> None:
+    def __init__(self, keys: KeyProvider, terms: JwtRequirements) -> None:
         self._keys = keys
         self._terms = terms
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
+from gateway.access.authorization import bearer_token
 from gateway.access.callers import Caller, Scope
-from gateway.access.presented import bearer_token
 from gateway.errors import Unauthenticated
 
 __all__ = ["TokenAccess", "TokenLine", "new_token", "read_lines"]

@@ -16,7 +16,7 @@ from enum import Enum
 
 from gateway.upstream.resources import FINAL, CallStatus
 
-__all__ = ["FINAL", "CallNotice", "Source", "advance", "status_of_callback"]
+__all__ = ["FINAL", "CallStatusEvent", "EventSource", "advance", "status_of_callback"]
 
 # queued → ringing → in-progress → completed; what follows is never what went before.
 PLACE: Mapping[CallStatus, int] = {
@@ -31,7 +31,7 @@ PLACE: Mapping[CallStatus, int] = {
 OF_CALLBACKS = {"initiated": CallStatus.QUEUED, "answered": CallStatus.IN_PROGRESS}
 
 
-class Source(Enum):
+class EventSource(Enum):
     """How the gateway came to know."""
 
     WEBHOOK = "webhook"
@@ -40,7 +40,7 @@ class Source(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallNotice:
+class CallStatusEvent:
     """What was heard of a call at one moment; the furthest one is the call's state.
 
     `sequence` is the webhook's SequenceNumber. `at` is when a gateway heard of it, UTC. `facts` are
@@ -51,7 +51,7 @@ class CallNotice:
     status: CallStatus
     sequence: int | None = None
     at: datetime
-    source: Source
+    source: EventSource
     facts: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -72,7 +72,7 @@ def status_of_callback(text: str) -> CallStatus:
         return CallStatus.UNKNOWN
 
 
-def advance(state: CallNotice | None, notice: CallNotice) -> CallNotice | None:
+def advance(state: CallStatusEvent | None, notice: CallStatusEvent) -> CallStatusEvent | None:
     """The call's new state; None where the notice changes nothing. See Note [Order].
 
     A status that is not known here has no place in the order and changes nothing.
@@ -92,7 +92,7 @@ def advance(state: CallNotice | None, notice: CallNotice) -> CallNotice | None:
     )
 
 
-def _with_more_facts(state: CallNotice, notice: CallNotice) -> CallNotice | None:
+def _with_more_facts(state: CallStatusEvent, notice: CallStatusEvent) -> CallStatusEvent | None:
     """The same status with what the notice knows besides; None where that is nothing."""
     older, newer = state, notice
     if notice.sequence is not None and (state.sequence or 0) > notice.sequence:

@@ -27,9 +27,9 @@ from secrets import token_hex
 
 from cachetools import FIFOCache
 
-from gateway.errors import BudgetExceeded, GatewayError, NoSuchCall
-from gateway.live.events import FINAL, CallNotice, Source
-from gateway.live.fresh import LIVE, READ_LAG, Fresh, Rows, status_of
+from gateway.errors import BudgetExceeded, CallNotFound, GatewayError
+from gateway.live.events import FINAL, CallStatusEvent, EventSource
+from gateway.live.snapshots import LIVE, READ_LAG, CallSnapshot, SnapshotReader, status_of
 from gateway.live.store import Store
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallStatus
@@ -62,7 +62,7 @@ EVERYTHING, LISTS = "newest", "lists"
 
 
 @dataclass
-class Turn:
+class PollSlot:
     """When a call is looked at next, and how long after that again; in seconds.
 
     `missing_since` is the first 404 since upstream showed it, None while it does. `known_at` is
@@ -81,14 +81,14 @@ class Schedule:
     """Which calls to look at when. `now` is any clock in seconds that does not go back."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, Turn] = {}
+        self._turns: dict[str, PollSlot] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._turns
 
     def add(self, name: str, now: float) -> None:
         """To be looked at from now on."""
-        self._turns.setdefault(name, Turn(now + SOONEST, now))
+        self._turns.setdefault(name, PollSlot(now + SOONEST, now))
 
     def drop(self, name: str) -> None:
         """Not to be looked at any more."""
@@ -162,14 +162,14 @@ class Schedule:
         """When something is due next; None when there is nothing to look at."""
         return min((turn.due for _, turn in self._waiting()), default=None)
 
-    def _waiting(self) -> Iterator[tuple[str, Turn]]:
+    def _waiting(self) -> Iterator[tuple[str, PollSlot]]:
         return ((name, turn) for name, turn in self._turns.items() if not turn.is_under_way)
 
 
 class Poller:
     """Looks at what is followed while `run` runs."""
 
-    def __init__(self, rows: Rows, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, rows: SnapshotReader, store: Store, clock: Callable[[], float]) -> None:
         self._rows = rows
         self._store = store
         self._clock = clock
@@ -184,7 +184,7 @@ class Poller:
     def following(self, sid: str, end: End) -> Iterator[None]:
         """While somebody watches this call. `end` is called when there is nothing left to watch.
 
-        With NoSuchCall where the call is gone, with None where its status stays unknown. See Note
+        With CallNotFound where the call is gone, with None where its status stays unknown. See Note
         [Gone].
         """
         self._followers.setdefault(sid, []).append(end)
@@ -218,14 +218,14 @@ class Poller:
         """A watcher was told of this call as upstream shows it."""
         self._schedule.shown(sid)
 
-    def heard(self, notice: CallNotice) -> None:
+    def heard(self, notice: CallStatusEvent) -> None:
         """A watcher was told news of a call."""
         if notice.is_final:
             self._found.discard(notice.call_sid)
             self._let_go(notice.call_sid)
             return
         self.found(notice.call_sid)
-        if notice.source is Source.WEBHOOK:
+        if notice.source is EventSource.WEBHOOK:
             self._schedule.heard(notice.call_sid, self._clock())
 
     async def run(self) -> None:
@@ -283,7 +283,7 @@ class Poller:
         if fresh is not None and fresh.is_read:
             self._saw(fresh)
         elif self._schedule.missed(sid, self._clock()) and fresh is None:
-            self._end(sid, NoSuchCall("There is no call with this SID (any more)"))
+            self._end(sid, CallNotFound("There is no call with this SID (any more)"))
         else:
             self._looked(sid, None)
 
@@ -313,7 +313,7 @@ class Poller:
                 break
         self._looked(EVERYTHING, newest)
 
-    def _saw(self, fresh: Fresh) -> None:
+    def _saw(self, fresh: CallSnapshot) -> None:
         sid, status = fresh.row.sid, status_of(fresh.row)
         self._schedule.shown(sid)
         self._looked(sid, status if fresh.state else CallStatus.UNKNOWN)

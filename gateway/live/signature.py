@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from gateway.settings import Secret
 
-__all__ = ["Form", "Keys", "SignedRequest", "is_genuine", "signature_of"]
+__all__ = ["Form", "SignedRequest", "SigningKeys", "is_genuine", "signature_of"]
 
 HMAC_SHA1 = "HMAC_SHA1"
 HMAC_SHA256 = "HMAC_SHA256"
@@ -25,7 +25,7 @@ Form = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class SigningKeys:
     """What may have signed: auth tokens by HMAC-SHA1 (several while one is replaced), or shared
     keys by HMAC-SHA256."""
 
@@ -53,7 +53,7 @@ class SignedRequest:
     settings: str = ""
 
 
-def is_genuine(request: SignedRequest, keys: Keys) -> bool:
+def is_genuine(request: SignedRequest, keys: SigningKeys) -> bool:
     """True when one of the keys has signed exactly this request."""
     if request.form is None and not _has_hash_of_body(request):
         return False

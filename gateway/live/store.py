@@ -14,10 +14,10 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from cachetools import TLRUCache, TTLCache
 
-from gateway.errors import FellBehind, GatewayError, StoreUnavailable
-from gateway.live.events import CallNotice, advance
+from gateway.errors import GatewayError, StoreUnavailable, SubscriberLagged
+from gateway.live.events import CallStatusEvent, advance
 
-__all__ = ["CLAIM_SECONDS", "Claim", "MemoryStore", "Store", "Subscription"]
+__all__ = ["CLAIM_SECONDS", "Claim", "EventSubscription", "MemoryStore", "Store"]
 
 T = TypeVar("T")
 CLAIM_SECONDS = 24 * 3600.0
@@ -43,7 +43,7 @@ class Claim:
     is_new: bool = False
 
 
-class Subscription:
+class EventSubscription:
     """One subscriber's news of one call, or of all (`call_sid` None): states that differ, in order.
 
     A slow subscriber finds the newest state of each call: it misses what lay between, never the
@@ -51,21 +51,24 @@ class Subscription:
     """
 
     def __init__(
-        self, call_sid: str | None, leave: Callable[["Subscription"], None], limit: int = MAX_CALLS
+        self,
+        call_sid: str | None,
+        leave: Callable[["EventSubscription"], None],
+        limit: int = MAX_CALLS,
     ) -> None:
         self.call_sid = call_sid
         self._leave = leave
         self._limit = limit
-        self._waiting: OrderedDict[str, CallNotice] = OrderedDict()
+        self._waiting: OrderedDict[str, CallStatusEvent] = OrderedDict()
         self._news = asyncio.Event()
         self._ending: Exception | None = None
 
-    def tell(self, state: CallNotice) -> None:
+    def tell(self, state: CallStatusEvent) -> None:
         """A call's new state, in the place of one that was not taken yet."""
         self._waiting.pop(state.call_sid, None)
         if len(self._waiting) >= self._limit:
             self._waiting.clear()
-            self.end(FellBehind("More calls have changed than were read; subscribe again"))
+            self.end(SubscriberLagged("More calls have changed than were read; subscribe again"))
         elif self._ending is None:
             self._waiting[state.call_sid] = state
             self._news.set()
@@ -81,17 +84,17 @@ class Subscription:
         self.end()
         self._leave(self)
 
-    def __enter__(self) -> "Subscription":
+    def __enter__(self) -> "EventSubscription":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __aiter__(self) -> "Subscription":
+    def __aiter__(self) -> "EventSubscription":
         return self
 
-    async def __anext__(self) -> CallNotice:
-        """The next state. Raises FellBehind when more calls changed than a store remembers."""
+    async def __anext__(self) -> CallStatusEvent:
+        """The next state. Raises SubscriberLagged when more calls changed than are kept."""
         while not self._waiting:
             if self._ending is not None:
                 raise self._ending
@@ -103,16 +106,16 @@ class Subscription:
 class Store(Protocol):
     """What gateways share. Every method may be called from any of them at any time."""
 
-    async def publish(self, notice: CallNotice) -> CallNotice | None:
+    async def publish(self, notice: CallStatusEvent) -> CallStatusEvent | None:
         """Tells every subscriber of every gateway; the new state, None when nothing is new.
 
         Never raises: where the others cannot be reached they hear of it as soon as they can.
         """
 
-    def subscribe(self, call_sid: str | None = None) -> Subscription:
+    def subscribe(self, call_sid: str | None = None) -> EventSubscription:
         """News of a call, or of all. What happened before is not repeated: see `state`."""
 
-    def state(self, call_sid: str) -> CallNotice | None:
+    def state(self, call_sid: str) -> CallStatusEvent | None:
         """The furthest that this gateway has heard of a call, if lately."""
 
     async def remember(self, key: str, seconds: float) -> bool:
@@ -166,18 +169,18 @@ class MemoryStore:
         max_claims: int = MAX_CLAIMS,
     ) -> None:
         self._now = now
-        self._states: TTLCache[str, CallNotice] = TTLCache(max_calls, STATE_SECONDS, now)
+        self._states: TTLCache[str, CallStatusEvent] = TTLCache(max_calls, STATE_SECONDS, now)
         self._memories: TLRUCache[str, Lasting[bool]] = lasting(MAX_MEMORIES, now)
         self._claims: TTLCache[str, Claim] = TTLCache(max_claims, CLAIM_SECONDS, now)
         self._leases: TLRUCache[str, Lasting[str]] = lasting(MAX_LEASES, now)
         self._max_calls = max_calls
-        self._subscriptions: dict[str | None, dict[Subscription, None]] = {}
+        self._subscriptions: dict[str | None, dict[EventSubscription, None]] = {}
 
-    async def publish(self, notice: CallNotice) -> CallNotice | None:
+    async def publish(self, notice: CallStatusEvent) -> CallStatusEvent | None:
         """See Store."""
         return self.take(notice)
 
-    def take(self, notice: CallNotice) -> CallNotice | None:
+    def take(self, notice: CallStatusEvent) -> CallStatusEvent | None:
         """The notice, into the call's state and to this process's subscribers."""
         state = advance(self._states.get(notice.call_sid), notice)
         if state is None:
@@ -189,17 +192,17 @@ class MemoryStore:
                 subscription.tell(state)
         return state
 
-    def subscribe(self, call_sid: str | None = None) -> Subscription:
+    def subscribe(self, call_sid: str | None = None) -> EventSubscription:
         """See Store."""
-        subscription = Subscription(call_sid, self._leave, self._max_calls)
+        subscription = EventSubscription(call_sid, self._leave, self._max_calls)
         self._subscriptions.setdefault(call_sid, {})[subscription] = None
         return subscription
 
-    def state(self, call_sid: str) -> CallNotice | None:
+    def state(self, call_sid: str) -> CallStatusEvent | None:
         """See Store."""
         return self._states.get(call_sid)
 
-    def states(self) -> Iterable[CallNotice]:
+    def states(self) -> Iterable[CallStatusEvent]:
         """The states of all calls, the one that changed last at the end."""
         return list(self._states.values())
 
@@ -242,7 +245,7 @@ class MemoryStore:
             for subscription in list(subscriptions):
                 subscription.close()
 
-    def _leave(self, subscription: Subscription) -> None:
+    def _leave(self, subscription: EventSubscription) -> None:
         fellows = self._subscriptions.get(subscription.call_sid, {})
         fellows.pop(subscription, None)
         if not fellows:

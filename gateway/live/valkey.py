@@ -26,8 +26,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.errors import StoreUnavailable
-from gateway.live.events import CallNotice
-from gateway.live.store import CLAIM_SECONDS, MAX_CALLS, Claim, MemoryStore, Subscription
+from gateway.live.events import CallStatusEvent
+from gateway.live.store import CLAIM_SECONDS, MAX_CALLS, Claim, EventSubscription, MemoryStore
 
 __all__ = ["ValkeyStore"]
 
@@ -63,7 +63,7 @@ class _Record(msgspec.Struct, frozen=True):
     outcome: str | None = None
 
 
-_notices = msgspec.json.Decoder(CallNotice)
+_notices = msgspec.json.Decoder(CallStatusEvent)
 _records = msgspec.json.Decoder(_Record)
 
 
@@ -81,7 +81,7 @@ class ValkeyStore:
         self._reading = _client(url, BLOCK + PATIENCE)
         self._seen = NOTHING_SEEN
         self._last_contact = datetime.now(UTC)
-        self._outbox: deque[CallNotice] = deque(maxlen=MAX_CALLS)
+        self._outbox: deque[CallStatusEvent] = deque(maxlen=MAX_CALLS)
         self._unsettled: dict[str, bytes | None] = {}
         self._stranded: dict[str, bytes] = {}
         self._mail = asyncio.Event()
@@ -90,7 +90,7 @@ class ValkeyStore:
             asyncio.create_task(_keep_doing(self._write)),
         ]
 
-    async def publish(self, notice: CallNotice) -> CallNotice | None:
+    async def publish(self, notice: CallStatusEvent) -> CallStatusEvent | None:
         """See Store."""
         state = self._local.take(notice)
         if state is not None:
@@ -98,11 +98,11 @@ class ValkeyStore:
             self._mail.set()
         return state
 
-    def subscribe(self, call_sid: str | None = None) -> Subscription:
+    def subscribe(self, call_sid: str | None = None) -> EventSubscription:
         """See Store."""
         return self._local.subscribe(call_sid)
 
-    def state(self, call_sid: str) -> CallNotice | None:
+    def state(self, call_sid: str) -> CallStatusEvent | None:
         """See Store."""
         return self._local.state(call_sid)
 
@@ -214,7 +214,7 @@ class ValkeyStore:
                 self._outbox.extendleft(reversed(batch))
                 raise
 
-    async def _send(self, batch: Iterable[CallNotice]) -> None:
+    async def _send(self, batch: Iterable[CallStatusEvent]) -> None:
         async with self._commands.pipeline(transaction=False) as pipeline:
             for notice in batch:
                 entry: Any = {"notice": msgspec.json.encode(notice)}

@@ -12,27 +12,27 @@ from enum import StrEnum
 
 from gateway.planner.costs import Costs, Estimate
 from gateway.planner.covering import covering
-from gateway.planner.known import Answer, Known, Request
+from gateway.planner.operation_cache import KnownAnswer, OperationCache, Request
 from gateway.planner.scan import Key, Scan
 from gateway.planner.upward import upward
-from gateway.planner.windows import CHILD_CALLS, Relation
+from gateway.planner.windows import CHILD_CALLS, EdgeSpec
 from gateway.upstream.requests import TOP, ListRequest
 
 __all__ = [
-    "Answer",
     "Costs",
     "Estimate",
-    "Known",
+    "KnownAnswer",
+    "OperationCache",
     "Policy",
     "Request",
     "Scan",
     "Send",
-    "Way",
+    "Strategy",
     "plan",
 ]
 
 
-class Way(StrEnum):
+class Strategy(StrEnum):
     """How a request comes by its answer."""
 
     KNOWN = "known"
@@ -53,7 +53,7 @@ class Policy:
     concurrency: int = 16
 
 
-PlanScan = Callable[[Relation, list[Key], Known, Costs, Policy, int], Scan | None]
+PlanScan = Callable[[EdgeSpec, list[Key], OperationCache, Costs, Policy, int], Scan | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Send:
 
 
 def plan(
-    requests: Iterable[Request], known: Known, costs: Costs, policy: Policy
+    requests: Iterable[Request], known: OperationCache, costs: Costs, policy: Policy
 ) -> Sequence[Send | Scan]:
     """The REST requests to send for a batch of requests that are not known."""
     asked = list(requests)
@@ -84,7 +84,7 @@ def plan(
     return [*scans, *per_key([key for key in asked if key not in scanned], costs, policy)]
 
 
-def _ways(relation: Relation, policy: Policy) -> Sequence[PlanScan]:
+def _ways(relation: EdgeSpec, policy: Policy) -> Sequence[PlanScan]:
     """How the keys of an edge may be read together, the first choice first."""
     if relation != CHILD_CALLS:
         return (_scan,)
@@ -93,13 +93,23 @@ def _ways(relation: Relation, policy: Policy) -> Sequence[PlanScan]:
 
 
 def _upward(
-    _relation: Relation, keys: list[Key], known: Known, costs: Costs, policy: Policy, asked: int
+    _relation: EdgeSpec,
+    keys: list[Key],
+    known: OperationCache,
+    costs: Costs,
+    policy: Policy,
+    asked: int,
 ) -> Scan | None:
     return upward(keys, known, costs, policy.concurrency, asked)
 
 
 def _scan(
-    relation: Relation, keys: list[Key], known: Known, costs: Costs, policy: Policy, asked: int
+    relation: EdgeSpec,
+    keys: list[Key],
+    known: OperationCache,
+    costs: Costs,
+    policy: Policy,
+    asked: int,
 ) -> Scan | None:
     return covering(relation, keys, known, costs, policy.concurrency, asked)
 
@@ -129,9 +139,11 @@ def _page_size(request: Request) -> int:
     return request.page_size if isinstance(request, ListRequest) else 1
 
 
-def _edges(requests: Iterable[Request], known: Known) -> Iterable[tuple[Relation, list[Key]]]:
+def _edges(
+    requests: Iterable[Request], known: OperationCache
+) -> Iterable[tuple[EdgeSpec, list[Key]]]:
     """The keys that a scan would be right for, by edge."""
-    edges: dict[Relation, list[Key]] = {}
+    edges: dict[EdgeSpec, list[Key]] = {}
     for request in requests:
         scannable = known.window(request)
         if scannable is not None:

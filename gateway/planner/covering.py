@@ -15,9 +15,9 @@ from datetime import date, datetime
 from typing import Any
 
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs, page_size
-from gateway.planner.known import Known
-from gateway.planner.scan import Descent, Key, Scan
-from gateway.planner.windows import Relation
+from gateway.planner.operation_cache import OperationCache
+from gateway.planner.scan import Key, Scan, ScanDown
+from gateway.planner.windows import EdgeSpec
 from gateway.upstream.requests import ONE_DAY, ListRequest, midnight
 
 __all__ = ["covering"]
@@ -39,15 +39,15 @@ class Choice:
 
 
 def covering(
-    relation: Relation,
+    relation: EdgeSpec,
     keys: Sequence[Key],
-    known: Known,
+    known: OperationCache,
     costs: Costs,
     concurrency: int,
     asked: int,
 ) -> Scan | None:
     """The covering lists of one edge for those keys for which they are cheaper than per key."""
-    planner = Planner(relation, known, costs, concurrency, asked)
+    planner = CoveringPlanner(relation, known, costs, concurrency, asked)
     choices = list(planner.choices([key for key in keys if _is_right(relation, key)]))
     chosen = [key for choice in choices for key in choice.keys]
     lists = [part for choice in choices for part in choice.lists]
@@ -61,19 +61,19 @@ def covering(
         lists,
         known,
         costs.pages(sum(choice.rows for choice in choices), len(lists)),
-        Descent(costs, relation, since, concurrency, known.density),
+        ScanDown(costs, relation, since, concurrency, known.density),
     )
 
 
-def _is_right(relation: Relation, key: Key) -> bool:
+def _is_right(relation: EdgeSpec, key: Key) -> bool:
     return relation.shows_live or not key[1].is_open
 
 
-class Planner:
+class CoveringPlanner:
     """Chooses the lists of one edge. `asked` is how many keys wait for the same connections."""
 
     def __init__(
-        self, relation: Relation, known: Known, costs: Costs, concurrency: int, asked: int
+        self, relation: EdgeSpec, known: OperationCache, costs: Costs, concurrency: int, asked: int
     ) -> None:
         self._relation = relation
         self._kind = relation.covering.kind

@@ -34,11 +34,11 @@ from datetime import date, datetime
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
-from gateway.planner.windows import BY_CREATION_OR_START, DAYS, Reading, Relation
+from gateway.planner.windows import BY_CREATION_OR_START, DAYS, EdgeSpec, Reading
 from gateway.upstream.requests import TOP, ListRequest, Page, PageRef, midnight
 from gateway.upstream.resources import CallResource
 
-__all__ = ["Covering", "Orders", "Run", "Stretch"]
+__all__ = ["ContiguousRun", "CoveringList", "Orders", "RowRun"]
 
 
 class Order:
@@ -118,7 +118,7 @@ class Orders:
         )
 
 
-class Run:
+class RowRun:
     """Pages of one list that follow one another. See Note [Without a gap].
 
     `above` and `below` are upstream's links beside it, and the sizes of the pages that gave them.
@@ -169,12 +169,12 @@ def _is_token(link: PageRef | None, made: PageRef) -> bool:
     return link is not None and link.token == made.token
 
 
-class Stretch(Run):
+class ContiguousRun(RowRun):
     """A part of the list of all calls that was read without a gap. See Note [Children]."""
 
     def __init__(self, page: Page[CallResource]) -> None:
         super().__init__(page)
-        self._family: Family | None = None
+        self._family: ChildIndex | None = None
 
     def add(self, page: Page[CallResource]) -> bool:
         """As Run.add."""
@@ -215,13 +215,13 @@ class Stretch(Run):
         order = next(iter(self._told().orders.possible), None)
         return (order.newest, order.oldest) if order else (None, None)
 
-    def _told(self) -> "Family":
+    def _told(self) -> "ChildIndex":
         if self._family is None:
-            self._family = Family(self.once())
+            self._family = ChildIndex(self.once())
         return self._family
 
 
-class Family:
+class ChildIndex:
     """Calls in the list's order, and the children among them."""
 
     def __init__(self, rows: Iterable[CallResource]) -> None:
@@ -239,14 +239,14 @@ class Family:
                 self.is_readable = False
 
 
-class Covering:
+class CoveringList:
     """One covering list of whole days. See Note [Covered]."""
 
-    def __init__(self, relation: Relation, request: ListRequest[Any]) -> None:
+    def __init__(self, relation: EdgeSpec, request: ListRequest[Any]) -> None:
         self._relation = relation
         self._request = request.list
         self._days = getattr(request, DAYS[type(request)])
-        self._run: Run | None = None
+        self._run: RowRun | None = None
         self._orders = Orders(relation.orders)
         self._rows: dict[str | None, list[Any]] = {}
         self._sids: set[str] = set()
@@ -263,7 +263,7 @@ class Covering:
             return
         if self._run is None:
             is_new = page.request.page == TOP
-            self._run = Run(page) if is_new else None
+            self._run = RowRun(page) if is_new else None
         else:
             is_new = self._run.add(page)
         for row in page.rows if is_new else ():

@@ -17,17 +17,17 @@ from typing import Any, Protocol
 from gateway.errors import UpstreamInvalid
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate
 from gateway.planner.density import Density
-from gateway.planner.known import Answer, Known, Request
-from gateway.planner.windows import Relation, Window
+from gateway.planner.operation_cache import KnownAnswer, OperationCache, Request
+from gateway.planner.windows import DateWindow, EdgeSpec
 from gateway.upstream.requests import ListRequest, Page, PageRef
 
-__all__ = ["Answers", "Course", "Descent", "Key", "Scan"]
+__all__ = ["Answers", "Key", "PageStrategy", "Scan", "ScanDown"]
 
-Key = tuple[Request, Window]
-Answers = Mapping[Request, Answer]
+Key = tuple[Request, DateWindow]
+Answers = Mapping[Request, KnownAnswer]
 
 
-class Course(Protocol):
+class PageStrategy(Protocol):
     """Where a scan goes on after a page."""
 
     def sent(self) -> None:
@@ -50,9 +50,9 @@ class Scan:
         self,
         keys: Sequence[Request],
         lists: Sequence[ListRequest[Any]],
-        known: Known,
+        known: OperationCache,
         predicted: Estimate,
-        course: Course,
+        course: PageStrategy,
     ) -> None:
         self.keys = tuple(keys)
         self.predicted = predicted
@@ -73,7 +73,7 @@ class Scan:
                 allowed.append(request)
         return allowed
 
-    def take(self, page: Page[Any]) -> dict[Request, Answer]:
+    def take(self, page: Page[Any]) -> dict[Request, KnownAnswer]:
         """Takes in a page that the known rows hold already; gives the keys that are certain now."""
         answers = {key: answer for key in self.left if (answer := self._known.answer(key))}
         for key in answers:
@@ -84,11 +84,11 @@ class Scan:
         return answers
 
 
-class Descent:
+class ScanDown:
     """Reading on down a covering list, to the beginning of the windows, while it pays."""
 
     def __init__(
-        self, costs: Costs, relation: Relation, since: datetime, concurrency: int, density: Density
+        self, costs: Costs, relation: EdgeSpec, since: datetime, concurrency: int, density: Density
     ) -> None:
         self._costs = costs
         self._relation = relation

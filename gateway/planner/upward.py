@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs
-from gateway.planner.evidence import Stretch
-from gateway.planner.known import Known, Request
+from gateway.planner.evidence import ContiguousRun
+from gateway.planner.operation_cache import OperationCache, Request
 from gateway.planner.scan import Answers, Key, Scan
-from gateway.planner.windows import EARLY, Window
+from gateway.planner.windows import EARLY, DateWindow
 from gateway.upstream.requests import ListCalls, ListRequest, Page, PageRef
 from gateway.upstream.resources import CallResource
 
@@ -59,13 +59,13 @@ class Start:
 
 
 def upward(
-    keys: Sequence[Key], known: Known, costs: Costs, concurrency: int, asked: int
+    keys: Sequence[Key], known: OperationCache, costs: Costs, concurrency: int, asked: int
 ) -> Scan | None:
     """The pages that show the children of these calls, where they are predicted to be cheaper.
 
     There is at least one key.
     """
-    planner = Planner(known, costs, concurrency, asked)
+    planner = UpwardPlanner(known, costs, concurrency, asked)
     starts = list(planner.starts(keys))
     if not starts:
         return None
@@ -75,14 +75,14 @@ def upward(
         [start.list for start in starts],
         known,
         costs.pages(sum(start.rows for start in starts), len(starts)),
-        Climb(costs, known, dict(chosen), concurrency),
+        ScanUp(costs, known, dict(chosen), concurrency),
     )
 
 
-class Planner:
+class UpwardPlanner:
     """Chooses where to begin. `asked` is how many keys wait for the same connections."""
 
-    def __init__(self, known: Known, costs: Costs, concurrency: int, asked: int) -> None:
+    def __init__(self, known: OperationCache, costs: Costs, concurrency: int, asked: int) -> None:
         self._known = known
         self._costs = costs
         self._concurrency = concurrency
@@ -150,7 +150,7 @@ class Planner:
         elif reach < since:
             yield Start(ListCalls(page_size=_page_size(rows)), cluster, rows)
 
-    def _above(self, part: Stretch, above: PageRef, keys: Sequence[Key]) -> Iterator[Start]:
+    def _above(self, part: ContiguousRun, above: PageRef, keys: Sequence[Key]) -> Iterator[Start]:
         """Upstream's link from the part that has the calls: it shows those whose end is there.
 
         The others need the page below, too: one alone is asked for as fast.
@@ -202,7 +202,7 @@ def _owner(request: Request) -> str:
     return request.parent_call_sid
 
 
-def _created(window: Window) -> datetime:
+def _created(window: DateWindow) -> datetime:
     return window.since + EARLY
 
 
@@ -210,18 +210,22 @@ def _page_size(rows: float) -> int:
     return min(MAX_PAGE_SIZE, max(50, int(rows * ROOM) + 10))
 
 
-def _beside(part: Stretch, link: PageRef, rows: float) -> ListCalls:
+def _beside(part: ContiguousRun, link: PageRef, rows: float) -> ListCalls:
     """The page at a link of a part: of the size that is needed, where the link allows it."""
     named = part.names_last_row if link == part.below else part.names_first_row
     size = part.size_below if link == part.below else part.size_above
     return ListCalls(page=link, page_size=_page_size(rows) if named else size)
 
 
-class Climb:
+class ScanUp:
     """Whether to read on, up or down, to where the calls that are left lack something."""
 
     def __init__(
-        self, costs: Costs, known: Known, windows: dict[Request, Window], concurrency: int
+        self,
+        costs: Costs,
+        known: OperationCache,
+        windows: dict[Request, DateWindow],
+        concurrency: int,
     ) -> None:
         self._costs = costs
         self._known = known
@@ -249,14 +253,14 @@ class Climb:
             return None
         return _beside(part, link, rows)
 
-    def _up(self, part: Stretch, left: Sequence[Request]) -> tuple[PageRef, float] | None:
+    def _up(self, part: ContiguousRun, left: Sequence[Request]) -> tuple[PageRef, float] | None:
         until = max(self._windows[key].until for key in left)
         newest, _ = part.ends()
         if part.began_after(until) or part.above is None or newest is None:
             return None
         return part.above, self._expected(newest, until)
 
-    def _down(self, part: Stretch, left: Sequence[Request]) -> tuple[PageRef, float] | None:
+    def _down(self, part: ContiguousRun, left: Sequence[Request]) -> tuple[PageRef, float] | None:
         since = min(_created(self._windows[key]) for key in left)
         _, oldest = part.ends()
         if part.is_past(since) or part.below is None or oldest is None:

@@ -22,11 +22,11 @@ from gateway.errors import UpstreamInvalid
 from gateway.upstream.requests import (
     ONE_DAY,
     TOP,
+    DateTimeRange,
     ListCalls,
     ListNotifications,
     ListRecordings,
     ListRequest,
-    TimeRange,
     midnight,
 )
 from gateway.upstream.resources import FINAL, CallResource, NotificationLevel
@@ -34,9 +34,9 @@ from gateway.upstream.resources import FINAL, CallResource, NotificationLevel
 __all__ = [
     "BY_CREATION_OR_START",
     "DAYS",
+    "DateWindow",
+    "EdgeSpec",
     "Reading",
-    "Relation",
-    "Window",
     "days_of",
     "is_by_days_only",
     "relation_of",
@@ -56,7 +56,7 @@ SETTLED_AFTER = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
-class Relation:
+class EdgeSpec:
     """How one edge can be read for many calls at once.
 
     `covering` is the account's whole list (`within` narrows it to days), `date` the property that
@@ -74,7 +74,7 @@ class Relation:
 
     def within(self, first: Day, last: Day | None, page_size: int) -> ListRequest[Any]:
         """The covering list of these whole days (GMT), `last` included; None: without an end."""
-        days = TimeRange(midnight(first), midnight(last) + ONE_DAY if last else None)
+        days = DateTimeRange(midnight(first), midnight(last) + ONE_DAY if last else None)
         narrowed: dict[str, Any] = {DAYS[type(self.covering)]: days, "page_size": page_size}
         return replace(self.covering, **narrowed)
 
@@ -87,7 +87,7 @@ DAYS: dict[type[ListRequest[Any]], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class DateWindow:
     """When the rows of one call's edge may be dated: from `since` to `until`, included, UTC.
 
     `is_open` where the call may get more: the window is then as of now, and `until` is now.
@@ -108,7 +108,7 @@ class Window:
         return self.until.date()
 
 
-CHILD_CALLS = Relation(
+CHILD_CALLS = EdgeSpec(
     ListCalls(),
     "start_time",
     BY_CREATION_OR_START,
@@ -116,11 +116,11 @@ CHILD_CALLS = Relation(
     late=timedelta(minutes=10),
     shows_live=False,
 )
-RECORDINGS = Relation(
+RECORDINGS = EdgeSpec(
     ListRecordings(), "date_created", BY_CREATION_OR_START, "call_sid", late=timedelta(hours=1)
 )
 NOTIFICATIONS = {
-    log: Relation(
+    log: EdgeSpec(
         ListNotifications(log=log),
         "message_date",
         BY_MESSAGE_OR_CREATION,
@@ -131,26 +131,26 @@ NOTIFICATIONS = {
 }
 
 
-def _of_recordings(request: ListRecordings) -> tuple[str | None, Relation]:
+def _of_recordings(request: ListRecordings) -> tuple[str | None, EdgeSpec]:
     return None if request.with_track else request.call_sid, RECORDINGS
 
 
-def _of_notifications(request: ListNotifications) -> tuple[str | None, Relation]:
+def _of_notifications(request: ListNotifications) -> tuple[str | None, EdgeSpec]:
     return request.call_sid, NOTIFICATIONS[request.log]
 
 
-def _of_calls(request: ListCalls) -> tuple[str | None, Relation]:
+def _of_calls(request: ListCalls) -> tuple[str | None, EdgeSpec]:
     return request.parent_call_sid, CHILD_CALLS
 
 
-_RELATIONS: dict[type[Any], Callable[[Any], tuple[str | None, Relation]]] = {
+_RELATIONS: dict[type[Any], Callable[[Any], tuple[str | None, EdgeSpec]]] = {
     ListCalls: _of_calls,
     ListNotifications: _of_notifications,
     ListRecordings: _of_recordings,
 }
 
 
-def relation_of(request: Any) -> tuple[str, Relation] | None:
+def relation_of(request: Any) -> tuple[str, EdgeSpec] | None:
     """Whose edge a request asks for and how it could be scanned; None when it is no edge's top."""
     of = _RELATIONS.get(type(request))
     if of is None or request.page != TOP:
@@ -159,9 +159,9 @@ def relation_of(request: Any) -> tuple[str, Relation] | None:
     return (owner, relation) if owner is not None else None
 
 
-def days_of(request: ListRequest[Any]) -> TimeRange | None:
+def days_of(request: ListRequest[Any]) -> DateTimeRange | None:
     """The days that a list is narrowed to."""
-    days: TimeRange | None = getattr(request, DAYS[type(request)])
+    days: DateTimeRange | None = getattr(request, DAYS[type(request)])
     return days
 
 
@@ -180,7 +180,7 @@ def is_by_days_only(request: ListRequest[Any]) -> bool:
     }
 
 
-def window_of(call: CallResource, relation: Relation, now: datetime) -> Window | None:
+def window_of(call: CallResource, relation: EdgeSpec, now: datetime) -> DateWindow | None:
     """The window of a call's rows; None where its creation is unknown, or later than `now`."""
     try:
         created = call.date_created
@@ -188,8 +188,8 @@ def window_of(call: CallResource, relation: Relation, now: datetime) -> Window |
             return None
         ended = _end(call)
         if ended is None or ended + SETTLED_AFTER > now:
-            return Window(created - EARLY, now, is_open=True)
-        return Window(created - EARLY, max(ended, created) + relation.late)
+            return DateWindow(created - EARLY, now, is_open=True)
+        return DateWindow(created - EARLY, max(ended, created) + relation.late)
     except (UpstreamInvalid, OverflowError):
         return None
 

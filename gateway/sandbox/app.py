@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.sandbox import control, reading, writing
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.desk import Desk
+from gateway.sandbox.desk import SandboxRequest
 from gateway.sandbox.errors import (
     TwilioError,
     internal,
@@ -29,11 +29,11 @@ from gateway.sandbox.errors import (
 )
 from gateway.sandbox.formats import BY_SUFFIX, Document
 from gateway.sandbox.orders import Form
-from gateway.sandbox.reading import Asked, Resource
-from gateway.sandbox.rendering import Place
+from gateway.sandbox.reading import ParsedRequest, ResourcePath
+from gateway.sandbox.rendering import UriContext
 from gateway.sandbox.resources import Row
 from gateway.sandbox.service import Sandbox
-from gateway.sandbox.traffic import Traffic, TrafficMiddleware, error_response
+from gateway.sandbox.traffic import FaultInjector, TrafficMiddleware, error_response
 
 ACCOUNTS = "/2010-04-01/Accounts/"
 SUFFIX = "{suffix:suffix}"
@@ -41,7 +41,7 @@ _GUARDED = (ACCOUNTS, control.PREFIX)
 DEFAULT = SandboxConfig()
 
 R = TypeVar("R", bound=Row)
-Handler = Callable[[Desk, Asked], Document | None]
+Handler = Callable[[SandboxRequest, ParsedRequest], Document | None]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -74,7 +74,7 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
     lifespan does, for those who run the app without one.
     """
     sandbox = Sandbox(config)
-    traffic = Traffic(control.rules_of(config), config.seed)
+    traffic = FaultInjector(control.rules_of(config), config.seed)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -127,11 +127,11 @@ def _routes(sandbox: Sandbox) -> list[Route]:
     ]
 
 
-def _readable(sandbox: Sandbox, path: str, resource: Resource[R]) -> list[Route]:
-    def listing(desk: Desk, asked: Asked) -> Document:
+def _readable(sandbox: Sandbox, path: str, resource: ResourcePath[R]) -> list[Route]:
+    def listing(desk: SandboxRequest, asked: ParsedRequest) -> Document:
         return reading.listing(resource, desk.store, asked)
 
-    def instance(desk: Desk, asked: Asked) -> Document:
+    def instance(desk: SandboxRequest, asked: ParsedRequest) -> Document:
         return reading.instance(resource, desk.store, asked)
 
     return [
@@ -147,7 +147,7 @@ def _endpoint(sandbox: Sandbox, handler: Handler, status: int) -> Endpoint:
             raise not_found(asked.path)
         format_ = BY_SUFFIX[request.path_params["suffix"]]
 
-        def answer(desk: Desk) -> tuple[bytes, int]:
+        def answer(desk: SandboxRequest) -> tuple[bytes, int]:
             document = handler(desk, asked)
             return (format_.write(document), document.rows) if document else (b"", 0)
 
@@ -157,11 +157,13 @@ def _endpoint(sandbox: Sandbox, handler: Handler, status: int) -> Endpoint:
     return endpoint
 
 
-def _asked(request: Request, form: Form) -> Asked:
+def _asked(request: Request, form: Form) -> ParsedRequest:
     names = request.path_params
     suffix = BY_SUFFIX[names["suffix"]].suffix
-    place = Place(names["account_sid"], suffix, names.get("call_sid"))
-    return Asked(request.url.path, place, names.get("sid"), dict(request.query_params), form)
+    place = UriContext(names["account_sid"], suffix, names.get("call_sid"))
+    return ParsedRequest(
+        request.url.path, place, names.get("sid"), dict(request.query_params), form
+    )
 
 
 async def _form(request: Request) -> Form:

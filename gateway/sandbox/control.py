@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.desk import Desk
+from gateway.sandbox.desk import SandboxRequest
 from gateway.sandbox.errors import TwilioError
-from gateway.sandbox.resources import Call, Notification, Recording, Row
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
 from gateway.sandbox.seed import example_rows
 from gateway.sandbox.service import Sandbox
-from gateway.sandbox.traffic import Logged, Rules, Traffic
+from gateway.sandbox.traffic import FaultInjector, Logged, Rules
 
 PREFIX = "/sandbox/"
 
@@ -33,15 +33,15 @@ class Reset(msgspec.Struct, forbid_unknown_fields=True):
     seed: int | None = None
 
 
-class Rows(msgspec.Struct, forbid_unknown_fields=True):
+class LoadRows(msgspec.Struct, forbid_unknown_fields=True):
     """Rows to put in, as the store keeps them; one whose SID is there takes its place."""
 
-    calls: list[Call] = []
-    recordings: list[Recording] = []
-    notifications: list[Notification] = []
+    calls: list[CallRow] = []
+    recordings: list[RecordingRow] = []
+    notifications: list[NotificationRow] = []
 
 
-class Clock(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class ClockChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A step forward and a new speed; in an answer, what the clock shows."""
 
     step: float = 0.0
@@ -65,7 +65,7 @@ def rules_of(config: SandboxConfig) -> Rules:
     )
 
 
-def routes(sandbox: Sandbox, traffic: Traffic) -> list[Route]:
+def routes(sandbox: Sandbox, traffic: FaultInjector) -> list[Route]:
     """The routes of the control surface."""
 
     async def reset(request: Request) -> Response:
@@ -76,18 +76,18 @@ def routes(sandbox: Sandbox, traffic: Traffic) -> list[Route]:
         return Response(status_code=204)
 
     async def rows(request: Request) -> Response:
-        given = await _body(request, Rows)
+        given = await _body(request, LoadRows)
         await sandbox.run(lambda desk: _put(desk, given))
         return Response(status_code=204)
 
     async def clock(request: Request) -> Response:
         if request.method == "POST":
-            asked = await _body(request, Clock)
+            asked = await _body(request, ClockChange)
             if asked.speed is not None:
                 await sandbox.set_speed(asked.speed)
             await sandbox.step(asked.step)
         now = await sandbox.run(lambda desk: desk.now)
-        return _json(Clock(now=now))
+        return _json(ClockChange(now=now))
 
     async def rules(request: Request) -> Response:
         if request.method == "PUT":
@@ -120,7 +120,7 @@ def _json(answer: msgspec.Struct) -> Response:
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
-def _reset(desk: Desk, config: SandboxConfig, asked: Reset) -> None:
+def _reset(desk: SandboxRequest, config: SandboxConfig, asked: Reset) -> None:
     desk.store.clear()
     desk.board.forget()
     calls = config.calls if asked.calls is None else asked.calls
@@ -128,7 +128,7 @@ def _reset(desk: Desk, config: SandboxConfig, asked: Reset) -> None:
     desk.store.add(example_rows(calls, seed, int(desk.now)))
 
 
-def _put(desk: Desk, given: Rows) -> None:
+def _put(desk: SandboxRequest, given: LoadRows) -> None:
     rows: list[Row] = [*given.calls, *given.recordings, *given.notifications]
     for row in rows:
         if desk.store.get(type(row), row.sid) is None:

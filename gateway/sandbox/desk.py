@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.ledger import Ledger
-from gateway.sandbox.store import Store
-from gateway.sandbox.switchboard import Switchboard
+from gateway.sandbox.ledger import CallRepository
+from gateway.sandbox.store import SandboxDatabase
+from gateway.sandbox.switchboard import CallSimulator
 
 
 @dataclass(frozen=True)
-class Desk:
+class SandboxRequest:
     """One moment of one account. ``now`` is in seconds since 1970, UTC."""
 
-    store: Store
-    book: Ledger
-    board: Switchboard
+    store: SandboxDatabase
+    book: CallRepository
+    board: CallSimulator
     config: SandboxConfig
     now: float

@@ -22,7 +22,7 @@ _LARGEST = 64 * 1024  # bytes of TwiML that are read
 _REDIRECTS = 5
 
 
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
+class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request about a call, and what its answer is for."""
 
     sid: str
@@ -35,7 +35,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     turn: int = 0
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What came back; ``status`` is none when nothing did, and ``text`` says why."""
 
     status: int | None
@@ -55,18 +55,18 @@ def signature(token: str, url: str, parameters: Sequence[tuple[str, str]]) -> st
     return base64.b64encode(digest).decode()
 
 
-def send(errand: Errand, token: str, *, anywhere: bool) -> Reply:
+def send(errand: OutboundRequest, token: str, *, anywhere: bool) -> OutboundResponse:
     """Sends a request, signed, and follows redirects as the service does, with GET."""
     url, method, parameters = errand.url, errand.method, errand.parameters
     for _ in range(_REDIRECTS):
         try:
             reply, location = _send_once(method, url, parameters, token, anywhere=anywhere)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return Reply(status=None, text=str(error) or type(error).__name__)
+            return OutboundResponse(status=None, text=str(error) or type(error).__name__)
         if not location:
             return reply
         url, method, parameters = urljoin(url, location), "GET", ()
-    return Reply(status=None, text="too many redirects")
+    return OutboundResponse(status=None, text="too many redirects")
 
 
 def _send_once(
@@ -76,7 +76,7 @@ def _send_once(
     token: str,
     *,
     anywhere: bool,
-) -> tuple[Reply, str | None]:
+) -> tuple[OutboundResponse, str | None]:
     if method == "GET" and parameters:
         url += ("&" if urlsplit(url).query else "?") + urlencode(parameters)
         parameters = ()
@@ -99,7 +99,7 @@ def _send_once(
         connection.close()
     location = response.getheader("Location") if 300 <= response.status < 400 else None
     kind = response.getheader("Content-Type", "")
-    return Reply(status=response.status, text=text, content_type=kind), location
+    return OutboundResponse(status=response.status, text=text, content_type=kind), location
 
 
 def _connection(url: str, *, anywhere: bool) -> http.client.HTTPConnection:

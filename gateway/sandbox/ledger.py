@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.sandbox import lifecycle
-from gateway.sandbox.errands import Errand, Reply
+from gateway.sandbox.errands import OutboundRequest, OutboundResponse
 from gateway.sandbox.filters import Equal
 from gateway.sandbox.plans import Callback, Event, Plan
 from gateway.sandbox.reports import (
@@ -21,44 +21,44 @@ from gateway.sandbox.reports import (
     recording_report,
     voice_request,
 )
-from gateway.sandbox.resources import Call, Recording
-from gateway.sandbox.store import Store
+from gateway.sandbox.resources import CallRow, RecordingRow
+from gateway.sandbox.store import SandboxDatabase
 
 _MANY = 1000
 
 
-class Ledger:
+class CallRepository:
     """The calls of one account in one store, and the requests that wait to be sent."""
 
-    def __init__(self, store: Store, account_sid: str) -> None:
+    def __init__(self, store: SandboxDatabase, account_sid: str) -> None:
         self.store = store
-        self.outbox: list[Errand] = []
+        self.outbox: list[OutboundRequest] = []
         self._account_sid = account_sid
 
     # Calls
 
-    def open(self, at: float, **fields: Any) -> Call:
+    def open(self, at: float, **fields: Any) -> CallRow:
         """A new call, queued."""
         second = int(at)
-        call = Call(
+        call = CallRow(
             sid=_sid("CA"), date_created=second, date_updated=second, status="queued", **fields
         )
         self.store.add([call])
         return call
 
-    def live(self, sid: str | None, status: str | None = None) -> Call | None:
+    def live(self, sid: str | None, status: str | None = None) -> CallRow | None:
         """The call of this SID if it is live, and if it has the status asked for."""
-        call = self.store.get(Call, sid) if sid else None
+        call = self.store.get(CallRow, sid) if sid else None
         if call is None or call.status not in lifecycle.LIVE:
             return None
         return call if status in (None, call.status) else None
 
-    def live_children(self, call: Call) -> list[Call]:
+    def live_children(self, call: CallRow) -> list[CallRow]:
         """The dialled legs of a call that have not ended, in the order they were dialled."""
-        children = self.store.older(Call, [Equal("parent_call_sid", call.sid)], limit=_MANY)
+        children = self.store.older(CallRow, [Equal("parent_call_sid", call.sid)], limit=_MANY)
         return [child for child in children[::-1] if child.status in lifecycle.LIVE]
 
-    def change(self, call: Call, status: str, at: float) -> Call:
+    def change(self, call: CallRow, status: str, at: float) -> CallRow:
         """The call with another status; raises IllegalChange."""
         changed = lifecycle.change(call, status, int(at))
         self.store.change(changed)
@@ -67,11 +67,11 @@ class Ledger:
     # Recordings
 
     def record(
-        self, call: Call, at: float, source: str, *, channels: int = 1, track: str = "both"
-    ) -> Recording:
+        self, call: CallRow, at: float, source: str, *, channels: int = 1, track: str = "both"
+    ) -> RecordingRow:
         """A recording that goes on until the call ends or it is stopped."""
         second = int(at)
-        recording = Recording(
+        recording = RecordingRow(
             sid=_sid("RE"),
             date_created=second,
             date_updated=second,
@@ -86,7 +86,7 @@ class Ledger:
         self._tell_of(recording, at)
         return recording
 
-    def stop(self, recording: Recording, at: float) -> Recording:
+    def stop(self, recording: RecordingRow, at: float) -> RecordingRow:
         """The recording, completed or, when it is empty, absent; a callback tells of it."""
         length = int(at) - (recording.start_time or int(at))
         done = msgspec.structs.replace(
@@ -101,9 +101,9 @@ class Ledger:
         self._tell_of(done, at)
         return done
 
-    def stop_all(self, call: Call, at: float, source: str | None = None) -> Recording | None:
+    def stop_all(self, call: CallRow, at: float, source: str | None = None) -> RecordingRow | None:
         """Ends the recordings of a call that go on; returns the newest of them."""
-        rows = self.store.older(Recording, [Equal("call_sid", call.sid)], limit=_MANY)
+        rows = self.store.older(RecordingRow, [Equal("call_sid", call.sid)], limit=_MANY)
         going = [
             row
             for row in rows
@@ -129,8 +129,8 @@ class Ledger:
     # Applications
 
     def question(
-        self, call: Call, plan: Plan, at: float, *, trouble: tuple[str, str] | None = None
-    ) -> Errand:
+        self, call: CallRow, plan: Plan, at: float, *, trouble: tuple[str, str] | None = None
+    ) -> OutboundRequest:
         """The request for the plan's TwiML or, after trouble with it, to the fallback URL."""
         request = voice_request(self._account_sid, call)
         if not trouble:
@@ -141,7 +141,7 @@ class Ledger:
         return self._errand(call.sid, where, request, at, "fallback")
 
     def tell(
-        self, call: Call, event: str, at: float, *, recording: Recording | None = None
+        self, call: CallRow, event: str, at: float, *, recording: RecordingRow | None = None
     ) -> None:
         """Sends a status callback, if the application wants to be told of this event."""
         plan = self.plan(call.sid)
@@ -153,7 +153,7 @@ class Ledger:
         self.keep(call.sid, msgspec.structs.replace(plan, told=plan.told + 1))
         self.outbox.append(self._errand(call.sid, callback, report, at, "status"))
 
-    def _tell_of(self, recording: Recording, at: float) -> None:
+    def _tell_of(self, recording: RecordingRow, at: float) -> None:
         """Sends a recording callback, if the application wants to be told of this status."""
         sid = recording.call_sid or ""
         callback = self.plan(sid).recording_callback
@@ -161,7 +161,9 @@ class Ledger:
             report = recording_report(self._account_sid, recording)
             self.outbox.append(self._errand(sid, callback, report, at, "recording"))
 
-    def notify(self, errand: Errand, code: str, message: str, reply: Reply) -> None:
+    def notify(
+        self, errand: OutboundRequest, code: str, message: str, reply: OutboundResponse
+    ) -> None:
         """Leaves a notification about a request that did not go well."""
         self.store.add([notification(_sid("NO"), errand, code, message, reply)])
 
@@ -172,8 +174,8 @@ class Ledger:
         report: Form,
         at: float,
         purpose: Literal["twiml", "fallback", "status", "recording"],
-    ) -> Errand:
-        return Errand(
+    ) -> OutboundRequest:
+        return OutboundRequest(
             sid=sid,
             at=at,
             url=callback.url,

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.sandbox.resources import Call
+from gateway.sandbox.resources import CallRow
 
 _SIDEWAYS = frozenset({"busy", "no-answer", "failed", "canceled"})
 
@@ -39,7 +39,7 @@ class IllegalChange(Exception):
     """A status that may not follow the one a call has."""
 
 
-def change(call: Call, status: str, at: int) -> Call:
+def change(call: CallRow, status: str, at: int) -> CallRow:
     """The call after a change at a second (UTC); raises IllegalChange when the table forbids it."""
     if status not in FOLLOWS[call.status]:
         raise IllegalChange(f"{status} may not follow {call.status}")
@@ -51,7 +51,7 @@ def change(call: Call, status: str, at: int) -> Call:
     return changed
 
 
-def _ended(call: Call, at: int) -> Call:
+def _ended(call: CallRow, at: int) -> CallRow:
     """A call that was never dialed has no times; only a completed one has a length (seed)."""
     if call.start_time is None:
         return call

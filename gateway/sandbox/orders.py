@@ -32,7 +32,7 @@ _REFUSED_TO = {
 EVENTS = ("initiated", "ringing", "answered", "completed")
 
 
-class Making(msgspec.Struct, frozen=True):
+class CreateCall(msgspec.Struct, frozen=True):
     """A call to be made."""
 
     to: str
@@ -40,7 +40,7 @@ class Making(msgspec.Struct, frozen=True):
     plan: Plan
 
 
-class Modifying(msgspec.Struct, frozen=True):
+class UpdateCall(msgspec.Struct, frozen=True):
     """A call to be redirected or ended."""
 
     redirect: Plan | None
@@ -48,7 +48,7 @@ class Modifying(msgspec.Struct, frozen=True):
     time_limit: int | None
 
 
-class Recording(msgspec.Struct, frozen=True):
+class CreateRecording(msgspec.Struct, frozen=True):
     """A recording to be started."""
 
     channels: int
@@ -56,17 +56,17 @@ class Recording(msgspec.Struct, frozen=True):
     callback: Callback | None
 
 
-def making(form: Form) -> Making:
+def making(form: Form) -> CreateCall:
     """Checks POST Calls."""
     to, from_ = _to(form), _from(form)
     is_number = _E164.fullmatch(to) is not None
     if is_number and not _E164.fullmatch(from_):
         raise _refused(21212, f"From is not a valid phone number: {from_}")
     plan = _instructions(form)
-    return Making(to, from_, plan)
+    return CreateCall(to, from_, plan)
 
 
-def modifying(form: Form) -> Modifying:
+def modifying(form: Form) -> UpdateCall:
     """Checks POST to a call."""
     status = one(form, "Status")
     if status not in (None, "canceled", "completed"):
@@ -75,16 +75,16 @@ def modifying(form: Form) -> Modifying:
         raise invalid("Twiml")
     redirected = one(form, "Url") or one(form, "Twiml")
     limit = one(form, "TimeLimit")
-    return Modifying(
+    return UpdateCall(
         _instructions(form) if redirected else None,
         status,
         _whole(form, "TimeLimit", 0) if limit else None,
     )
 
 
-def recording(form: Form) -> Recording:
+def recording(form: Form) -> CreateRecording:
     """Checks POST to the recordings of a call."""
-    return Recording(
+    return CreateRecording(
         _channels(form), _choice(form, "RecordingTrack", _TRACKS), _recording_callback(form)
     )
 

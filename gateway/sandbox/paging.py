@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"(PA|PB)((?:CA|RE|NO)[0-9a-f]{32})")
 
 
 @dataclass(frozen=True)
-class Window:
+class PageRange:
     """Which rows of a list are asked for."""
 
     page: int
@@ -55,7 +55,7 @@ def _whole(text: str | None, default: int) -> int:
 
 
 def envelope(
-    path: str, filters: Mapping[str, str], window: Window, sids: Sequence[str], *, more: bool
+    path: str, filters: Mapping[str, str], window: PageRange, sids: Sequence[str], *, more: bool
 ) -> dict[str, object]:
     """The list's properties around its rows: exactly those the official client allows."""
 
@@ -79,7 +79,7 @@ def envelope(
     }
 
 
-def _token(window: Window) -> str | None:
+def _token(window: PageRange) -> str | None:
     if window.after:
         return f"PA{window.after}"
     return f"PB{window.before}" if window.before else None

@@ -46,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Status callbacks sent so far."""
 
 
-class Place(msgspec.Struct, frozen=True, tag=True):
+class DialCall(msgspec.Struct, frozen=True, tag=True):
     """A queued call is placed: its number is dialed."""
 
     sid: str
@@ -58,7 +58,7 @@ class Ring(msgspec.Struct, frozen=True, tag=True):
     sid: str
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
+class AnswerCall(msgspec.Struct, frozen=True, tag=True):
     """Somebody, or a machine, picks up."""
 
     sid: str
@@ -98,4 +98,4 @@ class SetPrice(msgspec.Struct, frozen=True, tag=True):
     sid: str
 
 
-Event = Place | Ring | Answer | End | Proceed | Fetch | StopRecording | SetPrice
+Event = DialCall | Ring | AnswerCall | End | Proceed | Fetch | StopRecording | SetPrice

@@ -8,20 +8,20 @@ from gateway.sandbox import filters, paging, rendering
 from gateway.sandbox.errors import invalid, not_found
 from gateway.sandbox.filters import Condition, Equal, Filter
 from gateway.sandbox.formats import Document, Instance, Listing, of_path
-from gateway.sandbox.paging import Window
-from gateway.sandbox.rendering import Place, Properties
-from gateway.sandbox.resources import Call, Notification, Recording, Row
-from gateway.sandbox.store import Store
+from gateway.sandbox.paging import PageRange
+from gateway.sandbox.rendering import Properties, UriContext
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
+from gateway.sandbox.store import SandboxDatabase
 
 R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """A request, taken apart."""
 
     path: str
-    place: Place
+    place: UriContext
     sid: str | None = None
     """The SID of the instance asked for; none for a list."""
     query: Mapping[str, str] = field(default_factory=dict)
@@ -30,31 +30,33 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Resource(Generic[R]):
+class ResourcePath(Generic[R]):
     """How rows of one kind are listed and shown."""
 
     kind: type[R]
     filters: Mapping[str, Filter]
-    listed: Callable[[R, Place], Properties]
-    alone: Callable[[R, Place], Properties]
+    listed: Callable[[R, UriContext], Properties]
+    alone: Callable[[R, UriContext], Properties]
 
-    def columns(self, place: Place) -> list[str]:
+    def columns(self, place: UriContext) -> list[str]:
         """The names of a listed row's properties, also when there is no row."""
         nothing: dict[str, Any] = dict.fromkeys(self.kind.__struct_fields__)
         return list(self.listed(self.kind(**nothing), place))
 
 
-CALLS = Resource(Call, filters.CALLS, rendering.call, rendering.call)
-CALL_RECORDINGS = Resource(
-    Recording, filters.CALL_RECORDINGS, rendering.recording, rendering.recording
+CALLS = ResourcePath(CallRow, filters.CALLS, rendering.call, rendering.call)
+CALL_RECORDINGS = ResourcePath(
+    RecordingRow, filters.CALL_RECORDINGS, rendering.recording, rendering.recording
 )
-RECORDINGS = Resource(Recording, filters.RECORDINGS, rendering.recording, rendering.recording)
-NOTIFICATIONS = Resource(
-    Notification, filters.NOTIFICATIONS, rendering.notification, rendering.whole_notification
+RECORDINGS = ResourcePath(
+    RecordingRow, filters.RECORDINGS, rendering.recording, rendering.recording
+)
+NOTIFICATIONS = ResourcePath(
+    NotificationRow, filters.NOTIFICATIONS, rendering.notification, rendering.whole_notification
 )
 
 
-def instance(resource: Resource[R], store: Store, asked: Asked) -> Document:
+def instance(resource: ResourcePath[R], store: SandboxDatabase, asked: ParsedRequest) -> Document:
     """One row by its SID; a row of another call is not found below this one."""
     row = store.get(resource.kind, asked.sid or "")
     call_sid = asked.place.call_sid
@@ -62,29 +64,29 @@ def instance(resource: Resource[R], store: Store, asked: Asked) -> Document:
         raise not_found(asked.path)
     if filters.hides_deleted(asked.query) and getattr(row, "status", None) == "deleted":
         raise not_found(asked.path)
-    return Instance(resource.kind.__name__, resource.alone(row, asked.place))
+    return Instance(resource.kind.element(), resource.alone(row, asked.place))
 
 
-def listing(resource: Resource[R], store: Store, asked: Asked) -> Document:
+def listing(resource: ResourcePath[R], store: SandboxDatabase, asked: ParsedRequest) -> Document:
     """One page of a list, newest first; below a call that is gone there is nothing."""
     call_sid = asked.place.call_sid
-    if call_sid and store.get(Call, call_sid) is None:
+    if call_sid and store.get(CallRow, call_sid) is None:
         raise not_found(asked.path)
-    window = Window.of(asked.query)
+    window = PageRange.of(asked.query)
     rows, more = page(store, resource.kind, _conditions(resource, asked), window)
     given = filters.given(resource.filters, asked.query)
     path = of_path(asked.path)[0] + asked.place.suffix
     envelope = paging.envelope(path, given, window, [row.sid for row in rows], more=more)
-    element = resource.kind.__name__
+    element = resource.kind.element()
     items = [resource.listed(row, asked.place) for row in rows]
     return Listing(f"{element.lower()}s", element, items, envelope, resource.columns(asked.place))
 
 
-def _conditions(resource: Resource[R], asked: Asked) -> list[Condition]:
+def _conditions(resource: ResourcePath[R], asked: ParsedRequest) -> list[Condition]:
     found = filters.conditions(resource.filters, asked.query)
     if asked.place.call_sid:
         found.append(Equal("call_sid", asked.place.call_sid))
-    if resource.kind is Recording:
+    if resource.kind is RecordingRow:
         found += filters.hides_deleted(
             asked.query if "IncludeSoftDeleted" in resource.filters else {}
         )
@@ -92,7 +94,7 @@ def _conditions(resource: Resource[R], asked: Asked) -> list[Condition]:
 
 
 def page(
-    store: Store, kind: type[R], conditions: list[Condition], window: Window
+    store: SandboxDatabase, kind: type[R], conditions: list[Condition], window: PageRange
 ) -> tuple[list[R], bool]:
     """The window's rows, and whether older ones follow them."""
     if window.before:
@@ -105,7 +107,7 @@ def page(
     return rows[: window.size], len(rows) > window.size
 
 
-def _position(store: Store, kind: type[Row], sid: str) -> int:
+def _position(store: SandboxDatabase, kind: type[Row], sid: str) -> int:
     position = store.position(kind, sid)
     if position is None:
         raise invalid("PageToken")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
-from gateway.sandbox.resources import Call, Notification, Recording
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow
 
 Properties = dict[str, object]
 
@@ -29,7 +29,7 @@ _CALL_PARTS = {
 
 
 @dataclass(frozen=True)
-class Place:
+class UriContext:
     """Where an answer lives: decides the URIs inside it."""
 
     account_sid: str
@@ -73,7 +73,7 @@ def formatted(party: str) -> str:
     return "({}) {}-{}".format(*match.groups()) if match else party
 
 
-def call(row: Call, place: Place) -> Properties:
+def call(row: CallRow, place: UriContext) -> Properties:
     """A call's properties (FACTS section 3)."""
     base = f"{place.account}/Calls/{row.sid}"
     return {
@@ -108,7 +108,7 @@ def call(row: Call, place: Place) -> Properties:
     }
 
 
-def recording(row: Recording, place: Place) -> Properties:
+def recording(row: RecordingRow, place: UriContext) -> Properties:
     """A recording's properties; they differ below a call and at account level (FACTS section 4)."""
     base = f"{place.parent}/Recordings/{row.sid}"
     common: Properties = {
@@ -142,7 +142,7 @@ def recording(row: Recording, place: Place) -> Properties:
     }
 
 
-def _encryption(row: Recording) -> Properties | None:
+def _encryption(row: RecordingRow) -> Properties | None:
     if row.encryption_public_key_sid is None:
         return None
     return {
@@ -152,7 +152,7 @@ def _encryption(row: Recording) -> Properties | None:
     }
 
 
-def notification(row: Notification, place: Place) -> Properties:
+def notification(row: NotificationRow, place: UriContext) -> Properties:
     """A notification's properties as lists show them (FACTS section 4)."""
     return {
         "sid": row.sid,
@@ -172,7 +172,7 @@ def notification(row: Notification, place: Place) -> Properties:
     }
 
 
-def whole_notification(row: Notification, place: Place) -> Properties:
+def whole_notification(row: NotificationRow, place: UriContext) -> Properties:
     """A notification alone, with the request and the response that lists leave out."""
     return {
         **notification(row, place),

@@ -5,9 +5,9 @@ the notifications that are left when they do not answer well. Pure.
 import math
 from urllib.parse import urlencode
 
-from gateway.sandbox.errands import Errand, Reply
+from gateway.sandbox.errands import OutboundRequest, OutboundResponse
 from gateway.sandbox.rendering import rfc2822
-from gateway.sandbox.resources import API_VERSION, Call, Notification, Recording
+from gateway.sandbox.resources import API_VERSION, CallRow, NotificationRow, RecordingRow
 
 Form = tuple[tuple[str, str], ...]
 
@@ -21,12 +21,12 @@ _SIP_RESPONSES = {
 _WARNINGS = frozenset({"15003"})
 
 
-def voice_request(account_sid: str, call: Call) -> Form:
+def voice_request(account_sid: str, call: CallRow) -> Form:
     """What is sent to the URL of a call's TwiML."""
     return _party(account_sid, call, call.status)
 
 
-def _party(account_sid: str, call: Call, status: str) -> Form:
+def _party(account_sid: str, call: CallRow, status: str) -> Form:
     known = {
         "CallSid": call.sid,
         "AccountSid": account_sid,
@@ -44,11 +44,11 @@ def _party(account_sid: str, call: Call, status: str) -> Form:
 
 def call_report(
     account_sid: str,
-    call: Call,
+    call: CallRow,
     status: str,
     at: float,
     number: int,
-    recording: Recording | None = None,
+    recording: RecordingRow | None = None,
 ) -> Form:
     """A status callback; with the last one come the lengths and the recording."""
     report = (
@@ -62,7 +62,7 @@ def call_report(
     return (*report, *_lengths(call), *_recorded(account_sid, recording))
 
 
-def _lengths(call: Call) -> Form:
+def _lengths(call: CallRow) -> Form:
     """``Duration`` is in minutes, ``CallDuration`` in seconds."""
     seconds = call.duration or 0
     return (
@@ -72,7 +72,7 @@ def _lengths(call: Call) -> Form:
     )
 
 
-def _recorded(account_sid: str, recording: Recording | None) -> Form:
+def _recorded(account_sid: str, recording: RecordingRow | None) -> Form:
     if recording is None:
         return ()
     known = (
@@ -84,12 +84,12 @@ def _recorded(account_sid: str, recording: Recording | None) -> Form:
     return (*known, ("RecordingDuration", str(recording.duration)))
 
 
-def _media_url(account_sid: str, recording: Recording) -> str:
+def _media_url(account_sid: str, recording: RecordingRow) -> str:
     path = f"/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
     return f"https://api.twilio.com{path}"
 
 
-def recording_report(account_sid: str, recording: Recording) -> Form:
+def recording_report(account_sid: str, recording: RecordingRow) -> Form:
     """A recording status callback."""
     return (
         ("AccountSid", account_sid),
@@ -103,12 +103,14 @@ def recording_report(account_sid: str, recording: Recording) -> Form:
     )
 
 
-def notification(sid: str, errand: Errand, code: str, message: str, reply: Reply) -> Notification:
+def notification(
+    sid: str, errand: OutboundRequest, code: str, message: str, reply: OutboundResponse
+) -> NotificationRow:
     """What the account finds in its log about a request that did not go well."""
     at = int(errand.at)
     level = "WARN" if code in _WARNINGS else "ERROR"
     text = {"url": errand.url, "ErrorCode": code, "LogLevel": level, "Msg": message}
-    return Notification(
+    return NotificationRow(
         sid=sid,
         date_created=at,
         date_updated=at,

@@ -16,8 +16,13 @@ class Row(msgspec.Struct, frozen=True):
     date_created: int
     date_updated: int
 
+    @classmethod
+    def element(cls) -> str:
+        """What Twilio calls it: `Call` of CallRow."""
+        return cls.__name__.removesuffix("Row")
 
-class Call(Row, frozen=True, rename={"from_": "from"}):
+
+class CallRow(Row, frozen=True, rename={"from_": "from"}):
     """One leg of a call: the properties of the seed and those added since (FACTS section 3)."""
 
     to: str
@@ -43,7 +48,7 @@ class Call(Row, frozen=True, rename={"from_": "from"}):
     trunk_sid: str | None = None
 
 
-class Recording(Row, frozen=True):
+class RecordingRow(Row, frozen=True):
     """A recording of a call or a conference (FACTS section 4)."""
 
     call_sid: str | None
@@ -64,7 +69,7 @@ class Recording(Row, frozen=True):
     encryption_iv: str | None = None
 
 
-class Notification(Row, frozen=True):
+class NotificationRow(Row, frozen=True):
     """A log entry about a call or about a use of the REST API (FACTS section 4)."""
 
     message_date: int

@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from gateway.sandbox import people
-from gateway.sandbox.resources import Call, Notification, Recording, Row
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
 
-Scene = Callable[["Stage", int], list[Row]]
+Scene = Callable[["FixtureBuilder", int], list[Row]]
 
 PRICE_DELAY = 2 * 3600
 """Seconds after its end in which a call has no price yet."""
@@ -34,7 +34,7 @@ _MESSAGES = {
 }
 
 
-class Stage:
+class FixtureBuilder:
     """Makes rows with SIDs from a seeded generator, as they look at ``now``."""
 
     def __init__(self, rng: Random, now: int) -> None:
@@ -47,7 +47,7 @@ class Stage:
 
     def leg(
         self, at: int, to: str, from_: str, direction: str, *, ring: int, talk: int, **more: Any
-    ) -> Call:
+    ) -> CallRow:
         """A leg created at a second, that rings and then talks for so many seconds.
 
         ``outcome`` names how a leg without talk ends; the rest are the call's own fields.
@@ -65,10 +65,10 @@ class Stage:
         answered = start + ring
         if answered > self.now:
             status, begun = ("queued", None) if start > self.now else ("ringing", start)
-            return Call(**common, date_updated=at, status=status, start_time=begun)
+            return CallRow(**common, date_updated=at, status=status, start_time=begun)
         if outcome in _OUTCOMES_WITHOUT_TALK:
-            return Call(**common, **self._unanswered(outcome, start, answered))
-        return Call(**common, **self._answered(start, answered + talk, more))
+            return CallRow(**common, **self._unanswered(outcome, start, answered))
+        return CallRow(**common, **self._answered(start, answered + talk, more))
 
     def _answered(self, start: int, end: int, call: dict[str, Any]) -> dict[str, Any]:
         if end > self.now:
@@ -98,11 +98,13 @@ class Stage:
         """What so many seconds cost, by the begun minute."""
         return f"{-per_minute * max(1, -(-seconds // 60)):.5f}"
 
-    def ended(self, call: Call) -> int:
+    def ended(self, call: CallRow) -> int:
         """When a call ended or, for a live one, now."""
         return call.end_time or self.now
 
-    def recording(self, call: Call, source: str, at: int, length: int, **more: Any) -> Recording:
+    def recording(
+        self, call: CallRow, source: str, at: int, length: int, **more: Any
+    ) -> RecordingRow:
         """A recording on a leg; in progress or processing when it is not long over."""
         common: dict[str, Any] = {
             "sid": self.sid("RE"),
@@ -114,19 +116,19 @@ class Stage:
         }
         if at + length > self.now:
             status = "in-progress" if self.rng.random() < 0.85 else "paused"
-            return Recording(**common, date_updated=at, status=status)
+            return RecordingRow(**common, date_updated=at, status=status)
         done: dict[str, Any] = {"date_updated": at + length, "duration": length}
         if at + length > self.now - 20:
-            return Recording(**common, **done, status="processing")
+            return RecordingRow(**common, **done, status="processing")
         if length < 2:
-            return Recording(**common, **done, status="absent", error_code=13617)
+            return RecordingRow(**common, **done, status="absent", error_code=13617)
         price = self.price(length, 0.0025)
         kept = "deleted" if self.rng.random() < 0.01 else "completed"
-        return Recording(**common, **done, status=kept, price=price, price_unit="USD")
+        return RecordingRow(**common, **done, status=kept, price=price, price_unit="USD")
 
     def notification(
-        self, code: str, at: int, call: Call | None, url: str = f"{_WEBHOOK}/voice"
-    ) -> Notification:
+        self, code: str, at: int, call: CallRow | None, url: str = f"{_WEBHOOK}/voice"
+    ) -> NotificationRow:
         """A log entry at a second, stored then or a second later."""
         log, message = _MESSAGES[code]
         level = "ERROR" if log == "0" else "WARN"
@@ -137,7 +139,7 @@ class Stage:
             "CallStatus": call.status,
             "Direction": call.direction,
         }
-        return Notification(
+        return NotificationRow(
             sid=self.sid("NO"),
             date_created=stored,
             date_updated=stored,
@@ -156,7 +158,7 @@ class Stage:
         )
 
 
-def _inbound(stage: Stage, at: int, seconds: int, **more: Any) -> Call:
+def _inbound(stage: FixtureBuilder, at: int, seconds: int, **more: Any) -> CallRow:
     """The customer's leg: answered at once by the call centre's TwiML."""
     rng = stage.rng
     line = rng.choice(tuple(people.LINES))
@@ -177,7 +179,9 @@ def _inbound(stage: Stage, at: int, seconds: int, **more: Any) -> Call:
     )
 
 
-def _dialled(stage: Stage, parent: Call, at: int, ring: int, talk: int, **more: Any) -> Call:
+def _dialled(
+    stage: FixtureBuilder, parent: CallRow, at: int, ring: int, talk: int, **more: Any
+) -> CallRow:
     """A leg to an agent, made by the parent's ``<Dial>``."""
     to = more.pop("to", None) or stage.rng.choice(people.AGENTS)
     return stage.leg(
@@ -193,12 +197,14 @@ def _dialled(stage: Stage, parent: Call, at: int, ring: int, talk: int, **more: 
     )
 
 
-def _played(stage: Stage, parent: Call, children: list[Call], *rest: Row) -> list[Row]:
+def _played(
+    stage: FixtureBuilder, parent: CallRow, children: list[CallRow], *rest: Row
+) -> list[Row]:
     """What has happened by now: legs and rows that still lie in the future are left out."""
     return [row for row in (parent, *children, *rest) if row.date_created <= stage.now]
 
 
-def answered(stage: Stage, at: int) -> list[Row]:
+def answered(stage: FixtureBuilder, at: int) -> list[Row]:
     """A customer waits, then talks to an agent; half of these are recorded on the parent leg."""
     rng = stage.rng
     wait, ring = rng.randint(4, 90), rng.randint(3, 15)
@@ -213,7 +219,7 @@ def answered(stage: Stage, at: int) -> list[Row]:
     return rows
 
 
-def hunted(stage: Stage, at: int) -> list[Row]:
+def hunted(stage: FixtureBuilder, at: int) -> list[Row]:
     """The first agents do not pick up or are busy; the next one does."""
     rng = stage.rng
     begun, children = at + rng.randint(3, 25), list[tuple[int, str]]()
@@ -229,12 +235,12 @@ def hunted(stage: Stage, at: int) -> list[Row]:
     return _played(stage, parent, [*missed, _dialled(stage, parent, begun, 5, talk)])
 
 
-def transferred(stage: Stage, at: int) -> list[Row]:
+def transferred(stage: FixtureBuilder, at: int) -> list[Row]:
     """An agent hands the customer to another, sometimes on to the supervisor; all recorded."""
     rng = stage.rng
     talks = [rng.randint(30, 240) for _ in range(rng.choice((2, 2, 3)))]
     parent = _inbound(stage, at, 12 + sum(talks) + 8 * len(talks))
-    children, rows, begun = list[Call](), list[Row](), at + 10
+    children, rows, begun = list[CallRow](), list[Row](), at + 10
     for number, talk in enumerate(talks):
         to = people.SUPERVISOR if number == 2 else None
         children.append(_dialled(stage, parent, begun, 6, talk, to=to))
@@ -244,7 +250,7 @@ def transferred(stage: Stage, at: int) -> list[Row]:
     return _played(stage, parent, children, *rows)
 
 
-def voicemail(stage: Stage, at: int) -> list[Row]:
+def voicemail(stage: FixtureBuilder, at: int) -> list[Row]:
     """Nobody is there: the customer leaves a message."""
     rng = stage.rng
     length = rng.choice((0, rng.randint(4, 30), rng.randint(15, 110)))
@@ -258,19 +264,19 @@ def voicemail(stage: Stage, at: int) -> list[Row]:
     return rows
 
 
-def abandoned(stage: Stage, at: int) -> list[Row]:
+def abandoned(stage: FixtureBuilder, at: int) -> list[Row]:
     """The customer hangs up in the queue."""
     return _played(stage, _inbound(stage, at, stage.rng.randint(2, 150)), [])
 
 
-def broken(stage: Stage, at: int) -> list[Row]:
+def broken(stage: FixtureBuilder, at: int) -> list[Row]:
     """The call centre's own application fails, and Twilio says so."""
     code = stage.rng.choice(("11200", "11200", "11205", "12100", "12300"))
     parent = _inbound(stage, at, stage.rng.randint(1, 8))
     return _played(stage, parent, [], stage.notification(code, at + 1, parent))
 
 
-def undialable(stage: Stage, at: int) -> list[Row]:
+def undialable(stage: FixtureBuilder, at: int) -> list[Row]:
     """The number that the TwiML dials does not exist or may not be called."""
     parent = _inbound(stage, at, 15)
     wrong = _dialled(stage, parent, at + 3, 1, 0, outcome="failed", to="+15005550001")
@@ -279,7 +285,7 @@ def undialable(stage: Stage, at: int) -> list[Row]:
 
 
 def campaign(
-    stage: Stage, at: int, outcome: str | None = None, queue_time: int | None = None
+    stage: FixtureBuilder, at: int, outcome: str | None = None, queue_time: int | None = None
 ) -> list[Row]:
     """One call of an outbound campaign, with answering machine detection."""
     rng = stage.rng
@@ -324,7 +330,7 @@ def campaign(
     return rows
 
 
-def browser(stage: Stage, at: int) -> list[Row]:
+def browser(stage: FixtureBuilder, at: int) -> list[Row]:
     """An agent calls a customer from the browser: the client's leg is the inbound one."""
     rng = stage.rng
     outcome = rng.choice(("completed", "completed", "completed", "busy", "no-answer"))
@@ -345,7 +351,7 @@ def browser(stage: Stage, at: int) -> list[Row]:
     return _played(stage, parent, [child])
 
 
-def trunked(stage: Stage, at: int) -> list[Row]:
+def trunked(stage: FixtureBuilder, at: int) -> list[Row]:
     """A call over the office's own trunk, recorded there."""
     rng = stage.rng
     ways = [
@@ -363,20 +369,20 @@ def trunked(stage: Stage, at: int) -> list[Row]:
     return [row for row in rows if row.date_created <= stage.now]
 
 
-def orphaned(stage: Stage, at: int) -> list[Row]:
+def orphaned(stage: FixtureBuilder, at: int) -> list[Row]:
     """What remains of a call that was deleted: its dialled leg and its recording."""
     gone = _inbound(stage, at, 90)
     child = _dialled(stage, gone, at + 8, 5, 70)
     return _played(stage, gone, [child], stage.recording(gone, "DialVerb", at + 14, 68))[1:]
 
 
-def misused(stage: Stage, at: int) -> list[Row]:
+def misused(stage: FixtureBuilder, at: int) -> list[Row]:
     """A mistake in a use of the REST API: a log entry with no call; and one more lost customer."""
     code = stage.rng.choice(("20001", "21201"))
     return [*abandoned(stage, at), stage.notification(code, at, None)]
 
 
-def conference(stage: Stage, at: int) -> list[Row]:
+def conference(stage: FixtureBuilder, at: int) -> list[Row]:
     """Two agents and a customer meet in a conference, which is recorded as such."""
     rng = stage.rng
     talk = rng.randint(60, 500)

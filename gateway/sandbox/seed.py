@@ -9,8 +9,8 @@ from itertools import accumulate
 from random import Random
 
 from gateway.sandbox import scenes
-from gateway.sandbox.resources import Call, Row
-from gateway.sandbox.scenes import Scene, Stage
+from gateway.sandbox.resources import CallRow, Row
+from gateway.sandbox.scenes import FixtureBuilder, Scene
 
 HOUR = 3600
 DAYS = 14
@@ -77,17 +77,17 @@ def example_rows(calls: int, seed: int, now: int) -> Iterator[Row]:
 
     The same three values always give the same rows. ``now`` is in seconds since 1970, UTC.
     """
-    stage = Stage(Random(f"{seed}/{calls}/{now}"), now)  # noqa: S311 - examples are no secrets
+    stage = FixtureBuilder(Random(f"{seed}/{calls}/{now}"), now)  # noqa: S311 - examples are no secrets
     shown = _showcase(stage, calls)
     yield from _history(stage, calls - _calls(shown))
     yield from shown
 
 
 def _calls(rows: list[Row]) -> int:
-    return sum(isinstance(row, Call) for row in rows)
+    return sum(isinstance(row, CallRow) for row in rows)
 
 
-def _showcase(stage: Stage, calls: int) -> list[Row]:
+def _showcase(stage: FixtureBuilder, calls: int) -> list[Row]:
     """The last half hour: newest scenes first, as long as they fit, then in order of time."""
     shown, left = list[list[Row]](), calls
     for ago, scene in _SHOWCASE:
@@ -98,7 +98,7 @@ def _showcase(stage: Stage, calls: int) -> list[Row]:
     return [row for rows in reversed(shown) for row in rows]
 
 
-def _history(stage: Stage, calls: int) -> Iterator[Row]:
+def _history(stage: FixtureBuilder, calls: int) -> Iterator[Row]:
     """The time before, hour by hour: each hour fills up to its share of all calls."""
     hours = range(stage.now - SHOWN - DAYS * 24 * HOUR, stage.now - SHOWN, HOUR)
     shares = list(accumulate(_busyness(hour) for hour in hours))
@@ -119,6 +119,6 @@ def _busyness(moment: int) -> float:
     return _HOURS[hour] * _WEEKDAYS[(day + 3) % 7]  # 1970 began on a Thursday
 
 
-def _scene(stage: Stage, moment: int) -> Scene:
+def _scene(stage: FixtureBuilder, moment: int) -> Scene:
     kinds = _BY_DAY if _busyness(moment) > 6 else _BY_NIGHT
     return stage.rng.choices(tuple(kinds), tuple(kinds.values()))[0]

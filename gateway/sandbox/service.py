@@ -22,12 +22,12 @@ from typing import TypeVar
 from gateway.sandbox import errands
 from gateway.sandbox.clock import Clock
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.desk import Desk
-from gateway.sandbox.errands import Errand, Reply
-from gateway.sandbox.ledger import Ledger
+from gateway.sandbox.desk import SandboxRequest
+from gateway.sandbox.errands import OutboundRequest, OutboundResponse
+from gateway.sandbox.ledger import CallRepository
 from gateway.sandbox.seed import example_rows
-from gateway.sandbox.store import Store
-from gateway.sandbox.switchboard import Switchboard
+from gateway.sandbox.store import SandboxDatabase
+from gateway.sandbox.switchboard import CallSimulator
 
 T = TypeVar("T")
 
@@ -36,9 +36,9 @@ T = TypeVar("T")
 class _Opened:
     """What exists once the store is open."""
 
-    store: Store
-    book: Ledger
-    board: Switchboard
+    store: SandboxDatabase
+    book: CallRepository
+    board: CallSimulator
     clock: Clock
     config: SandboxConfig
 
@@ -54,7 +54,7 @@ class Sandbox:
         self._sending = asyncio.Lock()
         self._woken = asyncio.Event()
 
-    async def run(self, function: Callable[[Desk], T]) -> T:
+    async def run(self, function: Callable[[SandboxRequest], T]) -> T:
         """Calls the function in the worker thread, once all that is due has happened.
 
         What an exception interrupts has not happened. One function runs at a time.
@@ -121,7 +121,7 @@ class Sandbox:
                 calls = groupby(sorted(waiting, key=lambda errand: errand.sid), _sid)
                 await asyncio.gather(*(self._send(list(of_call)) for _, of_call in calls))
 
-    async def _send(self, of_call: Iterable[Errand]) -> None:
+    async def _send(self, of_call: Iterable[OutboundRequest]) -> None:
         """Sends the requests about one call, one after the other."""
         for errand in of_call:
             reply = await asyncio.to_thread(
@@ -133,31 +133,31 @@ class Sandbox:
             await self._in_worker(partial(_answer, errand=errand, reply=reply))
 
 
-def _sid(errand: Errand) -> str:
+def _sid(errand: OutboundRequest) -> str:
     return errand.sid
 
 
 def _open(config: SandboxConfig) -> _Opened:
-    store = Store(config.database)
+    store = SandboxDatabase(config.database)
     start = (config.now or datetime.now(UTC)).timestamp()
     if store.is_new:
         store.load(example_rows(config.calls, config.seed, int(start)))
-    book = Ledger(store, config.account_sid)
-    board = Switchboard(book, config.calls_per_second)
+    book = CallRepository(store, config.account_sid)
+    board = CallSimulator(book, config.calls_per_second)
     return _Opened(store, book, board, Clock(start, config.speed), config)
 
 
-def _at_desk(opened: _Opened, function: Callable[[Desk], T]) -> tuple[T, bool]:
+def _at_desk(opened: _Opened, function: Callable[[SandboxRequest], T]) -> tuple[T, bool]:
     """The function's result, and whether something is left to do without being asked."""
     store, now = opened.store, opened.clock.now()
     with store.transaction():
         opened.board.catch_up(now)
     with store.transaction():
-        result = function(Desk(store, opened.book, opened.board, opened.config, now))
+        result = function(SandboxRequest(store, opened.book, opened.board, opened.config, now))
     return result, bool(opened.book.outbox) or store.next_due() is not None
 
 
-def _catch_up(opened: _Opened) -> list[Errand]:
+def _catch_up(opened: _Opened) -> list[OutboundRequest]:
     """Plays what is due and takes what has to be sent."""
     with opened.store.transaction():
         opened.board.catch_up(opened.clock.now())
@@ -166,7 +166,7 @@ def _catch_up(opened: _Opened) -> list[Errand]:
     return waiting
 
 
-def _answer(opened: _Opened, errand: Errand, reply: Reply) -> None:
+def _answer(opened: _Opened, errand: OutboundRequest, reply: OutboundResponse) -> None:
     with opened.store.transaction():
         opened.board.answered(errand, reply)
 

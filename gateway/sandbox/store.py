@@ -23,16 +23,16 @@ from typing import TypeVar
 import msgspec
 
 from gateway.sandbox.filters import Condition, Differ, Equal, Within
-from gateway.sandbox.resources import Call, Notification, Recording, Row
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
 
 R = TypeVar("R", bound=Row)
 
 _PER_SECOND = 1 << 22  # rows of one kind that one second has room for
 _BATCH = 1000  # rows that go into the database at once
 _TABLES: dict[type[Row], str] = {
-    Call: "calls",
-    Recording: "recordings",
-    Notification: "notifications",
+    CallRow: "calls",
+    RecordingRow: "recordings",
+    NotificationRow: "notifications",
 }
 _INDEXES = {
     "calls_sid": ("UNIQUE INDEX", "calls (sid)"),
@@ -63,7 +63,7 @@ PRAGMA temp_store = MEMORY;
 """
 
 
-class Store:
+class SandboxDatabase:
     """Calls, recordings and notifications of one account, in a file or in memory."""
 
     def __init__(

@@ -18,22 +18,22 @@ from urllib.parse import urljoin
 import msgspec
 
 from gateway.sandbox import lifecycle, people, twiml
-from gateway.sandbox.errands import Errand, Reply
-from gateway.sandbox.ledger import Ledger
+from gateway.sandbox.errands import OutboundRequest, OutboundResponse
+from gateway.sandbox.ledger import CallRepository
 from gateway.sandbox.plans import (
-    Answer,
+    AnswerCall,
     Callback,
+    DialCall,
     End,
     Event,
     Fetch,
-    Place,
     Plan,
     Proceed,
     Ring,
     SetPrice,
     StopRecording,
 )
-from gateway.sandbox.resources import Call, Recording
+from gateway.sandbox.resources import CallRow, RecordingRow
 from gateway.sandbox.twiml import Dial, Hangup, Record, Redirect, Step, Wait
 
 RING_AFTER = 1
@@ -56,18 +56,18 @@ OUTCOMES = {
 """Numbers of the sandbox's own that do not simply answer."""
 
 
-class Switchboard:
+class CallSimulator:
     """The calls of one store. All methods take the present moment, in seconds since 1970, UTC."""
 
-    def __init__(self, book: Ledger, calls_per_second: float) -> None:
+    def __init__(self, book: CallRepository, calls_per_second: float) -> None:
         self._book = book
         self._interval = 1 / calls_per_second
         self._next_place = 0.0
         self._waiting: set[str] = set()
         self._playing: Mapping[type[Event], Callable[[Any, float], None]] = {
-            Place: self._place,
+            DialCall: self._place,
             Ring: self._ring,
-            Answer: self._answer,
+            AnswerCall: self._answer,
             End: self._end_event,
             Fetch: self._fetch,
             Proceed: self._proceed,
@@ -83,7 +83,7 @@ class Switchboard:
 
     # What the account asks for
 
-    def make(self, to: str, from_: str, plan: Plan, now: float) -> Call:
+    def make(self, to: str, from_: str, plan: Plan, now: float) -> CallRow:
         """A queued call; those above the calls-per-second limit wait for their turn."""
         placed = max(now, self._next_place)
         self._next_place = placed + self._interval
@@ -96,10 +96,10 @@ class Switchboard:
             queue_time=math.ceil((placed - now) * 1000),
         )
         self._book.keep(call.sid, plan)
-        self._book.at(placed, Place(call.sid))
+        self._book.at(placed, DialCall(call.sid))
         return call
 
-    def redirect(self, call: Call, plan: Plan, now: float) -> None:
+    def redirect(self, call: CallRow, plan: Plan, now: float) -> None:
         """New TwiML for a call in progress; its dialled legs are hung up."""
         old = self._book.plan(call.sid)
         status_callback = plan.status_callback or old.status_callback
@@ -120,11 +120,11 @@ class Switchboard:
         self._book.stop_all(call, now, "DialVerb")
         self._ask_for_twiml(call, changed, now)
 
-    def limit(self, call: Call, seconds: int, now: float) -> None:
+    def limit(self, call: CallRow, seconds: int, now: float) -> None:
         """A call that goes on ends so many seconds from now."""
         self._book.at(now + seconds, End(call.sid))
 
-    def hang_up(self, call: Call, now: float) -> Call:
+    def hang_up(self, call: CallRow, now: float) -> CallRow:
         """Ends a live call, whether it has been answered or not."""
         return self._end(call, lifecycle.hung_up(call.status), now)
 
@@ -136,7 +136,7 @@ class Switchboard:
             moment, event = due[0], msgspec.json.decode(due[1], type=Event)
             self._playing[type(event)](event, moment)
 
-    def answered(self, errand: Errand, reply: Reply) -> None:
+    def answered(self, errand: OutboundRequest, reply: OutboundResponse) -> None:
         """An application's answer to a request from the outbox, or the lack of one."""
         if errand.purpose in ("twiml", "fallback"):
             self._follow_reply(errand, reply)
@@ -145,7 +145,7 @@ class Switchboard:
             message = f"Got {trouble} to {errand.url}"
             self._book.notify(errand, "15003", message, reply)
 
-    def _place(self, event: Place, at: float) -> None:
+    def _place(self, event: DialCall, at: float) -> None:
         call = self._book.live(event.sid, "queued")
         if call is None:
             return
@@ -167,9 +167,9 @@ class Switchboard:
         elif outcome == "no-answer" or timeout < ANSWER_AFTER:
             self._book.at(at + timeout, End(call.sid, "no-answer"))
         else:
-            self._book.at(at + ANSWER_AFTER, Answer(call.sid))
+            self._book.at(at + ANSWER_AFTER, AnswerCall(call.sid))
 
-    def _answer(self, event: Answer, at: float) -> None:
+    def _answer(self, event: AnswerCall, at: float) -> None:
         call = self._book.live(event.sid, "ringing")
         if call is None:
             return
@@ -187,7 +187,7 @@ class Switchboard:
         else:
             self._ask_for_twiml(call, plan, at)
 
-    def _connect(self, child: Call, at: float) -> None:
+    def _connect(self, child: CallRow, at: float) -> None:
         """A dialled party that answers is connected; the others are hung up."""
         parent = self._book.live(child.parent_call_sid)
         if parent is None:
@@ -213,7 +213,7 @@ class Switchboard:
             self._book.keep(call.sid, plan)
         self._take(step, call, plan, at)
 
-    def _take(self, step: Step, call: Call, plan: Plan, at: float) -> None:
+    def _take(self, step: Step, call: CallRow, plan: Plan, at: float) -> None:
         match step:
             case Wait():
                 self._book.at(at + step.seconds, Proceed(call.sid, plan.turn))
@@ -233,7 +233,7 @@ class Switchboard:
             case Hangup():
                 self._end(call, "completed", at)
 
-    def _dial(self, dial: Dial, parent: Call, at: float) -> None:
+    def _dial(self, dial: Dial, parent: CallRow, at: float) -> None:
         """Legs to all targets. The step stays the first of the plan until they have ended."""
         for target in dial.targets:
             child = self._book.open(
@@ -251,11 +251,11 @@ class Switchboard:
             talk = min(dial.time_limit or TALK, TALK)
             plan = Plan(timeout=dial.timeout, time_limit=talk, status_callback=told or None)
             self._book.keep(child.sid, plan)
-            self._book.at(at, Place(child.sid))
+            self._book.at(at, DialCall(child.sid))
         if not dial.targets:
             self._dialled(parent, at)
 
-    def _dialled(self, parent: Call, at: float) -> None:
+    def _dialled(self, parent: CallRow, at: float) -> None:
         """The legs of a Dial have ended: its recordings too, and the parent goes on."""
         plan = self._book.plan(parent.sid)
         if not (plan.steps and isinstance(plan.steps[0], Dial)):
@@ -273,7 +273,7 @@ class Switchboard:
         else:
             self._end(call, event.status, at)
 
-    def _end(self, call: Call, status: str, at: float) -> Call:
+    def _end(self, call: CallRow, status: str, at: float) -> CallRow:
         """A call and all that hangs on it: its legs, its recordings, its price, its parent."""
         call = self._book.change(call, status, at)
         self._book.store.unschedule(call.sid)
@@ -289,12 +289,12 @@ class Switchboard:
         return call
 
     def _stop_recording(self, event: StopRecording, at: float) -> None:
-        recording = self._book.store.get(Recording, event.recording_sid)
+        recording = self._book.store.get(RecordingRow, event.recording_sid)
         if recording and recording.status in ("in-progress", "paused"):
             self._book.stop(recording, at)
 
     def _set_price(self, event: SetPrice, at: float) -> None:
-        call = self._book.store.get(Call, event.sid)
+        call = self._book.store.get(CallRow, event.sid)
         if call is not None and call.price is None:
             minutes = max(1, math.ceil((call.duration or 0) / 60))
             self._book.store.change(msgspec.structs.replace(call, price=f"{-0.014 * minutes:.5f}"))
@@ -306,20 +306,22 @@ class Switchboard:
         if call is not None and event.turn == plan.turn:
             self._ask_for_twiml(call, plan, at)
 
-    def _ask_for_twiml(self, call: Call, plan: Plan, at: float) -> None:
+    def _ask_for_twiml(self, call: CallRow, plan: Plan, at: float) -> None:
         """Asks the application; TwiML that was given with the call answers at once."""
         errand = self._book.question(call, plan, at)
         if plan.url is None:
-            self._follow_reply(errand, Reply(status=200, text=plan.twiml or "<Response/>"))
+            self._follow_reply(
+                errand, OutboundResponse(status=200, text=plan.twiml or "<Response/>")
+            )
         else:
             self._send(errand)
 
-    def _send(self, errand: Errand) -> None:
+    def _send(self, errand: OutboundRequest) -> None:
         """Nothing happens to the call until the answer is there."""
         self._waiting.add(errand.sid)
         self._book.outbox.append(errand)
 
-    def _follow_reply(self, errand: Errand, reply: Reply) -> None:
+    def _follow_reply(self, errand: OutboundRequest, reply: OutboundResponse) -> None:
         call, plan = self._book.live(errand.sid, "in-progress"), self._book.plan(errand.sid)
         if errand.turn != plan.turn:
             return
@@ -335,7 +337,12 @@ class Switchboard:
             self._book.at(errand.at, Proceed(call.sid, plan.turn))
 
     def _do_without(
-        self, errand: Errand, reply: Reply, call: Call, plan: Plan, trouble: "_NoTwiml"
+        self,
+        errand: OutboundRequest,
+        reply: OutboundResponse,
+        call: CallRow,
+        plan: Plan,
+        trouble: "_NoTwiml",
     ) -> None:
         """Leaves a notification, then tries the fallback URL or gives the call up."""
         self._book.notify(errand, trouble.code, str(trouble), reply)
@@ -360,7 +367,7 @@ class _NoTwiml(Exception):
         self.code = code
 
 
-def _steps(reply: Reply) -> tuple[Step, ...]:
+def _steps(reply: OutboundResponse) -> tuple[Step, ...]:
     """What an application's answer tells a call to do."""
     if reply.status is None:
         raise _NoTwiml("11205", reply.text)

@@ -86,7 +86,7 @@ class Logged(msgspec.Struct, frozen=True):
     """Seconds."""
 
 
-class Traffic:
+class FaultInjector:
     """The requests of one sandbox: the rules they go by, and those that went."""
 
     def __init__(self, rules: Rules, seed: int) -> None:
@@ -129,7 +129,7 @@ class TrafficMiddleware:
     An endpoint leaves the number of rows it answers with in ``request.state.rows``.
     """
 
-    def __init__(self, app: ASGIApp, traffic: Traffic, below: str) -> None:
+    def __init__(self, app: ASGIApp, traffic: FaultInjector, below: str) -> None:
         self._app, self._traffic, self._below = app, traffic, below
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,15 +6,15 @@ Runs in the worker thread; knows neither SQL nor ASGI.
 import msgspec
 
 from gateway.sandbox import orders, rendering
-from gateway.sandbox.desk import Desk
+from gateway.sandbox.desk import SandboxRequest
 from gateway.sandbox.errors import TwilioError, not_found
 from gateway.sandbox.formats import Instance
 from gateway.sandbox.lifecycle import LIVE
-from gateway.sandbox.reading import Asked
-from gateway.sandbox.resources import Call, Recording
+from gateway.sandbox.reading import ParsedRequest
+from gateway.sandbox.resources import CallRow, RecordingRow
 
 
-def make_call(desk: Desk, asked: Asked) -> Instance:
+def make_call(desk: SandboxRequest, asked: ParsedRequest) -> Instance:
     """Queues a call. Its dates are not known to the first answer (FACTS section 1)."""
     order = orders.making(asked.form)
     call = desk.board.make(order.to, order.from_, order.plan, desk.now)
@@ -22,7 +22,7 @@ def make_call(desk: Desk, asked: Asked) -> Instance:
     return Instance("Call", {**shown, "date_created": None, "date_updated": None})
 
 
-def modify_call(desk: Desk, asked: Asked) -> Instance:
+def modify_call(desk: SandboxRequest, asked: ParsedRequest) -> Instance:
     """Redirects, cancels or completes a call (FACTS section 8)."""
     call = _call(desk, asked, asked.sid)
     order = orders.modifying(asked.form)
@@ -39,7 +39,7 @@ def modify_call(desk: Desk, asked: Asked) -> Instance:
     return Instance("Call", rendering.call(_call(desk, asked, call.sid), asked.place))
 
 
-def _hang_up(desk: Desk, call: Call, status: str) -> None:
+def _hang_up(desk: SandboxRequest, call: CallRow, status: str) -> None:
     """``canceled`` does not touch a call in progress, and says nothing about it.
 
     What either does to a finished call is unknown for ``canceled``; both are refused alike here.
@@ -50,7 +50,7 @@ def _hang_up(desk: Desk, call: Call, status: str) -> None:
         desk.board.hang_up(call, desk.now)
 
 
-def start_recording(desk: Desk, asked: Asked) -> Instance:
+def start_recording(desk: SandboxRequest, asked: ParsedRequest) -> Instance:
     """Records a call that is in progress."""
     call = _call(desk, asked, asked.place.call_sid)
     if call.status != "in-progress":
@@ -65,7 +65,7 @@ def start_recording(desk: Desk, asked: Asked) -> Instance:
     return Instance("Recording", rendering.recording(recording, asked.place))
 
 
-def modify_recording(desk: Desk, asked: Asked) -> Instance:
+def modify_recording(desk: SandboxRequest, asked: ParsedRequest) -> Instance:
     """Pauses, resumes or stops a recording that has not ended."""
     recording = _recording(desk, asked)
     status = orders.recording_status(asked.form)
@@ -79,7 +79,7 @@ def modify_recording(desk: Desk, asked: Asked) -> Instance:
     return Instance("Recording", rendering.recording(recording, asked.place))
 
 
-def delete_recording(desk: Desk, asked: Asked) -> None:
+def delete_recording(desk: SandboxRequest, asked: ParsedRequest) -> None:
     """Deletes a recording that has ended; its row stays for those who include it (FACTS 4)."""
     recording = _recording(desk, asked)
     if recording.status in ("in-progress", "paused", "processing"):
@@ -89,15 +89,15 @@ def delete_recording(desk: Desk, asked: Asked) -> None:
     )
 
 
-def _call(desk: Desk, asked: Asked, sid: str | None) -> Call:
-    call = desk.store.get(Call, sid or "")
+def _call(desk: SandboxRequest, asked: ParsedRequest, sid: str | None) -> CallRow:
+    call = desk.store.get(CallRow, sid or "")
     if call is None:
         raise not_found(asked.path)
     return call
 
 
-def _recording(desk: Desk, asked: Asked) -> Recording:
-    row = desk.store.get(Recording, asked.sid or "")
+def _recording(desk: SandboxRequest, asked: ParsedRequest) -> RecordingRow:
+    row = desk.store.get(RecordingRow, asked.sid or "")
     call_sid = asked.place.call_sid
     if row is None or row.status == "deleted" or call_sid not in (None, row.call_sid):
         raise not_found(asked.path)

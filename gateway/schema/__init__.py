@@ -8,11 +8,11 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.schema.call import Call
 from gateway.schema.context import Context
 from gateway.schema.cursors import cursor_key
-from gateway.schema.documents import CheckedDocument
+from gateway.schema.document_guard import DocumentGuard
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedQuery, FederatedSchema
-from gateway.schema.execution import EventExecutor
-from gateway.schema.extensions import ErrorCodes, Permitted
+from gateway.schema.event_execution import EventExecutor
+from gateway.schema.extensions import ErrorCodes, RequireScope
 from gateway.schema.limits import DocumentLimits
 from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
@@ -27,7 +27,7 @@ schema = FederatedSchema(
     subscription=Subscription,
     mutation=Mutation,
     types=[Call, Recording, Notification, PhoneNumber],
-    extensions=[ErrorCodes, Permitted, CheckedDocument],
+    extensions=[ErrorCodes, RequireScope, DocumentGuard],
     config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=EventExecutor,
     # The lowest with the directives used here: composers refuse one that they do not know.

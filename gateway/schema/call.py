@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 import strawberry
 
-from gateway.access.personal import masked_end, masked_text
+from gateway.access.masking import masked_end, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
-from gateway.schema.connection import Connection, Slice, Window, read_slice
+from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_slice
 from gateway.schema.context import Info
 from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
 from gateway.schema.lookup import call_by_sid
+from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification, notifications_of
-from gateway.schema.personal import personal
 from gateway.schema.recording import Recording, recordings_of
 from gateway.schema.scalars import AnsweredBy, CallDirection, CallStatus, NotificationLevel
 from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
@@ -153,9 +153,9 @@ class Call(Node):
         first: First = None,
         after: After = None,
         filter: ChildFilter = None,
-    ) -> Slice[CallResource]:
+    ) -> ConnectionPage[CallResource]:
         """Calls?ParentCallSid=, unless what was read already holds every child."""
-        window = Window.of(info, first, after)
+        window = PageArgs.of(info, first, after)
         lists = call_lists(
             filter, parent_call_sid=parent.sid, page_size=edge_page_size(window.size)
         )
@@ -172,9 +172,9 @@ class Call(Node):
         info: Info,
         first: First = None,
         after: After = None,
-    ) -> Slice[RecordingResource]:
+    ) -> ConnectionPage[RecordingResource]:
         """Calls/{sid}/Recordings."""
-        return await recordings_of(info, parent.sid, Window.of(info, first, after))
+        return await recordings_of(info, parent.sid, PageArgs.of(info, first, after))
 
     @strawberry.field(
         description="What Twilio logged about this call, newest first.",
@@ -187,9 +187,9 @@ class Call(Node):
         first: First = None,
         after: After = None,
         log: Level = None,
-    ) -> Slice[NotificationResource]:
+    ) -> ConnectionPage[NotificationResource]:
         """Calls/{sid}/Notifications."""
-        return await notifications_of(info, parent.sid, Window.of(info, first, after), log)
+        return await notifications_of(info, parent.sid, PageArgs.of(info, first, after), log)
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:

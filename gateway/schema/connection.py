@@ -20,23 +20,31 @@ from strawberry.federation.schema_directives import Shareable
 
 from gateway.access import Scope
 from gateway.errors import BadUserInput, BudgetExceeded, UpstreamError
-from gateway.journal import WarningCode
 from gateway.schema.arguments import page_size
 from gateway.schema.context import Context, Info, field_path
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
 from gateway.schema.merging import Merge, Merged
-from gateway.schema.streams import Source
+from gateway.schema.streams import ListSource
+from gateway.telemetry.upstream_trace import WarningCode
 from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
 
-__all__ = ["Connection", "Edge", "PageInfo", "Slice", "Window", "read_slice", "require_lists"]
+__all__ = [
+    "Connection",
+    "ConnectionPage",
+    "Edge",
+    "PageArgs",
+    "PageInfo",
+    "read_slice",
+    "require_lists",
+]
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Window:
+class PageArgs:
     """Which rows of a connection are wanted: `size` of them after, or before, a cursor."""
 
     size: int
@@ -51,7 +59,7 @@ class Window:
         after: str | None,
         last: int | None = None,
         before: str | None = None,
-    ) -> "Window":
+    ) -> "PageArgs":
         """Relay's four arguments. Raises BadUserInput where they do not go together."""
         size = page_size(first, last, info.context.limits.first)
         if last is None and before is None:
@@ -63,12 +71,12 @@ class Window:
         return cls(size, before, backwards=True)
 
 
-class SliceEdge(Generic[R]):
+class ConnectionEdge(Generic[R]):
     """A row and its cursor, which is written when somebody asks for it."""
 
     __slots__ = ("_merged", "_slice")
 
-    def __init__(self, merged: Merged[R], owner: "Slice[R]") -> None:
+    def __init__(self, merged: Merged[R], owner: "ConnectionPage[R]") -> None:
         self._merged = merged
         self._slice = owner
 
@@ -83,14 +91,14 @@ class SliceEdge(Generic[R]):
         return self._slice.write(self._merged.cursor)
 
 
-class Slice(Generic[R]):
+class ConnectionPage(Generic[R]):
     """The rows of one window of a connection: what the fields of Connection and PageInfo read.
 
     See Note [Cut short].
     """
 
     def __init__(
-        self, context: Context, lists: Sequence[ListRequest[R]], window: Window, field: str
+        self, context: Context, lists: Sequence[ListRequest[R]], window: PageArgs, field: str
     ) -> None:
         """Raises InvalidCursor."""
         self._context = context
@@ -101,9 +109,9 @@ class Slice(Generic[R]):
         self._left_out = 0
         self._more: bool | None = None
         self._looking = asyncio.Lock()
-        self.edges: list[SliceEdge[R]] = []
+        self.edges: list[ConnectionEdge[R]] = []
         budget = context.budget()
-        sources = [Source(self._read_page, request, budget) for request in lists]
+        sources = [ListSource(self._read_page, request, budget) for request in lists]
         cursor = window.cursor
         after = None if cursor is None else read_cursor(cursor, context.cursor_key, lists)
         self._merge = Merge(sources, after, upward=window.backwards)
@@ -114,7 +122,7 @@ class Slice(Generic[R]):
         return [edge.node for edge in self.edges]
 
     @property
-    def page_info(self) -> "Slice[R]":
+    def page_info(self) -> "ConnectionPage[R]":
         """PageInfo's fields are read from the slice, too."""
         return self
 
@@ -156,7 +164,7 @@ class Slice(Generic[R]):
                 merged = await self._merge.next()
                 if merged is None:
                     break
-                self.edges.append(SliceEdge(merged, self))
+                self.edges.append(ConnectionEdge(merged, self))
         except (UpstreamError, BudgetExceeded) as error:
             self._cut_short(error)
             self._is_cut_short = True
@@ -201,10 +209,12 @@ def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
         info.context.caller.require(Scope.PII, "A filter by number or address")
 
 
-async def read_slice(info: Info, lists: Sequence[ListRequest[R]], window: Window) -> Slice[R]:
+async def read_slice(
+    info: Info, lists: Sequence[ListRequest[R]], window: PageArgs
+) -> ConnectionPage[R]:
     """The window of the connection over these lists. Raises Forbidden, and as Slice.read."""
     require_lists(info, lists)
-    result = Slice(info.context, lists, window, field_path(info))
+    result = ConnectionPage(info.context, lists, window, field_path(info))
     await result.read()
     return result
 
@@ -226,20 +236,20 @@ class PageInfo:
 
     @strawberry.field(description="Whether older rows follow.")
     @staticmethod
-    async def has_next_page(page: strawberry.Parent[Slice[Resource]]) -> bool:
+    async def has_next_page(page: strawberry.Parent[ConnectionPage[Resource]]) -> bool:
         """See Slice."""
         return await page.has_next_page()
 
     @strawberry.field(description="Whether newer rows come before.")
     @staticmethod
-    async def has_previous_page(page: strawberry.Parent[Slice[Resource]]) -> bool:
+    async def has_previous_page(page: strawberry.Parent[ConnectionPage[Resource]]) -> bool:
         """See Slice."""
         return await page.has_previous_page()
 
 
 @strawberry.type(description="One row of a connection, with its cursor (Relay).")
 class Edge(Generic[T]):
-    """Relay's edge; at run time a SliceEdge."""
+    """Relay's edge; at run time a ConnectionEdge."""
 
     cursor: str = strawberry.field(description="The row's place, for `after` and `before`.")
     node: T = strawberry.field(description="The row.")

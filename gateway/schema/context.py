@@ -13,14 +13,14 @@ from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.access import Caller
-from gateway.journal import Journal
-from gateway.live.once import Acts, Running
-from gateway.live.shared import Shared
+from gateway.live.idempotency import IdempotentExecutor, Running
+from gateway.live.snapshots import ResultCoalescer
 from gateway.live.store import Store
-from gateway.live.watching import Update
-from gateway.loaders import Loaders
+from gateway.live.subscriptions import CallUpdate
+from gateway.loaders.dataloaders import Loaders
 from gateway.schema.limits import DocumentLimits
 from gateway.schema.strawberry_internals import graphql_info
+from gateway.telemetry.upstream_trace import UpstreamTrace
 from gateway.upstream.pages import Budget
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallResource
@@ -29,7 +29,7 @@ __all__ = ["Context", "Info", "LiveAccount", "field_path", "selects"]
 
 
 OpenLoaders = Callable[[CallResource], AbstractAsyncContextManager[Loaders]]
-Updates = AsyncGenerator[Update, None]
+Updates = AsyncGenerator[CallUpdate, None]
 
 
 class LiveAccount(Protocol):
@@ -38,7 +38,7 @@ class LiveAccount(Protocol):
     `running` are acts without a key.
     """
 
-    results: Shared[Any]
+    results: ResultCoalescer[Any]
     running: Running
 
     @property
@@ -46,7 +46,7 @@ class LiveAccount(Protocol):
         """What is published here, every member of the account hears."""
 
     @property
-    def acts(self) -> Acts:
+    def acts(self) -> IdempotentExecutor:
         """For members of the account: `enter` comes first."""
 
     async def enter(self, until: float | None = None) -> None:
@@ -87,7 +87,7 @@ class Context:
     connect: Callable[[], LiveAccount]
     make_loaders: Callable[[], Loaders]
     open_loaders: OpenLoaders
-    journal: Journal
+    journal: UpstreamTrace
     cursor_key: bytes
     deadline: float
     callback_url: str | None

@@ -34,9 +34,9 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidCursor
-from gateway.upstream.requests import ListRequest, TimeRange
+from gateway.upstream.requests import DateTimeRange, ListRequest
 
-__all__ = ["Cursor", "Place", "PlaceKind", "cursor_key", "read_cursor", "write_cursor"]
+__all__ = ["Cursor", "PositionKind", "RowPosition", "cursor_key", "read_cursor", "write_cursor"]
 
 VERSION = 3
 # Bytes: what cannot be guessed, nor met by chance.
@@ -46,7 +46,7 @@ MAX_LENGTH = 8192
 UNSIGNED = {"page", "page_size", "with_track"}
 
 
-class PlaceKind(IntEnum):
+class PositionKind(IntEnum):
     """What a place's page has to do with it. The numbers are part of every cursor."""
 
     NAMED = 0
@@ -59,8 +59,8 @@ class PlaceKind(IntEnum):
     """The page ends at the place: a reading upward was cut short before it."""
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """Where the reading of one list stands: just after the row `after`; see PlaceKind.
+class RowPosition(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """Where the reading of one list stands: just after the row `after`; see PositionKind.
 
     `index`, `token` and `page_size` name the page; a page that ends at its token begins where its
     size says. `above` is the row right above that row on its page, `date` the row's key (see Note
@@ -68,7 +68,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     place is when the row is gone. What is not known is None.
     """
 
-    kind: PlaceKind
+    kind: PositionKind
     index: int = 0
     token: str | None = None
     page_size: int
@@ -88,7 +88,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     stream: int
     is_row: bool
     key: datetime | None
-    places: tuple[Place, ...]
+    places: tuple[RowPosition, ...]
 
 
 def cursor_key(secret: str, base_url: str, account_sid: str) -> bytes:
@@ -142,7 +142,7 @@ def _set_filters(request: ListRequest[Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     match value:
-        case TimeRange():
+        case DateTimeRange():
             return [_plain(value.gte), _plain(value.lt)]
         case datetime():
             return value.astimezone(UTC).isoformat()

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import strawberry
 
-from gateway.access.personal import masked_end, masked_text
+from gateway.access.masking import masked_end, masked_text
 from gateway.errors import BadUserInput
-from gateway.schema.personal import personal
+from gateway.schema.masked_fields import personal
 
 __all__ = ["CallEndpoint", "PhoneNumber", "endpoint"]
 

@@ -19,8 +19,8 @@ from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
 from gateway.schema.endpoint import PhoneNumber, phone_number
 from gateway.schema.lookup import call_by_sid
+from gateway.schema.masked_fields import mask_personal_fields
 from gateway.schema.notification import Notification
-from gateway.schema.personal import mask_personal_fields
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
 from gateway.schema.strawberry_internals import FederationAny, graphql_schema

@@ -21,10 +21,10 @@ from gateway.errors import (
     ParseFailed,
     ValidationFailed,
 )
-from gateway.schema.documents import limits_of
+from gateway.schema.document_guard import limits_of
 from gateway.schema.strawberry_internals import PreExecutionError
 
-__all__ = ["ErrorCodes", "Permitted"]
+__all__ = ["ErrorCodes", "RequireScope"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ NEEDED = {
 }
 
 
-class Permitted(SchemaExtension):
+class RequireScope(SchemaExtension):
     """An operation of a type that the caller has no scope for is refused before it is executed."""
 
     def on_validate(self) -> Iterator[None]:

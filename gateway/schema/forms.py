@@ -13,7 +13,7 @@ from typing import Any
 
 from strawberry import UNSET
 
-from gateway.live.callbacks import RECORDING_PATH, STATUS_PATH
+from gateway.live.webhook_events import RECORDING_PATH, STATUS_PATH
 from gateway.schema.checks import (
     Check,
     anything,
@@ -35,7 +35,7 @@ from gateway.schema.inputs import (
     RedirectCallInput,
 )
 
-__all__ = ["Problem", "end_form", "make_form", "problems_of", "redirect_form"]
+__all__ = ["ValidationError", "end_form", "make_form", "problems_of", "redirect_form"]
 
 Form = tuple[tuple[str, str], ...]
 LONGEST_TWIML = 4000
@@ -43,7 +43,7 @@ LONGEST_CALL = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ValidationError:
     """What is wrong with a field; `path` is its names from the input down."""
 
     path: tuple[str, ...]
@@ -168,7 +168,7 @@ def end_form(given: EndCallInput) -> Form:
     return (("Status", given.mode.value),)
 
 
-def problems_of(given: Input) -> Sequence[Problem]:
+def problems_of(given: Input) -> Sequence[ValidationError]:
     """Everything that is wrong with an input; nothing is sent then."""
     parameters = {MakeCallInput: MAKE, RedirectCallInput: (SID, *REDIRECT), EndCallInput: (SID,)}
     problems = [*_unfit(given, (*parameters[type(given)], KEY), ())]
@@ -178,13 +178,15 @@ def problems_of(given: Input) -> Sequence[Problem]:
     return [*problems, *_lonely(given), *_contradictions(given)]
 
 
-def _unfit(given: object, parameters: Sequence[Parameter], path: tuple[str, ...]) -> list[Problem]:
+def _unfit(
+    given: object, parameters: Sequence[Parameter], path: tuple[str, ...]
+) -> list[ValidationError]:
     found = []
     for parameter in parameters:
         value = getattr(given, parameter.attribute, None)
         message = None if _is_missing(value) else _trouble(parameter, value)
         if message is not None:
-            found.append(Problem((*path, _field(parameter.attribute)), message))
+            found.append(ValidationError((*path, _field(parameter.attribute)), message))
     return found
 
 
@@ -194,27 +196,27 @@ def _trouble(parameter: Parameter, value: Any) -> str | None:
     return parameter.check(value)
 
 
-def _lonely(given: object) -> Iterator[Problem]:
+def _lonely(given: object) -> Iterator[ValidationError]:
     for attribute, needed in NEEDS:
         if _has(given, attribute) and not _has(given, needed):
-            yield Problem((_field(attribute),), f"means nothing without {_field(needed)}")
+            yield ValidationError((_field(attribute),), f"means nothing without {_field(needed)}")
 
 
-def _contradictions(given: Input) -> Iterator[Problem]:
+def _contradictions(given: Input) -> Iterator[ValidationError]:
     if isinstance(given, EndCallInput):
         return
     for attribute in ONLY_WITH_URL[type(given)]:
         if _has(given, attribute) and not _has(given.instructions, "url"):
-            yield Problem((_field(attribute),), "means nothing without instructions.url")
+            yield ValidationError((_field(attribute),), "means nothing without instructions.url")
     if not isinstance(given, MakeCallInput):
         return
     for attribute in OF_THE_APPLICATION:
         if _has(given, attribute) and _has(given.instructions, "application_sid"):
-            yield Problem((_field(attribute),), "comes from the application; leave it out")
+            yield ValidationError((_field(attribute),), "comes from the application; leave it out")
     if _has(given, "send_digits") and _has(given, "machine_detection"):
-        yield Problem(("machineDetection",), "is not done where sendDigits is given")
+        yield ValidationError(("machineDetection",), "is not done where sendDigits is given")
     if is_number(given.to) and party(given.from_) is None and not is_number(given.from_):
-        yield Problem(("from",), "must be a phone number when to is one")
+        yield ValidationError(("from",), "must be a phone number when to is one")
 
 
 def _own_callbacks(given: MakeCallInput, base: str | None) -> Iterator[tuple[str, str]]:

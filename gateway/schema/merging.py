@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Generic, TypeVar
 
-from gateway.schema.climbing import Upward
-from gateway.schema.cursors import Cursor, PlaceKind
-from gateway.schema.streams import Downward, Entry, Mark, Source, Stream, place_at, place_of
+from gateway.schema.cursors import Cursor, PositionKind
+from gateway.schema.streams import Downward, ListSource, Mark, Stream, StreamRow, place_at, place_of
+from gateway.schema.upward_streams import Upward
 from gateway.upstream.requests import TOP
 from gateway.upstream.resources import Resource
 
@@ -30,7 +30,7 @@ R = TypeVar("R", bound=Resource)
 class Merged(Generic[R]):
     """A row, the list that it came from, and where all lists stood then."""
 
-    entry: Entry[R]
+    entry: StreamRow[R]
     stream: int
     marks: tuple[Mark[R], ...]
 
@@ -45,9 +45,13 @@ class Merge(Generic[R]):
     """The rows after a cursor or, `upward`, before it, nearest first; without one, from the top."""
 
     def __init__(
-        self, sources: Sequence[Source[R]], cursor: Cursor | None = None, *, upward: bool = False
+        self,
+        sources: Sequence[ListSource[R]],
+        cursor: Cursor | None = None,
+        *,
+        upward: bool = False,
     ) -> None:
-        top = [place_at(PlaceKind.BEGINS, TOP, source.request.page_size) for source in sources]
+        top = [place_at(PositionKind.BEGINS, TOP, source.request.page_size) for source in sources]
         self._after = cursor or Cursor(stream=0, is_row=False, key=None, places=tuple(top))
         self._is_upward = upward
         self._streams: list[Stream[R]] = []
@@ -60,7 +64,7 @@ class Merge(Generic[R]):
                 else Downward(source, place, is_keyed=is_keyed)
             )
         self._came = self._rows_of_cursor()
-        self._last: tuple[int, Entry[R]] | None = None
+        self._last: tuple[int, StreamRow[R]] | None = None
 
     def _rows_of_cursor(self) -> set[str]:
         """The rows that came already, or must not come: downward the last one of each list."""
@@ -137,7 +141,7 @@ class Merge(Generic[R]):
             while stream.next is not None and self._is_dropped(number, stream.next):
                 stream.pop()
 
-    def _is_dropped(self, number: int, entry: Entry[R]) -> bool:
+    def _is_dropped(self, number: int, entry: StreamRow[R]) -> bool:
         """See Note [Moved rows]."""
         if entry.row.sid in self._came:
             return True

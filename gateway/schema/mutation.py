@@ -21,10 +21,9 @@ from typing import Annotated, Any
 import strawberry
 
 from gateway.errors import OutcomeUnknown, UpstreamNotFound, UpstreamRejected
-from gateway.live.events import FINAL, Source
-from gateway.live.fresh import status_of
-from gateway.live.once import KeyReused, Outcome, Refusal, caller_key
-from gateway.live.rows import notice_of
+from gateway.live.events import FINAL, EventSource
+from gateway.live.idempotency import KeyReused, MutationResult, RecordedError, caller_key
+from gateway.live.snapshots import notice_of, status_of
 from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
 from gateway.schema.forms import end_form, make_form, problems_of, redirect_form
@@ -149,32 +148,32 @@ async def _missing(info: Info, sid: str, denial: UpstreamNotFound) -> UserError:
     return of_missing(refusal, is_there=(row or late) is not None)
 
 
-def _refusal(error: UpstreamRejected) -> Refusal:
-    return Refusal(error.status, error.twilio_code, error.more_info)
+def _refusal(error: UpstreamRejected) -> RecordedError:
+    return RecordedError(error.status, error.twilio_code, error.more_info)
 
 
-async def _done(info: Info, given: Input) -> tuple[Outcome, CallResource | None]:
+async def _done(info: Info, given: Input) -> tuple[MutationResult, CallResource | None]:
     """What came of it, now or earlier under the same key; the row, if that was now."""
     context, rows = info.context, list[CallResource]()
 
-    async def act() -> Outcome:
+    async def act() -> MutationResult:
         since = datetime.now(UTC)
         try:
             row = await context.loaders.send(
                 _request(given, context.callback_url), field_path(info)
             )
         except OutcomeUnknown as error:
-            return Outcome(since=since, until=datetime.now(UTC), request_id=error.request_id)
+            return MutationResult(since=since, until=datetime.now(UTC), request_id=error.request_id)
         except UpstreamNotFound:  # not kept: see Note [Look before you deny]
             raise
         except UpstreamRejected as error:
-            return Outcome(refusal=_refusal(error))
+            return MutationResult(refusal=_refusal(error))
         rows.append(row)
-        notice = notice_of(row, Source.MUTATION, datetime.now(UTC))
+        notice = notice_of(row, EventSource.MUTATION, datetime.now(UTC))
         if isinstance(given, MakeCallInput) and notice.status is CallStatus.UNKNOWN:
             notice = replace(notice, status=CallStatus.QUEUED)  # at least: it has just been made
         await context.account.store.publish(notice)
-        return Outcome(call_sid=row.sid)
+        return MutationResult(call_sid=row.sid)
 
     if given.idempotency_key is None:
         outcome = await context.account.running.run(act)
@@ -202,7 +201,7 @@ def _fingerprint(given: Input) -> str:
     return sha256(repr((request.path, request.form)).encode()).hexdigest()
 
 
-def _unknown(given: Input, outcome: Outcome) -> OutcomeUnknown:
+def _unknown(given: Input, outcome: MutationResult) -> OutcomeUnknown:
     """It may have been done: says what to look for, with numbers cut down to their ends."""
     error = OutcomeUnknown(
         "Twilio was asked and it is not known whether it was done: look before you repeat it",

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from gateway.access.personal import masked_text
+from gateway.access.masking import masked_text
 from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import Slice, Window, read_slice
+from gateway.schema.connection import ConnectionPage, PageArgs, read_slice
 from gateway.schema.context import Info, field_path
 from gateway.schema.lookup import call_by_sid
+from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
-from gateway.schema.personal import personal
 from gateway.schema.scalars import NotificationLevel
 from gateway.upstream.requests import FetchNotification, ListNotifications
 from gateway.upstream.resources import CallResource, NotificationResource
@@ -138,8 +138,8 @@ class Notification(Node):
 
 
 async def notifications_of(
-    info: Info, call_sid: str, window: Window, log: NotificationLevel | None
-) -> Slice[NotificationResource]:
+    info: Info, call_sid: str, window: PageArgs, log: NotificationLevel | None
+) -> ConnectionPage[NotificationResource]:
     """A call's notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
     if log is NotificationLevel.UNKNOWN:
         raise InvalidFilter("log: UNKNOWN is not a level that Twilio can look for")

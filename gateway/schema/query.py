@@ -19,7 +19,7 @@ from gateway.schema.arguments import (
     spare_page_size,
 )
 from gateway.schema.call import Call
-from gateway.schema.connection import Connection, Slice, Window, read_slice
+from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_slice
 from gateway.schema.context import Info, field_path, selects
 from gateway.schema.filters import CallFilter, call_lists
 from gateway.schema.lookup import call_by_sid
@@ -101,9 +101,9 @@ class Query:
         last: Last = None,
         before: Before = None,
         filter: Filter = None,
-    ) -> Slice[CallResource]:
+    ) -> ConnectionPage[CallResource]:
         """Calls, with the widest filter that Twilio can answer, made exact here."""
-        window = Window.of(info, first, after, last, before)
+        window = PageArgs.of(info, first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
         lists = call_lists(
             filter, parent_call_sid=parent_call_sid, page_size=list_page_size(window.size)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from gateway.access.personal import masked_text
+from gateway.access.masking import masked_text
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import Slice, Window, read_slice
+from gateway.schema.connection import ConnectionPage, PageArgs, read_slice
 from gateway.schema.context import Info, field_path, selects
 from gateway.schema.lookup import call_by_sid
+from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
-from gateway.schema.personal import personal
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
 from gateway.upstream.requests import FetchRecording, ListRecordings
 from gateway.upstream.resources import CallResource, RecordingResource
@@ -123,7 +123,9 @@ class Recording(Node):
         return isinstance(row, RecordingResource)
 
 
-async def recordings_of(info: Info, call_sid: str, window: Window) -> Slice[RecordingResource]:
+async def recordings_of(
+    info: Info, call_sid: str, window: PageArgs
+) -> ConnectionPage[RecordingResource]:
     """A call's recordings, newest first."""
     request = ListRecordings(
         call_sid=call_sid,

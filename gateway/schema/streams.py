@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from gateway.errors import BudgetExceeded, UpstreamError, UpstreamInvalid, UpstreamRejected
-from gateway.schema.cursors import Place, PlaceKind
+from gateway.schema.cursors import PositionKind, RowPosition
 from gateway.upstream.pages import (
     Budget,
     Following,
@@ -28,12 +28,12 @@ from gateway.upstream.resources import Resource
 
 __all__ = [
     "NEWEST",
-    "Cut",
+    "CursorSplit",
     "Downward",
-    "Entry",
+    "ListSource",
     "Mark",
-    "Source",
     "Stream",
+    "StreamRow",
     "created",
     "entries",
     "place_at",
@@ -59,7 +59,7 @@ def created(row: Resource) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[R]):
+class StreamRow(Generic[R]):
     """A row on the page that it was read from, with its key (see Note [Merged lists] in cursors).
 
     Where only one list is read, there is no key.
@@ -75,9 +75,9 @@ class Entry(Generic[R]):
         return self.page.rows[self.index]
 
 
-def entries(page: Page[R]) -> list[Entry[R]]:
+def entries(page: Page[R]) -> list[StreamRow[R]]:
     """The page's rows, without keys."""
-    return [Entry(page, index) for index in range(len(page.rows))]
+    return [StreamRow(page, index) for index in range(len(page.rows))]
 
 
 def sids_of(page: Page[R]) -> Sequence[str]:
@@ -86,20 +86,20 @@ def sids_of(page: Page[R]) -> Sequence[str]:
 
 
 # A place in one list: just after this row, or the place that a stream began from.
-Mark = Entry[R] | Place
+Mark = StreamRow[R] | RowPosition
 
 
-def place_of(mark: Mark[R]) -> Place:
+def place_of(mark: Mark[R]) -> RowPosition:
     """The mark as part of a cursor. See Note [Places] in cursors."""
-    if isinstance(mark, Place):
+    if isinstance(mark, RowPosition):
         return mark
     page, sid = mark.page, mark.row.sid
-    kind, ref = PlaceKind.INSIDE, page.request.page
+    kind, ref = PositionKind.INSIDE, page.request.page
     if tokens_name_rows(page):
-        kind = PlaceKind.NAMED
+        kind = PositionKind.NAMED
     elif page.sids[-1:] == (sid,) and page.next is not None and page.next.token is not None:
-        kind, ref = PlaceKind.BEGINS, page.next
-    return Place(
+        kind, ref = PositionKind.BEGINS, page.next
+    return RowPosition(
         kind=kind,
         index=ref.index,
         token=ref.token,
@@ -117,20 +117,20 @@ def _nearest_date(rows: Sequence[Resource], index: int) -> datetime | None:
 
 
 def place_at(
-    kind: PlaceKind,
+    kind: PositionKind,
     ref: PageRef,
     page_size: int,
     after: str | None = None,
     date: datetime | None = None,
-) -> Place:
+) -> RowPosition:
     """A place on this page."""
-    return Place(
+    return RowPosition(
         kind=kind, index=ref.index, token=ref.token, page_size=page_size, after=after, date=date
     )
 
 
 @dataclass(frozen=True)
-class Source(Generic[R]):
+class ListSource(Generic[R]):
     """How the pages of one list are read. `request` is its top, of the size that is wanted."""
 
     read: ReadPage[R]
@@ -148,33 +148,33 @@ class Source(Generic[R]):
         """A page size with room for the cursor's own row beside the rows that are wanted."""
         return min(self.request.page_size + 1, MAX_PAGE_SIZE)
 
-    def size_at(self, place: Place) -> int:
+    def size_at(self, place: RowPosition) -> int:
         """The page size with which a place's row is on its page, and the wanted rows, if it may."""
         ref = ref_of(place)
         is_counted = ref.token is None and ref != TOP
         return place.page_size if is_counted else max(place.page_size, self.roomy)
 
 
-def ref_of(place: Place) -> PageRef:
+def ref_of(place: RowPosition) -> PageRef:
     """The page that a place names."""
     return PageRef(place.index, place.token)
 
 
-class Cut(Generic[R]):
+class CursorSplit(Generic[R]):
     """Divides the rows of a list, page by page, at a place. See Note [Places] in cursors.
 
     `is_found` tells that it was passed; then all rows are after it.
     """
 
-    def __init__(self, place: Place, *, is_found: bool = False) -> None:
+    def __init__(self, place: RowPosition, *, is_found: bool = False) -> None:
         self.is_found = is_found
         self._place = place
         self._is_here = False
-        self._undecided: list[Entry[R]] = []
+        self._undecided: list[StreamRow[R]] = []
         self._last: datetime | None = None
         self._descends = self._ascends = False
 
-    def divide(self, page: Page[R]) -> tuple[list[Entry[R]], list[Entry[R]]]:
+    def divide(self, page: Page[R]) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
         """The rows that are known to be before the place by now, and those known to be after it."""
         rows = [*self._undecided, *entries(page)]
         if self.is_found:
@@ -201,12 +201,12 @@ class Cut(Generic[R]):
         self._undecided = rest
         return before, []
 
-    def end(self) -> list[Entry[R]]:
+    def end(self) -> list[StreamRow[R]]:
         """What is undecided counts as after the place, so that no row is lost."""
         rest, self._undecided = self._undecided, []
         return rest
 
-    def _by_date(self, rows: list[Entry[R]]) -> tuple[list[Entry[R]], list[Entry[R]]]:
+    def _by_date(self, rows: list[StreamRow[R]]) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
         """The rows that are newer than the place, and the rest; only where the list descends."""
         date = self._place.date
         if date is None or self._ascends:
@@ -225,14 +225,14 @@ class Cut(Generic[R]):
             self._last = date or self._last
 
 
-def _split(rows: list[Entry[R]], index: int) -> tuple[list[Entry[R]], list[Entry[R]]]:
+def _split(rows: list[StreamRow[R]], index: int) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
     return rows[:index], rows[index:]
 
 
-class WholePage(Cut[R]):
+class WholePage(CursorSplit[R]):
     """A place at the end of the first page."""
 
-    def divide(self, page: Page[R]) -> tuple[list[Entry[R]], list[Entry[R]]]:
+    def divide(self, page: Page[R]) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
         """All rows of the first page are before it."""
         before, self.is_found = not self.is_found, True
         return (entries(page), []) if before else ([], entries(page))
@@ -246,15 +246,15 @@ class Stream(ABC, Generic[R]):
 
     _walk: PageWalk[R]
 
-    def __init__(self, source: Source[R], *, is_keyed: bool) -> None:
+    def __init__(self, source: ListSource[R], *, is_keyed: bool) -> None:
         self.pages = 0
         self.is_ended = False
         self._source = source
         self._is_keyed = is_keyed
-        self._rows: deque[Entry[R]] = deque()
+        self._rows: deque[StreamRow[R]] = deque()
 
     @property
-    def next(self) -> Entry[R] | None:
+    def next(self) -> StreamRow[R] | None:
         """The next row, where it is loaded."""
         return self._rows[0] if self._rows else None
 
@@ -268,7 +268,7 @@ class Stream(ABC, Generic[R]):
         while not self.is_loaded:
             await self._read_on()
 
-    def pop(self) -> Entry[R]:
+    def pop(self) -> StreamRow[R]:
         """The next row, taken off."""
         return self._rows.popleft()
 
@@ -284,7 +284,7 @@ class Stream(ABC, Generic[R]):
 
     @property
     @abstractmethod
-    def frontier(self) -> Place:
+    def frontier(self) -> RowPosition:
         """How far the list was read: the place from which reading on makes progress."""
 
     @abstractmethod
@@ -300,7 +300,7 @@ class Stream(ABC, Generic[R]):
 class Downward(Stream[R]):
     """A list from a place on down, older and older."""
 
-    def __init__(self, source: Source[R], place: Place, *, is_keyed: bool) -> None:
+    def __init__(self, source: ListSource[R], place: RowPosition, *, is_keyed: bool) -> None:
         super().__init__(source, is_keyed=is_keyed)
         self._place = place
         self._mark: Mark[R] = place
@@ -309,7 +309,7 @@ class Downward(Stream[R]):
         self._ways = self._ways_in()
         self._walk, self._cut = next(self._ways)
 
-    def pop(self) -> Entry[R]:
+    def pop(self) -> StreamRow[R]:
         """The next row; it is the mark from now on."""
         self._mark = entry = super().pop()
         return entry
@@ -320,15 +320,15 @@ class Downward(Stream[R]):
         return self._mark
 
     @property
-    def frontier(self) -> Place:
+    def frontier(self) -> RowPosition:
         """The mark or, where all that was read is taken off, the page that was not read."""
         following = self._walk.next
         if self._rows or following is None or not self.pages:
             return place_of(self._mark)
         ref, size = following.page, following.page_size
         if not self._cut.is_found:
-            return place_at(PlaceKind.INSIDE, ref, size, self._place.after, self._place.date)
-        return place_at(PlaceKind.BEGINS, ref, size, self._last_sid, place_of(self._mark).date)
+            return place_at(PositionKind.INSIDE, ref, size, self._place.after, self._place.date)
+        return place_at(PositionKind.BEGINS, ref, size, self._last_sid, place_of(self._mark).date)
 
     async def load(self) -> None:
         """As Stream.load; where reading breaks off, rows that are undecided are not lost."""
@@ -357,23 +357,23 @@ class Downward(Stream[R]):
             self._take(self._cut.end())
             self.is_ended = True
 
-    def _ways_in(self) -> Iterator[tuple[PageWalk[R], Cut[R]]]:
+    def _ways_in(self) -> Iterator[tuple[PageWalk[R], CursorSplit[R]]]:
         """The pages to begin with, the best first. See Note [Refused pages]."""
         source, place, ref = self._source, self._place, ref_of(self._place)
         wanted = source.request.page_size
-        if place.kind is PlaceKind.NAMED:
+        if place.kind is PositionKind.NAMED:
             made = PageRef(place.index + 1, f"PA{place.after}")
-            yield source.walk(made, wanted), Cut(place, is_found=True)
-        if place.kind is PlaceKind.ENDS:
+            yield source.walk(made, wanted), CursorSplit(place, is_found=True)
+        if place.kind is PositionKind.ENDS:
             yield source.walk(ref, place.page_size), WholePage(place)
-        elif place.kind is PlaceKind.BEGINS and (ref.token is not None or ref == TOP):
-            yield source.walk(ref, wanted), Cut(place, is_found=True)
+        elif place.kind is PositionKind.BEGINS and (ref.token is not None or ref == TOP):
+            yield source.walk(ref, wanted), CursorSplit(place, is_found=True)
         else:
-            yield source.walk(ref, source.size_at(place)), Cut(place)
+            yield source.walk(ref, source.size_at(place)), CursorSplit(place)
         if ref != TOP and place.date is not None:
-            yield source.walk(TOP, MAX_PAGE_SIZE), Cut(place)
+            yield source.walk(TOP, MAX_PAGE_SIZE), CursorSplit(place)
 
-    def _take(self, rows: Iterable[Entry[R]]) -> None:
+    def _take(self, rows: Iterable[StreamRow[R]]) -> None:
         for entry in rows:
             if self._is_keyed:
                 self._key = min(self._key, created(entry.row) or self._key)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import strawberry
 
-from gateway.live.watching import Update
+from gateway.live.subscriptions import CallUpdate
 from gateway.schema.arguments import CallSid
 from gateway.schema.call import Call
 from gateway.schema.connection import require_lists
@@ -22,7 +22,7 @@ from gateway.upstream.resources import CallResource
 
 __all__ = ["Subscription"]
 
-Updates = AsyncGenerator[Update, None]
+Updates = AsyncGenerator[CallUpdate, None]
 
 
 @strawberry.enum(description="How the gateway came to know of a call's state.")
@@ -37,11 +37,11 @@ class CallEventSource(Enum):
 
 @strawberry.type(description="A state of a call that is new to the subscriber.")
 class CallEvent:
-    """An `Update` stands for it at run time."""
+    """An `CallUpdate` stands for it at run time."""
 
     @strawberry.field(description="The call in this state.", graphql_type=Call)
     @staticmethod
-    def call(parent: strawberry.Parent[Update]) -> CallResource:
+    def call(parent: strawberry.Parent[CallUpdate]) -> CallResource:
         """The row read for this event."""
         return parent.row
 
@@ -49,19 +49,19 @@ class CallEvent:
         description="The call's state in the event before; null in the first one about it."
     )
     @staticmethod
-    def previous_status(parent: strawberry.Parent[Update]) -> CallStatus | None:
+    def previous_status(parent: strawberry.Parent[CallUpdate]) -> CallStatus | None:
         """A slow subscriber misses states between."""
         return parent.previous
 
     @strawberry.field(description="How the gateway came to know of it.")
     @staticmethod
-    def source(parent: strawberry.Parent[Update]) -> CallEventSource:
+    def source(parent: strawberry.Parent[CallUpdate]) -> CallEventSource:
         """None is the state that was found."""
         return CallEventSource(parent.source.value if parent.source else "current")
 
     @strawberry.field(description="When the gateway came to know of it.")
     @staticmethod
-    def received_at(parent: strawberry.Parent[Update]) -> datetime:
+    def received_at(parent: strawberry.Parent[CallUpdate]) -> datetime:
         """UTC."""
         return parent.at
 

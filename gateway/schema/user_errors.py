@@ -9,8 +9,8 @@ from enum import Enum
 
 import strawberry
 
-from gateway.live.once import Refusal
-from gateway.schema.forms import Problem
+from gateway.live.idempotency import RecordedError
+from gateway.schema.forms import ValidationError
 from gateway.schema.scalars import described_enum
 
 __all__ = ["UserError", "UserErrorCode", "key_reused", "of_missing", "of_problem", "of_refusal"]
@@ -101,18 +101,18 @@ REFUSALS: Mapping[int, tuple[str, UserErrorCode, str]] = {
 }
 
 
-def of_problem(problem: Problem) -> UserError:
+def of_problem(problem: ValidationError) -> UserError:
     """What was found here, before anything was sent."""
     name = ".".join(problem.path)
     return _error(problem.path, f"{name} {problem.message}", _CODE.INVALID_INPUT)
 
 
-def of_refusal(refusal: Refusal) -> UserError:
+def of_refusal(refusal: RecordedError) -> UserError:
     """What Twilio refused, by its number."""
     return _refused(refusal.twilio_code or 0, refusal)
 
 
-def of_missing(refusal: Refusal, *, is_there: bool) -> UserError:
+def of_missing(refusal: RecordedError, *, is_there: bool) -> UserError:
     """A call that Twilio did not find to change it: it has ended, or there is none.
 
     `is_there` is True where a read shows it all the same.
@@ -126,7 +126,7 @@ def key_reused() -> UserError:
     return _error(("idempotencyKey",), message, _CODE.IDEMPOTENCY_KEY_REUSED)
 
 
-def _refused(number: int, refusal: Refusal) -> UserError:
+def _refused(number: int, refusal: RecordedError) -> UserError:
     field, code, message = REFUSALS.get(number, ("", _CODE.REJECTED, "Twilio refused this"))
     path = tuple(field.split(".")) if field else None
     return _error(path, message, code, refusal)
@@ -136,7 +136,7 @@ def _error(
     path: tuple[str, ...] | None,
     message: str,
     code: UserErrorCode,
-    refusal: Refusal | None = None,
+    refusal: RecordedError | None = None,
 ) -> UserError:
     return UserError(
         field=["input", *path] if path else None,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from gateway.settings.documents import DocumentSettings
-from gateway.settings.door import DoorSettings
+from gateway.settings.document_limits import DocumentSettings
+from gateway.settings.serving import ServingSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.settings.values import (
     UNIX_PEER,
@@ -45,7 +45,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(DocumentSettings, DoorSettings, UpstreamSettings):
+class Settings(DocumentSettings, ServingSettings, UpstreamSettings):
     """What the operator decided. Made once, at start, by `from_environment`."""
 
     @classmethod
@@ -95,7 +95,7 @@ class Settings(DocumentSettings, DoorSettings, UpstreamSettings):
             if value is None:
                 raise SettingsError(f"{name}: is missing for GATEWAY_ACCESS=jwt")
 
-    def refuse_open_door(self) -> None:
+    def require_access_control(self) -> None:
         """Raises SettingsError where anyone on the network could read a real account's calls.
 
         `host` must be the address that is really listened on.

@@ -14,35 +14,43 @@ import httpx
 
 from gateway.access import Account
 from gateway.errors import UpstreamNotFound
-from gateway.telemetry import UpstreamHook, log_exchange
+from gateway.telemetry.records import UpstreamHook, log_exchange
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
 from gateway.upstream.concurrency import Priority
 from gateway.upstream.decoding import RowList, list_of, row_of
-from gateway.upstream.delivery import (
-    NOBODY,
-    Caller,
-    Delivery,
-    LastRead,
-    Limits,
-    Outcome,
-    Parcel,
-)
-from gateway.upstream.flights import Patience, SingleFlight
 from gateway.upstream.pages import page_ref
+from gateway.upstream.pipeline import (
+    ANONYMOUS_CONTEXT,
+    AttemptResult,
+    ClientLimits,
+    LastRead,
+    RequestContext,
+    RequestPipeline,
+    UpstreamRequest,
+)
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
-from gateway.upstream.sending import Sender, Sending
+from gateway.upstream.sending import HttpRequest, Sender
+from gateway.upstream.single_flight import Deadline, SingleFlight
 from gateway.upstream.writes import FormRequest
 
-__all__ = ["Account", "Caller", "LastRead", "Limits", "Priority", "UpstreamClient", "utc_now"]
+__all__ = [
+    "Account",
+    "ClientLimits",
+    "LastRead",
+    "Priority",
+    "RequestContext",
+    "UpstreamClient",
+    "utc_now",
+]
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
 # Bytes of an answer: the largest single resource is a notification with a whole TwiML response; a
 # row of a list has 2.2 KB (FACTS section 10), and may have nearly four times as much.
 MAX_RESOURCE, MAX_ROW = 1024 * 1024, 8 * 1024
-DEFAULTS = Limits()
+DEFAULTS = ClientLimits()
 
 
 def utc_now() -> datetime:
@@ -61,7 +69,7 @@ class UpstreamClient:
         account: Account,
         base_url: str,
         transport: httpx.AsyncBaseTransport | None = None,
-        limits: Limits = DEFAULTS,
+        limits: ClientLimits = DEFAULTS,
         hook: UpstreamHook = log_exchange,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -71,7 +79,7 @@ class UpstreamClient:
         self._limits = limits
         self._now = now
         self._sender = Sender(account, limits.connect, transport)
-        self._delivery = Delivery(self._sender, limits, hook)
+        self._delivery = RequestPipeline(self._sender, limits, hook)
         self._flights = SingleFlight()
         self._cache = Cache(limits.cache_bytes)
 
@@ -94,7 +102,10 @@ class UpstreamClient:
         return self._cache.get(request, self._now())
 
     async def fetch(
-        self, request: FetchRequest[R], tell: UpstreamHook | None = None, caller: Caller = NOBODY
+        self,
+        request: FetchRequest[R],
+        tell: UpstreamHook | None = None,
+        caller: RequestContext = ANONYMOUS_CONTEXT,
     ) -> R | None:
         """One resource; None when Twilio answers 404. `tell` hears of each try, if new."""
 
@@ -110,7 +121,10 @@ class UpstreamClient:
         return row
 
     async def page(
-        self, request: ListRequest[R], tell: UpstreamHook | None = None, caller: Caller = NOBODY
+        self,
+        request: ListRequest[R],
+        tell: UpstreamHook | None = None,
+        caller: RequestContext = ANONYMOUS_CONTEXT,
     ) -> Page[R]:
         """One page of a list, its rows held against the exact filter again."""
 
@@ -142,7 +156,10 @@ class UpstreamClient:
         return page
 
     async def send(
-        self, request: FormRequest[R], tell: UpstreamHook | None = None, caller: Caller = NOBODY
+        self,
+        request: FormRequest[R],
+        tell: UpstreamHook | None = None,
+        caller: RequestContext = ANONYMOUS_CONTEXT,
     ) -> R:
         """Posts a form; the row that was made or changed.
 
@@ -154,10 +171,10 @@ class UpstreamClient:
             return row_of(request.kind, body, request.sid, self.account_sid)
 
         url = self._root + request.path + ".json"
-        sending = Sending("POST", url, MAX_RESOURCE, request.form)
-        parcel = Parcel(request.path, request.kind, sending, decode)
-        first = Caller(caller.operation, Priority.MUTATION, caller.until)
-        outcome = await self._delivery.deliver(parcel, Patience(self._until(first)), first, tell)
+        sending = HttpRequest("POST", url, MAX_RESOURCE, request.form)
+        parcel = UpstreamRequest(request.path, request.kind, sending, decode)
+        first = RequestContext(caller.operation, Priority.MUTATION, caller.until)
+        outcome = await self._delivery.deliver(parcel, Deadline(self._until(first)), first, tell)
         row: R = outcome.answer
         return row
 
@@ -172,20 +189,22 @@ class UpstreamClient:
         max_bytes: int,
         decode: Callable[[bytes], Any],
         tell: UpstreamHook | None,
-        caller: Caller,
-    ) -> Outcome[Any]:
+        caller: RequestContext,
+    ) -> AttemptResult[Any]:
         """The outcome of this GET, or of an equal one in flight."""
         url = str(httpx.URL(self._root + request.path + ".json", params=request.query or None))
-        parcel = Parcel(request.path, request.kind, Sending("GET", url, max_bytes), decode)
+        parcel = UpstreamRequest(
+            request.path, request.kind, HttpRequest("GET", url, max_bytes), decode
+        )
 
-        def start(patience: Patience) -> Awaitable[Outcome[Any]]:
+        def start(patience: Deadline) -> Awaitable[AttemptResult[Any]]:
             return self._delivery.deliver(parcel, patience, caller, tell)
 
         return await self._flights.join(url, self._until(caller), start)
 
-    def _until(self, caller: Caller) -> float:
+    def _until(self, caller: RequestContext) -> float:
         return caller.patience(asyncio.get_running_loop().time(), self._limits.read)
 
-    def _remember(self, request: Any, answer: Any, outcome: Outcome[Any]) -> None:
+    def _remember(self, request: Any, answer: Any, outcome: AttemptResult[Any]) -> None:
         length = len(outcome.reply.body) if outcome.reply else 0
         self._cache.note(request, answer, length, self._now())

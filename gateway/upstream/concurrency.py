@@ -32,7 +32,7 @@ from enum import IntEnum
 
 from gateway.errors import UpstreamRateLimited, UpstreamTimeout
 
-__all__ = ["AdaptiveLimit", "Line", "Priority", "Turn"]
+__all__ = ["AdaptiveLimit", "AdmissionQueue", "Priority", "Waiter"]
 
 # Where it begins and until where it grows fast: most accounts allow as many, and a first burst
 # that is refused in part is repaired from the retry budget's store.
@@ -127,7 +127,7 @@ class Priority(IntEnum):
 
 
 @dataclass(eq=False)
-class Turn:
+class Waiter:
     """A request's place: in the line until it is `granted`, then among those that run.
 
     `operation` is anything that is equal for the requests that belong together.
@@ -141,22 +141,24 @@ class Turn:
 
 
 @dataclass
-class Queue:
+class PriorityQueue:
     """The operations of one priority, in the order of their turns; each with its requests."""
 
-    operations: OrderedDict[Hashable, OrderedDict[Turn, None]] = field(default_factory=OrderedDict)
+    operations: OrderedDict[Hashable, OrderedDict[Waiter, None]] = field(
+        default_factory=OrderedDict
+    )
 
-    def add(self, turn: Turn) -> None:
+    def add(self, turn: Waiter) -> None:
         self.operations.setdefault(turn.operation, OrderedDict())[turn] = None
 
-    def remove(self, turn: Turn) -> None:
+    def remove(self, turn: Waiter) -> None:
         turns = self.operations.get(turn.operation)
         if turns is not None and turn in turns:
             del turns[turn]
             if not turns:
                 del self.operations[turn.operation]
 
-    def next(self) -> Turn | None:
+    def next(self) -> Waiter | None:
         """The request whose turn it is; its operation goes to the end."""
         if not self.operations:
             return None
@@ -166,18 +168,18 @@ class Queue:
         self.remove(turn)
         return turn
 
-    def last_of_longest(self) -> Turn:
+    def last_of_longest(self) -> Waiter:
         """The one to drop."""
-        longest: OrderedDict[Turn, None] = max(self.operations.values(), key=len)
+        longest: OrderedDict[Waiter, None] = max(self.operations.values(), key=len)
         return next(reversed(longest))
 
-    def first_of(self, kind: str) -> Turn | None:
+    def first_of(self, kind: str) -> Waiter | None:
         """The first request of this kind that still waits."""
         turns = (turn for turns in self.operations.values() for turn in turns)
         return next((t for t in turns if t.kind == kind and not t.granted.done()), None)
 
 
-class Line:
+class AdmissionQueue:
     """See Note [Turns]. At most `longest` requests wait; `limit` says how many run.
 
     A place is stuck when it is held for so many seconds: see Note [Stuck places].
@@ -187,8 +189,8 @@ class Line:
         self.limit = limit
         self._longest = longest
         self._stuck = stuck
-        self._queues = {priority: Queue() for priority in Priority}
-        self._running: dict[Turn, None] = {}
+        self._queues = {priority: PriorityQueue() for priority in Priority}
+        self._running: dict[Waiter, None] = {}
         self._waiting: dict[str, int] = {}
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -209,7 +211,7 @@ class Line:
         """Waits for a place and holds it. Raises UpstreamRateLimited where the line is full, and
         UpstreamTimeout where no place is free by `until`, a time of the loop's clock."""
         loop = asyncio.get_running_loop()
-        turn = Turn(kind, priority, operation, loop.create_future())
+        turn = Waiter(kind, priority, operation, loop.create_future())
         self._join(turn)
         try:
             try:
@@ -235,21 +237,21 @@ class Line:
         if self._alarm:
             self._alarm.cancel()
 
-    def _join(self, turn: Turn) -> None:
+    def _join(self, turn: Waiter) -> None:
         self._queues[turn.priority].add(turn)
         self._count(turn.kind, 1)
         if self.waiting > self._longest:
             self._drop_one()
         self.wake()
 
-    def _leave(self, turn: Turn) -> None:
+    def _leave(self, turn: Waiter) -> None:
         if turn in self._running:
             del self._running[turn]
         else:
             self._forget(turn)
         self.wake()
 
-    def _forget(self, turn: Turn) -> None:
+    def _forget(self, turn: Waiter) -> None:
         queue = self._queues[turn.priority]
         if turn in queue.operations.get(turn.operation, ()):
             queue.remove(turn)
@@ -263,7 +265,7 @@ class Line:
             full = "Too many requests wait for upstream already"
             turn.granted.set_exception(UpstreamRateLimited(full, retry_after=1.0))
 
-    def _next(self) -> Turn | None:
+    def _next(self) -> Waiter | None:
         for queue in self._queues.values():
             while (turn := queue.next()) is not None:
                 self._count(turn.kind, -1)
@@ -271,7 +273,7 @@ class Line:
                     return turn
         return None
 
-    def _grant(self, turn: Turn) -> None:
+    def _grant(self, turn: Waiter) -> None:
         turn.since = asyncio.get_running_loop().time()
         self._running[turn] = None
         turn.granted.set_result(None)
@@ -294,7 +296,7 @@ class Line:
                 self._grant(turn)
                 held[kind] += 1
 
-    def _first_of(self, kind: str) -> Turn | None:
+    def _first_of(self, kind: str) -> Waiter | None:
         firsts = (queue.first_of(kind) for queue in self._queues.values())
         return next((turn for turn in firsts if turn), None)
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from gateway.errors import NeverSent
+from gateway.errors import RequestNotSent
 
 __all__ = ["Connections"]
 
@@ -69,10 +69,10 @@ class Connections:
     async def stream(self, method: str, url: str, **given: Any) -> AsyncIterator[httpx.Response]:
         """An answer, to be read. Raises what httpx raises; may be cancelled at any moment.
 
-        After `aclose` it raises NeverSent.
+        After `aclose` it raises RequestNotSent.
         """
         if self._is_closed:
-            raise NeverSent("The connections upstream are closed")
+            raise RequestNotSent("The connections upstream are closed")
         client, watch = self._client(), Watch()
         self._running[client] += 1
         try:

@@ -22,17 +22,18 @@ from gateway.errors import BadUserInput, UpstreamInvalid
 from gateway.upstream.resources import (
     CallResource,
     CallStatus,
+    LazyField,
     NotificationLevel,
     NotificationResource,
     RecordingResource,
     Resource,
-    Wire,
 )
 
 __all__ = [
     "API_ROOT",
     "ONE_DAY",
     "TOP",
+    "DateTimeRange",
     "FetchCall",
     "FetchNotification",
     "FetchRecording",
@@ -43,7 +44,6 @@ __all__ = [
     "ListRequest",
     "Page",
     "PageRef",
-    "TimeRange",
     "check_sid",
     "midnight",
 ]
@@ -67,7 +67,7 @@ def check_sid(prefix: str, value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeRange:
+class DateTimeRange:
     """Instants from `gte` on and before `lt`, both UTC; None is open."""
 
     gte: datetime | None = None
@@ -269,7 +269,7 @@ def _verdict(row: Resource, conditions: Iterable[tuple[str, Callable[[Any], bool
     """False where one condition fails, else None where the row does not tell of one, else True."""
     verdict: bool | None = True
     for attribute, holds in conditions:
-        wire: Wire[Any] = getattr(type(row), attribute)
+        wire: LazyField[Any] = getattr(type(row), attribute)
         try:
             if not holds(wire.told(row)):
                 return False
@@ -287,8 +287,8 @@ class ListCalls(ListRequest[CallResource]):
     to: str | None = None
     from_: str | None = None
     status: CallStatus | None = None
-    start_time: TimeRange | None = None
-    end_time: TimeRange | None = None
+    start_time: DateTimeRange | None = None
+    end_time: DateTimeRange | None = None
     parent_call_sid: str | None = None
 
     def __post_init__(self) -> None:
@@ -351,7 +351,7 @@ class ListRecordings(ListRequest[RecordingResource]):
     kind = "recordings"
     row = RecordingResource
     call_sid: str | None = None
-    date_created: TimeRange | None = None
+    date_created: DateTimeRange | None = None
     with_track: bool = False
 
     @property
@@ -376,7 +376,7 @@ class ListNotifications(ListRequest[NotificationResource]):
     kind = "notifications"
     row = NotificationResource
     call_sid: str | None = None
-    message_date: TimeRange | None = None
+    message_date: DateTimeRange | None = None
     log: NotificationLevel | None = None
 
     @property

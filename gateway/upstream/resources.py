@@ -25,6 +25,7 @@ __all__ = [
     "CallDirection",
     "CallResource",
     "CallStatus",
+    "LazyField",
     "NotificationLevel",
     "NotificationResource",
     "RecordingResource",
@@ -32,7 +33,6 @@ __all__ = [
     "RecordingStatus",
     "RecordingTrack",
     "Resource",
-    "Wire",
     "row_type",
 ]
 
@@ -47,7 +47,7 @@ def _log_once(message: str) -> None:
     log.warning("%s", message)
 
 
-class Wire(Generic[T]):
+class LazyField(Generic[T]):
     """A property of an answer, read leniently: `""`, null and absent are None.
 
     Raises UpstreamInvalid, naming the property, when the value cannot be what Twilio documents.
@@ -55,9 +55,9 @@ class Wire(Generic[T]):
     """
 
     @overload
-    def __init__(self: "Wire[V | None]", convert: Callable[[Any], V]) -> None: ...
+    def __init__(self: "LazyField[V | None]", convert: Callable[[Any], V]) -> None: ...
     @overload
-    def __init__(self: "Wire[V]", convert: Callable[[Any], V], otherwise: V) -> None: ...
+    def __init__(self: "LazyField[V]", convert: Callable[[Any], V], otherwise: V) -> None: ...
     def __init__(self, convert: Callable[[Any], Any], otherwise: Any = None) -> None:
         self._convert = convert
         self._otherwise = otherwise
@@ -67,10 +67,10 @@ class Wire(Generic[T]):
         self._slot = f"wire_{name}"
 
     @overload
-    def __get__(self, row: None, owner: type) -> "Wire[T]": ...
+    def __get__(self, row: None, owner: type) -> "LazyField[T]": ...
     @overload
     def __get__(self, row: "Resource", owner: type) -> T: ...
-    def __get__(self, row: "Resource | None", owner: type) -> "Wire[T] | T":
+    def __get__(self, row: "Resource | None", owner: type) -> "LazyField[T] | T":
         if row is None:
             return self
         value = getattr(row, self._slot)
@@ -265,10 +265,10 @@ class Resource(msgspec.Struct):
 
     sid: str
 
-    account_sid = Wire(_sid("AC"))
-    date_created = Wire(_timestamp)
-    date_updated = Wire(_timestamp)
-    uri = Wire(_text)
+    account_sid = LazyField(_sid("AC"))
+    date_created = LazyField(_timestamp)
+    date_updated = LazyField(_timestamp)
+    uri = LazyField(_text)
 
     @property
     def id(self) -> str:
@@ -291,7 +291,7 @@ def row_type(prefix: str) -> Callable[[type[R]], type[R]]:
             name
             for owner in reversed(body.__mro__)
             for name, value in vars(owner).items()
-            if isinstance(value, Wire)
+            if isinstance(value, LazyField)
         ]
         sid = Annotated[str, msgspec.Meta(pattern=f"^{prefix}[0-9a-fA-F]{{32}}\\Z")]
         struct: Any = msgspec.defstruct(
@@ -318,52 +318,52 @@ def _wire_name(field: str) -> str:
 class CallResource(Resource):
     """A call, with the properties of the seed document."""
 
-    parent_call_sid = Wire(_sid("CA"))
-    to = Wire(_text)
-    from_ = Wire(_text)
-    phone_number_sid = Wire(_text)
-    status = Wire(_open_enum(CallStatus), CallStatus.UNKNOWN)
-    start_time = Wire(_timestamp)
-    end_time = Wire(_timestamp)
-    duration = Wire(_whole_number)
-    price = Wire(_decimal)
-    price_unit = Wire(_text)
-    direction = Wire(_open_enum(CallDirection), CallDirection.UNKNOWN)
-    answered_by = Wire(_open_enum(AnsweredBy))
-    forwarded_from = Wire(_text)
-    caller_name = Wire(_text)
+    parent_call_sid = LazyField(_sid("CA"))
+    to = LazyField(_text)
+    from_ = LazyField(_text)
+    phone_number_sid = LazyField(_text)
+    status = LazyField(_open_enum(CallStatus), CallStatus.UNKNOWN)
+    start_time = LazyField(_timestamp)
+    end_time = LazyField(_timestamp)
+    duration = LazyField(_whole_number)
+    price = LazyField(_decimal)
+    price_unit = LazyField(_text)
+    direction = LazyField(_open_enum(CallDirection), CallDirection.UNKNOWN)
+    answered_by = LazyField(_open_enum(AnsweredBy))
+    forwarded_from = LazyField(_text)
+    caller_name = LazyField(_text)
 
 
 @row_type("RE")
 class RecordingResource(Resource):
     """A recording. `track` is only in the per-call form, `media_url` only in the account's."""
 
-    call_sid = Wire(_sid("CA"))
-    conference_sid = Wire(_text)
-    start_time = Wire(_timestamp)
-    duration = Wire(_whole_number)
-    price = Wire(_decimal)
-    price_unit = Wire(_text)
-    status = Wire(_open_enum(RecordingStatus))
-    channels = Wire(_whole_number)
-    source = Wire(_open_enum(RecordingSource))
-    error_code = Wire(_whole_number)
-    track = Wire(_open_enum(RecordingTrack))
-    media_url = Wire(_text)
+    call_sid = LazyField(_sid("CA"))
+    conference_sid = LazyField(_text)
+    start_time = LazyField(_timestamp)
+    duration = LazyField(_whole_number)
+    price = LazyField(_decimal)
+    price_unit = LazyField(_text)
+    status = LazyField(_open_enum(RecordingStatus))
+    channels = LazyField(_whole_number)
+    source = LazyField(_open_enum(RecordingSource))
+    error_code = LazyField(_whole_number)
+    track = LazyField(_open_enum(RecordingTrack))
+    media_url = LazyField(_text)
 
 
 @row_type("NO")
 class NotificationResource(Resource):
     """A notification. The last three properties are only in the instance, not in lists."""
 
-    call_sid = Wire(_sid("CA"))
-    error_code = Wire(_whole_number)
-    log = Wire(_open_enum(NotificationLevel))
-    message_date = Wire(_timestamp)
-    message_text = Wire(_text)
-    more_info = Wire(_text)
-    request_method = Wire(_text)
-    request_url = Wire(_text)
-    request_variables = Wire(_text)
-    response_body = Wire(_text)
-    response_headers = Wire(_text)
+    call_sid = LazyField(_sid("CA"))
+    error_code = LazyField(_whole_number)
+    log = LazyField(_open_enum(NotificationLevel))
+    message_date = LazyField(_timestamp)
+    message_text = LazyField(_text)
+    more_info = LazyField(_text)
+    request_method = LazyField(_text)
+    request_url = LazyField(_text)
+    request_variables = LazyField(_text)
+    response_body = LazyField(_text)
+    response_headers = LazyField(_text)

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 
 from gateway.errors import (
     CircuitOpen,
-    NeverSent,
+    RequestNotSent,
     UpstreamError,
     UpstreamInvalid,
     UpstreamRateLimited,
@@ -70,7 +70,7 @@ def is_passing(error: UpstreamError, *, is_read: bool) -> bool:
     if isinstance(error, CircuitOpen):
         return False
     if not is_read:
-        return isinstance(error, NeverSent)
+        return isinstance(error, RequestNotSent)
     if isinstance(error, UpstreamUnavailable):
         return error.status is None or error.status in PASSING_STATUSES
     # With a status it was no broken body but an answer that this API does not give, as a redirect.

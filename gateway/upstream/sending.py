@@ -25,10 +25,10 @@ import httpx
 
 from gateway.access import Account
 from gateway.errors import UpstreamInvalid, UpstreamTimeout
-from gateway.upstream.answers import Reply, error_for_exception
 from gateway.upstream.connections import Connections
+from gateway.upstream.replies import Reply, error_for_exception
 
-__all__ = ["Sender", "Sending"]
+__all__ = ["HttpRequest", "Sender"]
 
 # httpx logs whole URLs, with phone numbers; httpcore logs headers, with the credential.
 for _talkative in ("httpx", "httpcore"):
@@ -40,7 +40,7 @@ GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class HttpRequest:
     """What goes out, and how many bytes may come back. `form` is the body of a POST."""
 
     method: str
@@ -75,7 +75,7 @@ class Sender:
             trust_env=False,
         )
 
-    async def send(self, sending: Sending, seconds: float) -> Reply:
+    async def send(self, sending: HttpRequest, seconds: float) -> Reply:
         """The answer, whole within so many seconds. Raises UpstreamError and nothing else."""
         try:
             async with asyncio.timeout(seconds):
@@ -89,7 +89,7 @@ class Sender:
         """Closes the connections."""
         await self._connections.aclose()
 
-    async def _exchange(self, sending: Sending) -> Reply:
+    async def _exchange(self, sending: HttpRequest) -> Reply:
         given: dict[str, Any] = {}
         if sending.method == "POST":
             given["content"] = urlencode(sending.form).encode()

@@ -19,13 +19,21 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gateway.access import Caller, Scope
-from gateway.access.jwt import ALGORITHMS, MAX_AGE, REREAD, FixedKey, JwtAccess, KeySet, Terms
+from gateway.access.jwt import (
+    ALGORITHMS,
+    MAX_AGE,
+    REREAD,
+    FixedKey,
+    JwtAccess,
+    JwtRequirements,
+    KeySet,
+)
 from gateway.errors import AccessUnavailable, Unauthenticated
 from tests.access.provider import AUDIENCE, ISSUER, Provider
 
 # When the tests were collected: a run takes minutes.
 NOW, DAY = int(time.time()), 86_400
-TERMS = Terms(
+TERMS = JwtRequirements(
     audience=AUDIENCE,
     issuer=ISSUER,
     leeway=30,

@@ -24,12 +24,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
-from gateway.app.door import Door
-from gateway.app.gateway import Gateway
-from gateway.app.graphql_http import GraphQLOverHTTP
-from gateway.app.opening import open_gateway
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
+from gateway.server.authentication import Authenticator
+from gateway.server.factory import open_gateway
+from gateway.server.graphql_http import GraphQLOverHTTP
+from gateway.server.operations import Gateway
 from gateway.settings import PlannerMode, Settings
 
 SEED_PROPERTIES = """sid parentCallSid dateCreated dateUpdated accountSid to from phoneNumberSid
@@ -134,7 +134,7 @@ async def measure_all(gateway: Gateway, replay: Replay, rounds: int) -> None:
     """Each operation over one gateway."""
     app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP(lambda _: True))])
     app.state.gateway = gateway
-    app.state.door = Door(gateway.settings)
+    app.state.door = Authenticator(gateway.settings)
     newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
     sid = newest["data"]["calls"]["nodes"][8]["sid"]
     for name, query in OPERATIONS.items():

@@ -23,21 +23,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway.app.gateway import Gateway
-from gateway.app.upstreams import Upstream as Own
 from gateway.sandbox import SandboxConfig
-from gateway.sandbox.resources import Call, Row
-from gateway.schema.cursors import Cursor, Place, PlaceKind, cursor_key, write_cursor
+from gateway.sandbox.resources import CallRow, Row
+from gateway.schema.cursors import Cursor, PositionKind, RowPosition, cursor_key, write_cursor
+from gateway.server.account_clients import AccountClient as Own
+from gateway.server.operations import Gateway
 from gateway.settings import PlannerMode, Secret, Settings, Switch
-from gateway.upstream.client import Account, Limits, UpstreamClient
-from gateway.upstream.requests import ListCalls, TimeRange
+from gateway.upstream.client import Account, ClientLimits, UpstreamClient
+from gateway.upstream.requests import DateTimeRange, ListCalls
 from tests.bench.planner_upstream import AT_A_TIME, LATENCY, PER_ROW, Upstream, account, upstream
 
 NOW = datetime(2026, 7, 8, 18, 30, tzinfo=UTC)  # a Wednesday
 BUSY = NOW - timedelta(hours=28)
 MIDNIGHT = BUSY.replace(hour=0, minute=0)
-DAYS = TimeRange(MIDNIGHT - timedelta(days=2), MIDNIGHT + timedelta(days=1))
-WINDOW = TimeRange(MIDNIGHT - timedelta(days=2), BUSY)
+DAYS = DateTimeRange(MIDNIGHT - timedelta(days=2), MIDNIGHT + timedelta(days=1))
+WINDOW = DateTimeRange(MIDNIGHT - timedelta(days=2), BUSY)
 # Calls a day, and how many days of them: a dense account is as long as its queries look back.
 ACCOUNTS = {200: 14, 2_000: 14, 20_000: 2, 200_000: 2}
 SIZES, QUICK = (50, 200), 20_000
@@ -65,7 +65,7 @@ class Query:
     place: str
     first: int
     after: str | None = None
-    range: TimeRange | None = None
+    range: DateTimeRange | None = None
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Measured:
 
 def queries(rows: Sequence[Row]) -> Iterator[Query]:
     """The queries of an account."""
-    calls = [row for row in rows if isinstance(row, Call)]
+    calls = [row for row in rows if isinstance(row, CallRow)]
     before = [call for call in calls if call.date_created < BUSY.timestamp()]
     for size in SIZES:
         yield Query("newest", size)
@@ -110,10 +110,10 @@ def queries(rows: Sequence[Row]) -> Iterator[Query]:
         yield Query("window", size, None, WINDOW)
 
 
-def _cursor(row: Call, size: int) -> str:
+def _cursor(row: CallRow, size: int) -> str:
     """What a client holds that has scrolled to this call in pages of so many."""
     created = datetime.fromtimestamp(row.date_created, UTC)
-    place = Place(kind=PlaceKind.NAMED, page_size=size, after=row.sid, date=created)
+    place = RowPosition(kind=PositionKind.NAMED, page_size=size, after=row.sid, date=created)
     cursor = Cursor(stream=0, is_row=True, key=None, places=(place,))
     sandbox = SandboxConfig()
     key = cursor_key(sandbox.auth_token, Settings.base_url, sandbox.account_sid)
@@ -170,7 +170,7 @@ async def gateways(there: Upstream) -> AsyncIterator[dict[str, Gateway]]:
     sandbox = SandboxConfig()
     credential = Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
     # Without the cache: a run that is repeated would be answered from it.
-    limits = Limits(in_flight=AT_A_TIME, read=60, cache_bytes=0)
+    limits = ClientLimits(in_flight=AT_A_TIME, read=60, cache_bytes=0)
     async with AsyncExitStack() as stack:
         made = {}
         for way, settings in WAYS.items():

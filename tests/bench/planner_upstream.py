@@ -17,9 +17,9 @@ import msgspec
 
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
-from gateway.sandbox.resources import Call, Row
+from gateway.sandbox.resources import CallRow, Row
 from gateway.sandbox.seed import SHOWN, example_rows
-from gateway.sandbox.store import Store
+from gateway.sandbox.store import SandboxDatabase
 
 LATENCY, PER_ROW, AT_A_TIME = 0.04, 0.0002, 10
 DAY = 24 * 3600
@@ -81,7 +81,7 @@ async def upstream(rows: list[Row], now: datetime) -> AsyncIterator[Upstream]:
 
 
 def _load(database: str, rows: list[Row]) -> None:
-    store = Store(database)
+    store = SandboxDatabase(database)
     store.load(rows)
     store.close()
 
@@ -109,7 +109,7 @@ def _moved(row: Row, later: int, present: int) -> Row:
     """The row so many seconds later; a call that would end in the future is live."""
     names = [name for name in MOMENTS if getattr(row, name, None) is not None]
     row = msgspec.structs.replace(row, **{name: getattr(row, name) + later for name in names})
-    if isinstance(row, Call) and (row.end_time or 0) > present:
+    if isinstance(row, CallRow) and (row.end_time or 0) > present:
         over: dict[str, Any] = dict.fromkeys(("end_time", "duration", "price"))
         begun = row.date_created
         row = msgspec.structs.replace(row, status="in-progress", date_updated=begun, **over)

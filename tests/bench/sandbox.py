@@ -16,14 +16,14 @@ from typing import Any
 
 from gateway.sandbox import SandboxConfig, reading
 from gateway.sandbox.formats import JSON, Document
-from gateway.sandbox.reading import Asked, Resource
-from gateway.sandbox.rendering import Place
-from gateway.sandbox.resources import Call
+from gateway.sandbox.reading import ParsedRequest, ResourcePath
+from gateway.sandbox.rendering import UriContext
+from gateway.sandbox.resources import CallRow
 from gateway.sandbox.seed import example_rows
-from gateway.sandbox.store import Store
+from gateway.sandbox.store import SandboxDatabase
 
 NOW = datetime(2026, 7, 8, 15, 30, tzinfo=UTC)
-PLACE = Place(SandboxConfig().account_sid, ".json")
+PLACE = UriContext(SandboxConfig().account_sid, ".json")
 MAIN, AGENT = "+14155550100", "client:tommy"
 
 
@@ -45,10 +45,12 @@ def day(ago: int) -> str:
     return str((NOW - timedelta(days=ago)).date())
 
 
-def queries(store: Store, calls: int) -> list[tuple[str, Resource[Any], dict[str, str]]]:
+def queries(
+    store: SandboxDatabase, calls: int
+) -> list[tuple[str, ResourcePath[Any], dict[str, str]]]:
     """What is asked, with a name for each."""
-    deep = f"PA{store.older(Call, [], limit=1, offset=calls * 9 // 10)[0].sid}"
-    child = next(row for row in store.older(Call, [], limit=500) if row.parent_call_sid)
+    deep = f"PA{store.older(CallRow, [], limit=1, offset=calls * 9 // 10)[0].sid}"
+    child = next(row for row in store.older(CallRow, [], limit=500) if row.parent_call_sid)
     parent = str(child.parent_call_sid)
     one_to_two = {"StartTime>": day(12), "StartTime<": day(10)}
     return [
@@ -80,7 +82,7 @@ def queries(store: Store, calls: int) -> list[tuple[str, Resource[Any], dict[str
 def main(calls: int) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "calls.sqlite"
-        store = Store(str(path))
+        store = SandboxDatabase(str(path))
         rows = example_rows(calls, 1, int(NOW.timestamp()))
         cpu = time.process_time()
         loading = seconds(lambda: store.load(rows), times=1)
@@ -89,7 +91,7 @@ def main(calls: int) -> None:
         print(f"{calls:,} calls with their edges: loaded in {loading:.1f} s", end=" ")
         print(f"({cpu:.1f} s of CPU), {size:.0f} MB")
         for name, resource, query in queries(store, calls):
-            asked = Asked(f"{PLACE.account}/Calls.json", PLACE, None, query)
+            asked = ParsedRequest(f"{PLACE.account}/Calls.json", PLACE, None, query)
             page = partial(reading.listing, resource, store, asked)
             taken, rows_found = seconds(partial(answer, page)), page().rows
             print(f"{taken * 1e3:8.1f} ms  {rows_found:5} rows  {name}")

@@ -32,9 +32,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.frames import Frame, Opcode
 
-from gateway.app import calm_collector, create_app
-from gateway.app.websocket import SERVER_OPTIONS
-from gateway.live.events import CallNotice, Source
+from gateway.live.events import CallStatusEvent, EventSource
+from gateway.server import create_app, tune_gc
+from gateway.server.websocket import SERVER_OPTIONS
 from gateway.settings import Secret, Settings
 from gateway.upstream.resources import CallStatus
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
@@ -62,11 +62,11 @@ def gateway_app() -> Starlette:
     async def go(_request: Request) -> Response:
         turn = str(next(turns))
         twilio.calls[0]["caller_name"] = turn
-        notice = CallNotice(
+        notice = CallStatusEvent(
             call_sid=sid("CA", 1),
             status=CallStatus.IN_PROGRESS,
             at=datetime.now(UTC),
-            source=Source.WEBHOOK,
+            source=EventSource.WEBHOOK,
             facts=(("caller_name", turn),),
         )
         began = time.monotonic()
@@ -120,7 +120,7 @@ async def memory(_request: Request) -> Response:
 
 def serve(kind: str, port: int) -> None:
     """One server, until it is ended."""
-    calm_collector()  # as the program does
+    tune_gc()  # as the program does
     app = gateway_app() if kind == "gateway" else bare_app()
     options: dict[str, Any] = {"access_log": False, "log_level": "critical", **SERVER_OPTIONS}
     uvicorn.run(app, port=port, http="httptools", backlog=4096, **options)

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.__main__ import main
+from gateway.cli import main
 from tests.end_to_end.program import COMMAND, Server, environment, run, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 

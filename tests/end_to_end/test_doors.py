@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.codes import error_codes
+from gateway.errors import error_codes
 from tests.end_to_end.program import Server, serving
 from tests.plain_twilio import ACCOUNT, TOKEN
 from tests.schema.test_limits import ABUSE, INTROSPECTION

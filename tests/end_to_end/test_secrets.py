@@ -15,10 +15,10 @@ from gateway.access import Account
 from gateway.access.tokens import new_token
 from gateway.settings import AccessMode, Secret, Settings
 from tests.access.provider import AUDIENCE, ISSUER, Provider
-from tests.app.stage import served
 from tests.credentials import encoded
 from tests.end_to_end.program import Server, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
+from tests.server.stage import served
 from tests.serving import Handler, answering
 
 KEY, KEY_SECRET, CALLERS_TOKEN = "SK" + "c" * 32, "s3cret-of-the-key-s3cret", "ca11ers" * 4

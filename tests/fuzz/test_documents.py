@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from gateway.codes import error_codes
-from tests.app.stage import GRAPHQL_RESPONSE, served
+from gateway.errors import error_codes
 from tests.documents import garbled_documents, invalid_documents, valid_documents
 from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
+from tests.server.stage import GRAPHQL_RESPONSE, served
 
 pytestmark = pytest.mark.timeout(0)  # the long profile takes its time
 SLOW = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

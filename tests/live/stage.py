@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
-from gateway.live.events import CallNotice, Source
-from gateway.live.store import Subscription
+from gateway.live.events import CallStatusEvent, EventSource
+from gateway.live.store import EventSubscription
 from gateway.upstream.resources import CallStatus
 from tests.plain_twilio import sid
 
@@ -23,12 +23,12 @@ def notice(
     sequence: int | None = None,
     *,
     of: str = CALL,
-    source: Source = Source.WEBHOOK,
+    source: EventSource = EventSource.WEBHOOK,
     at: datetime = NOW,
     **facts: str,
-) -> CallNotice:
+) -> CallStatusEvent:
     """What a webhook, or with no sequence a poll, says of a call."""
-    return CallNotice(
+    return CallStatusEvent(
         call_sid=of,
         status=CallStatus(status),
         sequence=sequence,
@@ -38,13 +38,13 @@ def notice(
     )
 
 
-async def next_status(news: Subscription) -> str:
+async def next_status(news: EventSubscription) -> str:
     """The status of the next state, which must come within some seconds."""
     async with asyncio.timeout(20):
         return (await anext(news)).status.value
 
 
-async def statuses_until(news: Subscription, last: str) -> list[str]:
+async def statuses_until(news: EventSubscription, last: str) -> list[str]:
     """The statuses up to one."""
     seen = [await next_status(news)]
     while seen[-1] != last:

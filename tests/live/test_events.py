@@ -7,13 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.live.events import FINAL, PLACE, CallNotice, Source, advance, status_of_callback
+from gateway.live.events import (
+    FINAL,
+    PLACE,
+    CallStatusEvent,
+    EventSource,
+    advance,
+    status_of_callback,
+)
 from gateway.upstream.resources import CallStatus
 from tests.live.stage import LIVES, NOW, notice
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> tuple[list[CallNotice], list[CallNotice]]:
+def lives(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]]:
     """A call's whole life as numbered webhooks, and what reaches a subscriber of it.
 
     Webhooks are lost (never the last), doubled, late and shuffled; polls see some states too.
@@ -23,15 +30,15 @@ def lives(draw: st.DrawFn) -> tuple[list[CallNotice], list[CallNotice]]:
         notice(status, number, at=NOW + timedelta(seconds=number), to=f"+1800555010{number}")
         for number, status in enumerate(statuses)
     ]
-    polls = [notice(status, source=Source.POLL) for status in statuses]
+    polls = [notice(status, source=EventSource.POLL) for status in statuses]
     heard = draw(st.lists(st.sampled_from(whole + polls), max_size=12))
     last = draw(st.sampled_from([whole[-1], polls[-1]]))
     return whole, draw(st.permutations([*heard, last]))
 
 
-def reduced(notices: Sequence[CallNotice]) -> list[CallNotice]:
+def reduced(notices: Sequence[CallStatusEvent]) -> list[CallStatusEvent]:
     """Every state that the notices lead through."""
-    states: list[CallNotice] = []
+    states: list[CallStatusEvent] = []
     for heard in notices:
         state = advance(states[-1] if states else None, heard)
         if state is not None:
@@ -41,7 +48,7 @@ def reduced(notices: Sequence[CallNotice]) -> list[CallNotice]:
 
 @given(lives())
 def test_the_last_state_is_the_calls_last_state_and_no_state_goes_backwards(
-    life: tuple[list[CallNotice], list[CallNotice]],
+    life: tuple[list[CallStatusEvent], list[CallStatusEvent]],
 ) -> None:
     whole, heard = life
     states = reduced(heard)
@@ -55,7 +62,7 @@ def test_the_last_state_is_the_calls_last_state_and_no_state_goes_backwards(
 
 @given(lives(), st.integers(1, 5))
 def test_what_was_heard_before_is_no_news(
-    life: tuple[list[CallNotice], list[CallNotice]], times: int
+    life: tuple[list[CallStatusEvent], list[CallStatusEvent]], times: int
 ) -> None:
     _, heard = life
     numbered = [one for one in heard if one.sequence is not None] or heard[-1:]
@@ -128,7 +135,9 @@ def test_facts_are_gathered_and_the_later_number_has_the_word() -> None:
 
 
 def test_facts_of_a_final_state_may_still_come() -> None:
-    state = advance(notice("completed", source=Source.POLL), notice("completed", 3, duration="42"))
+    state = advance(
+        notice("completed", source=EventSource.POLL), notice("completed", 3, duration="42")
+    )
 
     assert state is not None
     assert state.fact("duration") == "42"

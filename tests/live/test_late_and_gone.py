@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.errors import NoSuchCall
-from gateway.live.events import Source
-from gateway.live.fresh import READ_LAG
+from gateway.errors import CallNotFound
+from gateway.live.events import EventSource
 from gateway.live.polling import CALM, LONGEST_UNKNOWN, SELDOM, SOONEST
+from gateway.live.snapshots import READ_LAG
 from gateway.live.store import MemoryStore
 from gateway.upstream.requests import ListCalls
 from gateway.upstream.resources import CallDirection, CallStatus
@@ -36,7 +36,7 @@ async def watching(there: Room, number: int = 1) -> Watcher:
 
 async def made(there: Room, status: str = "queued", **given: Any) -> None:
     """A mutation through some gateway made the call; upstream shows it when it likes."""
-    await there.store.publish(notice(status, source=Source.MUTATION, **given))
+    await there.store.publish(notice(status, source=EventSource.MUTATION, **given))
 
 
 async def test_a_call_that_was_just_made_is_watched_before_upstream_shows_it() -> None:
@@ -53,7 +53,7 @@ async def test_a_call_that_was_just_made_is_watched_before_upstream_shows_it() -
         await watcher.end()
 
     assert watcher.statuses == ["queued", "ringing", "completed"]
-    assert [update.source for update in watcher.told] == [None, Source.POLL, Source.POLL]
+    assert [update.source for update in watcher.told] == [None, EventSource.POLL, EventSource.POLL]
     # Each news that a look brings is in the row of that look: nothing is asked besides.
     assert there.twilio.asked() == [READ] * 5
 
@@ -86,7 +86,7 @@ async def test_what_was_not_heard_of_within_the_lag_is_no_call(ahead: float) -> 
     """Another gateway's clock may be wrong: what it heard of in an hour is not waited for."""
     async with room(PlainTwilio()) as there:
         await made(there, at=NOW + timedelta(seconds=ahead))
-        with pytest.raises(NoSuchCall):
+        with pytest.raises(CallNotFound):
             await anext(there.watching.call(CALL))
 
 
@@ -104,7 +104,7 @@ async def test_a_call_that_upstream_never_shows_ends_once_the_lag_is_over() -> N
         looked = await there.look(100)
 
         assert not early
-        with pytest.raises(NoSuchCall):
+        with pytest.raises(CallNotFound):
             await watcher.end()
     assert watcher.statuses == ["queued"]
     assert (looked, there.twilio.asked()) == ([], [])
@@ -125,7 +125,7 @@ async def test_a_deleted_call_ends_after_two_404s_further_apart_than_the_lag() -
         asked = there.twilio.asked()
         looked = await there.look(1000)
 
-        with pytest.raises(NoSuchCall):
+        with pytest.raises(CallNotFound):
             await watcher.end()
     assert READ_LAG <= lasting[-1] <= READ_LAG + SELDOM
     assert watcher.statuses == ["in-progress"]
@@ -180,7 +180,7 @@ async def test_who_does_not_read_is_told_what_waits_before_the_end() -> None:
             await there.look(1)
         looked = await there.look(1000)
 
-        with pytest.raises(NoSuchCall):
+        with pytest.raises(CallNotFound):
             await slow.end()
     assert slow.statuses == ["queued", "ringing"]
     assert looked == []
@@ -218,7 +218,7 @@ async def test_a_call_that_is_gone_is_kept_nowhere() -> None:
         there.twilio.calls.clear()
         for _ in range(60):
             await there.look(1)
-        with pytest.raises(NoSuchCall):
+        with pytest.raises(CallNotFound):
             await anext(there.watching.call(CALL))
         there.twilio.asked()
         for _ in range(60):
@@ -257,7 +257,7 @@ async def test_of_many_calls_those_that_are_deleted_end_and_the_others_go_on() -
         await settle()
         over = [watcher.is_over for watcher in watchers]
         for watcher in watchers[:2]:
-            with pytest.raises(NoSuchCall):
+            with pytest.raises(CallNotFound):
                 await watcher.end()
         for watcher in watchers[2:]:
             await watcher.leave()
@@ -283,7 +283,7 @@ async def test_a_deleted_call_ends_at_every_gateway() -> None:
 
         for watcher in watchers:
             assert watcher.is_over
-            with pytest.raises(NoSuchCall):
+            with pytest.raises(CallNotFound):
                 await watcher.end()
 
 
@@ -340,7 +340,7 @@ async def _watched_and_expected(steps: Sequence[Step]) -> tuple[float | None, fl
                 ended = there.now
                 break
         if watcher.is_over:
-            with pytest.raises(NoSuchCall):
+            with pytest.raises(CallNotFound):
                 await watcher.end()
         else:
             await watcher.leave()

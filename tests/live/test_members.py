@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.errors import UpstreamAuth
-from gateway.live.members import for_members
-from gateway.live.watching import Update
+from gateway.live.subscriptions import CallUpdate, for_members
 from gateway.upstream.resources import CallResource
 from tests.upstream.stage import row
 
@@ -30,16 +29,16 @@ class Desk:
         if not self.is_member:
             raise UpstreamAuth("no")
 
-    async def updates(self) -> AsyncGenerator[Update, None]:
+    async def updates(self) -> AsyncGenerator[CallUpdate, None]:
         """Two, then silence."""
         try:
             for _ in range(2):
-                yield Update(row(CallResource, status="queued"), None, None, NOW)
+                yield CallUpdate(row(CallResource, status="queued"), None, None, NOW)
             await asyncio.Event().wait()
         finally:
             self.is_closed = True
 
-    def heard(self) -> AsyncGenerator[Update, None]:
+    def heard(self) -> AsyncGenerator[CallUpdate, None]:
         """What a member hears."""
 
         async def until_refused() -> None:

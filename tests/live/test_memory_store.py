@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import FellBehind, StoreUnavailable
+from gateway.errors import StoreUnavailable, SubscriberLagged
 from gateway.live import store as store_room
-from gateway.live.events import PLACE, CallNotice
+from gateway.live.events import PLACE, CallStatusEvent
 from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
 from gateway.upstream.resources import CallStatus
 from tests.live.stage import CALL, LIVES, next_status, notice
@@ -53,7 +53,9 @@ async def test_a_slow_subscriber_finds_each_calls_last_state_once() -> None:
         assert taken == {CALL: "completed", OTHER: "completed"}
 
 
-async def _waiting(news: store_room.Subscription, count: int) -> AsyncIterator[CallNotice]:
+async def _waiting(
+    news: store_room.EventSubscription, count: int
+) -> AsyncIterator[CallStatusEvent]:
     for _ in range(count):
         yield await anext(news)
 
@@ -100,7 +102,7 @@ async def test_a_subscriber_that_falls_too_far_behind_is_told_so() -> None:
         for number in range(1, 5):
             await store.publish(notice("ringing", 1, of=sid("CA", number)))
 
-        with pytest.raises(FellBehind):
+        with pytest.raises(SubscriberLagged):
             await anext(news)
 
 
@@ -189,12 +191,12 @@ async def test_a_lease_is_one_holders_until_it_ends() -> None:
 
 
 @st.composite
-def heard_by_two(draw: st.DrawFn) -> tuple[list[CallNotice], list[CallNotice]]:
+def heard_by_two(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]]:
     """The webhooks of two calls as two gateways hear them: shuffled, doubled, some lost by both.
 
     The last one of each call reaches one of the two.
     """
-    at: tuple[list[CallNotice], list[CallNotice]] = ([], [])
+    at: tuple[list[CallStatusEvent], list[CallStatusEvent]] = ([], [])
     for call_sid in (CALL, OTHER):
         life = draw(st.sampled_from(LIVES))
         whole = [notice(status, number, of=call_sid) for number, status in enumerate(life)]
@@ -206,13 +208,13 @@ def heard_by_two(draw: st.DrawFn) -> tuple[list[CallNotice], list[CallNotice]]:
 
 @given(heard_by_two(), st.integers(0, 2**32))
 async def test_gateways_that_tell_each_other_in_any_order_come_to_the_same_states(
-    heard: tuple[list[CallNotice], list[CallNotice]], seed: int
+    heard: tuple[list[CallStatusEvent], list[CallStatusEvent]], seed: int
 ) -> None:
     """And a subscriber, however slow, sees each call go forwards only and ends with its last."""
     chance = Random(seed)
     stores = (MemoryStore(), MemoryStore())
-    told: list[list[CallNotice]] = [[], []]
-    seen: dict[str, list[CallNotice]] = {CALL: [], OTHER: []}
+    told: list[list[CallStatusEvent]] = [[], []]
+    seen: dict[str, list[CallStatusEvent]] = {CALL: [], OTHER: []}
     with stores[0].subscribe() as news:
         for place, notices in enumerate(heard):
             for one in notices:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.live.events import Source
+from gateway.live.events import EventSource
 from gateway.live.polling import CALM, SELDOM, SLACK, SOONEST, Poller, Schedule
 from gateway.live.store import MemoryStore
 from gateway.upstream.requests import ListCalls
@@ -134,7 +134,7 @@ async def test_a_call_is_looked_at_once_for_all_who_watch_it() -> None:
 
     assert there.twilio.requests == [f"GET Calls/{sid('CA', 1)}"]
     assert {tuple(watcher.statuses) for watcher in watchers} == {("ringing", "completed")}
-    assert {watcher.told[-1].source for watcher in watchers} == {Source.POLL}
+    assert {watcher.told[-1].source for watcher in watchers} == {EventSource.POLL}
 
 
 async def test_many_calls_are_looked_at_by_the_three_lists() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.live.shared import HOLDS, MAX_OUTCOMES, Shared
+from gateway.live.snapshots import HOLDS, MAX_OUTCOMES, ResultCoalescer
 
 
 class Work:
@@ -25,7 +25,7 @@ class Work:
 
 
 async def test_all_who_come_while_it_runs_share_it_whoever_leaves() -> None:
-    work, shared = Work(), Shared[int](lambda: 0.0)
+    work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
     waiting = [asyncio.ensure_future(shared.outcome("key", work.run)) for _ in range(3)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_all_who_come_while_it_runs_share_it_whoever_leaves() -> None:
 
 async def test_an_outcome_is_kept_for_a_moment_and_by_its_key() -> None:
     now = [0.0]
-    work, shared = Work(), Shared[int](lambda: now[0])
+    work, shared = Work(), ResultCoalescer[int](lambda: now[0])
     work.may_end.set()
     outcomes = [await shared.outcome("key", work.run)]
     now[0] = HOLDS - 0.01
@@ -49,7 +49,7 @@ async def test_an_outcome_is_kept_for_a_moment_and_by_its_key() -> None:
 
 
 async def test_what_failed_is_done_again() -> None:
-    work, shared = Work(), Shared[int](lambda: 0.0)
+    work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
     work.may_end.set()
     work.error = ValueError("no")
     with pytest.raises(ValueError, match="no"):
@@ -60,7 +60,7 @@ async def test_what_failed_is_done_again() -> None:
 
 
 async def test_only_so_many_outcomes_are_kept() -> None:
-    work, shared = Work(), Shared[int](lambda: 0.0)
+    work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
     work.may_end.set()
     for key in range(MAX_OUTCOMES + 1):
         await shared.outcome(key, work.run)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from gateway.live.signature import Form, Keys, SignedRequest, is_genuine, signature_of
+from gateway.live.signature import Form, SignedRequest, SigningKeys, is_genuine, signature_of
 from gateway.settings import Secret
 from tests.plain_twilio import TOKEN
 
@@ -38,7 +38,7 @@ BODY_URL = (
     "https://app.example.com/voice/json?bodySHA256="
     "a711eb883e74c37e523a26b22ee95f327f89fd4d1d1dfea038b1689cfde2bd6f"
 )
-KEYS = Keys((Secret(TOKEN),))
+KEYS = SigningKeys((Secret(TOKEN),))
 
 
 def signed(url: str = URL, form: Form | None = FORM, signature: str = SIGNATURE) -> SignedRequest:
@@ -62,20 +62,22 @@ def test_the_classic_documented_vector() -> None:
     )  # fmt: skip
     url = "https://mycompany.com/myapp.php?foo=1&bar=2"
 
-    assert is_genuine(signed(url, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8="), Keys((Secret("12345"),)))
+    assert is_genuine(
+        signed(url, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8="), SigningKeys((Secret("12345"),))
+    )
 
 
 def test_a_shared_key_signs_by_sha_256() -> None:
     request = SignedRequest(URL, SHARED_SIGNATURE, form=FORM, settings=SHARED)
 
-    assert is_genuine(request, Keys(shared_keys=(Secret(TOKEN),)))
+    assert is_genuine(request, SigningKeys(shared_keys=(Secret(TOKEN),)))
     assert not is_genuine(request, KEYS)  # an auth token is no shared key
-    assert not is_genuine(request, Keys())
+    assert not is_genuine(request, SigningKeys())
 
 
 @pytest.mark.parametrize("settings", ["algorithm=HMAC_MD5", "key=1, algorithm = none"])
 def test_an_algorithm_that_is_not_known_signs_nothing(settings: str) -> None:
-    keys = Keys((Secret(TOKEN),), (Secret(TOKEN),))
+    keys = SigningKeys((Secret(TOKEN),), (Secret(TOKEN),))
 
     assert not is_genuine(SignedRequest(URL, SIGNATURE, form=FORM, settings=settings), keys)
 
@@ -88,10 +90,10 @@ def test_without_an_algorithm_it_is_the_auth_tokens(settings: str) -> None:
 def test_while_a_token_is_replaced_either_may_have_signed() -> None:
     old, new = Secret("f" * 32), Secret(TOKEN)
 
-    assert is_genuine(signed(), Keys((old, new)))
-    assert is_genuine(signed(), Keys((new, old)))
-    assert not is_genuine(signed(), Keys((old,)))
-    assert not is_genuine(signed(), Keys())
+    assert is_genuine(signed(), SigningKeys((old, new)))
+    assert is_genuine(signed(), SigningKeys((new, old)))
+    assert not is_genuine(signed(), SigningKeys((old,)))
+    assert not is_genuine(signed(), SigningKeys())
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Two gateways that share a server: a subscriber of one hears what reached the other."""
 
 from gateway.settings import Secret
-from tests.app.sockets import stage
 from tests.live.servers import KeptServer
 from tests.plain_twilio import PlainTwilio, call
+from tests.server.sockets import stage
 
 
 async def test_a_webhook_at_one_gateway_reaches_a_subscriber_of_the_other(

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from gateway.access import ANYONE
-from gateway.app import create_app
-from gateway.app.results import response_map
+from gateway.access import ANONYMOUS
 from gateway.live.signature import signature_of
+from gateway.server import create_app
+from gateway.server.results import response_map
 from gateway.settings import Secret, Settings
 from tests.conftest import Client
 from tests.live.servers import KeptServer
@@ -123,7 +123,7 @@ async def test_a_call_that_one_gateway_made_is_there_at_the_other_before_upstrea
         watching = b.gateway.stream(
             "subscription($sid: ID!) { callUpdated(sid: $sid) { call { sid status } } }",
             {"sid": made},
-            caller=ANYONE,
+            caller=ANONYMOUS,
         )
         async with aclosing(watching) as results:
             event = response_map(await anext(results))

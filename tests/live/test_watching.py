@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadUserInput, GatewayError, NoSuchCall, TooManySubscribers
-from gateway.live.events import PLACE, Source
+from gateway.errors import BadUserInput, CallNotFound, GatewayError, TooManySubscribers
+from gateway.live.events import PLACE, EventSource
 from gateway.live.store import MemoryStore
-from gateway.live.watching import Update
+from gateway.live.subscriptions import CallUpdate
 from gateway.upstream.requests import FetchCall, ListCalls
 from gateway.upstream.resources import AnsweredBy, CallStatus
 from tests.live.stage import notice
@@ -29,7 +29,7 @@ LIVES = [
 ALL = [ListCalls()]
 
 
-async def first(there: Room, number: int = 1) -> Update:
+async def first(there: Room, number: int = 1) -> CallUpdate:
     """What somebody who comes now is told at first."""
     updates = there.watching.call(sid("CA", number))
     update = await anext(updates)
@@ -53,7 +53,7 @@ async def test_a_call_that_has_ended_is_told_once_and_that_is_all() -> None:
     assert watcher.statuses == ["completed"]
 
 
-@pytest.mark.parametrize(("wanted", "error"), [(sid("CA", 9), NoSuchCall), ("CA1", BadUserInput)])
+@pytest.mark.parametrize(("wanted", "error"), [(sid("CA", 9), CallNotFound), ("CA1", BadUserInput)])
 async def test_what_is_no_call_cannot_be_watched(wanted: str, error: type[GatewayError]) -> None:
     async with room(calls_in("ringing")) as there:
         with pytest.raises(error):
@@ -175,7 +175,7 @@ async def test_a_notice_that_shows_nothing_new_is_not_told() -> None:
         watcher.take(9)
         await settle()
         there.becomes(1, "ringing")
-        await there.store.publish(notice("ringing", source=Source.POLL))
+        await there.store.publish(notice("ringing", source=EventSource.POLL))
         await settle()
         await there.store.publish(notice("ringing", 1, to="+18005550100"))
         await settle()
@@ -271,7 +271,7 @@ async def test_who_watches_all_calls_begins_with_the_live_ones() -> None:
         await watcher.leave()
 
     assert watcher.statuses == ["queued", "ringing", "in-progress", "ringing"]
-    assert [update.source for update in watcher.told] == [None, None, None, Source.WEBHOOK]
+    assert [update.source for update in watcher.told] == [None, None, None, EventSource.WEBHOOK]
     assert sorted(there.twilio.requests) == [
         f"GET Calls/{sid('CA', 5)}",
         "GET Calls?Status=in-progress&PageSize=1000",
@@ -332,7 +332,7 @@ def test_the_last_state_told_is_the_calls_last_state_and_none_goes_back(
     assert statuses.count(statuses[-1]) == 1
 
 
-async def _watched(life: list[str], steps: Sequence[Step], watches_all: bool) -> list[Update]:
+async def _watched(life: list[str], steps: Sequence[Step], watches_all: bool) -> list[CallUpdate]:
     async with room(calls_in(life[0])) as there:
         lists = there.watching.calls(ALL)
         watcher = Watcher(lists if watches_all else there.watching.call(sid("CA", 1)))

@@ -16,16 +16,16 @@ from urllib.parse import unquote_to_bytes, urlencode
 import pytest
 from starlette.types import ASGIApp, Message
 
-from gateway.access import ANYONE
-from gateway.access.rate import RateLimiter
-from gateway.app.callbacks import webhook_keys
-from gateway.app.results import response_map
-from gateway.app.webhooks import MAX_BODIES
+from gateway.access import ANONYMOUS
+from gateway.access.rate_limit import RateLimiter
 from gateway.errors import RateLimited
-from gateway.live.events import Source
+from gateway.live.events import EventSource
 from gateway.live.signature import signature_of
 from gateway.live.store import MemoryStore
 from gateway.sandbox import SandboxConfig
+from gateway.server.results import response_map
+from gateway.server.webhook_keys import webhook_keys
+from gateway.server.webhooks import MAX_BODIES
 from gateway.settings import Secret, Settings
 from tests.live.stage import CALL, next_status, statuses_until
 from tests.live.watched import settle
@@ -41,7 +41,7 @@ async def test_a_signed_callback_is_answered_204_and_told() -> None:
 
         assert (answer.status_code, answer.content) == (204, b"")
         assert (state.status.value, state.sequence, state.source) == (
-            "completed", 3, Source.WEBHOOK,
+            "completed", 3, EventSource.WEBHOOK,
         )  # fmt: skip
         assert dict(state.facts) == {
             "account_sid": ACCOUNT, "direction": "outbound-api", "duration": "42",
@@ -203,7 +203,7 @@ async def test_a_call_that_a_webhook_told_of_can_be_watched_before_upstream_show
     async with hooks() as twilio:
         await twilio.post(event("ringing", 1))
         told = []
-        async with aclosing(twilio.gateway.stream(document, caller=ANYONE)) as results:
+        async with aclosing(twilio.gateway.stream(document, caller=ANONYMOUS)) as results:
             told.append(response_map(await anext(results)))
             form = event("completed", 3)
             del form["Direction"]

@@ -10,10 +10,10 @@ import httpx
 import pytest
 import uvicorn
 
-from gateway.app import create_app, open_gateway
 from gateway.live.store import Store
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
+from gateway.server import create_app, open_gateway
 from gateway.settings import Secret, Settings
 from tests.conftest import Client
 from tests.end_to_end.program import serving

@@ -6,13 +6,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from gateway.live.fresh import Rows, status_of
 from gateway.live.polling import Poller
-from gateway.live.seats import Seats
+from gateway.live.snapshots import SnapshotReader, status_of
 from gateway.live.store import MemoryStore, Store
-from gateway.live.watching import Update, Watching
+from gateway.live.subscriptions import CallUpdate, Seats, SubscriptionManager
 from gateway.settings import Secret
-from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.client import Account, ClientLimits, UpstreamClient
 from tests.live.stage import NOW
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
 
@@ -38,11 +37,13 @@ class Room:
     def __post_init__(self) -> None:
         account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
         self.client = UpstreamClient(
-            account, "https://api.twilio.com", self.twilio, Limits(tries=1)
+            account, "https://api.twilio.com", self.twilio, ClientLimits(tries=1)
         )
-        self.rows = Rows(self.client, self.store, self.utc)
+        self.rows = SnapshotReader(self.client, self.store, self.utc)
         self.poller = Poller(self.rows, self.store, lambda: self.now)
-        self.watching = Watching(self.rows, self.poller, self.store, Seats(self.limit), self.utc)
+        self.watching = SubscriptionManager(
+            self.rows, self.poller, self.store, Seats(self.limit), self.utc
+        )
 
     def utc(self) -> datetime:
         """The time of day."""
@@ -73,12 +74,12 @@ async def room(twilio: PlainTwilio, **given: object) -> AsyncIterator[Room]:
 class Watcher:
     """Somebody who watches, and takes an update whenever `take` lets them."""
 
-    def __init__(self, updates: AsyncGenerator[Update, None]) -> None:
-        self.told: list[Update] = []
+    def __init__(self, updates: AsyncGenerator[CallUpdate, None]) -> None:
+        self.told: list[CallUpdate] = []
         self._may_take = asyncio.Semaphore(0)
         self._task = asyncio.ensure_future(self._watch(updates))
 
-    async def _watch(self, updates: AsyncGenerator[Update, None]) -> None:
+    async def _watch(self, updates: AsyncGenerator[CallUpdate, None]) -> None:
         async with aclosing(updates):
             async for update in updates:
                 self.told.append(update)

@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
-from gateway.app import Gateway
-from gateway.live.events import CallNotice
+from gateway.live.events import CallStatusEvent
 from gateway.live.signature import signature_of
 from gateway.live.store import Store
+from gateway.server import Gateway
 from gateway.settings import Secret
-from tests.app.stage import app_over
 from tests.live.stage import CALL
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
+from tests.server.stage import app_over
 
 PUBLIC = "https://calls.example.com/gateway"
 STATUS = "/webhooks/twilio/status"
@@ -49,7 +49,7 @@ class Hooks:
         given = {"X-Twilio-Signature": signature, "Content-Type": FORM, **headers}
         return await self.client.post(path + query, data=dict(form), headers=given)
 
-    def state(self) -> CallNotice | None:
+    def state(self) -> CallStatusEvent | None:
         """What the gateway knows of the call."""
         return self.store.state(CALL)
 

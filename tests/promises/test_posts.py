@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.errors import NeverSent, OutcomeUnknown
+from gateway.errors import OutcomeUnknown, RequestNotSent
 from gateway.settings import Secret
-from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.client import Account, ClientLimits, UpstreamClient
 from gateway.upstream.requests import FetchCall
 from gateway.upstream.resources import CallResource
 from gateway.upstream.writes import FormRequest
@@ -55,7 +55,7 @@ def upstream() -> Iterator[FaultyTwilio]:
 async def client_of(twilio: FaultyTwilio) -> AsyncIterator[UpstreamClient]:
     """A client with its default limits, but for one second in place of eight."""
     credential = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-    client = UpstreamClient(credential, twilio.url, limits=Limits(read=1.0))
+    client = UpstreamClient(credential, twilio.url, limits=ClientLimits(read=1.0))
     try:
         yield client
     finally:
@@ -110,7 +110,7 @@ async def test_a_429_was_not_processed_and_is_repeated(
 async def test_what_never_left_is_told_apart(upstream: FaultyTwilio) -> None:
     upstream.vanish()
     async with client_of(upstream) as client:
-        with pytest.raises(NeverSent):
+        with pytest.raises(RequestNotSent):
             await client.send(CALL)
     assert upstream.look().requests == []
     upstream.come_back()

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from gateway.sandbox import SandboxConfig, create_app
 from gateway.sandbox.resources import Row
 from gateway.sandbox.service import Sandbox
-from gateway.sandbox.traffic import Traffic
+from gateway.sandbox.traffic import FaultInjector
 from tests.sandbox.receiver import Application, application
 from tests.sandbox.rows import NOON
 
@@ -23,7 +23,7 @@ class Account:
     def __init__(self, config: SandboxConfig, app: Starlette, client: httpx.AsyncClient) -> None:
         self.config = config
         self.sandbox: Sandbox = app.state.sandbox
-        self.traffic: Traffic = app.state.traffic
+        self.traffic: FaultInjector = app.state.traffic
         self.client = client
         self.path = f"/2010-04-01/Accounts/{config.account_sid}"
 

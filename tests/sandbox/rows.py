@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.sandbox.resources import Call, Notification, Recording
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow
 
 NOON = int(datetime(2026, 7, 6, 12, tzinfo=UTC).timestamp())
 """Monday, 6 July 2026, 12:00 UTC."""
@@ -14,7 +14,7 @@ def sid(prefix: str, number: int) -> str:
     return f"{prefix}{number:032x}"
 
 
-def call(number: int, at: int = NOON, **fields: Any) -> Call:
+def call(number: int, at: int = NOON, **fields: Any) -> CallRow:
     defaults: dict[str, Any] = {
         "sid": sid("CA", number),
         "date_created": at,
@@ -25,16 +25,16 @@ def call(number: int, at: int = NOON, **fields: Any) -> Call:
         "start_time": at,
         "direction": "inbound",
     }
-    return Call(**{**defaults, **fields})
+    return CallRow(**{**defaults, **fields})
 
 
-def newest_first(rows: Sequence[Call]) -> list[Call]:
+def newest_first(rows: Sequence[CallRow]) -> list[CallRow]:
     """The order of every list; of one second, the row that was added last comes first."""
     places = sorted(((row.date_created, place) for place, row in enumerate(rows)), reverse=True)
     return [rows[place] for _, place in places]
 
 
-def recording(number: int, call_number: int | None, at: int = NOON, **fields: Any) -> Recording:
+def recording(number: int, call_number: int | None, at: int = NOON, **fields: Any) -> RecordingRow:
     defaults: dict[str, Any] = {
         "sid": sid("RE", number),
         "date_created": at,
@@ -44,12 +44,12 @@ def recording(number: int, call_number: int | None, at: int = NOON, **fields: An
         "status": "completed",
         "source": "DialVerb",
     }
-    return Recording(**{**defaults, **fields})
+    return RecordingRow(**{**defaults, **fields})
 
 
 def notification(
     number: int, call_number: int | None, at: int = NOON, **fields: Any
-) -> Notification:
+) -> NotificationRow:
     defaults: dict[str, Any] = {
         "sid": sid("NO", number),
         "date_created": at,
@@ -63,4 +63,4 @@ def notification(
         "request_method": "POST",
         "request_url": "https://ivr.example.com/voice",
     }
-    return Notification(**{**defaults, **fields})
+    return NotificationRow(**{**defaults, **fields})

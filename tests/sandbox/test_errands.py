@@ -2,13 +2,15 @@
 
 import pytest
 
-from gateway.sandbox.errands import Errand, send
+from gateway.sandbox.errands import OutboundRequest, send
 from tests.sandbox.receiver import Application
 from tests.sandbox.rows import NOON, sid
 
 
-def errand(url: str) -> Errand:
-    return Errand(sid=sid("CA", 1), at=NOON, url=url, parameters=(("To", "+1"),), purpose="status")
+def errand(url: str) -> OutboundRequest:
+    return OutboundRequest(
+        sid=sid("CA", 1), at=NOON, url=url, parameters=(("To", "+1"),), purpose="status"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sandbox import filters
-from gateway.sandbox.resources import Call
-from gateway.sandbox.store import Store
+from gateway.sandbox.resources import CallRow
+from gateway.sandbox.store import SandboxDatabase
 from tests.sandbox.conftest import OpenAccount
 from tests.sandbox.rows import call, newest_first, notification, recording, sid
 
@@ -144,7 +144,7 @@ def _midnight(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-ORACLE: dict[str, Callable[[Call, str], bool]] = {
+ORACLE: dict[str, Callable[[CallRow, str], bool]] = {
     "To": lambda row, value: row.to == value,
     "From": lambda row, value: row.from_ == value,
     "Status": lambda row, value: row.status == value,
@@ -171,9 +171,9 @@ ORACLE: dict[str, Callable[[Call, str], bool]] = {
     queries=st.lists(queries, min_size=1, max_size=5),
 )
 def test_filters_find_what_a_plain_reading_of_their_words_finds(
-    rows: list[Call], queries: list[Mapping[str, str]]
+    rows: list[CallRow], queries: list[Mapping[str, str]]
 ) -> None:
-    store = Store(":memory:")
+    store = SandboxDatabase(":memory:")
     store.add(rows)
 
     for query in queries:
@@ -182,7 +182,7 @@ def test_filters_find_what_a_plain_reading_of_their_words_finds(
             for row in newest_first(rows)
             if all(ORACLE[name](row, value) for name, value in query.items() if name in ORACLE)
         ]
-        found = store.older(Call, filters.conditions(filters.CALLS, query), limit=100)
+        found = store.older(CallRow, filters.conditions(filters.CALLS, query), limit=100)
         assert found == expected
     store.close()
 

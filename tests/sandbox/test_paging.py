@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from gateway.sandbox import reading
 from gateway.sandbox.filters import Condition, Equal
-from gateway.sandbox.paging import Window
-from gateway.sandbox.resources import Call
-from gateway.sandbox.store import Store
+from gateway.sandbox.paging import PageRange
+from gateway.sandbox.resources import CallRow
+from gateway.sandbox.store import SandboxDatabase
 from tests.sandbox.conftest import Account, OpenAccount
 from tests.sandbox.rows import NOON, call, newest_first, sid
 
@@ -125,14 +125,14 @@ def test_a_walk_sees_each_call_once_in_order_while_calls_are_added(
     seconds: list[int], size: int, arrivals: list[int]
 ) -> None:
     """Calls made during the walk are newer, so the walk never meets them, nor anything twice."""
-    store = Store(":memory:")
+    store = SandboxDatabase(":memory:")
     rows = [call(n, NOON + second) for n, second in enumerate(seconds)]
     store.add(rows)
     seen, later = list[str](), [call(1000 + n, NOON + 4 + late) for n, late in enumerate(arrivals)]
 
     query: dict[str, str] = {"PageSize": str(size)}
     while query:
-        window, more = reading.page(store, Call, [], Window.of(query))
+        window, more = reading.page(store, CallRow, [], PageRange.of(query))
         seen += [row.sid for row in window]
         query = {"PageSize": str(size), "PageToken": f"PA{seen[-1]}"} if more else {}
         store.add([later.pop()] if later else [])
@@ -149,19 +149,19 @@ def test_a_walk_sees_each_call_once_in_order_while_calls_are_added(
 def test_a_walk_back_goes_by_the_pages_of_the_walk_there(
     statuses: list[str], size: int, status: str | None
 ) -> None:
-    store = Store(":memory:")
+    store = SandboxDatabase(":memory:")
     store.add([call(n, NOON, status=one) for n, one in enumerate(statuses)])
     wanted: list[Condition] = [Equal("status", status)] if status else []
-    there, back = list[list[Call]](), list[list[Call]]()
+    there, back = list[list[CallRow]](), list[list[CallRow]]()
 
-    window, more = Window(0, size), True
+    window, more = PageRange(0, size), True
     while more:
-        rows, more = reading.page(store, Call, wanted, window)
+        rows, more = reading.page(store, CallRow, wanted, window)
         there.append(rows)
-        window = Window(len(there), size, after=rows[-1].sid if rows else None)
+        window = PageRange(len(there), size, after=rows[-1].sid if rows else None)
     for page in range(len(there) - 1, 0, -1):
         rows, more = reading.page(
-            store, Call, wanted, Window(page - 1, size, before=there[page][0].sid)
+            store, CallRow, wanted, PageRange(page - 1, size, before=there[page][0].sid)
         )
         assert more
         back.append(rows)

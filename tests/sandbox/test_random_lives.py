@@ -6,13 +6,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.sandbox.errands import Reply
-from gateway.sandbox.ledger import Ledger
+from gateway.sandbox.errands import OutboundResponse
+from gateway.sandbox.ledger import CallRepository
 from gateway.sandbox.lifecycle import FINAL, FOLLOWS, LIVE
 from gateway.sandbox.plans import Callback, Plan
-from gateway.sandbox.resources import Call, Recording
-from gateway.sandbox.store import Store
-from gateway.sandbox.switchboard import OUTCOMES, Switchboard
+from gateway.sandbox.resources import CallRow, RecordingRow
+from gateway.sandbox.store import SandboxDatabase
+from gateway.sandbox.switchboard import OUTCOMES, CallSimulator
 from tests.sandbox.rows import NOON
 
 VERBS = st.sampled_from(
@@ -28,8 +28,10 @@ VERBS = st.sampled_from(
 )
 TWIML = st.lists(VERBS, max_size=4).map(lambda verbs: f"<Response>{''.join(verbs)}</Response>")
 REPLIES = st.one_of(
-    TWIML.map(lambda text: Reply(status=200, text=text)),
-    st.sampled_from([Reply(status=500, text=""), Reply(status=None, text="nobody")]),
+    TWIML.map(lambda text: OutboundResponse(status=200, text=text)),
+    st.sampled_from(
+        [OutboundResponse(status=500, text=""), OutboundResponse(status=None, text="nobody")]
+    ),
 )
 PLANS = st.builds(
     Plan,
@@ -63,16 +65,16 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store(":memory:")
-        self.book = Ledger(self.store, "AC" + "0" * 32)
-        self.board = Switchboard(self.book, calls_per_second=2)
+        self.store = SandboxDatabase(":memory:")
+        self.book = CallRepository(self.store, "AC" + "0" * 32)
+        self.board = CallSimulator(self.book, calls_per_second=2)
         self.now = float(NOON)
-        self.known: dict[str, Call] = {}
+        self.known: dict[str, CallRow] = {}
 
     def teardown(self) -> None:
         """Whatever was ordered comes to an end, and nothing is left to do."""
         for _ in range(600):
-            self.answer(Reply(status=200, text="<Response/>"))
+            self.answer(OutboundResponse(status=200, text="<Response/>"))
             self.wait(60)
             if self.store.next_due() is None and not self.book.outbox:
                 break
@@ -81,8 +83,8 @@ class Lives(RuleBasedStateMachine):
         self.promises()
         self.store.close()
 
-    def calls(self) -> list[Call]:
-        return self.store.older(Call, [], limit=1000)
+    def calls(self) -> list[CallRow]:
+        return self.store.older(CallRow, [], limit=1000)
 
     @rule(to=st.sampled_from(["+14155550199", "client:tommy", *OUTCOMES]), plan=PLANS)
     def make(self, to: str, plan: Plan) -> None:
@@ -94,7 +96,7 @@ class Lives(RuleBasedStateMachine):
         self.board.catch_up(self.now)
 
     @rule(reply=REPLIES)
-    def answer(self, reply: Reply) -> None:
+    def answer(self, reply: OutboundResponse) -> None:
         waiting, self.book.outbox[:] = list(self.book.outbox), []
         for errand in waiting:
             self.board.answered(errand, reply)
@@ -130,7 +132,7 @@ class Lives(RuleBasedStateMachine):
                 assert call.end_time is not None
                 assert call.date_created <= call.start_time <= call.end_time <= self.now
             assert (call.price is None) or call.status == "completed"
-        for recording in self.store.older(Recording, [], limit=1000):
+        for recording in self.store.older(RecordingRow, [], limit=1000):
             if recording.status == "in-progress":
                 assert calls[recording.call_sid or ""].status == "in-progress"
         self.known = calls

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.sandbox.resources import Call, Notification, Recording, Row
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
 from gateway.sandbox.seed import DAYS, HOUR, example_rows
 
 NOW = int(datetime(2026, 7, 8, 15, 30, tzinfo=UTC).timestamp())
 NIGHT = int(datetime(2026, 7, 5, 3, 0, tzinfo=UTC).timestamp())
 TWO_WEEKS = list(example_rows(2000, 1, NOW))
-CALLS = {row.sid: row for row in TWO_WEEKS if isinstance(row, Call)}
-RECORDINGS = [row for row in TWO_WEEKS if isinstance(row, Recording)]
-NOTIFICATIONS = [row for row in TWO_WEEKS if isinstance(row, Notification)]
+CALLS = {row.sid: row for row in TWO_WEEKS if isinstance(row, CallRow)}
+RECORDINGS = [row for row in TWO_WEEKS if isinstance(row, RecordingRow)]
+NOTIFICATIONS = [row for row in TWO_WEEKS if isinstance(row, NotificationRow)]
 
 
-def newest(rows: list[Row], count: int) -> list[Call]:
-    calls = [row for row in rows if isinstance(row, Call)]
+def newest(rows: list[Row], count: int) -> list[CallRow]:
+    calls = [row for row in rows if isinstance(row, CallRow)]
     return sorted(calls, key=lambda row: -row.date_created)[:count]
 
 
@@ -32,7 +32,7 @@ def test_the_same_number_gives_the_same_rows() -> None:
 def test_there_are_exactly_as_many_calls_as_asked_for(count: int, now: int) -> None:
     rows = list(example_rows(count, 1, now))
 
-    assert sum(isinstance(row, Call) for row in rows) == count
+    assert sum(isinstance(row, CallRow) for row in rows) == count
     assert len({row.sid for row in rows}) == len(rows)
 
 

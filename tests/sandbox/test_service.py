@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from gateway.sandbox import SandboxConfig, create_app
-from gateway.sandbox.resources import Call
-from gateway.sandbox.store import Store
+from gateway.sandbox.resources import CallRow
+from gateway.sandbox.store import SandboxDatabase
 from tests.sandbox.conftest import STILL
 from tests.sandbox.rows import NOON, call
 
@@ -55,7 +55,7 @@ async def test_the_lifespan_opens_and_closes_the_store() -> None:
     app = create_app(SandboxConfig(calls=10))
 
     async with app.router.lifespan_context(app):
-        calls = await app.state.sandbox.run(lambda desk: desk.store.older(Call, [], limit=99))
+        calls = await app.state.sandbox.run(lambda desk: desk.store.older(CallRow, [], limit=99))
 
     assert len(calls) == 10
     await app.state.sandbox.aclose()
@@ -77,7 +77,7 @@ def test_a_sandbox_that_is_forgotten_closes_its_store() -> None:
     gc.collect()
 
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        store.get(Call, "CA1")
+        store.get(CallRow, "CA1")
 
 
 async def test_a_file_keeps_its_calls(tmp_path: Path) -> None:
@@ -113,10 +113,10 @@ async def test_a_file_keeps_what_is_still_to_happen(tmp_path: Path) -> None:
 
 def test_rows_are_added_all_or_none() -> None:
     """A row that cannot be added takes its whole group with it."""
-    store = Store(":memory:")
+    store = SandboxDatabase(":memory:")
 
     with pytest.raises(sqlite3.IntegrityError):
         store.add([call(1), call(2), call(1)])
 
-    assert store.older(Call, [], limit=9) == []
+    assert store.older(CallRow, [], limit=9) == []
     store.close()

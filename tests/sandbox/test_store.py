@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sandbox import filters, reading
-from gateway.sandbox.paging import Window
-from gateway.sandbox.resources import Call, Notification, Recording, Row
+from gateway.sandbox.paging import PageRange
+from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
 from gateway.sandbox.seed import example_rows
-from gateway.sandbox.store import Store
+from gateway.sandbox.store import SandboxDatabase
 from tests.sandbox.rows import NOON, call, sid
 
 NOW = int(datetime(2026, 7, 8, 15, 30, tzinfo=UTC).timestamp())
 KINDS: dict[type[Row], Mapping[str, filters.Filter]] = {
-    Call: filters.CALLS,
-    Recording: filters.RECORDINGS,
-    Notification: filters.NOTIFICATIONS,
+    CallRow: filters.CALLS,
+    RecordingRow: filters.RECORDINGS,
+    NotificationRow: filters.NOTIFICATIONS,
 }
 
 
@@ -42,7 +42,7 @@ class Watched(sqlite3.Connection):
         return 0
 
 
-class WatchedStore(Store):
+class WatchedStore(SandboxDatabase):
     """A store whose connection is seen."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ SINGLE = [
     (kind, (name,)) for kind, of_kind in KINDS.items() for name in of_kind if "Deleted" not in name
 ]
 PAIRS = [
-    (Call, pair)
+    (CallRow, pair)
     for pair in (
         ("Status", "StartTime"),
         ("Status", "StartTime>", "StartTime<"),
@@ -106,12 +106,12 @@ def test_every_filtered_page_is_read_from_an_index_in_its_order(
 def steps(store: WatchedStore, query: dict[str, str]) -> int:
     """What a page costs, in tens of the steps of SQLite's machine."""
     wanted, before = filters.conditions(filters.CALLS, query), store.seen.tens
-    reading.page(store, Call, wanted, Window.of(query))
+    reading.page(store, CallRow, wanted, PageRange.of(query))
     return store.seen.tens - before
 
 
 def test_a_page_behind_a_deep_token_costs_what_the_first_costs(store: WatchedStore) -> None:
-    all_calls = store.older(Call, [], limit=9999)
+    all_calls = store.older(CallRow, [], limit=9999)
     deep = {"PageToken": f"PA{all_calls[3500].sid}"}
 
     assert steps(store, deep) <= steps(store, {}) * 1.1 + 5
@@ -126,7 +126,7 @@ def test_a_day_long_ago_costs_what_yesterday_costs(store: WatchedStore) -> None:
 
 def test_rows_loaded_and_rows_added_are_read_alike() -> None:
     rows = list(example_rows(300, 3, NOW))
-    loaded, added = Store(":memory:"), Store(":memory:")
+    loaded, added = SandboxDatabase(":memory:"), SandboxDatabase(":memory:")
     loaded.load(rows)
     added.add(rows)
 
@@ -152,12 +152,12 @@ def test_no_lag_is_too_absurd_for_a_range(lags: list[int | None], day: str, name
         )
         for n, lag in enumerate(lags)
     ]
-    store = Store(":memory:")
+    store = SandboxDatabase(":memory:")
     store.add(rows)
     (wanted,) = filters.conditions(filters.CALLS, {name: day})
     assert isinstance(wanted, filters.Within)
 
-    found = {row.sid for row in store.older(Call, [wanted], limit=99)}
+    found = {row.sid for row in store.older(CallRow, [wanted], limit=99)}
 
     moments = {row.sid: getattr(row, wanted.column) for row in rows}
     first, last = wanted.start or -(10**15), wanted.end or 10**15
@@ -166,14 +166,14 @@ def test_no_lag_is_too_absurd_for_a_range(lags: list[int | None], day: str, name
 
 
 def test_a_changed_row_keeps_its_place() -> None:
-    store = Store(":memory:")
+    store = SandboxDatabase(":memory:")
     store.add([call(1), call(2), call(3)])
-    middle = store.position(Call, sid("CA", 2))
+    middle = store.position(CallRow, sid("CA", 2))
 
     store.change(call(2, status="busy", date_updated=NOON + 5))
 
-    assert store.position(Call, sid("CA", 2)) == middle
-    assert [row.status for row in store.older(Call, [], limit=9)] == [
+    assert store.position(CallRow, sid("CA", 2)) == middle
+    assert [row.status for row in store.older(CallRow, [], limit=9)] == [
         "completed",
         "busy",
         "completed",

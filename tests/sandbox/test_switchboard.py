@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.sandbox.errands import Errand, Reply
-from gateway.sandbox.ledger import Ledger
+from gateway.sandbox.errands import OutboundRequest, OutboundResponse
+from gateway.sandbox.ledger import CallRepository
 from gateway.sandbox.plans import Plan
-from gateway.sandbox.resources import Call
-from gateway.sandbox.store import Store
-from gateway.sandbox.switchboard import Switchboard
+from gateway.sandbox.resources import CallRow
+from gateway.sandbox.store import SandboxDatabase
+from gateway.sandbox.switchboard import CallSimulator
 from tests.sandbox.rows import NOON
 
 URL = "http://127.0.0.1/voice"
@@ -20,19 +20,19 @@ class Exchange:
     """A switchboard over an empty store."""
 
     def __init__(self) -> None:
-        self.store = Store(":memory:")
-        self.book = Ledger(self.store, "AC" + "0" * 32)
-        self.board = Switchboard(self.book, calls_per_second=1)
+        self.store = SandboxDatabase(":memory:")
+        self.book = CallRepository(self.store, "AC" + "0" * 32)
+        self.board = CallSimulator(self.book, calls_per_second=1)
 
     def make(self, plan: Plan) -> str:
         return self.board.make("+14155550199", "+14155550100", plan, NOON).sid
 
-    def call(self, sid: str) -> Call:
-        found = self.store.get(Call, sid)
+    def call(self, sid: str) -> CallRow:
+        found = self.store.get(CallRow, sid)
         assert found is not None
         return found
 
-    def sent(self) -> list[Errand]:
+    def sent(self) -> list[OutboundRequest]:
         """What has to be sent, taken out of the outbox."""
         waiting, self.book.outbox[:] = list(self.book.outbox), []
         return waiting
@@ -45,8 +45,8 @@ def exchange() -> Iterator[Exchange]:
     opened.store.close()
 
 
-def hang_up() -> Reply:
-    return Reply(status=200, text="<Response><Hangup/></Response>")
+def hang_up() -> OutboundResponse:
+    return OutboundResponse(status=200, text="<Response><Hangup/></Response>")
 
 
 def test_an_answer_to_a_question_that_was_taken_back_is_ignored(exchange: Exchange) -> None:
@@ -69,7 +69,7 @@ def test_an_answer_to_a_call_that_has_ended_changes_nothing(exchange: Exchange) 
     (question,) = exchange.sent()
 
     ended = exchange.board.hang_up(exchange.call(sid), NOON + 6)
-    exchange.board.answered(question, Reply(status=500, text=""))
+    exchange.board.answered(question, OutboundResponse(status=500, text=""))
     exchange.board.catch_up(NOON + 10)
 
     assert exchange.call(sid) == ended
@@ -85,7 +85,7 @@ def test_while_an_application_thinks_its_call_stands_still_and_others_go_on(
     assert exchange.call(thinking).status == "in-progress"
     assert exchange.call(other).status == "completed"
     (question,) = exchange.sent()
-    exchange.board.answered(question, Reply(status=200, text=PAUSE.twiml or ""))
+    exchange.board.answered(question, OutboundResponse(status=200, text=PAUSE.twiml or ""))
     exchange.board.catch_up(NOON + 60)
 
     assert exchange.call(thinking).end_time == NOON + 5 + 10

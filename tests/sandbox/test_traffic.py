@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gateway.sandbox import create_app
-from gateway.sandbox.traffic import Fault, Rules, Traffic
+from gateway.sandbox.traffic import Fault, FaultInjector, Rules
 from tests.sandbox.conftest import STILL, OpenAccount
 from tests.sandbox.rows import call
 from tests.sandbox.serving import served
@@ -52,7 +52,7 @@ async def test_requests_above_the_limit_are_refused_and_not_processed(
 
 def test_latency_is_counted_per_request_and_per_row_with_seeded_jitter() -> None:
     rules = Rules(latency=0.1, latency_per_row=0.001, latency_jitter=0.5)
-    one, same, other = Traffic(rules, 1), Traffic(rules, 1), Traffic(rules, 2)
+    one, same, other = FaultInjector(rules, 1), FaultInjector(rules, 1), FaultInjector(rules, 2)
 
     delays = [one.latency(0) for _ in range(20)] + [one.latency(100) for _ in range(20)]
 
@@ -60,7 +60,7 @@ def test_latency_is_counted_per_request_and_per_row_with_seeded_jitter() -> None
     assert all(0.10 <= delay <= 0.30 for delay in delays[20:])
     assert len(set(delays)) == 40
     assert delays[0] == same.latency(0) != other.latency(0)
-    assert Traffic(Rules(), 1).latency(1000) == 0
+    assert FaultInjector(Rules(), 1).latency(1000) == 0
 
 
 async def test_an_answer_takes_the_latency_of_its_rows(open_account: OpenAccount) -> None:

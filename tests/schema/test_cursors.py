@@ -10,26 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.app import open_gateway
 from gateway.errors import InvalidCursor
 from gateway.schema.cursors import (
     VERSION,
     Cursor,
-    Place,
-    PlaceKind,
+    PositionKind,
+    RowPosition,
     canonical,
     cursor_key,
     read_cursor,
     write_cursor,
 )
+from gateway.server import open_gateway
 from gateway.settings import Secret, Settings
 from gateway.upstream.requests import (
+    DateTimeRange,
     ListCalls,
     ListNotifications,
     ListRecordings,
     ListRequest,
     PageRef,
-    TimeRange,
 )
 from gateway.upstream.resources import CallStatus, NotificationLevel
 from tests.conftest import Client, connect
@@ -47,8 +47,8 @@ PLACES = st.builds(
     key=DATES,
     places=st.lists(
         st.builds(
-            Place,
-            kind=st.sampled_from(PlaceKind),
+            RowPosition,
+            kind=st.sampled_from(PositionKind),
             index=st.integers(0, 99),
             token=st.none() | st.text(max_size=40),
             page_size=st.integers(1, 1000),
@@ -65,8 +65,8 @@ PLACE = Cursor(
     is_row=True,
     key=None,
     places=(
-        Place(
-            kind=PlaceKind.NAMED,
+        RowPosition(
+            kind=PositionKind.NAMED,
             index=1,
             token="PA" + sid("CA", 0),
             page_size=51,
@@ -187,8 +187,8 @@ CANONICAL: list[tuple[list[ListRequest[Any]], str]] = [
                 to="+1",
                 from_="client:a",
                 status=CallStatus.NO_ANSWER,
-                start_time=TimeRange(datetime(2026, 3, 10, 1, tzinfo=UTC), None),
-                end_time=TimeRange.day(date(2026, 3, 10)),
+                start_time=DateTimeRange(datetime(2026, 3, 10, 1, tzinfo=UTC), None),
+                end_time=DateTimeRange.day(date(2026, 3, 10)),
                 parent_call_sid=sid("CA", 1),
             )
         ],

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.schema.cursors import Place, PlaceKind
-from gateway.schema.streams import Cut, Entry, created, place_of
+from gateway.schema.cursors import PositionKind, RowPosition
+from gateway.schema.streams import CursorSplit, StreamRow, created, place_of
 from gateway.upstream.requests import ListCalls, Page
 from gateway.upstream.resources import CallResource
 from tests.plain_twilio import call, sid
@@ -28,11 +28,13 @@ def row_of(number: int, at: int) -> CallResource:
     return row(CallResource, **call(number, at=at))
 
 
-def divided(place: Place, rows: Rows, size: int, shown: set[str]) -> tuple[list[str], list[str]]:
+def divided(
+    place: RowPosition, rows: Rows, size: int, shown: set[str]
+) -> tuple[list[str], list[str]]:
     """The SIDs before and after the place; upstream sends all rows, of which some are wanted."""
-    cut: Cut[CallResource] = Cut(place)
-    before: list[Entry[CallResource]] = []
-    after: list[Entry[CallResource]] = []
+    cut: CursorSplit[CallResource] = CursorSplit(place)
+    before: list[StreamRow[CallResource]] = []
+    after: list[StreamRow[CallResource]] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         wanted = tuple(one for one in part if one.sid in shown)
@@ -61,8 +63,8 @@ def test_the_place_of_a_row_is_found_by_it_or_by_the_row_above_or_by_its_date(
     index = pick % len(rows)
     own = rows[index]
     above = rows[index - 1].sid if index else None
-    place = Place(
-        kind=PlaceKind.INSIDE, page_size=size, after=own.sid, above=above, date=created(own)
+    place = RowPosition(
+        kind=PositionKind.INSIDE, page_size=size, after=own.sid, above=above, date=created(own)
     )
     left = [one for one in rows if is_there or one is not own]
     left = [one for one in left if is_above_there or one.sid != above]
@@ -85,8 +87,8 @@ def test_the_place_of_a_row_is_found_by_it_or_by_the_row_above_or_by_its_date(
 
 def test_a_row_that_was_pushed_to_the_top_of_the_next_page_is_before_its_own_place() -> None:
     rows = [row_of(number, -number) for number in range(4)]
-    place = Place(
-        kind=PlaceKind.INSIDE, page_size=2, after=rows[2].sid, above=rows[1].sid, date=None
+    place = RowPosition(
+        kind=PositionKind.INSIDE, page_size=2, after=rows[2].sid, above=rows[1].sid, date=None
     )
     everything = {one.sid for one in rows}
 
@@ -98,7 +100,7 @@ def test_a_row_that_was_pushed_to_the_top_of_the_next_page_is_before_its_own_pla
 
 def test_without_a_date_the_place_is_where_its_page_begins() -> None:
     rows: Any = [row_of(number, -number) for number in range(4)]
-    place = Place(kind=PlaceKind.INSIDE, page_size=2, after=sid("CA", 99), date=None)
+    place = RowPosition(kind=PositionKind.INSIDE, page_size=2, after=sid("CA", 99), date=None)
 
     assert divided(place, rows, 2, {one.sid for one in rows})[0] == []
 
@@ -122,7 +124,7 @@ def test_a_row_without_a_date_is_placed_by_the_nearest_that_has_one(
         else row(CallResource, **call(number, date_created=None))
         for number, age in enumerate(ages)
     )
-    place = place_of(Entry(Page(ListCalls(), rows), index))
+    place = place_of(StreamRow(Page(ListCalls(), rows), index))
 
     assert place.date == (None if nearest is None else created(row_of(0, -nearest)))
     assert (place.after, place.above) == (rows[index].sid, rows[index - 1].sid)

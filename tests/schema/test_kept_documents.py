@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.schema import DocumentLimits, schema
-from gateway.schema.documents import KEPT_LENGTH, KeptDocuments, Prepared
+from gateway.schema.document_guard import KEPT_LENGTH, KeptDocuments, Prepared
 from gateway.schema.strawberry_internals import graphql_schema
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call

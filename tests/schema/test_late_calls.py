@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.access import ANYONE
-from gateway.app.results import response_map
-from gateway.live.fresh import READ_LAG
+from gateway.access import ANONYMOUS
+from gateway.live.snapshots import READ_LAG
+from gateway.server.results import response_map
 from tests.conftest import Client, connect
 from tests.live.stage import notice
 from tests.plain_twilio import ACCOUNT, PlainTwilio, call, error, notification, recording, sid
@@ -175,7 +175,7 @@ async def test_a_subscription_begins_with_what_is_known_of_a_late_call() -> None
         await hear(client, "ringing", to=TO)
         document = f"""subscription {{ callUpdated(sid: "{CALL}") {{
             source call {{ status direction to recordings {{ nodes {{ sid }} }} }} }} }}"""
-        async with aclosing(client.gateway.stream(document, caller=ANYONE)) as results:
+        async with aclosing(client.gateway.stream(document, caller=ANONYMOUS)) as results:
             answer = response_map(await anext(results))
 
         assert "errors" not in answer

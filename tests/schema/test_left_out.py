@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gateway.journal import Journal
-from gateway.schema.connection import Slice, Window
+from gateway.schema.connection import ConnectionPage, PageArgs
 from gateway.schema.context import Context
-from gateway.schema.cursors import Cursor, Place, PlaceKind, cursor_key, write_cursor
+from gateway.schema.cursors import Cursor, PositionKind, RowPosition, cursor_key, write_cursor
+from gateway.telemetry.upstream_trace import UpstreamTrace
 from gateway.upstream.pages import Budget
 from gateway.upstream.requests import ListCalls, ListRequest, Page, PageRef
 from gateway.upstream.resources import CallResource
@@ -21,7 +21,7 @@ class Pages:
     """Loaders that answer with these pages by their token ('' for the top)."""
 
     def __init__(self, pages: dict[str, Page[CallResource]]) -> None:
-        self.journal = Journal(lambda: 0.0)
+        self.journal = UpstreamTrace(lambda: 0.0)
         self.asked: list[str] = []
         self._pages = pages
 
@@ -45,15 +45,17 @@ def holding(*numbers: int, left_out: int = 0, **links: Any) -> Page[CallResource
     return Page(LISTS[0], rows, rows_read=len(rows) + left_out, left_out=left_out, **links)
 
 
-def slice_of(pages: Pages, window: Window) -> Slice[CallResource]:
+def slice_of(pages: Pages, window: PageArgs) -> ConnectionPage[CallResource]:
     """The window over these pages."""
     context = SimpleNamespace(loaders=pages, cursor_key=KEY, budget=lambda: Budget(9, 99))
-    return Slice(cast(Context, context), LISTS, window, "calls")
+    return ConnectionPage(cast(Context, context), LISTS, window, "calls")
 
 
 def before(token: str, number: int) -> str:
     """The cursor of a row that begins an opaque page."""
-    place = Place(kind=PlaceKind.INSIDE, index=1, token=token, page_size=3, after=sid("CA", number))
+    place = RowPosition(
+        kind=PositionKind.INSIDE, index=1, token=token, page_size=3, after=sid("CA", number)
+    )
     return write_cursor(Cursor(stream=0, is_row=True, key=None, places=(place,)), KEY, LISTS)
 
 
@@ -64,7 +66,7 @@ async def test_rows_that_were_left_out_are_counted_and_the_page_is_not_complete(
             "b": holding(2, 3, left_out=1),
         }
     )
-    window = slice_of(pages, Window(5))
+    window = slice_of(pages, PageArgs(5))
     await window.read()
 
     assert [node.sid for node in window.nodes] == [sid("CA", n) for n in (1, 2, 3)]
@@ -80,7 +82,7 @@ async def test_a_page_of_rows_that_were_left_out_is_not_taken_for_empty() -> Non
         token: holding(left_out=1, next=PageRef(1, token + "x")) for token in ("b", "bx", "bxx")
     }
     pages = Pages({"": holding(1, next=PageRef(1, "b")), **onward, "bxxx": holding(2)})
-    window = slice_of(pages, Window(5))
+    window = slice_of(pages, PageArgs(5))
     await window.read()
 
     assert [node.sid for node in window.nodes] == [sid("CA", 1), sid("CA", 2)]
@@ -94,7 +96,7 @@ async def test_above_a_page_of_rows_that_were_left_out_the_top_is_looked_for() -
             "b": holding(3, previous=PageRef(0, "a")),
         }
     )
-    window = slice_of(pages, Window(5, before("b", 3), backwards=True))
+    window = slice_of(pages, PageArgs(5, before("b", 3), backwards=True))
     await window.read()
 
     assert [node.sid for node in window.nodes] == [sid("CA", 1), sid("CA", 2)]

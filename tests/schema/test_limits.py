@@ -24,12 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strawberry.extensions import SchemaExtension
 
-from gateway.access import ANYONE
-from gateway.app import open_gateway
+from gateway.access import ANONYMOUS
 from gateway.errors import IntrospectionDisabled, LimitExceeded
 from gateway.schema import DocumentLimits, schema
-from gateway.schema.documents import CheckedDocument
+from gateway.schema.document_guard import DocumentGuard
 from gateway.schema.limits import check_document, measure
+from gateway.server import open_gateway
 from gateway.settings import Settings
 from tests.conftest import connect
 from tests.documents import valid_documents
@@ -351,7 +351,7 @@ async def test_no_more_than_fifty_errors_for_wrong_variables() -> None:
 async def streamed(text: str) -> list[str]:
     """The codes of an operation's errors that goes the way of a socket's."""
     async with open_gateway(Settings(sandbox_calls=0), PlainTwilio()) as gateway:
-        results = [result async for result in gateway.stream(text, caller=ANYONE)]
+        results = [result async for result in gateway.stream(text, caller=ANONYMOUS)]
     errors = [error for result in results for error in getattr(result, "errors", None) or ()]
     return [(error.extensions or {})["code"] for error in errors]
 
@@ -409,7 +409,7 @@ class Refusing(SchemaExtension):
 
 @pytest.mark.parametrize("order", [1, -1], ids=["before", "after"])
 async def test_what_another_extension_refuses_stays_refused(order: int) -> None:
-    extensions: list[type[SchemaExtension]] = [Refusing, CheckedDocument][::order]
+    extensions: list[type[SchemaExtension]] = [Refusing, DocumentGuard][::order]
 
     @strawberry.type
     class Query:
@@ -429,7 +429,7 @@ async def test_what_is_kept_of_a_text_is_of_one_schema() -> None:
         def x() -> int:
             return 1
 
-    other = strawberry.Schema(Query, extensions=[CheckedDocument])
+    other = strawberry.Schema(Query, extensions=[DocumentGuard])
     results = [await one.execute("{ x }") for one in (other, schema, other)]
 
     assert [result.data for result in results] == [{"x": 1}, None, {"x": 1}]

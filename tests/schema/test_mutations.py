@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.app import Terms
-from gateway.journal import Explain
+from gateway.server import OperationOptions
 from gateway.settings import Secret
+from gateway.telemetry.upstream_trace import Explain
 from tests.live.stage import notice
 from tests.plain_twilio import call, error, sid
 from tests.schema.mutations import (
@@ -426,7 +426,7 @@ async def test_the_changed_row_is_known() -> None:
 
 async def test_a_dry_run_sends_nothing() -> None:
     async with gateway() as (twilio, client):
-        terms = Terms(explain=Explain.PLAN)
+        terms = OperationOptions(explain=Explain.PLAN)
         answer = await client.gateway.answer(MAKE, {"input": making()}, None, terms)
 
         assert twilio.asked() == []
@@ -437,7 +437,7 @@ async def test_a_dry_run_sends_nothing() -> None:
 
 async def test_an_explanation_shows_the_request_and_not_its_form() -> None:
     async with gateway() as (_, client):
-        terms = Terms(explain=Explain.REQUESTS)
+        terms = OperationOptions(explain=Explain.REQUESTS)
         given = making(sipAuthUsername="desk", sipAuthPassword="hunter2")
         answer = await client.gateway.answer(MAKE, {"input": given}, None, terms)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.access import Caller, Scope
 from gateway.errors import OutcomeUnknown, UpstreamAuth
-from gateway.live.once import Acts, KeyReused, Outcome, caller_key
+from gateway.live.idempotency import IdempotentExecutor, KeyReused, MutationResult, caller_key
 from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
 from tests.conftest import connect
 from tests.plain_twilio import error, sid
@@ -253,7 +253,7 @@ async def test_the_gateways_own_callback_is_no_part_of_the_input() -> None:
     twilio, store = account(), MemoryStore()
     for url in (None, "https://gw.example.com"):
         async with connect(twilio, public_url=url) as client:
-            client.gateway.own.acts = Acts(store)
+            client.gateway.own.acts = IdempotentExecutor(store)
             await client.data(MAKE, input=making(idempotencyKey="k"))
 
     assert len([request for request in twilio.requests if "POST" in request]) == 1
@@ -283,17 +283,17 @@ def test_names_and_keys_never_meet(pairs: list[tuple[str, str]]) -> None:
 # The mechanism itself, with acts that the test holds in its hand.
 
 
-async def made() -> Outcome:
+async def made() -> MutationResult:
     """An act that makes a call."""
-    return Outcome(call_sid=sid("CA", 5))
+    return MutationResult(call_sid=sid("CA", 5))
 
 
 async def test_a_key_is_kept_for_a_day_and_then_free() -> None:
     seconds = [0.0]
-    acts = Acts(MemoryStore(lambda: seconds[0]))
+    acts = IdempotentExecutor(MemoryStore(lambda: seconds[0]))
     count = []
 
-    async def act() -> Outcome:
+    async def act() -> MutationResult:
         count.append(1)
         return await made()
 
@@ -306,10 +306,10 @@ async def test_a_key_is_kept_for_a_day_and_then_free() -> None:
 async def test_a_gateway_that_died_leaves_an_unknown_outcome() -> None:
     """A claim stands with no outcome and nobody works on it: the repeat never acts."""
     store = MemoryStore()
-    first_acts, later = Acts(store), Acts(store)
+    first_acts, later = IdempotentExecutor(store), IdempotentExecutor(store)
     never = asyncio.Event()
 
-    async def dies() -> Outcome:
+    async def dies() -> MutationResult:
         await never.wait()
         raise AssertionError
 
@@ -332,9 +332,9 @@ async def test_a_gateway_that_died_leaves_an_unknown_outcome() -> None:
 async def test_only_what_certainly_did_not_happen_frees_the_key(
     failure: Exception, is_free: bool
 ) -> None:
-    acts = Acts(MemoryStore())
+    acts = IdempotentExecutor(MemoryStore())
 
-    async def act() -> Outcome:
+    async def act() -> MutationResult:
         raise failure
 
     with pytest.raises(type(failure)):
@@ -353,7 +353,7 @@ async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_with
             await asyncio.sleep(0.01)
             return claim
 
-    acts = Acts(SlowStore())
+    acts = IdempotentExecutor(SlowStore())
     asked = asyncio.ensure_future(acts.once("k", "print", made, 0))
     await asyncio.sleep(0)
     asked.cancel()
@@ -364,10 +364,10 @@ async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_with
 
 
 async def test_other_input_is_refused_while_the_first_still_runs() -> None:
-    acts = Acts(MemoryStore())
+    acts = IdempotentExecutor(MemoryStore())
     go = asyncio.Event()
 
-    async def act() -> Outcome:
+    async def act() -> MutationResult:
         await go.wait()
         return await made()
 

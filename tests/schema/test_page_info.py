@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import open_gateway
+from gateway.server import open_gateway
 from gateway.settings import Settings
 from tests.conftest import Client, connect
 from tests.plain_twilio import NOON, PlainTwilio, call, recording, sid

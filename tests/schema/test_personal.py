@@ -9,18 +9,18 @@ from graphql import GraphQLObjectType, get_named_type
 from strawberry.types import ExecutionResult
 
 from gateway.access import Caller, Scope
-from gateway.app.gateway import Gateway, Terms
-from gateway.app.opening import open_gateway
-from gateway.app.results import response_map
-from gateway.journal import Explain, Journal
 from gateway.schema import schema
-from gateway.schema.personal import mask_of
+from gateway.schema.masked_fields import mask_of
 from gateway.schema.strawberry_internals import graphql_schema
+from gateway.server.factory import open_gateway
+from gateway.server.operations import Gateway, OperationOptions
+from gateway.server.results import response_map
 from gateway.settings import Secret, Settings
+from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 from gateway.upstream.requests import FetchCall, ListCalls
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, notification, recording, sid
 
-PLAINLY = Terms()
+PLAINLY = OperationOptions()
 TO, FROM, FORWARDER = "+16175551212", "+442079460018", "+13125550111"
 NAMES_NOBODY = {
     "Call.accountSid", "Call.id", "Call.parentCallSid", "Call.phoneNumberSid", "Call.priceUnit",
@@ -71,7 +71,7 @@ class Asker:
         self._gateway, self._caller = gateway, caller
 
     async def ask(
-        self, query: str, terms: Terms = PLAINLY, operation: str | None = None
+        self, query: str, terms: OperationOptions = PLAINLY, operation: str | None = None
     ) -> dict[str, Any]:
         """The response map."""
         result = await self._gateway.execute(query, None, operation, terms, caller=self._caller)
@@ -166,7 +166,7 @@ EVERYWHERE = {
 @pytest.mark.parametrize("query", EVERYWHERE.values(), ids=EVERYWHERE)
 async def test_on_no_way_does_a_number_or_a_name_get_out(query: str) -> None:
     async with asked_by(Scope.READ) as (_, kim):
-        answer = await kim.ask(f"{query} {END}", Terms(explain=Explain.REQUESTS))
+        answer = await kim.ask(f"{query} {END}", OperationOptions(explain=Explain.REQUESTS))
 
     assert "errors" not in answer
     assert "•••" in str(answer)
@@ -194,10 +194,12 @@ PROBES = {
 }
 
 
-@pytest.mark.parametrize("terms", [Terms(), Terms(explain=Explain.PLAN)], ids=["read", "plan"])
+@pytest.mark.parametrize(
+    "terms", [OperationOptions(), OperationOptions(explain=Explain.PLAN)], ids=["read", "plan"]
+)
 @pytest.mark.parametrize("query", PROBES.values(), ids=PROBES)
 async def test_without_pii_nobody_finds_out_whether_a_number_is_there(
-    query: str, terms: Terms
+    query: str, terms: OperationOptions
 ) -> None:
     async with asked_by(Scope.READ) as (twilio, kim):
         answer = await kim.ask(query, terms)
@@ -265,9 +267,9 @@ async def test_a_subscription_by_number_is_for_those_who_may_know(filter_: str) 
 
 def test_an_explanation_masks_what_is_asked_about_somebody() -> None:
     """Whatever is sent: of parameters, only those are shown that are known to name nobody."""
-    journal = Journal(lambda: 0.0, shows_personal=False)
+    journal = UpstreamTrace(lambda: 0.0, shows_personal=False)
     entry = journal.enter(ListCalls(to=TO, page_size=5), "per-key", [], (1, 0.1))
-    shown = Journal(lambda: 0.0).enter(ListCalls(to=TO), "per-key", [], (1, 0.1))
+    shown = UpstreamTrace(lambda: 0.0).enter(ListCalls(to=TO), "per-key", [], (1, 0.1))
 
     assert entry.query == "To=+1617•••1212&PageSize=5"
     assert shown.query == f"To={TO}&PageSize=50"

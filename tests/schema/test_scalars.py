@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import BadUserInput
 from gateway.schema.scalars import SCALARS
-from gateway.upstream.requests import TimeRange
+from gateway.upstream.requests import DateTimeRange
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call
 
@@ -164,8 +164,8 @@ def test_both_bounds_are_exact(drawn: tuple[str, Fraction], steps: int) -> None:
         assume(False)
     at = Fraction((moment - EPOCH) // MICROSECOND, 10**6)
 
-    assert TimeRange(gte=bound).holds(moment) == (at >= exact)
-    assert TimeRange(lt=bound).holds(moment) == (at < exact)
+    assert DateTimeRange(gte=bound).holds(moment) == (at >= exact)
+    assert DateTimeRange(lt=bound).holds(moment) == (at < exact)
 
 
 @given(st.from_regex(re.compile(r"[0-9]{4}-[0-1][0-9]-[0-3][0-9][Tt ][0-9:.]{8,14}[Zz+-][0-9:]*")))

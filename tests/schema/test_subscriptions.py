@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.access import ANYONE
-from gateway.app import Gateway, Terms, open_gateway
-from gateway.app.results import response_map
-from gateway.journal import Explain
-from gateway.live.events import Source
+from gateway.access import ANONYMOUS
+from gateway.live.events import EventSource
+from gateway.server import Gateway, OperationOptions, open_gateway
+from gateway.server.results import response_map
 from gateway.settings import Secret, Settings
+from gateway.telemetry.upstream_trace import Explain
 from tests.live.stage import notice
 from tests.live.watched import settle
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, recording, sid
@@ -40,7 +40,9 @@ class Stage:
     def listen(self, query: str = EDGES, **terms: Any) -> "Listener":
         """A subscription, from now on."""
         return Listener(
-            self.gateway.stream(query, {"sid": CALL}, None, Terms(**terms), caller=ANYONE)
+            self.gateway.stream(
+                query, {"sid": CALL}, None, OperationOptions(**terms), caller=ANONYMOUS
+            )
         )
 
 
@@ -227,14 +229,14 @@ async def test_an_internal_error_is_masked() -> None:
 async def test_a_filter_that_no_call_can_match_is_refused(given: str, code: str) -> None:
     query = f"subscription {{ callsUpdated(filter: {given}) {{ source }} }}"
     async with stage() as there:
-        (answer,) = await Listener(there.gateway.stream(query, caller=ANYONE)).end()
+        (answer,) = await Listener(there.gateway.stream(query, caller=ANONYMOUS)).end()
 
     assert answer["errors"][0]["extensions"] == {"code": code}
     assert there.twilio.requests == []
 
 
-@pytest.mark.parametrize("source", list(Source))
-async def test_an_event_says_how_the_gateway_came_to_know(source: Source) -> None:
+@pytest.mark.parametrize("source", list(EventSource))
+async def test_an_event_says_how_the_gateway_came_to_know(source: EventSource) -> None:
     query = "subscription($sid: ID!) { callUpdated(sid: $sid) { source receivedAt } }"
     async with stage() as there:
         listener = there.listen(query)

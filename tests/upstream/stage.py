@@ -9,8 +9,8 @@ import httpx
 import msgspec
 
 from gateway.settings import Secret
-from gateway.telemetry import UpstreamHook, log_exchange
-from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.telemetry.records import UpstreamHook, log_exchange
+from gateway.upstream.client import Account, ClientLimits, UpstreamClient
 from gateway.upstream.resources import (
     CallResource,
     NotificationResource,
@@ -27,8 +27,8 @@ PREFIXES: dict[type[Resource], str] = {
 }
 BASE_URL = "https://api.twilio.com"
 TOKEN_ACCOUNT = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-DEFAULT_LIMITS = Limits()
-ONCE = Limits(tries=1)
+DEFAULT_LIMITS = ClientLimits()
+ONCE = ClientLimits(tries=1)
 
 
 def row(kind: type[R], **properties: Any) -> R:
@@ -44,7 +44,7 @@ async def connected(
     *,
     account: Account = TOKEN_ACCOUNT,
     base_url: str = BASE_URL,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ClientLimits = DEFAULT_LIMITS,
     hook: UpstreamHook = log_exchange,
 ) -> AsyncIterator[UpstreamClient]:
     """A client over this transport, closed at the end."""

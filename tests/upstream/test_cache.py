@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.cache import Cache
-from gateway.upstream.client import Limits
+from gateway.upstream.client import ClientLimits
 from gateway.upstream.requests import (
     FetchCall,
     FetchNotification,
@@ -218,7 +218,7 @@ async def test_the_client_remembers_what_it_read_and_only_where_the_size_allows(
     of_call = ListRecordings(call_sid=sid("CA", 1))
     remembered = {}
     for size in (0, 10_000_000):
-        async with connected(twilio, limits=Limits(cache_bytes=size)) as client:
+        async with connected(twilio, limits=ClientLimits(cache_bytes=size)) as client:
             first, live = FetchCall(sid=sid("CA", 1)), FetchCall(sid=sid("CA", 2))
             row_, _ = await client.fetch(first), await client.fetch(live)
             page_ = await client.page(of_call)

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.errors import UpstreamError, UpstreamInvalid
 from gateway.settings import Secret
-from gateway.telemetry import UpstreamExchange
+from gateway.telemetry.records import UpstreamExchange
 from gateway.upstream.client import Account
-from gateway.upstream.requests import FetchCall, ListCalls, ListRecordings, PageRef, TimeRange
+from gateway.upstream.requests import DateTimeRange, FetchCall, ListCalls, ListRecordings, PageRef
 from tests.credentials import encoded
 from tests.plain_twilio import ACCOUNT, NOON, PlainTwilio, call, sid
 from tests.upstream.stage import ONCE, TOKEN_ACCOUNT, answering, connected, raising, seen_by
@@ -53,7 +53,9 @@ async def test_the_base_url_may_have_a_port_and_a_path(base_url: str) -> None:
 async def test_a_list_is_asked_with_its_query_encoded() -> None:
     """A `+` is a plus, not a space, and an inequality's name is encoded (FACTS 1.2)."""
     seen: list[httpx.Request] = []
-    wanted = ListCalls(to="+1 5&a=b", start_time=TimeRange(gte=NOON), page=PageRef(1, "PA\r\n#"))
+    wanted = ListCalls(
+        to="+1 5&a=b", start_time=DateTimeRange(gte=NOON), page=PageRef(1, "PA\r\n#")
+    )
     async with connected(
         seen_by(seen, lambda _: httpx.Response(200, json={"calls": []}))
     ) as client:
@@ -182,7 +184,7 @@ async def test_httpx_and_httpcore_are_silent(caplog: pytest.LogCaptureFixture) -
             logging.getLogger(name).error("GET https://api.twilio.com/?To=+16175550101")
 
     names = {record.name for record in caplog.records}
-    assert "gateway.telemetry" in names
+    assert "gateway.telemetry.records" in names
     assert not [name for name in names if name.startswith("http")]
     assert "6175550101" not in caplog.text
 
@@ -209,7 +211,7 @@ async def test_an_exchange_tells_the_path_the_time_and_the_end_but_no_query() ->
 
 
 async def test_only_failures_are_logged_as_warnings(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "gateway.telemetry"):
+    with caplog.at_level(logging.DEBUG, "gateway.telemetry.records"):
         async with connected(PlainTwilio(calls=[call(1)])) as client:
             await client.fetch(CALL)
         async with connected(answering(503), limits=ONCE) as client:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gateway.errors import (
-    NeverSent,
+    RequestNotSent,
     UpstreamAuth,
     UpstreamError,
     UpstreamInvalid,
@@ -17,7 +17,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.upstream.answers import error_for_exception
+from gateway.upstream.replies import error_for_exception
 from gateway.upstream.requests import FetchCall, ListCalls
 from tests.plain_twilio import call, sid
 from tests.upstream.stage import answering, connected, raising
@@ -26,22 +26,22 @@ CALL = FetchCall(sid=sid("CA", 1))
 
 # Every leaf of httpx's tree that can come out of a request. A new one fails the test below.
 EXPECTED: dict[type[Exception], type[UpstreamError]] = {
-    httpx.ConnectTimeout: NeverSent,
-    httpx.PoolTimeout: NeverSent,
+    httpx.ConnectTimeout: RequestNotSent,
+    httpx.PoolTimeout: RequestNotSent,
     httpx.ReadTimeout: UpstreamTimeout,
     httpx.WriteTimeout: UpstreamTimeout,
-    httpx.ConnectError: NeverSent,
+    httpx.ConnectError: RequestNotSent,
     httpx.ReadError: UpstreamUnavailable,
     httpx.WriteError: UpstreamUnavailable,
     httpx.CloseError: UpstreamUnavailable,
-    httpx.ProxyError: NeverSent,
-    httpx.UnsupportedProtocol: NeverSent,
-    httpx.LocalProtocolError: NeverSent,
+    httpx.ProxyError: RequestNotSent,
+    httpx.UnsupportedProtocol: RequestNotSent,
+    httpx.LocalProtocolError: RequestNotSent,
     httpx.RemoteProtocolError: UpstreamUnavailable,
     httpx.DecodingError: UpstreamInvalid,
     httpx.TooManyRedirects: UpstreamInvalid,
     httpx.HTTPStatusError: UpstreamUnavailable,
-    httpx.InvalidURL: NeverSent,
+    httpx.InvalidURL: RequestNotSent,
     httpx.StreamConsumed: UpstreamUnavailable,
     httpx.StreamClosed: UpstreamUnavailable,
     httpx.ResponseNotRead: UpstreamUnavailable,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamRateLimited, UpstreamTimeout
-from gateway.upstream.concurrency import AdaptiveLimit, Line, Priority
+from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority
 
 LATER = 1e9
 STUCK = 0.05  # seconds, in these tests
@@ -188,7 +188,7 @@ class Stage:
 
     def __init__(self, limit: int | AdaptiveLimit, longest: int = 100) -> None:
         limit = AdaptiveLimit(limit) if isinstance(limit, int) else limit
-        self.line = Line(limit, longest, STUCK)
+        self.line = AdmissionQueue(limit, longest, STUCK)
         self.order: list[str] = []
         self.most = 0
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -361,7 +361,7 @@ async def test_the_cap_holds_even_for_who_passes_by_the_stuck() -> None:
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_random_crowd_is_served_whole_and_never_above_the_limit(seed: int) -> None:
     chance = random.Random(seed)
-    line, served, most = Line(AdaptiveLimit(5), 1000), 0, 0
+    line, served, most = AdmissionQueue(AdaptiveLimit(5), 1000), 0, 0
 
     async def request(number: int) -> None:
         nonlocal served, most

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.errors import NeverSent, UpstreamError, UpstreamTimeout
+from gateway.errors import RequestNotSent, UpstreamError, UpstreamTimeout
 from gateway.settings import Secret
-from gateway.upstream.client import Account, Limits, UpstreamClient
+from gateway.upstream.client import Account, ClientLimits, UpstreamClient
 from gateway.upstream.connections import Connections
 from gateway.upstream.requests import FetchCall
 from tests.end_to_end.hanging import HangingUpstream
@@ -36,7 +36,10 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> Non
     """Some strike when a connection stands and nothing was sent: Note [Stranded connections]."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        account, limits = Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), Limits(read=0.8, in_flight=16)
+        account, limits = (
+            Account(ACCOUNT, ACCOUNT, Secret(TOKEN)),
+            ClientLimits(read=0.8, in_flight=16),
+        )
         client = UpstreamClient(account, settings["TWILIO_BASE_URL"], limits=limits)
         before = descriptors()
 
@@ -94,7 +97,10 @@ async def test_closing_while_requests_run_ends_them_in_order() -> None:
     """Each ends with an error of ours or its answer, and what they leave is nothing."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        account, limits = Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), Limits(in_flight=20, read=3.0)
+        account, limits = (
+            Account(ACCOUNT, ACCOUNT, Secret(TOKEN)),
+            ClientLimits(in_flight=20, read=3.0),
+        )
         client = UpstreamClient(account, settings["TWILIO_BASE_URL"], limits=limits)
         numbers = range(20)
         asked = [asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", n)))) for n in numbers]
@@ -114,6 +120,6 @@ async def test_closed_is_closed() -> None:
         assert response.status_code == 204
         await connections.aclose()
     await connections.aclose()
-    with pytest.raises(NeverSent):
+    with pytest.raises(RequestNotSent):
         async with connections.stream("GET", "http://twilio.test/"):
             pass

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import BadUserInput
 from gateway.upstream.requests import (
     TOP,
+    DateTimeRange,
     FetchCall,
     FetchNotification,
     FetchRecording,
@@ -18,7 +19,6 @@ from gateway.upstream.requests import (
     ListRecordings,
     PageRef,
     Query,
-    TimeRange,
 )
 from gateway.upstream.resources import (
     CallResource,
@@ -44,10 +44,10 @@ def near_midnight() -> st.SearchStrategy[datetime]:
     return exact | close.map(lambda pair: pair[0] + pair[1]) | anywhere
 
 
-def ranges() -> st.SearchStrategy[TimeRange]:
+def ranges() -> st.SearchStrategy[DateTimeRange]:
     """Every kind of range: open, half open, closed, whole days, empty."""
     edge = st.none() | near_midnight()
-    return st.builds(TimeRange, gte=edge, lt=edge)
+    return st.builds(DateTimeRange, gte=edge, lt=edge)
 
 
 def upstream_holds(query: Query, moment: datetime, *, until_end_of_day: bool) -> bool:
@@ -66,7 +66,7 @@ def upstream_holds(query: Query, moment: datetime, *, until_end_of_day: bool) ->
 
 @given(ranges(), near_midnight(), st.booleans())
 def test_the_day_filter_holds_every_instant_of_the_range_under_both_readings_of_the_bound(
-    range_: TimeRange, moment: datetime, until_end_of_day: bool
+    range_: DateTimeRange, moment: datetime, until_end_of_day: bool
 ) -> None:
     if range_.holds(moment):
         assert upstream_holds(range_.query("StartTime"), moment, until_end_of_day=until_end_of_day)
@@ -74,7 +74,7 @@ def test_the_day_filter_holds_every_instant_of_the_range_under_both_readings_of_
 
 @given(ranges(), near_midnight())
 def test_a_range_holds_what_is_from_its_start_up_to_not_including_its_end(
-    range_: TimeRange, moment: datetime
+    range_: DateTimeRange, moment: datetime
 ) -> None:
     start = range_.gte or datetime.min.replace(tzinfo=UTC)
     end = range_.lt or datetime.max.replace(tzinfo=UTC)
@@ -84,7 +84,7 @@ def test_a_range_holds_what_is_from_its_start_up_to_not_including_its_end(
 
 @given(ranges(), near_midnight())
 def test_whole_days_are_what_upstream_answers_but_for_its_own_midnight(
-    range_: TimeRange, moment: datetime
+    range_: DateTimeRange, moment: datetime
 ) -> None:
     """Where a range says that it is whole days, upstream adds at most the first instant after."""
     is_held = upstream_holds(range_.query("StartTime"), moment, until_end_of_day=False)
@@ -93,13 +93,13 @@ def test_whole_days_are_what_upstream_answers_but_for_its_own_midnight(
 
 
 def test_a_range_holds_no_moment_that_is_not_there() -> None:
-    assert not TimeRange().holds(None)
+    assert not DateTimeRange().holds(None)
 
 
 def test_a_day_is_from_midnight_to_midnight_gmt() -> None:
-    day = TimeRange.day(DAY)
+    day = DateTimeRange.day(DAY)
 
-    assert day == TimeRange(MIDNIGHT, MIDNIGHT + ONE_DAY)
+    assert day == DateTimeRange(MIDNIGHT, MIDNIGHT + ONE_DAY)
     assert day.holds(MIDNIGHT)
     assert day.holds(MIDNIGHT + ONE_DAY - timedelta(microseconds=1))
     assert not day.holds(MIDNIGHT + ONE_DAY)
@@ -109,24 +109,24 @@ def test_a_day_is_from_midnight_to_midnight_gmt() -> None:
 @pytest.mark.parametrize(
     ("range_", "query"),
     [
-        (TimeRange.day(DAY), (("StartTime", "2009-07-06"),)),
-        (TimeRange(gte=MIDNIGHT), (("StartTime>", "2009-07-06"),)),
-        (TimeRange(gte=MIDNIGHT + SECOND), (("StartTime>", "2009-07-06"),)),
-        (TimeRange(lt=MIDNIGHT), (("StartTime<", "2009-07-06"),)),
-        (TimeRange(lt=MIDNIGHT + SECOND), (("StartTime<", "2009-07-07"),)),
-        (TimeRange(MIDNIGHT + SECOND, MIDNIGHT + 2 * SECOND), (("StartTime", "2009-07-06"),)),
+        (DateTimeRange.day(DAY), (("StartTime", "2009-07-06"),)),
+        (DateTimeRange(gte=MIDNIGHT), (("StartTime>", "2009-07-06"),)),
+        (DateTimeRange(gte=MIDNIGHT + SECOND), (("StartTime>", "2009-07-06"),)),
+        (DateTimeRange(lt=MIDNIGHT), (("StartTime<", "2009-07-06"),)),
+        (DateTimeRange(lt=MIDNIGHT + SECOND), (("StartTime<", "2009-07-07"),)),
+        (DateTimeRange(MIDNIGHT + SECOND, MIDNIGHT + 2 * SECOND), (("StartTime", "2009-07-06"),)),
         (
-            TimeRange(MIDNIGHT - SECOND, MIDNIGHT + SECOND),
+            DateTimeRange(MIDNIGHT - SECOND, MIDNIGHT + SECOND),
             (("StartTime<", "2009-07-07"), ("StartTime>", "2009-07-05")),
         ),
         (
-            TimeRange(MIDNIGHT, MIDNIGHT + 2 * ONE_DAY),
+            DateTimeRange(MIDNIGHT, MIDNIGHT + 2 * ONE_DAY),
             (("StartTime<", "2009-07-08"), ("StartTime>", "2009-07-06")),
         ),
-        (TimeRange(), ()),
+        (DateTimeRange(), ()),
     ],
 )
-def test_the_day_filter_of_a_range(range_: TimeRange, query: Query) -> None:
+def test_the_day_filter_of_a_range(range_: DateTimeRange, query: Query) -> None:
     """The name of an inequality is the parameter and `<` or `>` (FACTS 1.2)."""
     assert range_.query("StartTime") == query
 
@@ -136,7 +136,7 @@ def test_the_day_filter_of_a_range(range_: TimeRange, query: Query) -> None:
     [
         (ListCalls(), "Calls", "PageSize=50"),
         (
-            ListCalls(status=CallStatus.IN_PROGRESS, start_time=TimeRange(gte=MIDNIGHT)),
+            ListCalls(status=CallStatus.IN_PROGRESS, start_time=DateTimeRange(gte=MIDNIGHT)),
             "Calls",
             "Status=in-progress&StartTime>=2009-07-06&PageSize=50",
         ),
@@ -145,7 +145,7 @@ def test_the_day_filter_of_a_range(range_: TimeRange, query: Query) -> None:
             "Calls",
             f"To=+1&From=client:tommy&ParentCallSid={sid('CA', 1)}&PageSize=9",
         ),
-        (ListCalls(end_time=TimeRange.day(DAY)), "Calls", "EndTime=2009-07-06&PageSize=50"),
+        (ListCalls(end_time=DateTimeRange.day(DAY)), "Calls", "EndTime=2009-07-06&PageSize=50"),
         (
             ListCalls(page=PageRef(2, "PA7"), to="+1"),
             "Calls",
@@ -194,12 +194,12 @@ def test_what_is_no_sid_never_gets_into_a_path(bad: str) -> None:
 
 def test_equal_requests_are_one() -> None:
     first, second = (
-        ListCalls(to="+1", start_time=TimeRange.day(DAY)),
-        ListCalls(to="+1", start_time=TimeRange.day(DAY)),
+        ListCalls(to="+1", start_time=DateTimeRange.day(DAY)),
+        ListCalls(to="+1", start_time=DateTimeRange.day(DAY)),
     )
 
     assert {first, second} == {first}
-    assert first != ListCalls(from_="+1", start_time=TimeRange.day(DAY))
+    assert first != ListCalls(from_="+1", start_time=DateTimeRange.day(DAY))
     assert FetchCall(sid=sid("CA", 1)) != FetchCall(sid=sid("CA", 2))
 
 
@@ -245,8 +245,8 @@ def test_matches_is_every_condition_at_once(
     to: str | None,
     from_: str | None,
     status: CallStatus | None,
-    start: TimeRange | None,
-    end: TimeRange | None,
+    start: DateTimeRange | None,
+    end: DateTimeRange | None,
     parent: str | None,
     row_to: str,
     row_from: str,
@@ -283,7 +283,7 @@ def test_matches_is_every_condition_at_once(
 def test_a_value_that_cannot_be_read_is_left_to_upstreams_word() -> None:
     """The row was sent for this filter: its bad field costs the field, not the row."""
     sent = row(CallResource, to=7, start_time="yesterday", status=[])
-    wanted = ListCalls(to="+1", status=CallStatus.BUSY, start_time=TimeRange.day(DAY))
+    wanted = ListCalls(to="+1", status=CallStatus.BUSY, start_time=DateTimeRange.day(DAY))
 
     assert wanted.matches(sent)
     assert wanted.verdict(sent) is None
@@ -302,7 +302,7 @@ def test_a_status_that_is_missing_is_left_to_upstreams_word_and_a_new_one_is_not
     assert busy.matches(silent)
     assert busy.verdict(row(CallResource, status="paused")) is False
     assert busy.verdict(row(CallResource, status="busy")) is True
-    assert ListCalls(start_time=TimeRange.day(DAY)).verdict(silent) is False
+    assert ListCalls(start_time=DateTimeRange.day(DAY)).verdict(silent) is False
 
 
 def test_one_condition_that_fails_decides_whatever_the_others_are() -> None:
@@ -331,12 +331,12 @@ def test_rows_of_another_call_are_no_rows_of_this_list() -> None:
     ("start_time", "is_exact"),
     [
         (None, True),
-        (TimeRange.day(DAY), True),
-        (TimeRange(gte=MIDNIGHT), True),
-        (TimeRange(gte=MIDNIGHT + SECOND), False),
-        (TimeRange(lt=MIDNIGHT - SECOND), False),
+        (DateTimeRange.day(DAY), True),
+        (DateTimeRange(gte=MIDNIGHT), True),
+        (DateTimeRange(gte=MIDNIGHT + SECOND), False),
+        (DateTimeRange(lt=MIDNIGHT - SECOND), False),
     ],
 )
-def test_only_whole_days_are_left_to_upstream(start_time: TimeRange, is_exact: bool) -> None:
+def test_only_whole_days_are_left_to_upstream(start_time: DateTimeRange, is_exact: bool) -> None:
     assert ListCalls(to="+1", start_time=start_time).is_exact() is is_exact
     assert ListCalls(end_time=start_time).is_exact() is is_exact

@@ -22,12 +22,12 @@ from gateway.upstream.resources import (
     CallDirection,
     CallResource,
     CallStatus,
+    LazyField,
     NotificationLevel,
     NotificationResource,
     RecordingResource,
     RecordingSource,
     Resource,
-    Wire,
     row_type,
 )
 from tests.plain_twilio import ACCOUNT, TOKEN, call, sid
@@ -236,7 +236,7 @@ def test_properties_that_nobody_knows_are_ignored() -> None:
 
 def test_a_row_is_made_of_a_class_body_without_annotations() -> None:
     """Since Python 3.14 no class body has `__annotations__` while the class is made (PEP 649)."""
-    price = Wire(_amount)
+    price = LazyField(_amount)
     body: Any = types.new_class("Made", (Resource,), {}, lambda given: given.update(price=price))
     assert "__annotations__" not in vars(body)
     made: type[Any] = row_type("CA")(body)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.errors import (
     CircuitOpen,
     GatewayError,
-    NeverSent,
     OutcomeUnknown,
+    RequestNotSent,
     UpstreamAuth,
     UpstreamError,
     UpstreamInvalid,
@@ -27,7 +27,7 @@ from gateway.upstream.retries import STORE, RetryBudget, is_passing, pause, retr
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 # Failure, whether a read of it is repeated, whether a change of it is.
 FAILURES: list[tuple[UpstreamError, bool, bool]] = [
-    (NeverSent("-"), True, True),
+    (RequestNotSent("-"), True, True),
     (UpstreamRateLimited("-", status=429), True, True),
     (UpstreamRateLimited("the line is full"), False, False),
     (UpstreamUnavailable("broken connection"), True, False),

@@ -1,0 +1,34 @@
+"""What the options of several commands share.
+
+This module must not know what any command does.
+"""
+
+import argparse
+import math
+from typing import Any
+
+__all__ = ["Commands", "add_setting", "non_negative", "positive"]
+
+Commands = Any
+"""What `ArgumentParser.add_subparsers` returns; argparse has no public name for it."""
+
+
+def add_setting(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
+    """Adds an option that takes the place of this environment variable."""
+    name = setting.rsplit("_", 1)[-1].lower()
+    parser.add_argument(f"--{name}", dest=setting, metavar=name.upper(), help=meaning)
+
+
+def non_negative(text: str) -> float:
+    """A finite number of 0 or more. Raises ValueError."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more. Raises ValueError."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)

@@ -1,0 +1,83 @@
+"""`gateway sandbox`: serves the sandbox alone, as a Twilio Calls API.
+
+This module must not know what the sandbox answers.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from gateway.cli.options import Commands, add_setting, non_negative, positive
+from gateway.cli.serve_command import exit_on_sigterm, run_server
+from gateway.sandbox import SandboxConfig
+from gateway.sandbox import create_app as create_sandbox
+from gateway.server.listening import listen, url_of
+from gateway.server.uvicorn_server import ServerConfig
+from gateway.settings import Settings
+from gateway.telemetry.logs import configure_logging
+
+__all__ = ["add_command"]
+
+NUMBERS: tuple[tuple[str, Callable[[str], float], str], ...] = (
+    ("speed", non_negative, "how many times as fast as real time its clock runs"),
+    ("calls_per_second", non_negative, "calls made faster than this wait in the queue"),
+    ("concurrency", positive, "requests at a time; those above it get a 429"),
+    ("latency", non_negative, "seconds that every request takes at least"),
+    ("latency_per_row", non_negative, "seconds that every row of an answer adds"),
+    ("latency_jitter", non_negative, "the part of a latency by which it varies, 0 to 1"),
+)
+SWITCHES = (
+    ("callbacks_anywhere", "also request TwiML and callback URLs beyond this machine's loopback"),
+    ("ended_calls_are_missing", "answer 404, not 400, where a call that has ended is changed"),
+    ("control", "let tests reset, load, step and disturb it under /sandbox/"),
+)
+
+
+def add_command(commands: Commands) -> None:
+    """Adds the command and its options."""
+    parser = commands.add_parser("sandbox", help="serve the sandbox alone, as a Twilio Calls API")
+    parser.set_defaults(run=_sandbox)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", default=8001, type=int, help="port to listen on (8001)")
+    parser.add_argument("--database", default=":memory:", help="SQLite file (in memory)")
+    add_setting(parser, "GATEWAY_SANDBOX_CALLS", "example calls (GATEWAY_SANDBOX_CALLS, 2000)")
+    add_setting(parser, "GATEWAY_SANDBOX_SEED", "what they are made from (GATEWAY_SANDBOX_SEED, 1)")
+    for name, kind, meaning in NUMBERS:
+        default = getattr(SandboxConfig, name)
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=kind, default=default, help=f"{meaning} ({default:g})")
+    for name, meaning in SWITCHES:
+        parser.add_argument("--" + name.replace("_", "-"), action="store_true", help=meaning)
+
+
+def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
+    configure_logging(settings.log_level)
+    names = [name for name, *_ in NUMBERS] + [name for name, _ in SWITCHES]
+    credential = _credential(settings)
+    config = SandboxConfig(
+        calls=settings.sandbox_calls,
+        seed=settings.sandbox_seed,
+        database=options.database,
+        **{name: getattr(options, name) for name in names},
+        **credential,
+    )
+    listener = listen(options.host, options.port, "--host", "--port")
+    exit_on_sigterm()
+    print(f"Sandbox: a Twilio Calls API with {config.calls} example calls", flush=True)
+    print(f"TWILIO_BASE_URL={url_of(listener)}", flush=True)
+    print(f"TWILIO_ACCOUNT_SID={config.account_sid}", flush=True)
+    if not credential:
+        print(f"TWILIO_AUTH_TOKEN={config.auth_token}", flush=True)
+    run_server(ServerConfig(create_sandbox(config), settings), [listener])
+    return 0
+
+
+def _credential(settings: Settings) -> dict[str, Any]:
+    """What the environment sets; else the sandbox's own, well-known credential holds."""
+    given = {
+        "account_sid": settings.account_sid,
+        "auth_token": settings.auth_token and settings.auth_token.reveal(),
+        "api_key": settings.api_key,
+        "api_secret": settings.api_secret and settings.api_secret.reveal(),
+    }
+    return {name: value for name, value in given.items() if value}

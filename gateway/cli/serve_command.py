@@ -1,0 +1,103 @@
+"""`gateway`: serves until it is stopped.
+
+This module must not know how a request is answered.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import signal
+import socket
+import sys
+from collections.abc import Iterable, Sequence
+
+import uvicorn
+
+from gateway.cli.options import add_setting
+from gateway.server import check_credential, create_app, tune_gc
+from gateway.server.listening import host_of_all, inherited_sockets, listen, loopback_url, url_of
+from gateway.server.uvicorn_server import ServerConfig, raise_open_files
+from gateway.server.webhook_keys import lacks_webhook_key
+from gateway.server.workers import serve_with_workers
+from gateway.settings import AccessMode, Settings
+from gateway.telemetry.logs import configure_logging
+
+__all__ = ["add_options", "exit_on_sigterm", "run_server"]
+
+NO_WEBHOOKS = (
+    "Webhooks: refused. Twilio signs them with the auth token of {} itself: to take them, set "
+    "GATEWAY_WEBHOOK_AUTH_TOKENS to that token."
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command that runs when none is named."""
+    parser.set_defaults(run=_serve)
+    for setting, meaning in (
+        ("GATEWAY_HOST", "address to listen on (GATEWAY_HOST, 127.0.0.1)"),
+        ("GATEWAY_PORT", "port to listen on, 0 for a free one (GATEWAY_PORT, 8000)"),
+        ("GATEWAY_WORKERS", "processes that serve (GATEWAY_WORKERS, 1)"),
+    ):
+        add_setting(parser, setting, meaning)
+
+
+def run_server(config: uvicorn.Config, listeners: Sequence[socket.socket]) -> None:
+    """Serves on these sockets until the process is told to end."""
+    uvicorn.Server(config).run(sockets=list(listeners))
+
+
+def exit_on_sigterm() -> None:
+    """Ends with exit code 0: uvicorn repeats the signal once its last answer is sent."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+def _serve(_options: argparse.Namespace, settings: Settings) -> int:
+    configure_logging(settings.log_level)
+    listeners = inherited_sockets() or [
+        listen(settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT")
+    ]
+    settings = _as_listened(settings, listeners)
+    settings.require_access_control()
+    asyncio.run(check_credential(settings))
+    raise_open_files()
+    tune_gc()
+    app = create_app(settings)
+    exit_on_sigterm()
+    print(_who_answers(settings), flush=True)
+    if lacks_webhook_key(settings):
+        print(NO_WEBHOOKS.format(settings.account_sid), flush=True)
+    _print_urls(settings, [settings.public_url] if settings.public_url else map(url_of, listeners))
+    if settings.workers == 1:
+        run_server(ServerConfig(app, settings), listeners)
+    else:
+        serve_with_workers(settings, listeners)
+    return 0
+
+
+def _as_listened(settings: Settings, listeners: Sequence[socket.socket]) -> Settings:
+    """The settings with the address that is really listened on.
+
+    The embedded sandbox calls back over the loopback interface, whatever the public URL is.
+    """
+    settings = dataclasses.replace(settings, host=host_of_all(listeners))
+    if settings.uses_sandbox and not settings.webhook_url:
+        settings = dataclasses.replace(settings, webhook_url=loopback_url(listeners))
+    return settings
+
+
+def _print_urls(settings: Settings, urls: Iterable[str]) -> None:
+    for url in urls:
+        print(f"GraphQL: {url}/graphql", flush=True)
+        if settings.shows_page:
+            print(f"GraphiQL: {url}/  (Ctrl-C ends)", flush=True)
+
+
+def _who_answers(settings: Settings) -> str:
+    if settings.uses_sandbox:
+        return (
+            f"Sandbox: no TWILIO_ACCOUNT_SID is set, so an embedded sandbox with "
+            f"{settings.sandbox_calls} example calls answers."
+        )
+    if settings.access is AccessMode.PASSTHROUGH:
+        return f"Each caller's own Twilio account at {settings.base_url}"
+    return f"Twilio account {settings.account_sid} at {settings.base_url}"

@@ -1,0 +1,62 @@
+"""`gateway verify`: compares planned answers with those of one request for each key.
+
+This module must not know how a request is sent, nor GraphQL.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from gateway.cli.options import Commands, positive
+from gateway.cli.verify.report import Report, render, verify
+from gateway.errors import BudgetExceeded, UpstreamError
+from gateway.server import open_gateway
+from gateway.settings import Settings
+from gateway.telemetry.logs import configure_logging
+
+__all__ = ["add_command"]
+
+BAR = 30
+"""Characters of the progress bar."""
+
+
+def add_command(commands: Commands) -> None:
+    """Adds the command and its options."""
+    parser = commands.add_parser(
+        "verify", help="ask a sample of the account's calls both ways and print any difference"
+    )
+    parser.set_defaults(run=_verify)
+    parser.add_argument(
+        "--sample",
+        type=positive,
+        default=200,
+        metavar="N",
+        help="how many of the newest calls (200)",
+    )
+
+
+def _verify(options: argparse.Namespace, settings: Settings) -> int:
+    configure_logging(settings.log_level)
+    try:
+        report = asyncio.run(_verified(settings, options.sample))
+    except (UpstreamError, BudgetExceeded) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 2
+    print(render(report))
+    return 0 if report.is_equal else 1
+
+
+async def _verified(settings: Settings, sample: int) -> Report:
+    async with open_gateway(settings) as gateway:
+        return await verify(gateway.client, sample, gateway.client.concurrency, _show_progress)
+
+
+def _show_progress(done: int, total: int) -> None:
+    """A bar on a terminal, else a line for each step; on standard error."""
+    if not sys.stderr.isatty():
+        print(f"{done} of {total} compared", file=sys.stderr)
+        return
+    filled = BAR * done // max(total, 1)
+    bar = "\u2588" * filled + "\u2591" * (BAR - filled)
+    end = "\n" if done == total else ""
+    print(f"\r{bar} {done} of {total} compared", end=end, file=sys.stderr, flush=True)

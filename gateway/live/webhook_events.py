@@ -1,0 +1,101 @@
+"""What a genuine webhook says, and where it says it: its parameters as a notice of a call. Pure.
+
+This module must not know how webhooks arrive, nor who is told.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from gateway.errors import BadUserInput
+from gateway.live.events import CallStatusEvent, EventSource, status_of_callback
+from gateway.upstream.requests import check_sid
+
+__all__ = [
+    "RECORDING_PATH",
+    "REMEMBERED",
+    "STATUS_PATH",
+    "call_notice",
+    "is_too_old",
+    "recorded_call",
+    "recording_notice",
+]
+
+STATUS_PATH = "/webhooks/twilio/status"
+RECORDING_PATH = "/webhooks/twilio/recording"
+
+REMEMBERED = timedelta(days=1)
+"""How long a webhook's signature is remembered; what is older could be a replay."""
+LONGEST_FACT = 1000
+# The webhook's parameter, and the property of Twilio's JSON row that it tells (FACTS section 9).
+# `Duration` is left out: it is in minutes.
+FACTS = {
+    "AccountSid": "account_sid",
+    "AnsweredBy": "answered_by",
+    "CallDuration": "duration",
+    "CallerName": "caller_name",
+    "Direction": "direction",
+    "ForwardedFrom": "forwarded_from",
+    "From": "from",
+    "ParentCallSid": "parent_call_sid",
+    "RecordingSid": "recording_sid",
+    "RecordingStatus": "recording_status",
+    "To": "to",
+}
+
+
+def call_notice(parameters: Mapping[str, str], at: datetime) -> CallStatusEvent:
+    """A status callback. Raises BadUserInput where it names no call or no status."""
+    number = parameters.get("SequenceNumber", "")
+    if "CallStatus" not in parameters:
+        raise BadUserInput("A status callback has a CallStatus")
+    return CallStatusEvent(
+        call_sid=check_sid("CA", parameters.get("CallSid", "")),
+        status=status_of_callback(parameters["CallStatus"]),
+        sequence=int(number) if re.fullmatch("[0-9]{1,9}", number, re.ASCII) else None,
+        at=at,
+        source=EventSource.WEBHOOK,
+        facts=_facts(parameters),
+    )
+
+
+def recording_notice(
+    parameters: Mapping[str, str], state: CallStatusEvent | None, at: datetime
+) -> CallStatusEvent | None:
+    """A recording callback, as news of its call; None while nothing else is known of that.
+
+    It does not tell the call's status.
+    """
+    if state is None:
+        return None
+    told = {name: value for name, value in _facts(parameters) if name.startswith("recording_")}
+    facts = tuple(sorted({**dict(state.facts), **told}.items()))
+    return replace(state, source=EventSource.WEBHOOK, at=at, facts=facts)
+
+
+def recorded_call(parameters: Mapping[str, str]) -> str:
+    """The SID of a recording callback's call. Raises BadUserInput without call or recording."""
+    check_sid("RE", parameters.get("RecordingSid", ""))
+    return check_sid("CA", parameters.get("CallSid", ""))
+
+
+def is_too_old(parameters: Mapping[str, str], now: datetime) -> bool:
+    """True when the signed Timestamp lies so far back that the signature may be forgotten."""
+    try:
+        moment = parsedate_to_datetime(parameters["Timestamp"])
+    except (KeyError, ValueError, TypeError):
+        return False
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment < now - REMEMBERED
+
+
+def _facts(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    known = (
+        (fact, parameters[name])
+        for name, fact in FACTS.items()
+        if parameters.get(name) and len(parameters[name]) <= LONGEST_FACT
+    )
+    return tuple(sorted(known))

@@ -1,0 +1,1 @@
+"""aiodataloader: keys in, one batch out; carries out what the planner decides."""

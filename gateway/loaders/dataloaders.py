@@ -1,0 +1,171 @@
+"""aiodataloader: keys in, one batch out; fresh for every operation.
+
+A key is a request value, so one loader serves every edge: which relation is meant is the request's
+type. The loaders hand keys over; one queue collects what the whole operation asks and gives it to
+the planner at once, whatever level, alias or entity it comes from. Each key resolves as soon as its
+own answer is there. This module must not know GraphQL, nor which request is cheaper: that is the
+planner's.
+
+Note [Quiet]. Resolvers reach the queue some turns of the event loop apart: a level whose rows are
+known is a dozen turns behind the level above it, and nothing is gained by sending the first half
+alone. So the queue waits until nobody has asked anything for PATIENCE turns (some 0.1 ms), which
+is when only answers from upstream can bring the operation forward.
+"""
+
+import asyncio
+from typing import Any, TypeVar
+
+from aiodataloader import DataLoader
+
+from gateway.loaders.plan_executor import PlanExecutor
+from gateway.planner import Request
+from gateway.telemetry.upstream_trace import UpstreamTrace
+from gateway.upstream.requests import FetchRequest, ListRequest, Page
+from gateway.upstream.resources import Resource
+from gateway.upstream.writes import FormRequest
+
+__all__ = ["Loaders"]
+
+R = TypeVar("R", bound=Resource)
+PATIENCE = 16
+
+
+class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
+    """aiodataloader 0.4.3 with its repairs: no waiter can cancel or poison a key for the others.
+
+    Its batch function answers at once with a future for each key, so no key waits for
+    another and no cancelled batch leaves anybody hanging.
+    """
+
+    async def answer(self, request: Request) -> Any:
+        """The answer to a request, shared with everybody in the operation who asks the same."""
+        shared = await asyncio.shield(self.load(request))
+        return await asyncio.shield(shared)
+
+
+class Loaders:
+    """How the resolvers of one operation read. Made inside the running loop; ends with `aclose`."""
+
+    def __init__(self, executor: PlanExecutor) -> None:
+        self._queue = BatchQueue(executor)
+        self._loader = Loader(self._queue.ask_all)
+
+    @property
+    def journal(self) -> UpstreamTrace:
+        """What was asked upstream through these loaders."""
+        return self._queue.journal
+
+    async def row(self, request: FetchRequest[R], field: str) -> R | None:
+        """One resource, None when there is none; `field` is the path of the field that wants it.
+
+        Raises UpstreamError or BudgetExceeded.
+        """
+        self._queue.journal.want(request, field)
+        row: R | None = await self._loader.answer(request)
+        return row
+
+    async def page(self, request: ListRequest[R], field: str) -> Page[R]:
+        """One page of a list; of the first page possibly more rows than asked. As `row`."""
+        self._queue.journal.want(request, field)
+        page: Page[R] = await self._loader.answer(request)
+        return page
+
+    async def send(self, request: FormRequest[R], field: str) -> R:
+        """The row that a mutation made or changed; nothing read before is taken for known then.
+
+        Raises as Executor.send.
+        """
+        try:
+            return await self._queue.send(request, field)
+        finally:
+            self._loader.clear_all()
+
+    async def aclose(self) -> None:
+        """Cancels what is still being read: nobody is left to read it for."""
+        await self._queue.aclose()
+
+
+class BatchQueue:
+    """What the operation asks, collected until it is quiet, then carried out as a whole."""
+
+    def __init__(self, executor: PlanExecutor) -> None:
+        self.journal = executor.journal
+        self._executor = executor
+        self._waiting: dict[Request, asyncio.Future[Any]] = {}
+        self._patience = 0
+        self._is_closed = False
+        self._rounds: set[asyncio.Task[None]] = set()
+
+    async def send(self, request: FormRequest[R], field: str) -> R:
+        """At once: a mutation waits for nothing."""
+        return await self._executor.send(request, field)
+
+    async def ask_all(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
+        """The loader's batch function: a future for each request."""
+        self._patience = PATIENCE
+        return [self._ask(request) for request in requests]
+
+    async def aclose(self) -> None:
+        """Cancels every round and waits until it has ended; nothing more is sent."""
+        self._is_closed = True
+        for future in self._waiting.values():
+            future.cancel()
+        for round_ in self._rounds:
+            round_.cancel()
+        await asyncio.gather(*self._rounds, return_exceptions=True)
+
+    def _ask(self, request: Request) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        known = self._executor.known_answer(request)
+        if known is not None:
+            future.set_result(known.value)
+            return future
+        if self._is_closed:
+            future.cancel()
+            return future
+        future.add_done_callback(_mark_retrieved)
+        if not self._waiting:
+            loop.call_soon(self._wait_for_quiet)
+        self._waiting[request] = future
+        return future
+
+    def _wait_for_quiet(self) -> None:
+        """See Note [Quiet]."""
+        if self._is_closed:
+            return
+        if self._patience > 0:
+            self._patience -= 1
+            asyncio.get_running_loop().call_soon(self._wait_for_quiet)
+            return
+        waiting, self._waiting = self._waiting, {}
+        round_ = asyncio.ensure_future(self._round(waiting))
+        self._rounds.add(round_)
+        round_.add_done_callback(self._rounds.discard)
+
+    async def _round(self, waiting: dict[Request, asyncio.Future[Any]]) -> None:
+        def resolve(request: Request, answer: Any) -> None:
+            future = waiting[request]
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        fault: Exception = RuntimeError("A request was left without an answer")
+        try:
+            await self._executor.carry_out(waiting, resolve)
+        except Exception as error:
+            fault = error
+        except BaseException:
+            for future in waiting.values():
+                future.cancel()
+            raise
+        for future in waiting.values():  # a fault of ours: nobody may be left waiting
+            if not future.done():
+                future.set_exception(fault)
+
+
+def _mark_retrieved(future: asyncio.Future[Any]) -> None:
+    """An answer that nobody waits for any more may fail in silence."""
+    if not future.cancelled():
+        future.exception()

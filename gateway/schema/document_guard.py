@@ -1,0 +1,201 @@
+"""From an operation's text to a checked document: parsed, measured and validated, each once.
+
+The way of every operation, over HTTP or a socket: the schema's extension asks here. A text that
+comes again finds its document prepared. This module must not know HTTP.
+
+Note [Freed at once]. graphql-core links the tokens of a text to and fro, and an exception that was
+raised leads to its frames, which lead to the document. Such circles are freed by Python's collector
+only, and those that have been kept for a while by a full run of it, of which a busy gateway sees
+one in hours (`calm_collector`). So the circles are broken here: a document that makes room for
+another is freed at that moment.
+
+Note [Kept by size]. What is kept is bounded by its bytes, as estimated from text and tokens. A
+document that is refused is not kept: what is wrong with it may be longer than itself, and it would
+take the place of one that is asked in earnest.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
+from sys import getsizeof
+from typing import Any
+
+from cachetools import LRUCache
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    KnownDirectivesRule,
+    OperationDefinitionNode,
+    UniqueDirectivesPerLocationRule,
+    get_operation_ast,
+    get_variable_values,
+    parse,
+    specified_rules,
+    validate,
+)
+from strawberry.extensions import SchemaExtension
+from strawberry.types.execution import ExecutionContext
+
+from gateway.errors import BadRequest, BadUserInput, CallerError
+from gateway.schema.cost import check_cost
+from gateway.schema.limits import DocumentLimits, check_document, check_variables
+from gateway.schema.strawberry_internals import (
+    given_operation_name,
+    graphql_schema,
+    validate_document,
+)
+
+__all__ = ["DocumentGuard", "limits_of"]
+
+KEPT_BYTES = 32 * 1024 * 1024
+# The longest text, in characters, that is worth keeping.
+KEPT_LENGTH = 16 * 1024
+# What a document takes: its text and what is cut out of it, so many bytes for each token with the
+# nodes made of it, and for the entry.
+TOKEN, ENTRY = 700, 2000
+DEFAULTS = DocumentLimits()
+DIRECTIVE_RULES = (KnownDirectivesRule, UniqueDirectivesPerLocationRule)
+# Errors for variables of one operation: graphql-core's own number when it executes.
+MOST_VARIABLE_ERRORS = 50
+
+
+def limits_of(context: ExecutionContext) -> DocumentLimits:
+    """The limits that the operation's context carries; the defaults where it has none."""
+    limits: DocumentLimits = getattr(context.context, "limits", DEFAULTS)
+    return limits
+
+
+class Prepared:
+    """A document, and what is wrong with it whatever its variables are."""
+
+    def __init__(self, text: str, limits: DocumentLimits, schema: GraphQLSchema) -> None:
+        """Raises GraphQLError where the text cannot be parsed."""
+        self.document: DocumentNode = parse(text, max_tokens=limits.tokens)
+        _unlink_tokens(self.document)
+        self.bytes = 2 * getsizeof(text) + TOKEN * (self.document.token_count or 0) + ENTRY
+        self._limits = limits
+        self._schema = schema
+
+    @cached_property
+    def errors(self) -> Sequence[GraphQLError]:
+        """The limit that is exceeded, or what validation says; looked for once.
+
+        Of wrong directives only the first is told: one field can have as many as the document may.
+        """
+        try:
+            found = check_document(self.document, self._limits)
+        except CallerError as refusal:
+            return [_refusal(refusal)]
+        if found.directives:
+            wrong = validate(self._schema, self.document, DIRECTIVE_RULES, max_errors=1)
+            if wrong:
+                return wrong[:1]
+        return validate_document(self._schema, self.document, tuple(specified_rules))
+
+
+def _unlink_tokens(document: DocumentNode) -> None:
+    """See Note [Freed at once]. Nothing follows the links once the text is parsed."""
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        following, token.prev, token.next = token.next, None, None
+        token = following
+
+
+class KeptDocuments:
+    """Documents without a fault, those used last, of `size` bytes. See Note [Kept by size]."""
+
+    def __init__(self, size: int = KEPT_BYTES) -> None:
+        self._documents: LRUCache[Hashable, Prepared] = LRUCache(size, lambda kept: kept.bytes)
+
+    @property
+    def bytes(self) -> int:
+        """How much is kept, at most the size."""
+        return int(self._documents.currsize)
+
+    def prepared(self, text: str, limits: DocumentLimits, schema: GraphQLSchema) -> Prepared:
+        """The document of a text. Raises GraphQLError where it cannot be parsed."""
+        if len(text) > KEPT_LENGTH:
+            return Prepared(text, limits, schema)
+        key = (text, limits, schema)
+        document = self._documents.get(key)
+        if document is None:
+            document = Prepared(text, limits, schema)
+            if document.bytes <= self._documents.maxsize and not document.errors:
+                self._documents[key] = document
+        return document
+
+
+_kept = KeptDocuments()
+
+
+class DocumentGuard(SchemaExtension):
+    """Takes the place of Strawberry's parser and validation caches: limits come before both."""
+
+    _document: Prepared | None = None
+
+    def on_parse(self) -> Iterator[None]:
+        """A text that cannot be parsed is left to Strawberry, which reports it."""
+        context = self.execution_context
+        limits = limits_of(context)
+        context.parse_options["max_tokens"] = limits.tokens
+        with suppress(GraphQLError):
+            self._document = _kept.prepared(
+                context.query or "", limits, graphql_schema(context.schema)
+            )
+            context.graphql_document = self._document.document
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        """All that is to be refused before execution; what others refuse already stays so."""
+        context = self.execution_context
+        context.pre_execution_errors = context.pre_execution_errors or list(self._errors())
+        yield
+
+    def _errors(self) -> Sequence[GraphQLError]:
+        context = self.execution_context
+        assert self._document  # noqa: S101 (nothing else parses)
+        if self._document.errors:
+            return self._document.errors
+        try:
+            _check_name(self._document.document, given_operation_name(context))
+            return _wrong_values(self._document.document, context)
+        except CallerError as refusal:
+            return [_refusal(refusal)]
+
+
+def _check_name(document: DocumentNode, name: str | None) -> None:
+    """Strawberry runs the first of several operations where no name says which is meant."""
+    operations = [
+        node for node in document.definitions if isinstance(node, OperationDefinitionNode)
+    ]
+    if len(operations) > 1 and name is None:
+        raise BadRequest("operationName is required: the document has several operations")
+
+
+def _wrong_values(document: DocumentNode, context: ExecutionContext) -> Sequence[GraphQLError]:
+    """What is wrong with the variables. Raises CallerError for a value or a cost beyond a limit."""
+    limits = limits_of(context)
+    given: dict[str, Any] = context.variables or {}
+    check_variables(given, limits)
+    schema = graphql_schema(context.schema)
+    operation = get_operation_ast(document, context.operation_name)
+    assert operation  # noqa: S101 (Strawberry has looked for it)
+    variables = get_variable_values(
+        schema, operation.variable_definitions or (), given, MOST_VARIABLE_ERRORS
+    )
+    if isinstance(variables, list):
+        return [_of_a_variable(error) for error in variables]
+    check_cost(schema, document, operation, variables, limits)
+    return ()
+
+
+def _of_a_variable(error: GraphQLError) -> GraphQLError:
+    """A variable that cannot be coerced is bad input, whichever way the operation came."""
+    extensions = {"code": BadUserInput.code} | (error.extensions or {})
+    return GraphQLError(error.message, error.nodes, extensions=extensions)
+
+
+def _refusal(error: CallerError) -> GraphQLError:
+    """The error of a refusal, without the frames that it was raised in: Note [Freed at once]."""
+    return GraphQLError(str(error), original_error=error.with_traceback(None))

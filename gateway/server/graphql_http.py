@@ -1,0 +1,202 @@
+"""GraphQL over HTTP: the way from a request's bytes to an operation, and from its result to bytes.
+
+Written after the GraphQL-over-HTTP specification rather than on Strawberry's view, which knows
+neither its media type nor its status codes (LIBRARY-FACTS section 1). This module must not know the
+schema.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from gateway.access import Caller
+from gateway.errors import AccessError, Forbidden, OriginNotAllowed
+from gateway.server.accept import preferred
+from gateway.server.authentication import Authenticator
+from gateway.server.operations import Gateway
+from gateway.server.parameters import JSON, HttpError, Parameters, read_parameters
+from gateway.server.results import response_map
+from gateway.server.sse import EVENT_STREAM, EventStream
+
+__all__ = ["GraphQLOverHTTP"]
+
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+HTML = "text/html"
+CLIENT_LEFT = 499
+HOW_TO_SUBSCRIBE = (
+    f"A subscription has no single answer: accept {EVENT_STREAM}, or connect to this URL over "
+    "WebSocket with the subprotocol graphql-transport-ws"
+)
+
+
+class IsSubscription(Exception):
+    """The operation is a subscription: it wants a stream of answers."""
+
+
+class GraphQLOverHTTP:
+    """The endpoint as an ASGI app: queries by GET, queries and mutations by POST.
+
+    `may_ask` tells by a request's headers whether the page that asks may; `page` answers browsers,
+    if there is one.
+    """
+
+    def __init__(
+        self, may_ask: Callable[[Headers], bool], page: Callable[[], Response] | None = None
+    ) -> None:
+        self._may_ask = may_ask
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        response = await self._respond(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        media_type = JSON
+        try:
+            offered = (JSON, GRAPHQL_RESPONSE) + ((HTML,) if self._shows_page(request) else ())
+            offered += (EVENT_STREAM,)
+            chosen = preferred(_accept(request), offered)
+            if chosen == HTML and self._page:
+                return self._page()
+            if chosen is None:
+                raise HttpError(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
+            media_type = JSON if chosen == EVENT_STREAM else chosen
+            settings = request.app.state.gateway.settings
+            if not self._may_ask(request.headers):
+                raise HttpError(403, OriginNotAllowed("Pages of this origin may not ask here"))
+            caller = await _door(request).admit(request)
+            parameters = await read_parameters(request, settings.max_body)
+            if chosen == EVENT_STREAM:
+                return self._stream(request, caller, parameters)
+            result = await _while_connected(request, self._execute(request, caller, parameters))
+            if result is None:
+                return Response(status_code=CLIENT_LEFT)
+            return _result_response(result, media_type)
+        except IsSubscription:
+            return self._stream(request, caller, parameters)
+        except AccessError as error:
+            return _access_response(request, error, media_type)
+        except HttpError as refusal:
+            return _refusal_response(refusal, media_type)
+        except ClientDisconnect:  # before its body was whole
+            return Response(status_code=CLIENT_LEFT)
+
+    def _shows_page(self, request: Request) -> bool:
+        wants_answer = not request.query_params.keys().isdisjoint({"query", "extensions"})
+        return self._page is not None and request.method == "GET" and not wants_answer
+
+    @staticmethod
+    def _stream(request: Request, caller: Caller, parameters: Parameters) -> Response:
+        gateway: Gateway = request.app.state.gateway
+        return EventStream(
+            gateway.stream(
+                parameters.query,
+                parameters.variables,
+                parameters.operation_name,
+                parameters.terms,
+                caller=caller,
+                may_mutate=request.method == "POST",
+            ),
+            getattr(request.state, "draining", None),
+        )
+
+    @staticmethod
+    async def _execute(request: Request, caller: Caller, parameters: Parameters) -> ExecutionResult:
+        gateway: Gateway = request.app.state.gateway
+        try:
+            return await gateway.execute(
+                parameters.query,
+                parameters.variables,
+                parameters.operation_name,
+                parameters.terms,
+                caller=caller,
+                may_mutate=request.method == "POST",
+            )
+        except InvalidOperationTypeError as error:
+            if error.operation_type is not OperationType.SUBSCRIPTION:
+                raise HttpError(405, "GET answers no mutations", {"Allow": "POST"}) from None
+            if preferred(_accept(request), (EVENT_STREAM,)) is None:
+                raise HttpError(406, HOW_TO_SUBSCRIBE) from None
+            raise IsSubscription from None
+        except CannotGetOperationTypeError:
+            raise HttpError(400, "The document has no operation of that name") from None
+
+
+def _door(request: Request) -> Authenticator:
+    door: Authenticator = request.app.state.door
+    return door
+
+
+def _accept(request: Request) -> str:
+    return ",".join(request.headers.getlist("accept"))
+
+
+async def _while_connected(
+    request: Request, work: Awaitable[ExecutionResult]
+) -> ExecutionResult | None:
+    """The work's result; None where the client left first, which cancels the work."""
+    execution = asyncio.ensure_future(work)
+    departure = asyncio.ensure_future(_departure(request))
+    try:
+        await asyncio.wait({execution, departure}, return_when=asyncio.FIRST_COMPLETED)
+        return execution.result() if execution.done() else None
+    finally:
+        execution.cancel()
+        departure.cancel()
+        await asyncio.gather(execution, departure, return_exceptions=True)
+
+
+async def _departure(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _result_response(result: ExecutionResult, media_type: str) -> Response:
+    body = response_map(result)
+    if "data" not in body and Forbidden.code in map(_code, body["errors"]):
+        return _json_response(body, 403, media_type)
+    # Legacy clients of application/json take a 4xx for a failure of the transport.
+    is_refused = "data" not in body and media_type == GRAPHQL_RESPONSE
+    return _json_response(body, 400 if is_refused else 200, media_type)
+
+
+def _code(error: dict[str, Any]) -> Any:
+    return error.get("extensions", {}).get("code")
+
+
+def _access_response(request: Request, error: AccessError, media_type: str) -> Response:
+    """The connection closes where a body was sent that is not read."""
+    status, headers = _door(request).refusal(error)
+    body = {"errors": [{"message": str(error), "extensions": error.extensions}]}
+    close = {"Connection": "close"} if request.method == "POST" else {}
+    return _json_response(body, status, media_type, headers | close)
+
+
+def _refusal_response(refusal: HttpError, media_type: str) -> Response:
+    return _json_response(
+        {"errors": refusal.errors},
+        refusal.legacy_status if media_type == JSON else refusal.status,
+        media_type,
+        refusal.headers,
+    )
+
+
+def _json_response(
+    body: Any, status: int, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        media_type=f"{media_type}; charset=utf-8",
+        headers={"Vary": "Accept", **(headers or {})},
+    )

@@ -1,0 +1,136 @@
+"""What every answer of this app has, whoever gives it: headers that confine browsers, compression
+where it is asked for, and JSON where the app itself failed.
+
+This module must not know what is answered.
+"""
+
+import asyncio
+import logging
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import GatewayError
+from gateway.server.accept import takes_gzip
+
+__all__ = [
+    "Compression",
+    "FaultsAsJson",
+    "SecurityHeadersMiddleware",
+    "TrailingSlash",
+]
+
+
+class TrailingSlash:
+    """ASGI middleware. `raw_path` stays as it was requested."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        path: str = scope.get("path", "")
+        if path.endswith("/") and path != "/":
+            scope["path"] = path.removesuffix("/")
+        await self._app(scope, receive, send)
+
+
+log = logging.getLogger(__name__)
+
+ACCEPT_ENCODING = "accept-encoding"
+# Bytes: what fits into one packet gains nothing.
+LEAST_COMPRESSED = 1024
+# 380 KB of calls become 75 KB in 4 ms; level 9 makes 70 KB of them in 29 ms.
+LEVEL = 5
+# An answer that needs another value (the page, its files) sets it itself.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class SecurityHeadersMiddleware:
+    """ASGI middleware around all others: the headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        is_http = scope["type"] == "http"
+        await self._app(scope, receive, send_with_headers if is_http else send)
+
+
+class Compression:
+    """ASGI middleware: answers are compressed for whoever takes gzip, if they are large enough.
+
+    Events are not. Starlette, and the files behind the page, look for the word gzip alone; here the
+    whole header is read (`gzip;q=0`, `*`), and they are told what it comes to.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = GZipMiddleware(app, minimum_size=LEAST_COMPRESSED, compresslevel=LEVEL)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            accepted = ",".join(Headers(scope=scope).getlist(ACCEPT_ENCODING))
+            told = b"gzip" if takes_gzip(accepted) else b"identity"
+            others = [pair for pair in scope["headers"] if pair[0] != ACCEPT_ENCODING.encode()]
+            scope = {**scope, "headers": [*others, (ACCEPT_ENCODING.encode(), told)]}
+        await self._app(scope, receive, send)
+
+
+class FaultsAsJson:
+    """ASGI middleware inside all others, so that a fault's answer has what every answer has.
+
+    The server cancels what has not finished within GATEWAY_DRAIN_TIMEOUT; that is answered, too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_started
+            is_started = is_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            if is_started:
+                raise
+            log.exception("internal error at %s", scope["method"])
+            await _fault("Internal error")(scope, receive, send)
+        except asyncio.CancelledError:
+            if not is_started:
+                await _fault("Cut off: the gateway ends")(scope, receive, send)
+            raise
+
+
+def _fault(message: str) -> JSONResponse:
+    error = {"message": message, "extensions": {"code": GatewayError.code}}
+    return JSONResponse({"errors": [error]}, 500)

@@ -1,0 +1,305 @@
+"""The gateway proper: executes operations, each with a context of its own over an upstream.
+
+Note [Lazily]. In passthrough anybody can make up a credential. So an operation takes its upstream
+when the first resolver needs it: one that is not GraphQL, or is refused by validation or a limit,
+has none, and leaves nothing behind.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from gateway.access import ANONYMOUS, Account, Caller, Scope
+from gateway.loaders.dataloaders import Loaders
+from gateway.loaders.plan_executor import PlanExecutor
+from gateway.planner import OperationCache, Policy
+from gateway.schema import Context, DocumentLimits, cursor_key, schema
+from gateway.server.account_clients import AccountClient, AccountClientPool
+from gateway.server.results import explained, refused, response_map, too_late, until
+from gateway.server.webhook_keys import callback_url
+from gateway.settings import Environment, PlannerMode, Settings, SettingsError, Switch
+from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
+from gateway.upstream.client import Priority, UpstreamClient, utc_now
+from gateway.upstream.resources import CallResource
+
+__all__ = ["Gateway", "OperationOptions"]
+
+# Past an operation's deadline nothing is read any more; what was read is put together in this many
+# seconds, or the operation is given up: no answer takes longer.
+GRACE = 1.5
+QUERIES = (OperationType.QUERY,)
+QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
+NO_SUCH_OPERATION = "The document has no operation of that name"
+
+
+@dataclass(frozen=True)
+class OperationOptions:
+    """How one operation wants to be answered.
+
+    `request_budget` and `timeout` (seconds) lower the settings for this operation. `priority` BULK
+    lets others go first upstream.
+    """
+
+    explain: Explain = Explain.NOTHING
+    request_budget: int | None = None
+    timeout: float | None = None
+    priority: Priority = Priority.INTERACTIVE
+
+
+DEFAULT_TERMS = OperationOptions()
+
+
+class Gateway:
+    """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins.
+
+    `own` is the upstream of the gateway's own account, None where only callers bring one; theirs
+    are in `pool`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        own: AccountClient | None,
+        now: Callable[[], datetime] = utc_now,
+        pool: AccountClientPool | None = None,
+    ) -> None:
+        self.settings = settings
+        self._own = own
+        self._now = now
+        self._pool = pool
+        self._limits = document_limits(settings)
+        self._callback_url = callback_url(settings)
+        self._policy = Policy(
+            adaptive=settings.planner is PlannerMode.ADAPTIVE,
+            scan_child_calls=settings.scan_child_calls is Switch.ON,
+        )
+
+    @property
+    def has_account(self) -> bool:
+        """True when the gateway has an account of its own."""
+        return self._own is not None
+
+    @property
+    def own(self) -> AccountClient:
+        """The upstream of the gateway's own account. Raises SettingsError where there is none."""
+        if self._own is None:
+            raise SettingsError("TWILIO_ACCOUNT_SID: is missing; in passthrough, callers have one")
+        return self._own
+
+    @property
+    def client(self) -> UpstreamClient:
+        """The client of the gateway's own account. Raises SettingsError where there is none."""
+        return self.own.client
+
+    async def execute(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        terms: OperationOptions = DEFAULT_TERMS,
+        *,
+        caller: Caller,
+        may_mutate: bool = True,
+    ) -> ExecutionResult:
+        """The result of one operation; its upstream work ends with it, also when it is cancelled.
+
+        Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
+        InvalidOperationTypeError for a subscription, and for a mutation where none may be.
+        """
+        journal = _journal(caller)
+        try:
+            async with (
+                asyncio.timeout(self._seconds(terms) + GRACE),
+                self._operation(caller, terms, journal) as context,
+            ):
+                result = await schema.execute(
+                    query,
+                    variable_values=dict(variables or {}),
+                    context_value=context,
+                    operation_name=operation_name,
+                    allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
+                )
+        except TimeoutError:
+            result = too_late()
+        return explained(result, journal, terms.explain)
+
+    async def stream(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        terms: OperationOptions = DEFAULT_TERMS,
+        *,
+        caller: Caller,
+        may_mutate: bool = True,
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        """The results of any operation: one, or those of a subscription until it ends.
+
+        Whoever stops reading before its end closes it. A result without data is the last. Raises
+        CredentialExpired when a subscriber's credential comes to its end.
+        """
+        asked = query, variables, operation_name, terms
+        try:
+            yield await self.execute(*asked, caller=caller, may_mutate=may_mutate)
+        except CannotGetOperationTypeError:
+            yield refused(NO_SUCH_OPERATION)
+        except InvalidOperationTypeError as error:
+            if error.operation_type is not OperationType.SUBSCRIPTION:
+                yield refused("GET answers no mutations")
+                return
+            async with aclosing(self._subscribe(*asked, caller)) as events:
+                async for result in events:
+                    yield result
+
+    async def _subscribe(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        terms: OperationOptions,
+        caller: Caller,
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        asked = query, msgspec.json.encode(variables, order="sorted"), operation_name, terms
+        is_shared = terms.explain is Explain.NOTHING
+        sharing = (*asked, caller.scopes) if is_shared else None
+        async with self._operation(caller, terms, _journal(caller), sharing) as context:
+            results = await schema.subscribe(
+                query,
+                variable_values=dict(variables or {}),
+                context_value=context,
+                operation_name=operation_name,
+            )
+            async with aclosing(results), aclosing(until(self.ends_at(caller), results)) as valid:
+                async for result in valid:
+                    assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
+                    yield explained(result, context.journal, terms.explain)
+
+    async def answer(
+        self,
+        query: str,
+        variables: Mapping[str, Any],
+        operation_name: str | None,
+        terms: OperationOptions = DEFAULT_TERMS,
+    ) -> dict[str, Any]:
+        """The response map of one operation that the operator asks: errors, if any, and data."""
+        try:
+            result = await self.execute(query, variables, operation_name, terms, caller=ANONYMOUS)
+        except CannotGetOperationTypeError:
+            result = refused(NO_SUCH_OPERATION)
+        except InvalidOperationTypeError:
+            result = refused("A subscription has no single answer")
+        return response_map(result)
+
+    def ends_at(self, caller: Caller) -> float | None:
+        """When the caller's credential ends, a time of the loop's clock; None where it does not."""
+        if caller.expires is None:
+            return None
+        return asyncio.get_running_loop().time() + caller.expires - self._now().timestamp()
+
+    def _seconds(self, terms: OperationOptions) -> float:
+        """How long an operation on these terms may read."""
+        allowed = self.settings.operation_timeout
+        return min(terms.timeout or allowed, allowed)
+
+    @asynccontextmanager
+    async def _operation(
+        self,
+        caller: Caller,
+        terms: OperationOptions,
+        journal: UpstreamTrace,
+        sharing: Hashable = None,
+    ) -> AsyncIterator[Context]:
+        """What one operation carries; see Note [Lazily]."""
+        async with AsyncExitStack() as stack:
+
+            @cache
+            def connect() -> AccountClient:
+                if caller.account is None:
+                    return self.own
+                assert self._pool  # noqa: S101 (open_gateway gives one; the own is never lent)
+                return stack.enter_context(self._pool.upstream(caller.account, caller.address))
+
+            def make_loaders() -> Loaders:
+                loaders = self._loaders(connect(), terms, journal)
+                stack.push_async_callback(loaders.aclose)
+                return loaders
+
+            @asynccontextmanager
+            async def open_loaders(row: CallResource) -> AsyncIterator[Loaders]:
+                loaders = self._loaders(connect(), terms, _journal(caller), row)
+                try:
+                    yield loaders
+                finally:
+                    await loaders.aclose()
+
+            yield Context(
+                caller=caller,
+                connect=connect,
+                make_loaders=make_loaders,
+                open_loaders=open_loaders,
+                journal=journal,
+                cursor_key=_cursor_key(self.settings, caller.account or self.client.account),
+                deadline=asyncio.get_running_loop().time() + self._seconds(terms),
+                # Twilio signs callbacks with a token that only the caller has, if he brought it.
+                callback_url=None if caller.account else self._callback_url,
+                page_budget=self.settings.page_budget,
+                row_budget=self.settings.row_budget,
+                limits=self._limits,
+                sharing=sharing,
+            )
+
+    def _loaders(
+        self,
+        upstream: AccountClient,
+        terms: OperationOptions,
+        journal: UpstreamTrace,
+        row: CallResource | None = None,
+    ) -> Loaders:
+        """Loaders with a deadline and a budget of their own, which know this row already."""
+        allowed = self.settings.request_budget
+        known = OperationCache(self._now())
+        known.note(row)
+        executor = PlanExecutor(
+            upstream.client,
+            known,
+            upstream.costs,
+            replace(self._policy, concurrency=upstream.client.concurrency),
+            journal,
+            asyncio.get_running_loop().time() + self._seconds(terms),
+            min(terms.request_budget or allowed, allowed),
+            is_dry=terms.explain is Explain.PLAN,
+            priority=terms.priority,
+        )
+        return Loaders(executor)
+
+
+def _journal(caller: Caller) -> UpstreamTrace:
+    return UpstreamTrace(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
+
+
+def document_limits(settings: Settings) -> DocumentLimits:
+    """The limits of documents, which the settings call GATEWAY_MAX_ and their names."""
+    numbers = {
+        row.name: getattr(settings, f"max_{row.name}")
+        for row in fields(DocumentLimits)
+        if row.type is int
+    }
+    return DocumentLimits(
+        **numbers,
+        introspection=settings.shows_schema,
+        suggestions=settings.environment is Environment.DEVELOPMENT,
+    )
+
+
+def _cursor_key(settings: Settings, account: Account) -> bytes:
+    secret = settings.cursor_secret or account.password
+    return cursor_key(secret.reveal(), settings.base_url, account.sid)

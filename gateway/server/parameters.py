@@ -1,0 +1,217 @@
+"""From an HTTP request to the parameters of a GraphQL request, or to what is wrong with it.
+
+A message over WebSocket brings the same parameters (`check_parameters`). This module must not know
+what is done with them.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from gateway.errors import BadRequest, CallerError, LimitExceeded, PersistedQueryNotSupported
+from gateway.server.operations import OperationOptions
+from gateway.telemetry.upstream_trace import Explain
+from gateway.upstream.client import Priority
+
+__all__ = ["JSON", "HttpError", "Parameters", "check_parameters", "is_hash", "read_parameters"]
+
+T = TypeVar("T")
+JSON = "application/json"
+NOT_FOR_OTHERS = "private, no-cache, must-revalidate"
+PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
+
+
+class HttpError(Exception):
+    """A request that is not executed; `status` says in which way it is none.
+
+    `legacy_status` takes its place where application/json is answered.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: str | CallerError,
+        headers: Mapping[str, str] | None = None,
+        legacy_status: int | None = None,
+    ) -> None:
+        super().__init__(str(error))
+        self.status = status
+        self.legacy_status = legacy_status or status
+        self.error = error if isinstance(error, CallerError) else BadRequest(error)
+        self.headers = headers or {}
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """As GraphQL errors."""
+        return [{"message": str(self), "extensions": self.error.extensions}]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a GraphQL request, checked for type."""
+
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+    terms: OperationOptions
+
+
+async def read_parameters(request: Request, most: int) -> Parameters:
+    """The parameters of an HTTP request of at most so many bytes, as sent and as they are inflated.
+
+    Raises Refusal, or Starlette's ClientDisconnect.
+    """
+    if request.method == "GET":
+        _take(len(request.scope["query_string"]), most, 414)
+        return check_parameters(_from_query_string(request), request.headers)
+    if request.method != "POST":
+        raise HttpError(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != JSON:
+        raise HttpError(415, f"The request's body must be {JSON}")
+    return check_parameters(
+        _json(await _body(request, most), "The request's body"), request.headers
+    )
+
+
+def _from_query_string(request: Request) -> dict[str, Any]:
+    given: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        text = given.pop(name, "")
+        if text:
+            given[name] = _json(text.encode(), name)
+    return given
+
+
+async def _body(request: Request, most: int) -> bytes:
+    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    if coding not in {"", "identity", "gzip", "x-gzip"}:
+        words = "The request's body may be compressed by gzip only"
+        raise HttpError(415, words, {"Accept-Encoding": "gzip"})
+    inflated = GzipReader(most) if "gzip" in coding else None
+    size, body = 0, bytearray()
+    async for chunk in request.stream():
+        size += len(chunk)
+        _take(size, most, 413)
+        body += inflated.take(chunk) if inflated else chunk
+        _take(len(body), most, 413)
+    if inflated:
+        inflated.end()
+    return bytes(body)
+
+
+class GzipReader:
+    """What a gzipped body holds, chunk by chunk, and never more than a byte beyond `most`.
+
+    Its members (RFC 1952) are read one after the other.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = most + 1
+        self._member = _inflate()
+
+    def take(self, chunk: bytes) -> bytes:
+        """What the next chunk holds. Not to be called again once it was too much."""
+        found = bytearray()
+        while chunk and self._left:
+            if self._member.eof:
+                self._member = _inflate()
+            try:
+                part = self._member.decompress(chunk, self._left)
+            except zlib.error:
+                raise HttpError(400, "The request's body is not gzip, as it says") from None
+            self._left -= len(part)
+            found += part
+            chunk = self._member.unused_data
+        return bytes(found)
+
+    def end(self) -> None:
+        """Raises Refusal where the body was cut off."""
+        if not self._member.eof:
+            raise HttpError(400, "The request's body is gzip that was cut off")
+
+
+def _inflate() -> Any:
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+
+def _take(size: int, most: int, status: int) -> None:
+    """Bytes of a request; the rest of one that is too large is not waited for."""
+    if size > most:
+        words = f"A request may have {most} bytes"
+        error = LimitExceeded(words, limit="body", allowed=most)
+        raise HttpError(status, error, {"Connection": "close"})
+
+
+def _json(text: bytes, name: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise HttpError(400, LimitExceeded(f"{name} nests too deeply")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise HttpError(400, f"{name} is not valid JSON") from None
+
+
+def check_parameters(given: Any, headers: Headers) -> Parameters:
+    """The parameters of a request, also of one that came over WebSocket; raises Refusal."""
+    if not isinstance(given, dict):
+        raise HttpError(400, "A GraphQL request is a JSON object")
+    query = given.get("query")
+    extensions = _optional(given, "extensions", dict, "an object") or {}
+    if not query and is_hash(extensions):
+        # Clients know this message, or its code, and then send the document.
+        error = PersistedQueryNotSupported("PersistedQueryNotSupported")
+        raise HttpError(400, error, {"Cache-Control": NOT_FOR_OTHERS}, legacy_status=200)
+    if not isinstance(query, str) or not query.strip():
+        raise HttpError(400, "query is missing or not a text")
+    return Parameters(
+        query=query,
+        variables=_optional(given, "variables", dict, "an object"),
+        operation_name=_optional(given, "operationName", str, "a text") or None,
+        terms=_terms(extensions, headers),
+    )
+
+
+def is_hash(extensions: Mapping[str, Any] | None) -> bool:
+    """True where the hash of a document is sent, as Apollo's persisted queries are."""
+    return (extensions or {}).get("persistedQuery") is not None
+
+
+def _terms(extensions: dict[str, Any], headers: Headers) -> OperationOptions:
+    """Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
+    explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
+    if explain not in list(Explain):
+        choices = ", ".join(how.value for how in Explain)
+        raise HttpError(400, f"explain must be one of {choices}")
+    budget = headers.get("gateway-request-budget")
+    if budget is not None and not re.fullmatch("[1-9][0-9]{0,8}", budget):
+        raise HttpError(400, "Gateway-Request-Budget must be a whole number of requests")
+    timeout = headers.get("gateway-timeout")
+    if timeout is not None and not _is_seconds(timeout):
+        raise HttpError(400, "Gateway-Timeout must be a number of seconds")
+    priority = headers.get("gateway-priority", "interactive")
+    if priority not in PRIORITIES:
+        raise HttpError(400, f"Gateway-Priority must be one of {', '.join(PRIORITIES)}")
+    return OperationOptions(
+        Explain(explain),
+        int(budget) if budget else None,
+        float(timeout) if timeout else None,
+        PRIORITIES[priority],
+    )
+
+
+def _is_seconds(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text)) and float(text) > 0
+
+
+def _optional(given: dict[str, Any], name: str, kind: type[T], meaning: str) -> T | None:
+    value = given.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise HttpError(400, f"{name} is not {meaning}")
+    return value

@@ -1,0 +1,106 @@
+"""From an execution's result to the response map: refusals, explanations, what was executed.
+
+This module must not know how an operation is executed, nor HTTP.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+from graphql import GraphQLError
+from strawberry.types import ExecutionResult
+
+from gateway.errors import BadRequest, DryRun, GatewayError, UpstreamTimeout
+from gateway.schema.strawberry_internals import PreExecutionError
+from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
+
+__all__ = [
+    "CredentialExpired",
+    "explained",
+    "refused",
+    "response_map",
+    "too_late",
+    "until",
+]
+
+T = TypeVar("T")
+
+
+class CredentialExpired(Exception):
+    """The credential of whoever subscribed has come to its end: so does the subscription."""
+
+
+async def until(moment: float | None, results: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The results that come before this time of the loop's clock; None is never.
+
+    Raises CredentialExpired at that time. Whoever iterates closes `results`.
+    """
+    clock = asyncio.get_running_loop().time
+    while True:
+        try:
+            async with asyncio.timeout_at(moment) as timeout:
+                result = await anext(results, None)
+        except TimeoutError:
+            if timeout.expired():
+                raise CredentialExpired from None
+            raise
+        if result is None:
+            return
+        if moment is not None and clock() >= moment:
+            raise CredentialExpired
+        yield result
+
+
+def refused(error: GatewayError | str) -> ExecutionResult:
+    """The result of an operation that is not executed."""
+    error = BadRequest(error) if isinstance(error, str) else error
+    return PreExecutionError(data=None, errors=[_graphql_error(error)])
+
+
+def too_late() -> ExecutionResult:
+    """The result of an operation that was given up."""
+    error = UpstreamTimeout("The operation was not put together in time")
+    return ExecutionResult(None, [_graphql_error(error)])
+
+
+def explained(result: ExecutionResult, journal: UpstreamTrace, explain: Explain) -> ExecutionResult:
+    """The result with `extensions.warnings`, and `extensions.upstream` as far as it was asked for.
+
+    A dry run has one error that says so, in place of one for each field that was not read.
+    """
+    if not _was_executed(result):
+        return result
+    warnings = journal.warnings()
+    if warnings:
+        result.extensions = {**(result.extensions or {}), "warnings": warnings}
+    if explain is Explain.NOTHING:
+        return result
+    result.extensions = {**(result.extensions or {}), "upstream": journal.explain(explain)}
+    if explain is Explain.PLAN:
+        dry = DryRun("A dry run: what would be asked upstream is in extensions.upstream")
+        result.errors = [_graphql_error(dry)]
+    return result
+
+
+def response_map(result: ExecutionResult) -> dict[str, Any]:
+    """GraphQL's response format: no `data` where the request itself was at fault."""
+    body: dict[str, Any] = {}
+    if result.errors:
+        body["errors"] = [error.formatted for error in result.errors]
+    if _was_executed(result):
+        body["data"] = result.data
+    if result.extensions:
+        body["extensions"] = result.extensions
+    return body
+
+
+def _was_executed(result: ExecutionResult) -> bool:
+    """False where the request itself was at fault: no field was resolved."""
+    return result.data is not None or any(
+        error.path or isinstance(error.original_error, UpstreamTimeout | DryRun)
+        for error in result.errors or ()
+    )
+
+
+def _graphql_error(error: GatewayError) -> GraphQLError:
+    return GraphQLError(str(error), original_error=error, extensions=error.extensions)

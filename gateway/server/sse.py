@@ -1,0 +1,100 @@
+"""Server-sent events: the results of an operation as one long answer over HTTP.
+
+That is graphql-sse's "distinct connections" mode: every operation is a request of its own. Lines
+end with LF alone: urql and graphql-tools split events there and read nothing else (LIBRARY-FACTS
+section 3). This module must not know what an operation does, nor when a stream is the right answer.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+from strawberry.types import ExecutionResult
+
+from gateway.server.results import CredentialExpired, response_map
+
+__all__ = ["EVENT_STREAM", "EventStream"]
+
+EVENT_STREAM = "text/event-stream"
+SILENCE = 12.0
+"""Seconds between the comments that tell client and proxies that the stream is alive."""
+KEEP_ALIVE = b":\n\n"
+COMPLETE = b"event: complete\ndata:\n\n"
+
+
+class EventStream(Response):
+    """Sends each result as it comes, the next one not before.
+
+    It ends when the client has left, and without a complete event when the server is about to, or
+    when the client's credential ends.
+    """
+
+    def __init__(
+        self,
+        results: AsyncGenerator[ExecutionResult, None],
+        server_leaves: asyncio.Event | None = None,
+    ) -> None:
+        super().__init__(
+            media_type=EVENT_STREAM,
+            headers={
+                "Cache-Control": "no-store, no-transform",
+                "Vary": "Accept",
+                "X-Accel-Buffering": "no",  # nginx would collect events
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+        del self.headers["Content-Length"]
+        self._results = results
+        self._server_leaves = server_leaves or asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        sending = asyncio.ensure_future(self._send_all(send))
+        leaving = asyncio.ensure_future(self._server_leaves.wait())
+        aside = (leaving, *map(asyncio.ensure_future, (_keep_alive(send), _departure(receive))))
+        try:
+            await asyncio.wait({sending, *aside}, return_when=asyncio.FIRST_COMPLETED)
+            is_cut_short = leaving.done() and not sending.done()
+        finally:
+            for task in (sending, *aside):
+                task.cancel()
+            await asyncio.gather(sending, *aside, return_exceptions=True)
+        if is_cut_short:
+            await send(_body(b"", more=False))
+        elif not sending.cancelled():
+            sending.result()
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send(_body(KEEP_ALIVE))  # so the headers leave at once
+        end = COMPLETE
+        async with aclosing(self._results):
+            try:
+                async for result in self._results:
+                    await send(_body(_event(result)))
+            except CredentialExpired:
+                end = b""
+        await send(_body(end, more=False))
+
+
+def _event(result: ExecutionResult) -> bytes:
+    """JSON has no line breaks of its own."""
+    return b"event: next\ndata: " + msgspec.json.encode(response_map(result)) + b"\n\n"
+
+
+def _body(content: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+async def _keep_alive(send: Send) -> None:
+    while True:
+        await asyncio.sleep(SILENCE)
+        await send(_body(KEEP_ALIVE))
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,289 @@
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, and nothing older.
+
+One conversation a socket: the client says hello in time, then begins and ends operations under ids
+of its own. This module must not know the schema, nor what an operation does.
+
+Note [Our own protocol]. Strawberry's handler dies of `[]`, closes the whole socket for a document
+that does not parse, has no limit of a message's size and executes with one context for all events
+(LIBRARY-FACTS sections 3 and 7). What is left of the protocol is smaller than the repairs.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+from strawberry.types import ExecutionResult
+
+from gateway.errors import GatewayError, LimitExceeded
+from gateway.server.parameters import HttpError, Parameters, check_parameters, is_hash
+from gateway.server.results import CredentialExpired, response_map
+
+__all__ = ["SERVER_OPTIONS", "Admit", "AuthenticatedConnection", "GraphQLOverWebSocket", "Operate"]
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = "graphql-transport-ws"
+MAX_MESSAGE = 64 * 1024
+"""Bytes of one message from a client."""
+SERVER_OPTIONS: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "ws_max_size": MAX_MESSAGE,
+    "ws_per_message_deflate": False,  # events are small; its buffers would be most of a socket
+}
+"""What uvicorn has to be told of WebSockets."""
+MAX_OPERATIONS = 50
+"""Operations at once on one socket."""
+PATIENCE = 5.0
+"""Seconds from the handshake to connection_init."""
+
+INTERNAL_ERROR = {"message": "Internal error", "extensions": {"code": GatewayError.code}}
+
+Payload = dict[str, Any]
+Operate = Callable[[Parameters], AsyncGenerator[ExecutionResult, None]]
+"""The results of one operation of an admitted client. Raises a GatewayError to refuse it."""
+
+
+@dataclass(frozen=True)
+class AuthenticatedConnection:
+    """Who was let in. `ends_at` is when the credential ends, a time of the loop's clock, or None.
+
+    Subscriptions end by themselves then: with CredentialExpired.
+    """
+
+    operate: Operate
+    ends_at: float | None = None
+
+
+Admit = Callable[[WebSocket, Payload], Awaitable[AuthenticatedConnection]]
+"""Who connects, by the handshake's headers and the payload of connection_init.
+
+Raises a GatewayError to refuse the client.
+"""
+
+
+class CloseConnection(Exception):
+    """The socket must close, for this reason of the protocol."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class ConnectionInit(msgspec.Struct, tag_field="type", tag="connection_init"):
+    """The client's hello."""
+
+    payload: Payload | None = None
+
+
+class Ping(msgspec.Struct, tag_field="type", tag="ping"):
+    """Is anybody there?"""
+
+    payload: Payload | None = None
+
+
+class Pong(msgspec.Struct, tag_field="type", tag="pong"):
+    """Somebody is here; also unasked."""
+
+    payload: Payload | None = None
+
+
+class Request(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What a subscribe message asks; without a query only where its hash is sent."""
+
+    query: str | None = None
+    operation_name: str | None = None
+    variables: Payload | None = None
+    extensions: Payload | None = None
+
+
+class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe"):
+    """Begins an operation of any kind under the client's id."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    payload: Request
+
+
+class Complete(msgspec.Struct, tag_field="type", tag="complete"):
+    """The client wants no more of this operation."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+ClientMessage = ConnectionInit | Ping | Pong | Subscribe | Complete
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+
+
+class GraphQLOverWebSocket:
+    """The endpoint as an ASGI app. `may_connect` tells by a handshake's headers whose page asks."""
+
+    def __init__(self, admit: Admit, may_connect: Callable[[Headers], bool]) -> None:
+        self._admit = admit
+        self._may_connect = may_connect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        websocket = WebSocket(scope, receive, send)
+        try:
+            if not self._may_connect(websocket.headers):
+                await websocket.close()  # before it is accepted: HTTP 403
+            elif PROTOCOL not in scope["subprotocols"]:
+                await websocket.accept()
+                await websocket.close(4406, "Subprotocol not acceptable")
+            else:
+                await websocket.accept(PROTOCOL)
+                await GraphQLWsConnection(websocket, self._admit).hold()
+        except WebSocketDisconnect:
+            pass
+
+
+class GraphQLWsConnection:
+    """One accepted socket, until it closes."""
+
+    def __init__(self, websocket: WebSocket, admit: Admit) -> None:
+        self._websocket = websocket
+        self._admit = admit
+        self._admitted: AuthenticatedConnection | None = None
+        self._is_greeted = False
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def hold(self) -> None:
+        """Listens until the client leaves, breaks the protocol, or the server shuts down."""
+        try:
+            await self._listen()
+        except CloseConnection as close:
+            await self._end_operations()
+            await self._websocket.close(close.code, str(close))
+        finally:
+            await self._end_operations()
+
+    async def _listen(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE) as patience:
+                while (message := await self._receive()) is not None:
+                    if isinstance(message, ConnectionInit):
+                        patience.reschedule(None)
+                    await self._handle(message)
+                    if isinstance(message, ConnectionInit) and self._admitted:
+                        patience.reschedule(self._admitted.ends_at)
+        except TimeoutError:
+            if self._admitted is None:
+                raise CloseConnection(4408, "Connection initialisation timeout") from None
+            await self._let_operations_end()
+            raise CloseConnection(4403, "The token has expired") from None
+
+    async def _receive(self) -> ClientMessage | None:
+        """The next message; None when the client has left."""
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return None
+        text = message.get("text")
+        if text is None:
+            raise CloseConnection(4400, "Messages are text")
+        if len(text.encode()) > MAX_MESSAGE:
+            raise CloseConnection(1009, "Message too big")
+        try:
+            return _decoder.decode(text)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            raise CloseConnection(4400, "Invalid message") from None
+
+    async def _handle(self, message: ClientMessage) -> None:
+        match message:
+            case ConnectionInit():
+                await self._greet(message)
+            case Ping():
+                await self._send("pong")
+            case Subscribe():
+                await self._begin(message)
+            case Complete():
+                self._end(message.id)
+
+    async def _greet(self, hello: ConnectionInit) -> None:
+        if self._is_greeted:
+            raise CloseConnection(4429, "Too many initialisation requests")
+        self._is_greeted = True
+        try:
+            self._admitted = await self._admit(self._websocket, hello.payload or {})
+        except GatewayError:
+            raise CloseConnection(4403, "Forbidden") from None
+        await self._send("connection_ack")
+
+    async def _begin(self, message: Subscribe) -> None:
+        if self._admitted is None:
+            raise CloseConnection(4401, "Unauthorized")
+        if message.id in self._operations:
+            raise CloseConnection(4409, "Subscriber for this id already exists")
+        if message.payload.query is None and not is_hash(message.payload.extensions):
+            raise CloseConnection(4400, "Invalid message")
+        try:
+            if len(self._operations) >= MAX_OPERATIONS:
+                words = f"At most {MAX_OPERATIONS} operations at once on one socket"
+                raise LimitExceeded(words)
+            given = msgspec.to_builtins(message.payload)
+            results = self._admitted.operate(check_parameters(given, self._websocket.headers))
+        except HttpError as refusal:
+            await self._send("error", id=message.id, payload=refusal.errors)
+        except GatewayError as refusal:
+            error = {"message": str(refusal), "extensions": refusal.extensions}
+            await self._send("error", id=message.id, payload=[error])
+        else:
+            task = asyncio.ensure_future(self._hand_out(message.id, results))
+            self._operations[message.id] = task
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _end(self, id_: str) -> None:
+        """What has ended meanwhile is unknown here, which is no fault of the client's."""
+        task = self._operations.pop(id_, None)
+        if task is not None:
+            task.cancel()
+
+    async def _let_operations_end(self) -> None:
+        """Each ends by itself: a subscription with the credential, what has an answer with that."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _end_operations(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _hand_out(self, id_: str, results: AsyncGenerator[ExecutionResult, None]) -> None:
+        """Sends the results of one operation, each before the next is wanted."""
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    if await self._tell(id_, result):
+                        return
+            self._operations.pop(id_, None)
+            await self._send("complete", id=id_)
+        except (CredentialExpired, WebSocketDisconnect, WebSocketDisconnected):
+            pass
+        except Exception:  # a fault of ours costs the operation, not the socket
+            log.exception("internal error in an operation over WebSocket")
+            await self._send("error", id=id_, payload=[INTERNAL_ERROR])
+        finally:
+            if self._operations.get(id_) is asyncio.current_task():
+                del self._operations[id_]
+
+    async def _tell(self, id_: str, result: ExecutionResult) -> bool:
+        """Sends a result; True when it is an error that ends the operation."""
+        body = response_map(result)
+        is_refused = "data" not in body
+        if is_refused:
+            self._operations.pop(id_, None)
+        payload = body["errors"] if is_refused else body
+        await self._send("error" if is_refused else "next", id=id_, payload=payload)
+        return is_refused
+
+    async def _send(self, type_: str, **given: Any) -> None:
+        text = msgspec.json.encode({"type": type_, **given}).decode()
+        await self._websocket.send_text(text)

@@ -1,0 +1,111 @@
+"""One process that serves, or a parent and its worker processes.
+
+Note [What workers share]. A worker gets the settings of its parent as they are after flags and
+with what was found out since: they are pickled with the server's configuration, through the pipe
+by which multiprocessing starts it, so that no secret is in an environment or a command line.
+What must be one for all workers is kept by the parent, and a worker reaches it by settings like any
+other: the sandbox as it would reach Twilio, the store as it would reach Valkey.
+
+This module must not know what is answered.
+"""
+
+import os
+import secrets
+import signal
+from asyncio import run
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
+from socket import socket
+from threading import Thread
+
+import uvicorn
+from starlette.applications import Starlette
+
+from gateway.live.store_server import StoreServer
+from gateway.sandbox import create_app as create_sandbox
+from gateway.server import create_app, tune_gc
+from gateway.server.factory import embedded_sandbox
+from gateway.server.listening import listen, url_of
+from gateway.server.uvicorn_server import Multiprocess, ServerConfig
+from gateway.settings import Secret, Settings
+from gateway.telemetry.logs import configure_logging
+
+__all__ = ["serve_with_workers"]
+
+LOOPBACK = "127.0.0.1"
+END_SECONDS = 5.0
+
+
+def serve_with_workers(settings: Settings, listeners: Sequence[socket]) -> None:
+    """Serves with as many processes as the settings say, until the parent is told to end."""
+    with _shared(settings) as shared:
+        app = partial(_worker, shared)
+        config = ServerConfig(app, shared, factory=True, workers=shared.workers)
+        Multiprocess(config, sockets=list(listeners)).run()
+        for listener in listeners:  # else the sandbox waits there for answers to its callbacks
+            listener.close()
+
+
+def _worker(settings: Settings) -> Starlette:
+    """The app of one worker process, which ends with its parent."""
+    configure_logging(settings.log_level)
+    tune_gc()
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=[parent], daemon=True).start()
+    return create_app(settings)
+
+
+def _end_after(parent: BaseProcess) -> None:
+    """Without its parent a worker has no store and no successor: what it has begun it finishes."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _shared(settings: Settings) -> Iterator[Settings]:
+    """See Note [What workers share]: the settings of every worker."""
+    with ExitStack() as stack:
+        if settings.uses_sandbox:
+            settings = stack.enter_context(_shared_sandbox(settings))
+        if settings.store_url is None:
+            settings = stack.enter_context(_shared_store(settings))
+        yield settings
+
+
+@contextmanager
+def _shared_sandbox(settings: Settings) -> Iterator[Settings]:
+    config = embedded_sandbox(settings)
+    listener = listen(LOOPBACK, 0, "GATEWAY_WORKERS", "GATEWAY_WORKERS")
+    server = uvicorn.Server(ServerConfig(create_sandbox(config), settings))
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield replace(
+            settings,
+            account_sid=config.account_sid,
+            auth_token=Secret(config.auth_token),
+            base_url=url_of(listener),
+        )
+    finally:
+        server.should_exit = True
+        thread.join(END_SECONDS)
+
+
+@contextmanager
+def _shared_store(settings: Settings) -> Iterator[Settings]:
+    password = secrets.token_urlsafe(32)
+    listener = listen(LOOPBACK, 0, "GATEWAY_WORKERS", "GATEWAY_WORKERS")
+    server = StoreServer(password)
+    thread = Thread(target=run, args=[server.serve(listener)], daemon=True)
+    thread.start()
+    try:
+        host, port = listener.getsockname()
+        yield replace(settings, store_url=Secret(f"redis://:{password}@{host}:{port}/0"))
+    finally:
+        server.stop()
+        thread.join(END_SECONDS)

@@ -1,0 +1,177 @@
+"""What one operation asked upstream, and why: the explanation in `extensions.upstream`.
+
+Also what its answer lacks although no field failed: the warnings in `extensions.warnings`.
+
+Paths are relative to the account and hold no host and no secret; queries may hold numbers, so an
+explanation goes to the one who asked and into no log. This module must not know who decides.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gateway.access.masking import masked_end
+from gateway.telemetry.records import UpstreamExchange
+
+__all__ = ["Explain", "RequestRecord", "UpstreamTrace", "WarningCode"]
+
+# Parameters that name nobody; whatever else is sent may.
+IMPERSONAL = {
+    "DateCreated", "EndTime", "Log", "MessageDate", "Page", "PageSize", "PageToken",
+    "ParentCallSid", "StartTime", "Status",
+}  # fmt: skip
+
+
+class Explain(StrEnum):
+    """How much an operation wants to know of its upstream requests."""
+
+    NOTHING = "nothing"
+    TOTALS = "totals"
+    REQUESTS = "requests"
+    PLAN = "plan"
+
+
+class WarningCode(StrEnum):
+    """What an answer can lack although no field failed (SCHEMA rule 3). The list is closed."""
+
+    LIST_CUT_SHORT = "LIST_CUT_SHORT"
+    ROWS_LEFT_OUT = "ROWS_LEFT_OUT"
+
+
+WARNINGS = {
+    WarningCode.LIST_CUT_SHORT: "The list was not read to its end. endCursor says how to go on.",
+    WarningCode.ROWS_LEFT_OUT: "Upstream sent rows without a readable SID. They were left out.",
+}
+
+
+@dataclass
+class RequestRecord:
+    """One REST request. Times are seconds; `began` is the loop's clock, None where only planned."""
+
+    path: str
+    query: str
+    way: str
+    fields: tuple[str, ...]
+    predicted: tuple[int, float]
+    began: float | None = None
+    ended: float | None = None
+    seconds: float | None = None
+    rows: int | None = None
+    used: int | None = None
+    tries: int = 0
+    status: str = "planned"
+
+    def tell(self, exchange: UpstreamExchange) -> None:
+        """The hook of each try of the read that this entry began; one it shares does not report."""
+        self.seconds = exchange.seconds
+        self.tries += 1
+
+    def end(self, now: float, rows: int, status: str = "ok") -> None:
+        """The answer is there, or the error with this code."""
+        self.ended, self.rows, self.used, self.status = now, rows, self.used or 0, status
+
+    @property
+    def retries(self) -> int:
+        """How many tries there were after the first."""
+        return max(0, self.tries - 1)
+
+    def explain(self, began: float) -> dict[str, Any]:
+        """For the answer, in milliseconds since the operation began. What is not the last try is
+        wait: for a turn, for tries that failed, for the pauses between them."""
+        requests, seconds = self.predicted
+        plan = {
+            "path": self.path,
+            "query": self.query,
+            "way": self.way,
+            "fields": list(self.fields),
+            "status": self.status,
+            "predicted": {"requests": requests, "milliseconds": _milliseconds(seconds)},
+        }
+        if self.began is None or self.ended is None:
+            return plan
+        whole = self.ended - self.began
+        duration = min(whole if self.seconds is None else self.seconds, whole)
+        return plan | {
+            "rows": self.rows,
+            "used": self.used,
+            "start": _milliseconds(self.began - began),
+            "wait": _milliseconds(whole - duration),
+            "duration": _milliseconds(duration),
+            "retries": self.retries,
+        }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)
+
+
+@dataclass
+class UpstreamTrace:
+    """One operation's entries. `clock` is the loop's, in seconds.
+
+    Unless it `shows_personal`, the value of a parameter that may name somebody is masked.
+    """
+
+    clock: Callable[[], float]
+    entries: list[RequestRecord] = field(default_factory=list)
+    known: int = 0
+    cached: int = 0
+    shows_personal: bool = True
+    _warnings: dict[tuple[WarningCode, str, str | None], int] = field(default_factory=dict)
+    _fields: dict[Any, dict[str, None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def want(self, request: Any, field_path: str) -> None:
+        """Remembers which field of the operation asks for a request."""
+        self._fields.setdefault(request, {})[field_path] = None
+
+    def warn(
+        self, code: WarningCode, field_path: str, count: int = 1, reason: str | None = None
+    ) -> None:
+        """The field's answer lacks something, `count` times; `reason` is an error's code."""
+        key = (code, field_path, reason)
+        self._warnings[key] = self._warnings.get(key, 0) + count
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """`extensions.warnings`: one for each code, field and reason. `path` has no list places."""
+        return [
+            {"code": code.value, "path": path.split("."), "count": count, "message": WARNINGS[code]}
+            | ({"reason": reason} if reason else {})
+            for (code, path, reason), count in self._warnings.items()
+        ]
+
+    def enter(
+        self, request: Any, way: str, serves: Iterable[Any], predicted: tuple[int, float]
+    ) -> RequestRecord:
+        """An entry for a REST request that serves these requests."""
+        wanted = (path for served in serves for path in self._fields.get(served, ()))
+        entry = RequestRecord(
+            path=request.path,
+            query="&".join(f"{name}={self._shown(name, value)}" for name, value in request.query),
+            way=way,
+            fields=tuple(dict.fromkeys(wanted)),
+            predicted=predicted,
+        )
+        self.entries.append(entry)
+        return entry
+
+    def _shown(self, name: str, value: str) -> str:
+        is_shown = self.shows_personal or name.rstrip("<>") in IMPERSONAL
+        return value if is_shown else masked_end(value)
+
+    def explain(self, how: Explain) -> dict[str, Any]:
+        """`extensions.upstream`: totals, and each request where that is wanted."""
+        totals: dict[str, Any] = {
+            "requests": sum(entry.began is not None for entry in self.entries),
+            "rows": sum(entry.rows or 0 for entry in self.entries),
+            "known": self.known,
+            "cached": self.cached,
+            "retries": sum(entry.retries for entry in self.entries),
+            "milliseconds": _milliseconds(self.clock() - self._began),
+        }
+        if how is Explain.TOTALS:
+            return totals
+        return totals | {"exchanges": [entry.explain(self._began) for entry in self.entries]}

@@ -1,0 +1,341 @@
+"""A request on its way: its turn, its tries, the pauses between them, until an answer or an error.
+
+Here the parts meet: the breaker of its kind, the line, the sender, the retry budget. This module
+must not know what a request asks, nor who shares its answer.
+
+Note [Deadlines]. Three, each total and each inside the next. A try ends after TRY_TIMEOUT, a read
+with all its tries and waits after READ_TIMEOUT or when nobody waits for it any more, an operation
+after its own. A try is capped by what is left of the read, and the read by what is left of its most
+patient operation less TIDY_UP, so that what is ready is answered before the operation ends. A
+request that changes something has one try for the whole time, since a try that was cut short cannot
+be repeated.
+"""
+
+import asyncio
+import itertools
+import math
+import random
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateway.errors import (
+    OutcomeUnknown,
+    RequestNotSent,
+    UpstreamAuth,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+from gateway.telemetry.records import UpstreamExchange, UpstreamHook
+from gateway.upstream.breaker import DEFAULTS as BREAKER_DEFAULTS
+from gateway.upstream.breaker import Breaker, BreakerLimits, BreakerState, Permit
+from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority
+from gateway.upstream.replies import Reply, error_for_reply
+from gateway.upstream.retries import RetryBudget, is_passing, pause
+from gateway.upstream.sending import HttpRequest, Sender
+from gateway.upstream.single_flight import Deadline
+
+__all__ = [
+    "ANONYMOUS_CONTEXT",
+    "AttemptResult",
+    "ClientLimits",
+    "LastRead",
+    "RequestContext",
+    "RequestPipeline",
+    "UpstreamRequest",
+]
+
+T = TypeVar("T")
+KINDS = ("calls", "recordings", "notifications")
+READ, WRITE = frozenset({200}), frozenset({200, 201})
+# What is left after the last read to put an answer together.
+TIDY_UP = 0.05
+# A try that was given less time than this and did not end says nothing about upstream.
+HANG = 2.0
+# Seconds after which a client may ask again what Twilio refused with 429: it does not say itself
+# (FACTS section 2).
+SOON = 1.0
+REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
+
+
+@dataclass(frozen=True)
+class ClientLimits:
+    """What one client may take. Seconds, requests, bytes; `retry_share` is retries per request.
+
+    `attempt` is the time of one try, `read` of all of them with their waits, `connect` of making a
+    connection; `in_flight` the most that run at once, `waiting` the most that wait.
+    """
+
+    connect: float = 3.0
+    attempt: float = 5.0
+    read: float = 8.0
+    in_flight: int = 100
+    waiting: int = 3000
+    tries: int = 3
+    retry_share: float = 0.1
+    cache_bytes: int = 32 * 1024 * 1024
+    breaker: BreakerLimits = BREAKER_DEFAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """For whom something is read: the operation, how urgent it is, and until when it waits.
+
+    `until` is a time of the loop's clock, None where only the client's own limits hold.
+    """
+
+    operation: Hashable = None
+    priority: Priority = Priority.INTERACTIVE
+    until: float | None = None
+
+    def patience(self, now: float, longest: float) -> float:
+        """When its read must have ended, `longest` seconds from now at the latest."""
+        until = now + longest
+        return until if self.until is None else min(until, self.until - TIDY_UP)
+
+
+ANONYMOUS_CONTEXT = RequestContext()
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest(Generic[T]):
+    """One request as it is sent, and how its answer is read: `decode` raises UpstreamInvalid."""
+
+    path: str
+    kind: str
+    sending: HttpRequest
+    decode: Callable[[bytes], T]
+
+    @property
+    def like(self) -> Hashable:
+        """Equal for requests whose answers take about as long."""
+        return self.kind, self.sending.max_bytes.bit_length()
+
+    @property
+    def is_read(self) -> bool:
+        """True where a repeat changes nothing."""
+        return self.sending.method == "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult(Generic[T]):
+    """What one try came to: a value or an error. `allowed` is the seconds that it was given."""
+
+    began: float
+    ended: float
+    allowed: float
+    reply: Reply | None = None
+    value: T | None = None
+    error: UpstreamError | None = None
+
+    @property
+    def answer(self) -> T:
+        """The value. Raises the error, if it is one."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value] # (there is one or the other)
+
+    @property
+    def seconds(self) -> float:
+        """From sending to the last byte."""
+        return self.ended - self.began
+
+    @property
+    def is_answer(self) -> bool:
+        """True where upstream has said something that it says: a refusal is an answer, too."""
+        return self.error is None or isinstance(self.error, REFUSALS)
+
+    @property
+    def is_hang(self) -> bool:
+        """True where nothing whole came in a time in which something does."""
+        return isinstance(self.error, UpstreamTimeout) and self.seconds >= HANG
+
+    @property
+    def is_silence(self) -> bool:
+        """True where nothing came, but was not waited for long enough to mean anything."""
+        return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG
+
+
+@dataclass(frozen=True, slots=True)
+class LastRead:
+    """When a read ended, by the loop's clock, and the code of its error, if it was one."""
+
+    at: float
+    code: str | None = None
+
+
+class RequestPipeline:
+    """The way upstream of one client. Every failure is an UpstreamError."""
+
+    def __init__(self, sender: Sender, limits: ClientLimits, hook: UpstreamHook) -> None:
+        self._sender = sender
+        self._limits = limits
+        self._hook = hook
+        self._budget = RetryBudget(limits.retry_share)
+        self._limit = AdaptiveLimit(limits.in_flight)
+        self._line = AdmissionQueue(self._limit, limits.waiting)
+        self._breakers = {kind: Breaker(kind, limits.breaker) for kind in KINDS}
+        self.last_read: LastRead | None = None
+        """The last read of calls that says something of upstream."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may run at once at present."""
+        return self._limit.value
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Each kind of resource and what its breaker does now."""
+        now = asyncio.get_running_loop().time()
+        return {kind: breaker.state(now) for kind, breaker in self._breakers.items()}
+
+    def close(self) -> None:
+        """To be called at the end."""
+        self._line.close()
+
+    async def deliver(
+        self,
+        parcel: UpstreamRequest[T],
+        patience: Deadline,
+        caller: RequestContext,
+        tell: UpstreamHook | None,
+    ) -> AttemptResult[T]:
+        """The try that brought a value. Raises UpstreamError, of a change OutcomeUnknown where
+        it may have happened."""
+        began = asyncio.get_running_loop().time()
+        self._budget.earn()
+        for tried in itertools.count(1):
+            try:
+                outcome = await self._try(parcel, patience, caller, tell)
+                self._note(parcel, began)
+                return outcome
+            except UpstreamError as error:
+                wait = self._wait(error, parcel, tried, patience)
+                if wait is None:
+                    self._note(parcel, began, error)
+                    if isinstance(error, UpstreamRateLimited):
+                        error.retry_after = error.retry_after or SOON
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _note(
+        self, parcel: UpstreamRequest[T], began: float, error: UpstreamError | None = None
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        is_of_calls = parcel.is_read and parcel.kind == "calls"
+        if is_of_calls and (error is None or _is_upstreams(error, now - began)):
+            self.last_read = LastRead(now, error.code if error else None)
+
+    def _wait(
+        self, error: UpstreamError, parcel: UpstreamRequest[T], tried: int, patience: Deadline
+    ) -> float | None:
+        """The pause before the next try; None where there is to be none."""
+        if tried >= self._limits.tries or not is_passing(error, is_read=parcel.is_read):
+            return None
+        left = patience.until - asyncio.get_running_loop().time()
+        wait = pause(tried, random.random(), error.retry_after, left)  # noqa: S311 (no secret)
+        return wait if wait is not None and self._budget.spend() else None
+
+    async def _try(
+        self,
+        parcel: UpstreamRequest[T],
+        patience: Deadline,
+        caller: RequestContext,
+        tell: UpstreamHook | None,
+    ) -> AttemptResult[T]:
+        clock = asyncio.get_running_loop().time
+        breaker = self._breakers[parcel.kind]
+        breaker.refuse_if_open(clock())
+        line = self._line.turn(parcel.kind, caller.priority, caller.operation, patience.until)
+        async with line:
+            permit = breaker.admit(clock())
+            try:
+                outcome = await self._send(parcel, patience.until)
+            except BaseException:  # nobody waits any more
+                breaker.gave_up(permit)
+                raise
+            self._learn(parcel, outcome, breaker, permit)
+        for hook in (self._hook, tell):
+            if hook is not None:
+                hook(_exchange(parcel, outcome))
+        if outcome.error is not None:
+            raise outcome.error if parcel.is_read else _of_change(outcome.error)
+        return outcome
+
+    async def _send(self, parcel: UpstreamRequest[T], until: float) -> AttemptResult[T]:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        allowed = min(until - began, self._limits.attempt if parcel.is_read else math.inf)
+        reply, value, error = None, None, None
+        try:
+            reply = await self._sender.send(parcel.sending, allowed)
+            error = error_for_reply(reply, READ if parcel.is_read else WRITE)
+            value = parcel.decode(reply.body) if error is None else None
+        except UpstreamError as failure:
+            error = failure
+        return AttemptResult(began, clock(), allowed, reply, value, error)
+
+    def _learn(
+        self,
+        parcel: UpstreamRequest[T],
+        outcome: AttemptResult[T],
+        breaker: Breaker,
+        permit: Permit,
+    ) -> None:
+        """What a try came to is told to the breaker of its kind and to the limit."""
+        if outcome.is_answer:
+            breaker.answered(permit, outcome.ended)
+        elif outcome.is_silence:
+            breaker.gave_up(permit)
+        else:
+            breaker.failed(permit, outcome.ended, was_hang=outcome.is_hang)
+        counted = outcome.reply.concurrent_requests if outcome.reply else None
+        if isinstance(outcome.error, UpstreamRateLimited):
+            self._limit.refused(outcome.began, outcome.ended, counted)
+        elif outcome.is_answer:  # hangs are the breaker's: a few must not slow all the others
+            self._limit.answered(
+                parcel.like,
+                outcome.seconds,
+                outcome.ended,
+                in_flight=counted or self._line.in_flight,
+                is_full=self._line.waiting > 0,
+            )
+
+
+def _is_upstreams(error: UpstreamError, seconds: float) -> bool:
+    """True where a read failed by upstream, not by what was asked, by our line or in no time."""
+    match error:
+        case UpstreamRejected():
+            return False
+        case UpstreamTimeout():
+            return seconds >= HANG
+        case UpstreamRateLimited():
+            return error.status is not None
+    return True
+
+
+def _of_change(error: UpstreamError) -> UpstreamError:
+    """The error of a request that changes something: certain, or OutcomeUnknown."""
+    if isinstance(error, (RequestNotSent, *REFUSALS)):
+        return error
+    return OutcomeUnknown(
+        "The request was sent and its outcome is not known: look before you repeat it",
+        status=error.status,
+        twilio_code=error.twilio_code,
+        more_info=error.more_info,
+        request_id=error.request_id,
+    )
+
+
+def _exchange(parcel: UpstreamRequest[T], outcome: AttemptResult[T]) -> UpstreamExchange:
+    reply, error = outcome.reply, outcome.error
+    return UpstreamExchange(
+        path=parcel.path,
+        seconds=outcome.seconds,
+        status=reply.status if reply else None,
+        request_id=reply.request_id if reply else None,
+        failure=type(error).__name__ if error else None,
+        method=parcel.sending.method,
+    )

@@ -1,0 +1,91 @@
+"""The rate limiter: held against a plain token bucket, in bounded memory."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.access.rate_limit import RateLimiter
+from gateway.errors import RateLimited
+
+
+class Clock:
+    """A clock that stands still."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def passes(limiter: RateLimiter, key: str = "a") -> bool:
+    """True when a request may pass."""
+    try:
+        limiter.take(key)
+    except RateLimited:
+        return False
+    return True
+
+
+@given(
+    st.sampled_from([0.5, 1, 4, 32]),
+    st.integers(1, 20),
+    st.lists(
+        st.tuples(st.integers(0, 64).map(lambda eighths: eighths / 8), st.booleans()), max_size=80
+    ),
+)
+def test_it_lets_through_exactly_what_a_token_bucket_would(
+    rate: float, burst: int, steps: list[tuple[float, bool]]
+) -> None:
+    """Each step is a pause and a request, which is given back or not, if it may pass."""
+    clock = Clock()
+    limiter, tokens = RateLimiter(rate, burst, clock), float(burst)
+    for pause, is_given_back in steps:
+        clock.now += pause
+        tokens = min(burst, tokens + pause * rate)
+        may_pass = tokens >= 1
+        tokens -= may_pass
+        assert passes(limiter) == may_pass
+        if may_pass and is_given_back:
+            clock.now += pause
+            tokens = min(burst, tokens + pause * rate + 1)
+            limiter.give_back("a")
+
+
+@pytest.mark.parametrize(("rate", "wait"), [(200, 1), (0.5, 2), (0.1, 10)])
+def test_the_refusal_says_when_the_next_may_come(rate: float, wait: int) -> None:
+    clock = Clock()
+    limiter = RateLimiter(rate, 1, clock)
+    limiter.take("a")
+
+    with pytest.raises(RateLimited) as refused:
+        limiter.take("a")
+    assert refused.value.extensions == {"code": "RATE_LIMITED", "retryAfter": wait}
+    clock.now += wait
+    assert passes(limiter)
+
+
+def test_one_caller_costs_no_other_anything() -> None:
+    limiter = RateLimiter(1, 3, Clock())
+
+    assert [passes(limiter) for _ in range(4)] == [True, True, True, False]
+    assert passes(limiter, "b")
+
+
+def test_refused_requests_do_not_postpone_the_next() -> None:
+    clock = Clock()
+    limiter = RateLimiter(1, 1, clock)
+    limiter.take("a")
+    assert not any(passes(limiter) for _ in range(50))
+    clock.now += 1
+
+    assert passes(limiter)
+
+
+def test_it_remembers_the_callers_seen_last_and_no_more() -> None:
+    limiter = RateLimiter(1, 1, Clock(), most=100)
+    for number in range(1000):
+        limiter.take(str(number))
+        assert not passes(limiter, str(number))
+
+    assert not passes(limiter, "900")
+    assert passes(limiter, "899")

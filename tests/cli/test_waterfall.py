@@ -1,0 +1,166 @@
+"""The waterfall as a terminal gets it: within its width, readable, and never commanding it."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli.waterfall import waterfall
+from tests.exchanges import CALL, exchange, planned
+
+HOSTILE = "\x1b]0;evil\x07\x1b[2J\r\n\t\u202e\u200b王\x9b31m\ud800"
+
+
+def upstream(*exchanges: dict[str, Any]) -> dict[str, Any]:
+    return {"requests": 2, "rows": 90, "known": 7, "milliseconds": 100.0} | (
+        {"exchanges": list(exchanges)} if exchanges else {}
+    )
+
+
+def drawn(*exchanges: dict[str, Any], width: int = 100) -> list[str]:
+    """The lines of the requests, under the totals and the heading."""
+    return waterfall(upstream(*exchanges), width).splitlines()[2:]
+
+
+texts = st.text() | st.just(HOSTILE)
+times = st.floats(0, 1e5) | st.none()
+exchanges: st.SearchStrategy[dict[str, Any]] = st.builds(
+    dict,
+    path=texts,
+    query=texts,
+    way=st.sampled_from(["per-key", "scan"]) | texts,
+    fields=st.lists(texts, max_size=3),
+    status=st.sampled_from(["ok", "planned", "UPSTREAM_TIMEOUT"]) | texts,
+    predicted=st.builds(dict, requests=st.integers(0, 999), milliseconds=st.floats(0, 1e5)),
+    rows=st.integers(0, 10**6) | st.none(),
+    used=st.integers(0, 10**6) | st.none(),
+    start=times,
+    wait=times,
+    duration=times,
+    retries=st.integers(0, 9) | st.none(),
+)
+upstreams: st.SearchStrategy[dict[str, Any]] = st.builds(
+    dict,
+    requests=st.integers(0, 10**6),
+    rows=st.integers(0, 10**6),
+    known=st.integers(0, 10**6),
+    milliseconds=st.floats(0, 1e5),
+    exchanges=st.lists(exchanges, max_size=5),
+)
+
+
+@given(upstream=upstreams, width=st.integers(0, 250))
+def test_no_line_is_wider_than_the_terminal(upstream: dict[str, Any], width: int) -> None:
+    """Nor is there another line than the totals, the heading and one for each request."""
+    lines = waterfall(upstream, width).split("\n")
+    requests = len(upstream["exchanges"])
+
+    assert len(lines) == (2 + requests if requests else 1)
+    assert all(len(line) <= width for line in lines)
+
+
+@given(upstream=upstreams, width=st.integers(0, 250))
+def test_no_text_of_the_data_commands_the_terminal(upstream: dict[str, Any], width: int) -> None:
+    """Only printable characters that take one cell each, whatever a caller filtered by."""
+    characters = set(waterfall(upstream, width)) - {"\n"}
+    ours = set("·…✗↻←░█┄▏▎▍▌▋▊▉")
+
+    assert {character for character in characters if not " " <= character <= "~"} <= ours
+
+
+@given(upstream=upstreams, width=st.integers(0, 250))
+def test_colours_only_add_colours(upstream: dict[str, Any], width: int) -> None:
+    """Every colour that begins ends on its line, and the text is the same."""
+    coloured = waterfall(upstream, width, colour=True)
+    codes = re.findall(r"\x1b\[(\d+)m", coloured)
+
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == waterfall(upstream, width)
+    assert codes[1::2] == ["0"] * len(upstream["exchanges"])
+
+
+def test_totals_alone_are_one_line() -> None:
+    one = {"requests": 1, "rows": 1, "known": 0, "milliseconds": 0.04}
+
+    assert waterfall(one) == "1 request · 1 row · 0 known · 0.0 ms"
+    assert waterfall(upstream()) == "2 requests · 90 rows · 7 known · 100.0 ms"
+
+
+def test_a_request_is_a_bar_on_the_time_axis_and_what_it_gave() -> None:
+    """It waited from a quarter to the half, and read until the end."""
+    waiting = exchange(start=25, wait=25, way="scan", used=40, rows=812)
+    text = waterfall(upstream(exchange(), waiting))
+
+    assert text.splitlines()[1:] == [
+        "0                100.0 ms way        used/rows       time  request ← fields",
+        "████████████▌             per-key        40/50    50.0 ms  Calls?PageSize=50 ← calls",
+        "      ░░░░░░█████████████ scan          40/812    50.0 ms  Calls?PageSize=50 ← calls",
+    ]
+
+
+def test_a_planned_request_shows_its_prediction() -> None:
+    """A dry run has no times but predicted ones; the totals sum them up."""
+    plan = planned(predicted={"requests": 3, "milliseconds": 200.0})
+    totals, heading, sent, line = waterfall(upstream(exchange(), plan)).splitlines()
+
+    assert "planned: 3 requests" in totals
+    assert "200.0 ms" in heading
+    assert sent.startswith("██████▎ ")
+    assert line.split() == ["┄" * 25, "per-key", "~3", "req", "~200.0", "ms", *sent.split()[-3:]]
+
+
+def test_a_failed_request_is_marked_without_colour() -> None:
+    """Its code stands before its path, and so do its retries."""
+    (line,) = drawn(exchange(status="UPSTREAM_TIMEOUT", retries=2, rows=None, used=None))
+
+    assert "0/0" in line
+    assert "✗ UPSTREAM_TIMEOUT ↻2 Calls" in line
+    assert "✗" not in drawn(exchange())[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"way": "per-key"}, 34),
+        ({"way": "scan"}, 36),
+        ({"way": "scan", "status": "UPSTREAM_TIMEOUT"}, 31),
+        ({"way": "scan", "status": "planned"}, 2),
+    ],
+)
+def test_the_bar_has_the_colour_of_its_way(given: dict[str, str], code: int) -> None:
+    """A failed or planned one has its own, whatever the way."""
+    line = waterfall(upstream(exchange(**given)), colour=True).splitlines()[2]
+
+    assert re.fullmatch(rf"\x1b\[{code}m.{{25}}\x1b\[0m[^\x1b]+", line)
+
+
+def test_a_request_that_took_no_time_can_be_seen() -> None:
+    """Even at the very end of the axis."""
+    assert drawn(exchange(duration=0.0))[0].startswith("▏ ")
+    assert drawn(exchange(start=100.0, duration=0.0))[0][:25].rstrip() == " " * 24 + "█"
+
+
+def test_a_sid_is_shortened_before_anything_is_cut() -> None:
+    """With room it stands whole; without, its end still tells it from others."""
+    recordings = exchange(path=f"Calls/{CALL}/Recordings", query="")
+
+    assert f"Calls/{CALL}/Recordings ← calls" in drawn(recordings, width=140)[0]
+    assert drawn(recordings)[0].endswith("Calls/CA…cdef/Recordings ← calls")
+    assert drawn(recordings, width=80)[0].endswith("Calls/CA…cdef/Recordings …")
+
+
+def test_a_hostile_text_stands_there_as_it_went_over_the_wire() -> None:
+    (line,) = drawn(exchange(path=HOSTILE, query=""), width=200)
+
+    assert "%1B]0;evil%07%1B[2J%0D%0A%09%E2%80%AE%E2%80%8B%E7%8E%8B%C2%9B31m?" in line
+
+
+def test_two_hundred_requests_are_two_hundred_lines() -> None:
+    """Each later bar begins further right, down to the last."""
+    lines = drawn(*(exchange(start=i / 2, duration=0.5) for i in range(200)))
+    begins = [len(line) - len(line.lstrip()) for line in lines]
+
+    assert len(lines) == 200
+    assert begins == sorted(begins)
+    assert set(begins) == set(range(25))

@@ -1,0 +1,248 @@
+"""What the planner learns and what it makes of it: density, reach, and who goes first."""
+
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.planner import Costs, OperationCache, Policy, Scan, plan
+from gateway.planner.costs import LISTS
+from gateway.planner.density import Density, Portion
+from gateway.planner.windows import relation_of
+from gateway.upstream.requests import (
+    DateTimeRange,
+    ListCalls,
+    ListRecordings,
+    ListRequest,
+    Page,
+    PageRef,
+)
+from gateway.upstream.resources import CallResource, RecordingResource
+from tests.conftest import connect
+from tests.plain_twilio import PlainTwilio
+from tests.plain_twilio import call as wire_call
+from tests.plain_twilio import recording as wire_recording
+
+NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
+NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
+YESTERDAY = DateTimeRange.day(NOON.date())
+
+
+def call(number: int, created: datetime, lag: int = 0, **given: Any) -> CallResource:
+    """A call of a minute, which started `lag` seconds after it was created."""
+    wire = {
+        "sid": f"CA{number:032x}",
+        "status": "completed",
+        "direction": "inbound",
+        "date_created": format_datetime(created),
+        "start_time": format_datetime(created + timedelta(seconds=lag)),
+        "end_time": format_datetime(created + timedelta(seconds=60)),
+    }
+    return msgspec.convert(wire | given, CallResource)
+
+
+def learned(*spans: timedelta) -> Costs:
+    """Costs that have seen pages of 101 calls, over these spans of time."""
+    costs = Costs()
+    for span in spans:
+        rows = tuple(call(n, NOON - span * (n / 100)) for n in range(101))
+        costs.note(Page(ListCalls(), rows, rows_read=101))
+    return costs
+
+
+def asked_yesterday(costs: Costs) -> list[ListRequest[Any]]:
+    """The first pages of the scans that are planned for the recordings of 50 calls at noon."""
+    known = OperationCache(NOW)
+    rows = [call(n, NOON + timedelta(seconds=n)) for n in range(50)]
+    for row in rows:
+        known.note(row)
+    keys = [ListRecordings(call_sid=row.sid) for row in rows]
+    scans = [step for step in plan(keys, known, costs, Policy()) if isinstance(step, Scan)]
+    return [request for scan in scans for request in scan.send()]
+
+
+def test_a_density_is_rows_by_time_so_that_a_night_weighs_more_than_a_busy_minute() -> None:
+    per_day = learned(timedelta(minutes=1), timedelta(hours=12)).rows_per_day["calls"]
+
+    assert per_day == pytest.approx(400, rel=0.1)
+
+
+@pytest.mark.parametrize("per_day", [200, 20_000, 200_000])
+def test_a_density_is_learned_within_three_pages(per_day: int) -> None:
+    span = timedelta(days=100 / per_day)
+
+    assert learned(span, span, span).rows_per_day["calls"] == pytest.approx(per_day, rel=0.2)
+
+
+@pytest.mark.parametrize("seconds", [0, -60])
+def test_a_page_that_spans_no_time_teaches_no_density(seconds: int) -> None:
+    assert learned(timedelta(seconds=seconds)).rows_per_day == Costs().rows_per_day
+
+
+def recorded(number: int, at: datetime) -> RecordingResource:
+    """A recording."""
+    wire = {"sid": f"RE{number:032x}", "date_created": format_datetime(at)}
+    return msgspec.convert(wire, RecordingResource)
+
+
+def reaching(costs: Costs, down_to: datetime, days: DateTimeRange = YESTERDAY) -> Costs:
+    """They have seen a page of 1,000 recordings that came down to this moment and no further."""
+    request = ListRecordings(date_created=days, page_size=1000)
+    costs.note(Page(request, (recorded(1, down_to),), PageRef(1, "x"), rows_read=1))
+    return costs
+
+
+@pytest.mark.parametrize("per_day", [1.0, 5000.0, 500_000.0])
+def test_a_list_is_tried_in_one_large_page_where_none_was_seen_to_fall_short(
+    per_day: float,
+) -> None:
+    """How dense other days are says nothing of this one: in vain it is one request."""
+    (request,) = asked_yesterday(Costs(rows_per_day={"recordings": per_day}))
+
+    assert request.page_size == 1000
+    assert isinstance(request, ListRecordings)
+    assert request.date_created == YESTERDAY
+
+
+def test_no_list_is_tried_whose_largest_page_was_seen_not_to_come_to_a_key() -> None:
+    """It could not go on: see Note [Allowance]."""
+    costs = Costs(rows_per_day={"recordings": 200.0})
+
+    assert asked_yesterday(reaching(costs, NOON + timedelta(hours=1))) == []
+    assert len(asked_yesterday(reaching(costs, NOON - timedelta(hours=1)))) == 1
+    earlier = DateTimeRange(YESTERDAY.gte, NOON - timedelta(days=7))
+    assert len(asked_yesterday(reaching(Costs(), NOON + timedelta(hours=1), earlier))) == 1
+
+
+def test_a_list_that_falls_short_is_read_in_pages_of_the_expected_size() -> None:
+    """The page that must come to a key has twice the room."""
+    costs = reaching(Costs(rows_per_day={"recordings": 400.0}), NOON - timedelta(hours=1))
+    (request,) = asked_yesterday(costs)
+
+    expected = 400 * (0.5 + 1 / 24 / 60)
+    assert 2.0 * expected <= request.page_size < 2.1 * expected + 50
+
+
+@pytest.mark.parametrize("date_created", [None, "yesterday"])
+def test_a_page_whose_last_date_cannot_be_told_teaches_no_reach_and_no_density(
+    date_created: str | None,
+) -> None:
+    costs = Costs(rows_per_day={"calls": 2000.0})
+    rows = (call(1, NOON), call(2, NOON, date_created=date_created))
+    costs.note(Page(ListCalls(page_size=1000), rows, PageRef(1, "x"), rows_read=2))
+
+    assert costs.reach(ListCalls()) is None
+    assert costs.rows_per_day == {"calls": 2000.0}
+
+
+def test_of_so_many_lists_it_is_remembered_how_far_a_page_reaches_and_of_the_newest() -> None:
+    costs = Costs()
+    lists = [ListCalls(to=f"+1{number}") for number in range(LISTS + 1)]
+    for number, request in enumerate(lists[:-1]):
+        costs.note_reach(request, NOON + timedelta(seconds=number))
+    costs.note_reach(lists[0], NOON)  # seen again: the second is the oldest now
+    costs.note_reach(lists[-1], NOON)
+
+    reaches = [costs.reach(request) for request in lists]
+    assert [n for n, reach in enumerate(reaches) if reach is None] == [1]
+
+
+def test_so_many_rows_as_a_few_keys_are_worth_are_read_for_them() -> None:
+    few = Costs().room("recordings", 3, 3, 16)
+    many = Costs().room("recordings", 50, 50, 16)
+
+    assert 0 < few < 200 < 1000 < many
+
+
+def test_what_was_read_of_a_time_is_expected_there_and_nothing_more() -> None:
+    """Ten minutes with 50 calls: the rest of the day, which was read, has none."""
+    density = Density(NOW)
+    rows = tuple(call(n, NOON - timedelta(seconds=10 * n)) for n in range(50))
+    for row in rows:
+        density.note(row)
+    for _ in range(2):  # what is read twice is not twice as long
+        density.note_page(Page(ListCalls(), rows, PageRef(1, "x"), rows_read=50))
+    since, hour = NOON - timedelta(seconds=490), timedelta(hours=1)
+
+    assert density.of(since, NOW) == Portion(50, 0, timedelta(0))
+    assert density.of(since - hour, since + hour) == Portion(50, 0, hour)
+    assert density.of(since - 2 * hour, since - hour) == Portion(0, 0, hour)
+    density.note_page(Page(ListCalls(page=PageRef(1, "x")), rows[-1:], None, rows_read=1))
+    assert density.of(since - 2 * hour, since - hour) == Portion(0, 0, timedelta(0))
+    costs = Costs(rows_per_day={"calls": 2400.0, "recordings": 240.0})
+    assert costs.expected("calls", Portion(50, 0, hour)) == 150
+    assert costs.expected("recordings", Portion(50, 0, hour)) == 35
+
+
+def test_calls_of_a_filtered_list_are_the_least_that_is_there() -> None:
+    density = Density(NOW)
+    rows = tuple(call(n, NOON - timedelta(minutes=n)) for n in range(50))
+    for row in rows:
+        density.note(row)
+    density.note_page(Page(ListCalls(to="+1"), rows, None, rows_read=50))
+    portion = density.of(NOON - timedelta(hours=1), NOON + timedelta(hours=1))
+
+    assert portion == Portion(0, 50, timedelta(hours=2))
+    assert Costs(rows_per_day={"calls": 12.0}).expected("calls", portion) == 50
+    assert Costs(rows_per_day={"calls": 2400.0}).expected("calls", portion) == 200
+
+
+@given(st.lists(st.integers(0, 40), max_size=12), st.data())
+def test_the_parts_of_a_span_are_the_span(moments: list[int], data: st.DataObject) -> None:
+    """However pages lie: what was read and what was not add up, and no call is counted twice."""
+    density, end = Density(NOW), NOON + timedelta(minutes=40)
+    rows = [call(n, NOON + timedelta(minutes=at)) for n, at in enumerate(sorted(moments)[::-1])]
+    for row in rows:
+        density.note(row)
+    for _ in range(data.draw(st.integers(0, 3))):
+        start = data.draw(st.integers(0, len(rows)))
+        shown = rows[start : start + data.draw(st.integers(0, 5))]
+        request = ListCalls(page=PageRef(1, "x"), page_size=5)
+        density.note_page(Page(request, tuple(shown), PageRef(2, "y"), rows_read=len(shown)))
+    middle = NOON + timedelta(minutes=data.draw(st.integers(0, 40)))
+    whole, parts = density.of(NOON, end), [density.of(NOON, middle), density.of(middle, end)]
+
+    assert whole.calls + whole.others == len(rows)
+    assert timedelta(0) <= whole.unread <= end - NOON
+    assert sum((part.unread for part in parts), timedelta(0)) == whole.unread
+
+
+def test_calls_that_start_out_of_the_order_of_their_creation_are_covered() -> None:
+    """Lists are in the order of date_created; a queue makes some calls start later than others."""
+    known = OperationCache(NOW)
+    parent = call(1, NOON)
+    key = ListCalls(parent_call_sid=parent.sid)
+    edge = relation_of(key)
+    assert edge is not None
+    covering = edge[1].within(date(2026, 3, 9), date(2026, 3, 9), 50)
+    child = call(2, NOON + timedelta(seconds=5), lag=50, parent_call_sid=parent.sid)
+    rows = (
+        call(3, NOON + timedelta(seconds=9)),
+        child,
+        parent,
+        call(4, NOON - timedelta(hours=1)),
+    )
+    known.note(parent)
+    known.begin_covering(edge[1], covering)
+    known.note(Page(covering, rows, next=PageRef(1, "PAx"), rows_read=4))
+
+    answer = known.answer(key)
+    assert answer is not None
+    assert list(answer.value.rows) == [child]
+
+
+async def test_scans_are_sent_before_the_keys_that_are_asked_one_by_one() -> None:
+    """The round waits longest for them, and connections are few."""
+    rows = [wire_call(n, at=60 * n) for n in range(30)][::-1]
+    recordings = [wire_recording(n, of=n, at=60 * n + 9) for n in range(30)][::-1]
+    twilio = PlainTwilio(rows, recordings)
+    async with connect(twilio, max_in_flight=2) as client:
+        await client.data("""{ calls(first: 30, filter: {status: [COMPLETED]}) { nodes {
+            recordings { nodes { track } } childCalls { nodes { sid } } } } }""")
+
+    assert len(twilio.requests) == 32
+    assert twilio.requests[1] == "GET Calls?PageSize=1000"

@@ -1,0 +1,324 @@
+"""Scans against the plain way: planned answers equal per-key answers, row for row and in order.
+
+Made-up accounts with everything that PLANNER.md warns of: late and early rows, rows of no call,
+orphans, live calls, clock edges at midnight GMT, empty and dense days, rows that come again, a
+broken order, rows added while a scan reads. And never more requests than per key and one probe for
+an edge.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, cast
+
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from gateway.loaders.plan_executor import PlanExecutor
+from gateway.planner import Costs, OperationCache, Policy, Request
+from gateway.planner.windows import relation_of
+from gateway.telemetry.upstream_trace import UpstreamTrace
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.requests import (
+    TOP,
+    ListCalls,
+    ListNotifications,
+    ListRecordings,
+    ListRequest,
+    Page,
+    PageRef,
+)
+from gateway.upstream.resources import CallResource
+from tests.listed_account import NOW, Account, call, call_sid, notification, recording
+
+MIDNIGHT = datetime(2026, 3, 9, tzinfo=UTC)
+# Rows are dated within the slack of Note [Slack], less what the order may be broken by.
+EARLY = timedelta(seconds=20)
+DISORDER = 20
+SLACK = 9 * 60
+LATE = {"recordings": timedelta(minutes=59), "notifications": timedelta(hours=23)}
+
+
+moments = st.one_of(
+    st.integers(-3 * 86400, 39 * 3600),
+    st.integers(-120, 120),
+    st.integers(86400 - 120, 86400 + 120),
+).map(lambda seconds: MIDNIGHT + timedelta(seconds=seconds))
+
+
+ODDITIES: list[dict[str, Any]] = [
+    *[{}] * 8,
+    {"end_time": None},
+    {"date_created": None},
+    {"date_created": "yesterday"},
+]
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> Account:
+    """A made-up account."""
+    calls = []
+    for number, created in enumerate(draw(st.lists(moments, min_size=2, max_size=14))):
+        status = draw(st.sampled_from(["completed"] * 6 + ["busy", "canceled", "in-progress"]))
+        odd = draw(st.sampled_from(ODDITIES))
+        calls.append(call(number, created, draw(st.integers(0, 4000)), status, **odd))
+    recordings = _newest_first(draw, _rows(draw, calls, "recordings"))
+    notifications = _newest_first(draw, _rows(draw, calls, "notifications"))
+    account = Account(
+        calls,
+        [recording(*row) for row in _order(draw, recordings)],
+        [notification(*row) for row in _order(draw, notifications)],
+        cap=draw(st.sampled_from([2, 3, 5, 20, 1000])),
+        arriving=draw(st.integers(0, 2)),
+        repeats=draw(st.booleans()),
+    )
+    return account
+
+
+Made = tuple[int, int | None, datetime]
+
+
+def _rows(draw: st.DrawFn, calls: list[CallResource], kind: str) -> list[Made]:
+    made: list[tuple[int | None, datetime]] = []
+    for number, row in enumerate(calls):
+        begin, end = _times(row)
+        span = int((end + LATE[kind] - begin + EARLY).total_seconds())
+        for _ in range(draw(st.integers(0, 3))):
+            late = draw(st.one_of(st.integers(0, span), st.sampled_from([0, span])))
+            made.append((number, begin - EARLY + timedelta(seconds=late)))
+    nobodys = st.tuples(st.none() | st.integers(500, 510), moments)
+    made.extend(draw(st.lists(nobodys, max_size=25)))
+    return [(number, of, at) for number, (of, at) in enumerate(made)]
+
+
+def _newest_first(draw: st.DrawFn, rows: list[Made]) -> list[Made]:
+    """By date, those of one second in any order."""
+    keys = [(row[2], draw(st.integers(0, 9))) for row in rows]
+    pairs = sorted(zip(keys, rows, strict=True), key=lambda pair: pair[0], reverse=True)
+    return [row for _, row in pairs]
+
+
+def _times(row: CallResource) -> tuple[datetime, datetime]:
+    try:
+        begin = row.date_created or MIDNIGHT
+    except Exception:
+        begin = MIDNIGHT
+    return begin, max(row.end_time or row.date_updated or begin, begin)
+
+
+def _order(draw: st.DrawFn, rows: list[Made]) -> list[Made]:
+    """Newest first, mostly; out of order by some seconds; or turned upside down."""
+    kind = draw(st.sampled_from(["kept"] * 4 + ["disorder", "upside down"]))
+    if kind == "disorder":
+        shift = draw(st.lists(st.integers(0, DISORDER), min_size=len(rows), max_size=len(rows)))
+        moved = [(row[2] + timedelta(seconds=s), row) for row, s in zip(rows, shift, strict=True)]
+        return [row for _, row in sorted(moved, key=lambda pair: pair[0], reverse=True)]
+    return rows[::-1] if kind == "upside down" else rows
+
+
+costs = st.builds(
+    Costs,
+    latency=st.sampled_from([0.01, 0.15, 2.0]),
+    per_row=st.sampled_from([0.0, 0.0002]),
+    rows_per_day=st.sampled_from([1.0, 2000.0, 500_000.0]).map(lambda calls: {"calls": calls}),
+)
+
+
+async def answers(
+    account: Account,
+    keys: Iterable[Request],
+    learned: Costs,
+    policy: Policy,
+    read: Sequence[Any] | None = None,
+) -> dict[Request, list[str]]:
+    """What the executor answers for the keys of one operation.
+
+    It has read this before: rows and pages; each call by itself, if not given.
+    """
+    known = OperationCache(NOW)
+    for answer in account.calls if read is None else read:
+        known.note(answer)
+    loop = asyncio.get_running_loop()
+    executor = PlanExecutor(
+        cast(UpstreamClient, account),
+        known,
+        learned,
+        policy,
+        UpstreamTrace(loop.time),
+        loop.time() + 60,
+        10_000,
+    )
+    found: dict[Request, list[str]] = {}
+
+    def resolve(request: Request, answer: Any) -> None:
+        assert isinstance(answer, Page), answer
+        assert request not in found
+        found[request] = list(dict.fromkeys(row.sid for row in answer.rows))
+
+    await executor.carry_out(keys, resolve)
+    return found
+
+
+def edges(account: Account) -> list[ListRequest[Any]]:
+    """Both edges of every call."""
+    sids = [row.sid for row in account.calls]
+    return [
+        *(ListRecordings(call_sid=sid, page_size=1000) for sid in sids),
+        *(ListNotifications(call_sid=sid, page_size=1000) for sid in sids),
+    ]
+
+
+def expected(account: Account, keys: Iterable[ListRequest[Any]]) -> dict[Any, list[str]]:
+    """The plain filter over the account's lists, in their order."""
+    return {
+        key: [row.sid for row in getattr(account, key.kind) if key.matches(row)] for key in keys
+    }
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(accounts(), costs, st.integers(1, 16))
+async def test_planned_answers_equal_per_key_answers_with_at_most_a_probe_for_each_edge(
+    account: Account, learned: Costs, concurrency: int
+) -> None:
+    account.cap = max(account.cap, 2)
+    keys = edges(account)
+    wanted = expected(account, keys)
+    whole = account.cap
+    found = await answers(account, keys, learned, Policy(concurrency=concurrency))
+
+    for key in keys:
+        # a page that upstream cuts short is asked per key as it is with no planner at all
+        assert found[key][:whole] == wanted[key][:whole]
+    for kind in ("recordings", "notifications"):
+        sent = [request for request in account.requests if request.kind == kind]
+        note(f"{kind}: {len(sent)} requests for {len(account.calls)} calls")
+        assert len(sent) <= len(account.calls) + 1
+
+
+@st.composite
+def families(draw: st.DrawFn, *, dialed: bool) -> Account:
+    """Calls and their legs, made while their parent lived or soon after; newest first.
+
+    By creation or by start, those of one second in any order; a call starts some seconds after its
+    creation, a parent perhaps after its legs. A leg that is not `dialed` may have been canceled
+    with no start time: it stands where it was created.
+    """
+    made: list[CallResource] = []
+    for number, created in enumerate(draw(st.lists(moments, min_size=2, max_size=8))):
+        seconds, lag = draw(st.integers(0, 4000)), draw(lags)
+        status = draw(st.sampled_from(["completed"] * 6 + ["in-progress"]))
+        started = format_datetime(created + timedelta(seconds=min(lag, seconds)))
+        made.append(call(number, created, seconds, status, start_time=started))
+        for leg in range(draw(st.integers(0, 3))):
+            late = draw(st.sampled_from([0, seconds, None]))
+            after = draw(st.integers(0, seconds + SLACK)) if late is None else late
+            begun = created + timedelta(seconds=after)
+            given: dict[str, Any] = {"parent_call_sid": call_sid(number)}
+            given["start_time"] = format_datetime(begun + timedelta(seconds=draw(lags)))
+            if not dialed and draw(st.booleans()):
+                given |= {"start_time": None, "end_time": None}
+            status = "canceled" if given["start_time"] is None else "completed"
+            made.append(call(100 + 10 * number + leg, begun, 60, status, **given))
+    by_start = draw(st.booleans())
+    keys = [((row.start_time if by_start else None) or row.date_created, row) for row in made]
+    ties = [(key, draw(st.integers(0, 9)), row.sid) for key, row in keys]
+    places = {sid: place for place, (_, _, sid) in enumerate(sorted(ties, reverse=True))}
+    newest_first = sorted(made, key=lambda row: places[row.sid])
+    return Account(newest_first, [], [], cap=draw(st.sampled_from([2, 3, 5, 20, 1000])))
+
+
+lags = st.sampled_from([0, 0, 0, 1, 4, 30])
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(families(dialed=True), costs, st.integers(1, 16), st.booleans())
+async def test_child_calls_by_scan_are_those_per_key_where_every_leg_was_dialed(
+    account: Account, learned: Costs, concurrency: int, scans: bool
+) -> None:
+    policy = Policy(scan_child_calls=scans, concurrency=concurrency)
+    await children_are_those_per_key(account, learned, policy)
+    assert scans or not [r for r in account.requests if isinstance(r, ListCalls) and r.start_time]
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(
+    families(dialed=False),
+    costs,
+    st.integers(1, 16),
+    st.sampled_from([0, 0, 0, 1, 5, None]),
+    st.booleans(),
+)
+async def test_children_read_upward_are_those_per_key_with_the_legs_that_were_never_dialed(
+    account: Account, learned: Costs, concurrency: int, astray: int | None, upside_down: bool
+) -> None:
+    """Wherever a made token leads, and in whatever order the list is."""
+    learned.note(Page(ListCalls(), tuple(account.calls), PageRef.after(account.calls[-1].sid)))
+    account.astray = astray
+    if upside_down:
+        account.calls.reverse()
+    await children_are_those_per_key(account, learned, Policy(concurrency=concurrency))
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(families(dialed=False), costs, st.integers(1, 16), st.data())
+async def test_children_of_a_page_from_the_middle_of_the_list_are_read_by_its_own_link(
+    account: Account, learned: Costs, concurrency: int, data: st.DataObject
+) -> None:
+    """Or from the list's top, where that may be near."""
+    place = data.draw(st.integers(0, len(account.calls) - 1))
+    request = ListCalls(page=PageRef.after(account.calls[place].sid), page_size=4)
+    page = await account.page(request)
+    account.requests.clear()
+    await children_are_those_per_key(account, learned, Policy(concurrency=concurrency), [page])
+    read = [request.page for request in account.requests if relation_of(request) is None]
+    assert not read or read[0] in {TOP, page.previous}
+
+
+@settings(max_examples=max(500, settings().max_examples))
+@given(families(dialed=False), costs, st.integers(1, 16), st.integers(2, 9))
+async def test_children_of_the_lists_first_pages_are_those_per_key(
+    account: Account, learned: Costs, concurrency: int, size: int
+) -> None:
+    """What the last second lacks is read below, and then no more than a probe is in vain."""
+    page = await account.page(ListCalls(page_size=size))
+    account.requests.clear()
+    await children_are_those_per_key(account, learned, Policy(concurrency=concurrency), [page])
+    read = [request.page for request in account.requests if relation_of(request) is None]
+    assert not read or read[0] == page.next
+
+
+async def children_are_those_per_key(
+    account: Account, learned: Costs, policy: Policy, read: Sequence[Any] | None = None
+) -> None:
+    """The promise of childCalls: the rows, their order, and at most one probe."""
+    rows = read[0].rows if read else account.calls
+    keys = [ListCalls(parent_call_sid=row.sid, page_size=1000) for row in rows]
+    found = await answers(account, keys, learned, policy, read)
+
+    for key, children in expected(account, keys).items():
+        assert found[key][: account.cap] == children[: account.cap]
+    assert len(account.requests) <= len(keys) + 1
+
+
+def test_a_list_read_down_to_the_windows_very_second_is_not_past_it() -> None:
+    """Another row of that second may be on the next page."""
+    mine = call(1, MIDNIGHT + timedelta(hours=9), 60, "completed")
+    key = ListRecordings(call_sid=mine.sid)
+    known = OperationCache(NOW)
+    known.note(mine)
+    scannable = known.window(key)
+    assert scannable is not None
+    relation, window = scannable
+    request = relation.within(window.first, window.last, 50)
+    known.begin_covering(relation, request)
+
+    def read_down_to(last: datetime) -> None:
+        rows = (recording(1, 7, last + timedelta(seconds=1)), recording(2, 8, last))
+        known.note(Page(request, rows, next=PageRef(1, "PA2"), rows_read=2))
+
+    read_down_to(window.since)
+    assert known.answer(key) is None
+    known.begin_covering(relation, request)
+    read_down_to(window.since - timedelta(seconds=1))
+    assert known.answer(key) is not None

@@ -1,0 +1,342 @@
+"""Upstreams of passthrough: who gets one, whose is kept, how often a refused one is tried."""
+
+import asyncio
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from gateway.errors import RateLimited, UpstreamAuth
+from gateway.live.idempotency import MutationResult
+from gateway.server.account_clients import (
+    SECONDS_FOR_A_TRY,
+    SECONDS_FOR_A_TRY_THERE,
+    TRIES_OF_AN_ACCOUNT,
+    TRIES_OF_AN_ADDRESS,
+    UNPROVEN_AT_REST,
+    UNPROVEN_IN_USE,
+    AccountClient,
+    AccountClientPool,
+    AttemptLimiter,
+)
+from gateway.server.operations import Gateway
+from gateway.settings import AccessMode, Settings
+from gateway.upstream.requests import FetchCall, ListCalls
+from tests.plain_twilio import TOKEN, sid
+from tests.server.passthrough import WRONG, Made, account, caller
+from tests.server.stage import settle
+
+ONE = "{ calls(first: 1) { nodes { sid } } }"
+
+
+async def read(upstream: AccountClient) -> None:
+    """A client that has read something has connections to close; a refusal is no failure here."""
+    with suppress(UpstreamAuth):
+        await upstream.client.page(ListCalls(page_size=1))
+
+
+async def use(pool: AccountClientPool, number: int, password: str = TOKEN) -> None:
+    """One use of a credential, from its beginning to its end."""
+    with pool.upstream(account(number, password), "192.0.2.1") as upstream:
+        await read(upstream)
+
+
+async def test_the_pool_keeps_the_clients_used_last_and_closes_the_others() -> None:
+    made = Made()
+    pool = AccountClientPool(made, most=2)
+    for number in (1, 2, 1, 3, 1):
+        await use(pool, number)
+    await settle()
+
+    assert [of for of, _ in made] == [sid("AC", n) for n in (1, 2, 3)]
+    assert made.open() == [sid("AC", 1), sid("AC", 3)]
+    await pool.aclose()
+    assert made.open() == []
+
+
+async def test_a_client_in_use_is_not_closed_under_its_user() -> None:
+    made = Made()
+    pool = AccountClientPool(made, most=1)
+    with pool.upstream(account(1)) as first:
+        await read(first)
+        with pool.upstream(account(2)) as second:
+            await read(second)
+            await settle()
+            assert made.open() == [sid("AC", 1), sid("AC", 2)]
+        await settle()
+        assert first.client.account_sid == made[0][0]
+        assert made.open() == [sid("AC", 1), sid("AC", 2)]
+    await settle()
+    assert made.open() == [sid("AC", 2)]
+    await pool.aclose()
+
+
+async def test_the_pool_shows_no_credential() -> None:
+    pool = AccountClientPool(Made(), most=2)
+    with pool.upstream(account(1)) as upstream:
+        shown = repr([vars(pool), vars(upstream), vars(upstream.client)])
+
+    assert TOKEN not in shown
+    await pool.aclose()
+
+
+async def test_made_up_credentials_crowd_out_none_that_is_accepted() -> None:
+    """A thousand of them, with two places for those that are kept."""
+    made = Made()
+    pool = AccountClientPool(made, most=2)
+    for number in (1, 2):
+        await use(pool, number)
+    for number in range(1000):
+        with suppress(RateLimited):
+            await use(pool, 100 + number, WRONG)
+    await settle()
+
+    assert made.open()[:2] == [sid("AC", 1), sid("AC", 2)]
+    assert len(made.open()) <= 2 + UNPROVEN_AT_REST
+    for number in (1, 2):
+        await use(pool, number)
+    assert len([of for of, _ in made if of in {sid("AC", 1), sid("AC", 2)}]) == 2
+    await pool.aclose()
+    assert made.open() == []
+
+
+async def test_a_credential_that_is_refused_later_loses_its_place() -> None:
+    made = Made()
+    pool = AccountClientPool(made, most=1)
+    await use(pool, 1)
+    made[0][1].passwords.clear()
+    await use(pool, 1)
+    await use(pool, 2)
+    await settle()
+
+    assert made.open() == [sid("AC", 1), sid("AC", 2)]  # among those that are not accepted
+    made[0][1].passwords.add(TOKEN)
+    await use(pool, 1)
+    await settle()
+    assert made.open() == [sid("AC", 1)]
+    await pool.aclose()
+
+
+async def test_so_many_at_once_that_are_not_known_and_no_more() -> None:
+    made = Made()
+    pool = AccountClientPool(made, most=2)
+    with ExitStack() as stack:
+        for number in range(UNPROVEN_IN_USE):
+            unknown = stack.enter_context(pool.upstream(account(number), f"192.0.2.{number}"))
+            await unknown.client.fetch(FetchCall(sid=sid("CA", 9)))  # 404 proves nothing
+        with pytest.raises(RateLimited) as refused:
+            stack.enter_context(pool.upstream(account(1000), "198.51.100.1"))
+        assert refused.value.retry_after == 1
+    assert len(made) == UNPROVEN_IN_USE
+    await settle()
+    assert len(made.open()) == UNPROVEN_AT_REST
+    await pool.aclose()
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("credentials", "most", "seconds"),
+    [
+        ([(1, f"{WRONG}{n}", None) for n in range(1000)], TRIES_OF_AN_ACCOUNT, SECONDS_FOR_A_TRY),
+        (
+            [(1, WRONG, f"192.0.2.{n % 256}") for n in range(1000)],
+            TRIES_OF_AN_ACCOUNT,
+            SECONDS_FOR_A_TRY,
+        ),
+        (
+            [(n, WRONG, "192.0.2.1") for n in range(1000)],
+            TRIES_OF_AN_ADDRESS,
+            SECONDS_FOR_A_TRY_THERE,
+        ),
+    ],
+    ids=["of an account", "of an account from everywhere", "from an address"],
+)
+async def test_what_is_refused_is_tried_so_often_and_no_more(
+    credentials: list[tuple[int, str, str | None]], most: int, seconds: float
+) -> None:
+    made, clock = Made(), Clock()
+    pool = AccountClientPool(made, most=2, tries=AttemptLimiter(clock))
+
+    async def tried(given: list[tuple[int, str, str | None]]) -> int:
+        """How many of them went upstream."""
+        count = 0
+        for number, password, address in given:
+            with suppress(RateLimited), pool.upstream(account(number, password), address) as one:
+                await read(one)
+                count += 1
+        return count
+
+    assert await tried(credentials) == most
+    clock.now += seconds
+    assert await tried(credentials) == 1
+    clock.now += 10_000 * seconds
+    assert await tried(credentials) == most
+    await pool.aclose()
+
+
+async def test_what_is_not_tried_takes_no_try() -> None:
+    """Neither because the address has none left, nor because too many are in use."""
+    made, tries = Made(), AttemptLimiter(Clock())
+    pool = AccountClientPool(made, most=2, tries=tries)
+    for number in range(TRIES_OF_AN_ADDRESS):
+        await use(pool, number + 10, WRONG)
+    for _ in range(2 * TRIES_OF_AN_ACCOUNT):
+        with pytest.raises(RateLimited):
+            await use(pool, 1, WRONG)
+    with ExitStack() as stack:
+        for number in range(UNPROVEN_IN_USE):
+            stack.enter_context(pool.upstream(account(5000 + number)))
+        for number in range(2 * TRIES_OF_AN_ACCOUNT):
+            with pytest.raises(RateLimited):
+                stack.enter_context(pool.upstream(account(1, f"{WRONG}{number}")))
+    for _ in range(TRIES_OF_AN_ACCOUNT):
+        tries.take(account(1).sid, None)
+    with pytest.raises(RateLimited):
+        tries.take(account(1).sid, None)
+    await pool.aclose()
+
+
+async def test_what_is_accepted_or_does_not_answer_takes_no_try() -> None:
+    """Hundreds of tenants behind one address, and an outage, lock nobody out."""
+    made = Made()
+    pool = AccountClientPool(made, most=2, tries=AttemptLimiter(Clock()))
+    for number in range(2 * TRIES_OF_AN_ADDRESS):
+        await use(pool, number)
+    for _ in range(2 * TRIES_OF_AN_ACCOUNT):
+        with pool.upstream(account(1, "new"), "192.0.2.1") as upstream:
+            made[-1][1].passwords.add("new")
+            await upstream.client.fetch(FetchCall(sid=sid("CA", 9)))  # 404 says nothing of it
+    await pool.aclose()
+
+
+async def test_who_was_accepted_is_not_held_up_by_guesses_at_his_account() -> None:
+    pool = AccountClientPool(Made(), most=2, tries=AttemptLimiter(Clock()))
+    await use(pool, 1)
+    for number in range(2 * TRIES_OF_AN_ACCOUNT):
+        with suppress(RateLimited):
+            await use(pool, 1, f"{WRONG}{number}")
+    for _ in range(3):
+        await use(pool, 1)
+    await pool.aclose()
+
+
+def passthrough(pool: AccountClientPool) -> Gateway:
+    """A gateway that has no account of its own."""
+    return Gateway(Settings(access=AccessMode.PASSTHROUGH), None, pool=pool)
+
+
+REFUSED = {
+    "no GraphQL": "{ calls(",
+    "not of this schema": "{ nothing }",
+    "beyond a limit": "{ " + " ".join(f"a{n}: __typename" for n in range(200)) + " }",
+    "too dear": "{ calls(first: 1000) { nodes { childCalls(first: 1000) { nodes { sid } } } } }",
+    "no operation of that name": "query A { __typename } query B { __typename }",
+    "nothing to read": "{ __typename }",
+    "no call": 'mutation { endCall(input: { sid: "CA1" }) { userErrors { message } } }',
+    "a bad subscription": "subscription { nothing }",
+}
+
+
+@pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
+async def test_what_reads_nothing_makes_no_upstream(query: str) -> None:
+    made = Made()
+    pool = AccountClientPool(made, most=2)
+    before = asyncio.all_tasks()
+    for number in range(20):
+        results = passthrough(pool).stream(query, caller=caller(number, WRONG, "192.0.2.1"))
+        assert [result async for result in results]
+
+    assert made == []
+    assert asyncio.all_tasks() == before
+    await pool.aclose()
+
+
+async def test_a_query_of_an_account_that_is_guessed_at_says_when_to_come_back() -> None:
+    pool = AccountClientPool(made := Made(), most=2, tries=AttemptLimiter(Clock()))
+    gateway = passthrough(pool)
+    for number in range(TRIES_OF_AN_ACCOUNT):
+        await gateway.execute(ONE, caller=caller(1, f"{WRONG}{number}"))
+    result = await gateway.execute(ONE, caller=caller(1, WRONG))
+
+    assert result.errors
+    assert result.errors[0].extensions == {"code": "RATE_LIMITED", "retryAfter": 6}
+    assert len(made) == TRIES_OF_AN_ACCOUNT
+    await pool.aclose()
+
+
+async def begin_act(upstream: AccountClient, go: asyncio.Event, done: list[str]) -> None:
+    """An act that ends when it is told to; whoever asked for it has left."""
+
+    async def act() -> MutationResult:
+        await go.wait()
+        done.append("done")
+        return MutationResult(call_sid=sid("CA", 1))
+
+    asked = asyncio.ensure_future(upstream.running.run(act))
+    await settle()
+    asked.cancel()
+    await settle()
+
+
+async def test_a_newcomer_does_not_wait_for_what_the_evicted_one_has_begun() -> None:
+    made, go, done = Made(), asyncio.Event(), list[str]()
+    pool = AccountClientPool(made, most=1)
+    with pool.upstream(account(1)) as first:
+        await read(first)
+        await begin_act(first, go, done)
+    async with asyncio.timeout(5):
+        await use(pool, 2)
+        await use(pool, 3)
+    await settle()
+
+    assert made.open() == [sid("AC", 1), sid("AC", 3)]
+    assert done == []
+    go.set()
+    await settle()
+    assert (done, made.open()) == (["done"], [sid("AC", 3)])
+    await pool.aclose()
+
+
+async def test_a_newcomer_who_leaves_cancels_nothing_of_the_evicted_one() -> None:
+    made, go, done = Made(), asyncio.Event(), list[str]()
+    pool = AccountClientPool(made, most=1)
+    with pool.upstream(account(1)) as first:
+        await read(first)
+        await begin_act(first, go, done)
+    for number in (2, 3):
+        newcomer = asyncio.ensure_future(use(pool, number))
+        made_before = len(made)
+        while len(made) == made_before:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0)
+        newcomer.cancel()
+        await asyncio.gather(newcomer, return_exceptions=True)
+    await use(pool, 4)
+    go.set()
+    await pool.aclose()
+
+    assert done == ["done"]
+    assert made.open() == []
+
+
+async def test_the_end_waits_for_what_is_being_closed() -> None:
+    made, go, done = Made(), asyncio.Event(), list[str]()
+    pool = AccountClientPool(made, most=1)
+    with pool.upstream(account(1)) as first:
+        await read(first)
+        await begin_act(first, go, done)
+    await use(pool, 2)
+    ending = asyncio.ensure_future(pool.aclose())
+    await settle()
+    assert not ending.done()
+    go.set()
+    await ending
+
+    assert done == ["done"]
+    assert made.open() == []

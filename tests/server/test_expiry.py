@@ -1,0 +1,164 @@
+"""A token ends while its holder is connected: so do subscriptions, and nothing that has begun."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from gateway.access import ANONYMOUS, Caller
+from gateway.server import Gateway
+from gateway.server.results import CredentialExpired, until
+from gateway.settings import AccessMode
+from tests.access.provider import AUDIENCE, ISSUER, Provider
+from tests.conftest import connect
+from tests.plain_twilio import NOON, PlainTwilio, call, sid
+from tests.server.sockets import WATCH, Stage, events_of, stage
+
+SSE = {"Accept": "text/event-stream"}
+MAKE = """mutation { makeCall(input: { to: "+14155550123", from: "+15005550006",
+    instructions: { twiml: "<Response/>" } }) { call { status } } }"""
+
+
+@asynccontextmanager
+async def ending(folder: Path, seconds: float, **given: Any) -> AsyncIterator[tuple[Stage, str]]:
+    """A gateway, and a token that is good for so many seconds: all of it is leeway."""
+    provider, now = Provider(), time.time()
+    (folder / "key.pem").write_text(provider.pem)
+    twilio = PlainTwilio(calls=[call(1, status="ringing")], **given)
+    token = provider.token(exp=int(now), scope="read call pii")
+    async with stage(
+        twilio,
+        access=AccessMode.JWT,
+        jwt_key_file=str(folder / "key.pem"),
+        jwt_issuer=ISSUER,
+        jwt_audience=AUDIENCE,
+        jwt_leeway=time.time() - int(now) + seconds,
+    ) as there:
+        yield there, f"Bearer {token}"
+
+
+async def test_a_socket_is_closed_with_4403_when_its_token_ends(tmp_path: Path) -> None:
+    """Not before, and its subscription gets neither a complete nor an error."""
+    async with ending(tmp_path, 0.8) as (there, bearer), there.socket(greets=False) as kim:
+        await kim.greet({"Authorization": bearer})
+        await kim.watch(1)
+        assert await kim.event() == ("RINGING", None, "CURRENT")
+        await there.goes(1, "in-progress")
+        assert (await kim.event())[0] == "IN_PROGRESS"
+        with pytest.raises(ConnectionClosed):
+            await kim.receive()
+        assert await kim.closed() == (4403, "The token has expired")
+
+
+async def test_a_silent_socket_is_closed_too(tmp_path: Path) -> None:
+    async with ending(tmp_path, 0.5) as (there, bearer), there.socket(greets=False) as kim:
+        began = time.monotonic()
+        await kim.greet({"Authorization": bearer})
+        assert await kim.closed() == (4403, "The token has expired")
+        assert 0.3 < time.monotonic() - began < 5
+
+
+async def test_a_mutation_that_has_begun_is_answered_before_the_socket_closes(
+    tmp_path: Path,
+) -> None:
+    async with (
+        ending(tmp_path, 0.5, delay=1.0) as (there, bearer),
+        there.socket(greets=False) as kim,
+    ):
+        await kim.greet({"Authorization": bearer})
+        await kim.subscribe("1", MAKE)
+        answer, end = await kim.receive(), await kim.receive()
+        assert await kim.closed() == (4403, "The token has expired")
+
+    assert answer["payload"] == {"data": {"makeCall": {"call": {"status": "QUEUED"}}}}
+    assert end == {"type": "complete", "id": "1"}
+    assert len(there.twilio.calls) == 2
+
+
+async def test_who_leaves_meanwhile_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The stage looks for tasks that are left over; the mutation goes on."""
+    async with ending(tmp_path, 0.4, delay=0.8) as (there, bearer):
+        async with there.socket(greets=False) as kim:
+            await kim.greet({"Authorization": bearer})
+            await kim.subscribe("1", MAKE)
+            await asyncio.sleep(0.5)
+            kim.connection.transport.abort()
+        async with asyncio.timeout(10):
+            while len(there.twilio.calls) < 2:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+
+
+async def test_a_stream_of_events_ends_without_complete_when_its_token_ends(
+    tmp_path: Path,
+) -> None:
+    async with ending(tmp_path, 0.6) as (there, bearer), httpx.AsyncClient() as client:
+        asked = {"query": WATCH, "variables": {"sid": sid("CA", 1)}}
+        headers = SSE | {"Authorization": bearer}
+        async with client.stream("POST", there.url, json=asked, headers=headers) as stream:
+            names = [name async for name, _ in events_of(stream)]
+
+    assert names == ["next"]
+
+
+async def test_a_mutation_over_events_that_has_begun_is_answered(tmp_path: Path) -> None:
+    async with (
+        ending(tmp_path, 0.4, delay=0.8) as (there, bearer),
+        httpx.AsyncClient(headers=SSE | {"Authorization": bearer}) as client,
+        client.stream("POST", there.url, json={"query": MAKE}) as stream,
+    ):
+        events = [event async for event in events_of(stream)]
+
+    assert [name for name, _ in events] == ["next", "complete"]
+    assert events[0][1] == {"data": {"makeCall": {"call": {"status": "QUEUED"}}}}
+
+
+async def stream_of(gateway: Gateway, expires: float) -> AsyncGenerator[Any, None]:
+    """What a subscription hands out to whoever has until then, and how it ends."""
+    caller = Caller("kim", ANONYMOUS.scopes, expires=expires)
+    try:
+        async for result in gateway.stream(WATCH, {"sid": sid("CA", 1)}, caller=caller):
+            yield "result" if result.data else result.errors
+    except CredentialExpired:
+        yield "expired"
+
+
+async def test_the_end_is_told_by_the_gateways_clock() -> None:
+    twilio = PlainTwilio(calls=[call(1, status="ringing")])
+    async with connect(twilio, NOON) as client, asyncio.timeout(10):
+        for seconds, expected in ((-1, ["expired"]), (0.2, ["result", "expired"])):
+            results = stream_of(client.gateway, NOON.timestamp() + seconds)
+            assert [result async for result in results] == expected
+
+
+async def numbers(*values: int | Exception) -> AsyncGenerator[int, None]:
+    """These, one after the other; then silence."""
+    for value in values:
+        if isinstance(value, Exception):
+            raise value
+        yield value
+    await asyncio.Event().wait()
+
+
+async def test_a_moment_that_has_passed_hands_out_nothing() -> None:
+    """Also where results are there at once, so that no wait could be cut short."""
+    with pytest.raises(CredentialExpired):
+        await anext(until(asyncio.get_running_loop().time() - 1, numbers(1)))
+
+
+async def test_results_come_until_the_moment_and_their_own_failures_pass() -> None:
+    moment = asyncio.get_running_loop().time() + 0.05
+    results = until(moment, numbers(0, 1))
+    assert [await anext(results), await anext(results)] == [0, 1]
+    with pytest.raises(CredentialExpired):
+        await anext(results)
+    assert asyncio.get_running_loop().time() >= moment
+
+    with pytest.raises(TimeoutError):
+        await anext(until(moment + 60, numbers(TimeoutError())))
+    assert await anext(until(None, numbers(7))) == 7

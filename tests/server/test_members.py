@@ -1,0 +1,238 @@
+"""Whose live calls and idempotency keys a credential of passthrough reaches: its account's."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.server import Gateway, open_gateway
+from gateway.settings import AccessMode, Settings
+from tests.plain_twilio import TOKEN, call, sid
+from tests.schema.mutations import MAKE, making
+from tests.server.passthrough import WRONG, ManyAccounts, caller
+from tests.server.stage import settle
+
+OTHER_KEY = "another key of the account"
+WATCH_ALL = "subscription { callsUpdated { source call { sid status } } }"
+WATCH_ONE = f'subscription {{ callUpdated(sid: "{sid("CA", 1)}") {{ source }} }}'
+# No list has to be read to begin with: whoever asked so heard all that others published.
+WATCH_ENDED = "subscription { callsUpdated(filter: { status: [COMPLETED] }) { source } }"
+END = f'mutation {{ endCall(input: {{ sid: "{sid("CA", 1)}" }}) {{ call {{ sid }} }} }}'
+
+
+@asynccontextmanager
+async def gateway(**settings: Any) -> AsyncIterator[tuple[ManyAccounts, Gateway]]:
+    """A gateway that has no account of its own, before accounts with one call that rings."""
+    twilio = ManyAccounts(
+        calls=[call(1, status="ringing")], passwords={TOKEN, OTHER_KEY, "restricted"}
+    )
+    twilio.may_not_list = {"restricted"}
+    async with open_gateway(Settings(access=AccessMode.PASSTHROUGH, **settings), twilio) as opened:
+        yield twilio, opened
+
+
+async def ask(
+    opened: Gateway, query: str, password: str = TOKEN, number: int = 1, **variables: Any
+) -> tuple[Any, set[Any]]:
+    """The data and the codes of the errors."""
+    result = await opened.execute(query, variables, caller=caller(number, password))
+    codes = {(error.extensions or {}).get("code") for error in result.errors or ()}
+    return result.data, codes
+
+
+async def make(opened: Gateway, password: str = TOKEN, number: int = 1, **given: Any) -> Any:
+    """Makes a call under the key `k`: its SID, or the codes of the errors or user errors."""
+    variables = {"input": making(idempotencyKey="k", **given)}
+    data, codes = await ask(opened, MAKE, password, number, **variables)
+    if codes:
+        return codes
+    made = data["makeCall"]
+    return made["call"]["sid"] if made["call"] else [e["code"] for e in made["userErrors"]]
+
+
+def posts(twilio: ManyAccounts) -> list[str]:
+    """What was asked upstream to change something."""
+    return [request for request in twilio.requests if request.startswith("POST")]
+
+
+async def test_two_keys_of_one_account_share_its_idempotency_keys() -> None:
+    async with gateway() as (twilio, opened):
+        first = await make(opened)
+        again = await make(opened, OTHER_KEY)
+        other = await make(opened, number=2)
+
+    assert first == again
+    assert other != first
+    assert len(posts(twilio)) == 2
+
+
+async def test_two_keys_of_one_account_hear_of_its_calls() -> None:
+    async with gateway() as (_, opened):
+        stream = opened.stream(WATCH_ALL, caller=caller())
+        async with aclosing(stream), asyncio.timeout(10):
+            found = (await anext(stream)).data
+            await ask(opened, MAKE, OTHER_KEY, input=making())
+            heard = (await anext(stream)).data
+
+    assert found
+    assert found["callsUpdated"]["source"] == "CURRENT"
+    assert heard
+    assert heard["callsUpdated"]["source"] == "MUTATION"
+
+
+@pytest.mark.parametrize("query", [WATCH_ALL, WATCH_ONE, WATCH_ENDED], ids=["all", "one", "ended"])
+async def test_a_made_up_credential_hears_nothing(query: str) -> None:
+    async with gateway() as (twilio, opened), asyncio.timeout(10):
+        results = [result async for result in opened.stream(query, caller=caller(1, WRONG))]
+        requests = twilio.requests
+
+    (result,) = results
+    assert result.data is None
+    assert result.errors
+    assert (result.errors[0].extensions or {})["code"] == "UPSTREAM_AUTH"
+    assert requests == [f"GET /2010-04-01/Accounts/{sid('AC', 1)}/Calls?PageSize=1"]
+
+
+async def test_a_made_up_credential_finds_out_nothing_about_a_key() -> None:
+    """Whether the key is in use, with this input or another, it is told the same and takes none."""
+    async with gateway() as (twilio, opened):
+        before = await make(opened, WRONG)
+        made = await make(opened)
+        same = await make(opened, WRONG)
+        other = await make(opened, WRONG, timeout=30)
+        again = await make(opened)
+
+    assert before == same == other == {"UPSTREAM_AUTH"}
+    assert made == again
+    assert len(posts(twilio)) == 1
+
+
+async def test_a_key_that_may_not_list_calls_reads_them_and_hears_nothing() -> None:
+    async with gateway() as (twilio, opened):
+        read = await ask(opened, f'{{ call(sid: "{sid("CA", 1)}") {{ status }} }}', "restricted")
+        ended = await ask(opened, END, "restricted")
+        heard = [r async for r in opened.stream(WATCH_ONE, caller=caller(1, "restricted"))]
+        keyed = await make(opened, "restricted")
+
+    assert read == ({"call": {"status": "RINGING"}}, set())
+    assert ended[1] == set()
+    assert [error.extensions for error in heard[0].errors or ()] == [
+        {"code": "UPSTREAM_AUTH", "httpStatus": 401, "twilioCode": 20003}
+        | {"moreInfo": "https://www.twilio.com/docs/errors/20003", "requestId": "RQ" + "0" * 32}
+    ]
+    assert keyed == {"UPSTREAM_AUTH"}
+    assert len(posts(twilio)) == 1
+
+
+async def test_an_accepted_list_is_the_proof_and_costs_nothing_more() -> None:
+    async with gateway() as (twilio, opened):
+        await ask(opened, "{ calls(first: 5) { nodes { sid } } }")
+        twilio.requests.clear()
+        await make(opened)
+        assert [request.split("?")[0].split()[0] for request in twilio.requests] == ["POST"]
+        await make(opened, OTHER_KEY)
+        assert sum("PageSize=1" in request for request in twilio.requests) == 1
+
+
+async def test_a_credential_that_is_refused_later_is_told_no_more() -> None:
+    """Its own poll finds out; nobody has to call for that."""
+    async with gateway() as (twilio, opened):
+        stream = opened.stream(WATCH_ONE, caller=caller())
+        async with aclosing(stream), asyncio.timeout(20):
+            assert (await anext(stream)).data
+            twilio.passwords = {OTHER_KEY}
+            (last,) = [result async for result in stream]
+        still = await ask(opened, "{ calls { nodes { sid } } }", OTHER_KEY)
+
+    assert last.errors
+    assert (last.errors[0].extensions or {})["code"] == "UPSTREAM_AUTH"
+    assert still[1] == set()
+
+
+async def test_a_key_outlives_the_upstream_under_which_it_was_given() -> None:
+    """One place for a credential: whoever comes in between takes it."""
+    async with gateway(passthrough_clients=1) as (twilio, opened):
+        first = await make(opened)
+        await ask(opened, "{ calls { nodes { sid } } }", number=2)
+        again = await make(opened)
+
+    assert first == again
+    assert len(posts(twilio)) == 1
+
+
+async def test_a_process_serves_so_many_subscriptions_whosever_they_are() -> None:
+    async with gateway(max_subscribers=2) as (_, opened):
+        streams = [opened.stream(WATCH_ALL, caller=caller(number)) for number in range(3)]
+        first = [await anext(stream) for stream in streams]
+        for stream in streams:
+            await stream.aclose()
+        after = opened.stream(WATCH_ALL, caller=caller(4))
+        again = await anext(after)
+        await after.aclose()
+
+    assert [bool(result.errors) for result in first] == [False, False, True]
+    assert first[2].errors
+    assert first[2].errors[0].extensions == {"code": "TOO_MANY_SUBSCRIBERS"}
+    assert not again.errors
+
+
+class SlowToChange(ManyAccounts):
+    """Whatever changes something waits until it is let go."""
+
+    go: asyncio.Event
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            await self.go.wait()
+        return await super().handle_async_request(request)
+
+
+async def test_a_mutation_goes_on_when_its_account_loses_its_place_and_the_newcomer_leaves() -> (
+    None
+):
+    """Its caller has left, the newcomer is answered at once or leaves; its key is settled."""
+    twilio = SlowToChange()
+    twilio.go = asyncio.Event()
+    settings = Settings(access=AccessMode.PASSTHROUGH, passthrough_clients=1)
+    async with open_gateway(settings, twilio) as opened, asyncio.timeout(20):
+        leaving = asyncio.ensure_future(make(opened))
+        while not any("PageSize=1" in one for one in twilio.requests):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await settle()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+
+        data, _ = await ask(opened, "{ calls { nodes { sid } } }", number=2)
+        newcomer = asyncio.ensure_future(ask(opened, "{ calls { nodes { sid } } }", number=3))
+        await settle()
+        newcomer.cancel()
+        await asyncio.gather(newcomer, return_exceptions=True)
+        await ask(opened, "{ calls { nodes { sid } } }", number=4)
+        assert posts(twilio) == []
+        twilio.go.set()
+        made = await make(opened)
+
+    assert data == {"calls": {"nodes": []}}
+    assert isinstance(made, str), made
+    assert len(posts(twilio)) == 1
+
+
+async def test_a_call_that_upstream_does_not_show_yet_is_told_to_members_only() -> None:
+    """A key that may not list the account's calls hears nothing of them, here neither."""
+    async with gateway() as (twilio, opened):
+        data, _ = await ask(opened, MAKE, input=making())
+        made = data["makeCall"]["call"]["sid"]
+        twilio.calls.clear()
+        query = f'{{ call(sid: "{made}") {{ status }} }}'
+        member = await ask(opened, query)
+        restricted = await ask(opened, query, "restricted")
+        made_up = await ask(opened, query, WRONG)
+        other = await ask(opened, query, number=2)
+
+    assert member == ({"call": {"status": "QUEUED"}}, set())
+    assert restricted == ({"call": None}, set())
+    assert made_up == ({"call": None}, {"UPSTREAM_AUTH"})
+    assert other == ({"call": None}, set())
