@@ -6,7 +6,7 @@ comes again finds its document prepared. This module must not know HTTP.
 Note [Freed at once]. graphql-core links the tokens of a text to and fro, and an exception that was
 raised leads to its frames, which lead to the document. Such circles are freed by Python's collector
 only, and those that have been kept for a while by a full run of it, of which a busy gateway sees
-one in hours (`calm_collector`). So the circles are broken here: a document that makes room for
+one in hours (`tune_gc`). So the circles are broken here: a document that makes room for
 another is freed at that moment.
 
 Note [Kept by size]. What is kept is bounded by its bytes, as estimated from text and tokens. A
