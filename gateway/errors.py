@@ -4,7 +4,7 @@
     ├── CallerError              the query asks for something that cannot be
     │   ├── BadRequest           no GraphQL request, or one that names no operation
     │   ├── PersistedQueryNotSupported  the hash of a document instead of the document
-    │   ├── OriginNotAllowed        a web page asks whose origin is not allowed to
+    │   ├── OriginNotAllowed     a web page asks whose origin is not allowed to
     │   ├── ParseFailed          the document is not GraphQL
     │   ├── ValidationFailed     the document does not fit the schema
     │   ├── BadUserInput         an argument or a SID is malformed
@@ -12,7 +12,7 @@
     │   ├── InvalidCursor        damaged, or of another list
     │   ├── LimitExceeded        a document larger, deeper or dearer than this gateway takes
     │   ├── IntrospectionDisabled
-    │   └── CallNotFound           nothing to watch: Twilio has no such call
+    │   └── CallNotFound         nothing to watch: Twilio has no such call
     ├── AccessError              who asks, not what
     │   ├── Unauthenticated      no credential, or one that is not taken
     │   ├── Forbidden            the credential's scopes do not reach so far
@@ -22,10 +22,10 @@
     ├── DryRun                   nothing is wrong: the operation asked for its plan only
     ├── StoreUnavailable         what gateways share cannot be reached, and it is needed
     ├── TooManySubscribers       this gateway has as many as it may have
-    ├── SubscriberLagged               a subscriber reads far slower than calls change
+    ├── SubscriberLagged         a subscriber reads far slower than calls change
     └── UpstreamError            Twilio, or the way to it
         ├── UpstreamUnavailable  no whole answer, or a 5xx
-        │   ├── RequestNotSent        the request did not leave: safe to repeat, whatever its method
+        │   ├── RequestNotSent   the request did not leave: safe to repeat, whatever its method
         │   └── CircuitOpen      not even asked: upstream fails too often at present
         ├── OutcomeUnknown       a request that changes something was sent, and nobody knows
         ├── UpstreamTimeout      no whole answer in time

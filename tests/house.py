@@ -77,6 +77,8 @@ def anchors(page: Path) -> set[str]:
 
 REFERENCE = re.compile(r"(?<![\w/:.-])((?:docs|tests|gateway)/[\w./-]*[\w/])(?:#([\w-]+))?")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#([\w-]+))?\)")
+# A Note begins a paragraph; whatever else names it is a reference.
+TITLE = re.compile(r"\n\n[ #]*Note \[([^\]]+)\]\.")
 NOTE = re.compile(r"(?:[Ss]ee )?Note \[([^\]]+)\](?: in (?:the )?`?([\w/.]+)`?)?")
 
 
@@ -111,12 +113,10 @@ def _broken_paths() -> Iterator[str]:
 
 
 def _broken_notes() -> Iterator[str]:
-    texts = {path: " ".join(path.read_text().split()) for path, _ in sources()}
-    titles = {
-        title for text in texts.values() for title in re.findall(r"Note \[([^\]]+)\]\.", text)
-    }
+    texts = {path: path.read_text() for path, _ in sources()}
+    titles = {" ".join(title.split()) for text in texts.values() for title in TITLE.findall(text)}
     for path, text in texts.items():
-        for title, _ in NOTE.findall(text):
+        for title, _ in NOTE.findall(" ".join(text.split())):
             if title not in titles:
                 yield f"{path.relative_to(HOUSE)}: Note [{title}]"
 

@@ -14,6 +14,11 @@ from graphql import build_schema, parse, validate
 from gateway import playground
 from gateway.schema import schema
 from gateway.settings import settings_table
+from tests.house import (
+    broken_references,
+    class_names_with_two_meanings,
+    module_names_with_two_meanings,
+)
 
 HOUSE = Path(__file__).parent.parent
 
@@ -51,6 +56,13 @@ def test_every_module_is_in_a_layer() -> None:
 
     assert layers["exhaustive"] is True
     assert layers["layers"][0] == "__main__"
+
+
+def test_every_name_has_one_meaning_and_every_reference_leads_somewhere() -> None:
+    """`python -m tests.house` says which do not."""
+    assert class_names_with_two_meanings() == {}
+    assert module_names_with_two_meanings() == {}
+    assert broken_references() == []
 
 
 def test_schema_graphql_is_the_schema() -> None:

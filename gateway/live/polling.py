@@ -13,7 +13,7 @@ itself only: rounds overlap, and a call that is being looked at is in no other r
 
 Note [Gone]. A call that upstream has shown is gone when two reads that are further apart than
 READ_LAG answer 404, and none between them shows it; one that upstream never showed is gone at the
-first 404 that is no lag (Note [Lag] in `fresh`). A call of unknown status can end unseen: a day
+first 404 that is no lag (Note [Lag] in `snapshots`). A call of unknown status can end unseen: a day
 after its status was known last, which is longer than a call lasts, nobody looks any more.
 """
 

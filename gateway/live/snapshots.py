@@ -1,4 +1,5 @@
-"""The row that belongs to a notice: read from upstream once for all who watch here.
+"""The row that belongs to a notice: read from upstream once for all who watch here; and what a row
+says of its call, as a notice.
 
 This module must not know who watches, nor when a call is polled.
 
@@ -47,11 +48,36 @@ HOLDS = 1.0
 """Seconds for which an outcome is kept for those who come a little later."""
 MAX_OUTCOMES = 200
 LONGEST = 60.0
-"""Seconds beyond every deadline of what is done."""
+"""Seconds beyond every deadline of what is done, and of the client's own."""
+FACTS = (
+    "account_sid",
+    "answered_by",
+    "caller_name",
+    "direction",
+    "duration",
+    "forwarded_from",
+    "from_",
+    "parent_call_sid",
+    "to",
+)
+LIVE = tuple(status for status in PLACE if status not in FINAL)
+"""The states of calls that go on, in the order in which a call goes through them."""
+PAGE_SIZE = 1000
+MAX_PAGES = 5
+"""Pages that are read of one list at most."""
+MAX_ROWS = 1000
+READ_LAG = 10.0
+"""Seconds after the last news of a call in which a 404 says nothing. See Note [Lag]."""
+PATIENCE = 3.0
+"""Seconds that a row is waited for, before news are told with what their notice knows."""
 
 
 class ResultCoalescer(Generic[T]):
-    """Outcomes by key, each of one run. `clock` is one in seconds, the loop's if not given."""
+    """What many subscribers want done for the same news is done once for all who want it by then.
+
+    Outcomes by key, each of one run; what is done is not known here. `clock` is one in seconds, the
+    loop's if not given.
+    """
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock
@@ -77,19 +103,6 @@ class ResultCoalescer(Generic[T]):
         return self._clock() if self._clock else asyncio.get_running_loop().time()
 
 
-FACTS = (
-    "account_sid",
-    "answered_by",
-    "caller_name",
-    "direction",
-    "duration",
-    "forwarded_from",
-    "from_",
-    "parent_call_sid",
-    "to",
-)
-
-
 def notice_of(row: CallResource, source: EventSource, at: datetime) -> CallStatusEvent:
     """A notice without a sequence number. A status that is missing is UNKNOWN."""
     values = ((name.rstrip("_"), getattr(row, f"wire_{name}")) for name in FACTS)
@@ -104,20 +117,6 @@ def notice_of(row: CallResource, source: EventSource, at: datetime) -> CallStatu
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
-
-
-LIVE = tuple(status for status in PLACE if status not in FINAL)
-"""The states of calls that go on, in the order in which a call goes through them."""
-PAGE_SIZE = 1000
-MAX_PAGES = 5
-"""Pages that are read of one list at most."""
-MAX_ROWS = 1000
-LONGEST = 60.0
-"""Seconds beyond every deadline of the client's own."""
-READ_LAG = 10.0
-"""Seconds after the last news of a call in which a 404 says nothing. See Note [Lag]."""
-PATIENCE = 3.0
-"""Seconds that a row is waited for, before news are told with what their notice knows."""
 
 
 def seen(row: CallResource, at: datetime) -> CallStatusEvent:

@@ -1,7 +1,7 @@
 """Who watches calls: the state of each as it is now, then every new one, until the call is final.
 
 News come from the store, which keeps the newest state of each call for a slow watcher; rows come
-from `fresh`. This module must not know GraphQL, nor how a watcher is reached.
+from `snapshots`. This module must not know GraphQL, nor how a watcher is reached.
 
 Note [Never back]. A watcher is told a state only if it is further than the one it was told before
 (`events.advance`), and the row that goes with it is never behind the notice (Note [Fresh rows]). So
@@ -36,8 +36,13 @@ __all__ = [
 ]
 
 
+MAX_STATES = 1000
+
+
 class Seats:
-    """At most `limit` are taken at once; `count` are taken now."""
+    """How many subscriptions one process serves at once, whosever they are.
+
+    At most `limit` are taken at once; `count` are taken now."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -53,9 +58,6 @@ class Seats:
             yield
         finally:
             self.count -= 1
-
-
-MAX_STATES = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Loaders:
     async def send(self, request: FormRequest[R], field: str) -> R:
         """The row that a mutation made or changed; nothing read before is taken for known then.
 
-        Raises as Executor.send.
+        Raises as PlanExecutor.send.
         """
         try:
             return await self._queue.send(request, field)

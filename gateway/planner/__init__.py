@@ -2,8 +2,9 @@
 
 Three ways (PLANNER.md): *known*, answered from rows that this operation has read already; *scan*,
 one covering list for the keys of an edge; *per key*, one request for each. Correctness before
-thrift: a scan is planned only where `windows` says that it is right, and answers only what `known`
-calls certain. This module must not know the clock, HTTP or GraphQL: values in, values out.
+thrift: a scan is planned only where `windows` says that it is right, and answers only what
+`operation_cache` calls certain. This module must not know the clock, HTTP or GraphQL: values in,
+values out.
 """
 
 from collections.abc import Callable, Iterable, Sequence

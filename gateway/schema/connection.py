@@ -212,7 +212,7 @@ def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
 async def read_slice(
     info: Info, lists: Sequence[ListRequest[R]], window: PageArgs
 ) -> ConnectionPage[R]:
-    """The window of the connection over these lists. Raises Forbidden, and as Slice.read."""
+    """The connection's page over these lists. Raises Forbidden, and as ConnectionPage.read."""
     require_lists(info, lists)
     result = ConnectionPage(info.context, lists, window, field_path(info))
     await result.read()
@@ -237,13 +237,13 @@ class PageInfo:
     @strawberry.field(description="Whether older rows follow.")
     @staticmethod
     async def has_next_page(page: strawberry.Parent[ConnectionPage[Resource]]) -> bool:
-        """See Slice."""
+        """See ConnectionPage."""
         return await page.has_next_page()
 
     @strawberry.field(description="Whether newer rows come before.")
     @staticmethod
     async def has_previous_page(page: strawberry.Parent[ConnectionPage[Resource]]) -> bool:
-        """See Slice."""
+        """See ConnectionPage."""
         return await page.has_previous_page()
 
 
@@ -257,7 +257,7 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A page of a list, newest first (Relay).")
 class Connection(Generic[T]):
-    """Relay's connection, with `nodes` beside `edges`; at run time a Slice."""
+    """Relay's connection, with `nodes` beside `edges`; at run time a ConnectionPage."""
 
     edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")
     nodes: list[T] = strawberry.field(description="The rows without cursors.")

@@ -1,7 +1,7 @@
 """The root fields that go on: a call's states, and those of all calls.
 
 Each event carries the call as it is then; the edges below it are read for each event anew
-(`execution`). This module must not know where news come from, nor how they reach the client.
+(`event_execution`). This module must not know where news come from, nor how they reach the client.
 """
 
 from collections.abc import AsyncGenerator

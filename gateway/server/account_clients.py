@@ -2,8 +2,19 @@
 
 A client, what it keeps in flight and what the planner has learned of the account are of one
 credential; nothing of them is shared with another. Live calls and idempotency keys are the
-account's: members of it share them (upstream.standing, Note [Standing]). This module must not know
-how a client is made.
+account's: members of it share them (upstream.credential_check, Note [Standing]). This module must
+not know how a client is made, nor how a credential is presented.
+
+Note [Made-up credentials]. Anybody can make one up. So a credential has a client only when
+something is to be sent with it; it takes a place among those that are kept once upstream has
+accepted it, and no sooner; those that it has not, or no longer, have few places of their own. Each
+use of such a one takes a try from its account SID and from the address that it comes from, and
+gives both back unless upstream refuses it. So made-up credentials crowd out none that is accepted,
+and a guesser has TRIES_OF_AN_ACCOUNT, then one in SECONDS_FOR_A_TRY.
+
+Note [Closed in the background]. A client that has lost its place is closed when nobody uses it any
+more, in a task of its own: whoever came in its place does not wait for what it has begun, and does
+not cancel that by leaving.
 """
 
 import asyncio
@@ -37,6 +48,11 @@ __all__ = [
 ]
 
 MANY = 10_000
+TRIES_OF_AN_ACCOUNT, SECONDS_FOR_A_TRY = 100, 6.0
+# Many tenants may come through one proxy, all at once after a restart.
+TRIES_OF_AN_ADDRESS, SECONDS_FOR_A_TRY_THERE = 200, 1.0
+UNPROVEN_IN_USE = 200
+UNPROVEN_AT_REST = 32
 
 
 class AccountClient:
@@ -140,13 +156,6 @@ class AccountClient:
         if "store" in vars(self):
             await self._stores.close(self.client.account_sid)
         await self.client.aclose()
-
-
-TRIES_OF_AN_ACCOUNT, SECONDS_FOR_A_TRY = 100, 6.0
-# Many tenants may come through one proxy, all at once after a restart.
-TRIES_OF_AN_ADDRESS, SECONDS_FOR_A_TRY_THERE = 200, 1.0
-UNPROVEN_IN_USE = 200
-UNPROVEN_AT_REST = 32
 
 
 class AttemptLimiter:

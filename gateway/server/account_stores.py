@@ -1,6 +1,7 @@
 """One store for each account, whichever of its credentials are used here.
 
-This module must not know who uses a store, nor what kinds of stores there are besides memory's.
+It is one that several gateways share, or this gateway's own. This module must not know who uses a
+store.
 """
 
 from collections import OrderedDict
@@ -16,15 +17,15 @@ __all__ = [
 ]
 
 
+MOST_AT_REST = 10_000
+"""Accounts whose memory is kept while nobody uses it: what it knows is nowhere else."""
+
+
 def store_for(settings: Settings, account_sid: str) -> Store:
     """The store for an account's calls."""
     if settings.store_url is None:
         return MemoryStore()
     return ValkeyStore(settings.store_url.reveal(), account_sid)
-
-
-MOST_AT_REST = 10_000
-"""Accounts whose memory is kept while nobody uses it: what it knows is nowhere else."""
 
 
 class AccountStores:

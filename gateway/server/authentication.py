@@ -1,8 +1,9 @@
-"""The door: who comes in, by whatever transport, and how fast.
+"""Who comes in, by whatever transport, and how fast; and how the keys of signed tokens are read.
 
-HTTP, WebSocket and SSE all call `Door.admit`. What a caller may then do is enforced where
-operations are executed (schema/extensions.py, schema/personal.py). This module must not know
-GraphQL.
+HTTP, WebSocket and SSE all call `Authenticator.admit`. What a caller may then do is enforced where
+operations are executed (schema/extensions.py, schema/masked_fields.py). A key set is read in
+bounded time and size, and only from GATEWAY_JWT_JWKS_URL. This module must not know GraphQL, nor
+what is in a key set.
 """
 
 import asyncio
@@ -28,6 +29,9 @@ __all__ = [
     "KeySetReader",
 ]
 
+T = TypeVar("T")
+ACCOUNT_HEADER = "gateway-account-sid"
+# Of reading a key set.
 SECONDS = 5.0
 MAX_BYTES = 256 * 1024
 
@@ -67,10 +71,6 @@ async def _body(response: httpx.Response) -> bytes:
         if len(body) > MAX_BYTES:
             raise OSError("too large")
     return bytes(body)
-
-
-T = TypeVar("T")
-ACCOUNT_HEADER = "gateway-account-sid"
 
 
 class Authenticator:

@@ -1,7 +1,7 @@
 """What every answer of this app has, whoever gives it: headers that confine browsers, compression
 where it is asked for, and JSON where the app itself failed.
 
-This module must not know what is answered.
+This module must not know what is answered, nor the routes.
 """
 
 import asyncio
@@ -21,20 +21,6 @@ __all__ = [
     "SecurityHeadersMiddleware",
     "TrailingSlash",
 ]
-
-
-class TrailingSlash:
-    """ASGI middleware. `raw_path` stays as it was requested."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        path: str = scope.get("path", "")
-        if path.endswith("/") and path != "/":
-            scope["path"] = path.removesuffix("/")
-        await self._app(scope, receive, send)
 
 
 log = logging.getLogger(__name__)
@@ -129,6 +115,24 @@ class FaultsAsJson:
             if not is_started:
                 await _fault("Cut off: the gateway ends")(scope, receive, send)
             raise
+
+
+class TrailingSlash:
+    """ASGI middleware: a path that ends with a slash means what it means without one.
+
+    A framework's own way is to redirect, to a URL made from the connection that it sees: behind a
+    proxy that takes TLS off, to http. `raw_path` stays as it was requested.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        path: str = scope.get("path", "")
+        if path.endswith("/") and path != "/":
+            scope["path"] = path.removesuffix("/")
+        await self._app(scope, receive, send)
 
 
 def _fault(message: str) -> JSONResponse:

@@ -1,6 +1,7 @@
 """From an execution's result to the response map: refusals, explanations, what was executed.
 
-This module must not know how an operation is executed, nor HTTP.
+The results of a subscription come for as long as the caller's credential holds, and no longer. This
+module must not know how an operation is executed, what kind of credential it is, nor HTTP.
 """
 
 import asyncio
