@@ -161,7 +161,7 @@ def ref_of(place: RowPosition) -> PageRef:
 
 
 class CursorSplit(Generic[R]):
-    """Divides the rows of a list, page by page, at a place. See Note [Places] in cursors.
+    """Takes off the rows of a list, page by page, down to a place. See Note [Places] in cursors.
 
     `is_found` tells that it was passed; then all rows are after it.
     """
@@ -174,11 +174,11 @@ class CursorSplit(Generic[R]):
         self._last: datetime | None = None
         self._descends = self._ascends = False
 
-    def divide(self, page: Page[R]) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
-        """The rows that are known to be before the place by now, and those known to be after it."""
+    def below(self, page: Page[R]) -> list[StreamRow[R]]:
+        """The rows that are known by now to be after the place."""
         rows = [*self._undecided, *entries(page)]
         if self.is_found:
-            return [], rows
+            return rows
         self._watch_order(page)
         self._undecided = []
         after, date = self._place.after, self._place.date
@@ -189,31 +189,30 @@ class CursorSplit(Generic[R]):
                 self._is_here = anchor == sids[-1] != after
                 self.is_found = not self._is_here
                 below = set(sids[sids.index(anchor) + 1 :])
-                return _split(rows, sum(entry.row.sid not in below for entry in rows))
+                return rows[sum(entry.row.sid not in below for entry in rows) :]
         if date is None or self._is_here:
             self.is_found = True
-            return [], rows
-        before, rest = self._by_date(rows)
+            return rows
+        rest = self._not_newer(rows, date)
         is_older = any((created(entry.row) or NEWEST) < date for entry in rest)
         self.is_found = is_older and self._descends and not self._ascends
         if self.is_found:
-            return before, rest
+            return rest
         self._undecided = rest
-        return before, []
+        return []
 
     def end(self) -> list[StreamRow[R]]:
         """What is undecided counts as after the place, so that no row is lost."""
         rest, self._undecided = self._undecided, []
         return rest
 
-    def _by_date(self, rows: list[StreamRow[R]]) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
-        """The rows that are newer than the place, and the rest; only where the list descends."""
-        date = self._place.date
-        if date is None or self._ascends:
-            return [], rows
+    def _not_newer(self, rows: list[StreamRow[R]], date: datetime) -> list[StreamRow[R]]:
+        """Without the rows at the top that are newer than the place, where the list descends."""
+        if self._ascends:
+            return rows
         dates = (created(entry.row) or NEWEST for entry in rows)
         first = next((n for n, one in enumerate(dates) if one <= date), len(rows))
-        return _split(rows, first)
+        return rows[first:]
 
     def _watch_order(self, page: Page[R]) -> None:
         """A date says where the place is only in a list that was seen to run newest first."""
@@ -225,17 +224,13 @@ class CursorSplit(Generic[R]):
             self._last = date or self._last
 
 
-def _split(rows: list[StreamRow[R]], index: int) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
-    return rows[:index], rows[index:]
-
-
 class WholePage(CursorSplit[R]):
     """A place at the end of the first page."""
 
-    def divide(self, page: Page[R]) -> tuple[list[StreamRow[R]], list[StreamRow[R]]]:
+    def below(self, page: Page[R]) -> list[StreamRow[R]]:
         """All rows of the first page are before it."""
-        before, self.is_found = not self.is_found, True
-        return (entries(page), []) if before else ([], entries(page))
+        is_first, self.is_found = not self.is_found, True
+        return [] if is_first else entries(page)
 
 
 class Stream(ABC, Generic[R]):
@@ -352,7 +347,7 @@ class Downward(Stream[R]):
             return
         if page is not None:
             self._last_sid = page.sids[-1] if page.sids else self._last_sid
-            self._take(self._cut.divide(page)[1])
+            self._take(self._cut.below(page))
         if self._walk.next is None:
             self._take(self._cut.end())
             self.is_ended = True

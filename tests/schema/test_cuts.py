@@ -33,17 +33,16 @@ def divided(
 ) -> tuple[list[str], list[str]]:
     """The SIDs before and after the place; upstream sends all rows, of which some are wanted."""
     cut: CursorSplit[CallResource] = CursorSplit(place)
-    before: list[StreamRow[CallResource]] = []
     after: list[StreamRow[CallResource]] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         wanted = tuple(one for one in part if one.sid in shown)
         sids = tuple(one.sid for one in part)
-        above, below = cut.divide(Page(ListCalls(), wanted, rows_read=len(part), sids=sids))
-        before += above
-        after += below
+        after += cut.below(Page(ListCalls(), wanted, rows_read=len(part), sids=sids))
     after += cut.end()
-    return [entry.row.sid for entry in before], [entry.row.sid for entry in after]
+    below = [entry.row.sid for entry in after]
+    before = [one.sid for one in rows if one.sid in shown and one.sid not in below]
+    return before, below
 
 
 TIED = [row_of(number, 0) for number in range(5)]
