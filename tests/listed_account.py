@@ -9,15 +9,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.upstream.requests import (
-    ListCalls,
-    ListNotifications,
-    ListRecordings,
-    ListRequest,
-    Page,
-    PageRef,
-)
-from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
+from gateway.upstream.calls import CallResource, ListCalls
+from gateway.upstream.notifications import ListNotifications, NotificationResource
+from gateway.upstream.recordings import ListRecordings, RecordingResource
+from gateway.upstream.requests import ListRequest, Page, PageRef
 
 __all__ = ["NOW", "Account", "call", "call_sid", "notification", "recording"]
 

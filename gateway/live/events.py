@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from gateway.upstream.resources import FINAL, CallStatus
+from gateway.upstream.calls import FINAL, CallStatus
 
 __all__ = ["FINAL", "CallStatusEvent", "EventSource", "advance", "status_of_callback"]
 

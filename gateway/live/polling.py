@@ -31,8 +31,7 @@ from gateway.errors import BudgetExceeded, CallNotFound, GatewayError
 from gateway.live.events import FINAL, CallStatusEvent, EventSource
 from gateway.live.snapshots import LIVE, READ_LAG, CallSnapshot, SnapshotReader, status_of
 from gateway.live.store import Store
-from gateway.upstream.requests import ListCalls
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.calls import CallStatus, ListCalls
 
 __all__ = ["Poller", "Schedule"]
 

@@ -25,11 +25,11 @@ from cachetools import LRUCache, TTLCache
 from gateway.errors import UpstreamError, UpstreamInvalid
 from gateway.live.events import FINAL, PLACE, CallStatusEvent, EventSource, advance
 from gateway.live.store import Store
+from gateway.upstream.calls import CallResource, CallStatus, FetchCall, ListCalls
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pages import Budget, PageWalk
 from gateway.upstream.pipeline import RequestContext
-from gateway.upstream.requests import TOP, FetchCall, ListCalls, Page
-from gateway.upstream.resources import CallResource, CallStatus
+from gateway.upstream.requests import TOP, Page
 from gateway.upstream.single_flight import SingleFlight
 
 __all__ = [

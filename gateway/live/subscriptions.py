@@ -24,9 +24,9 @@ from gateway.live.events import FINAL, CallStatusEvent, EventSource, advance
 from gateway.live.polling import Poller
 from gateway.live.snapshots import CallSnapshot, SnapshotReader, status_of
 from gateway.live.store import Store
+from gateway.upstream.calls import CallResource, CallStatus, ListCalls
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.requests import ListCalls, check_sid
-from gateway.upstream.resources import CallResource, CallStatus
+from gateway.upstream.requests import check_sid
 
 __all__ = [
     "CallUpdate",

@@ -21,7 +21,7 @@ from gateway.planner import (
     per_key,
     plan,
 )
-from gateway.planner.windows import relation_of
+from gateway.planner.windows import edge_of
 from gateway.telemetry.upstream_trace import RequestRecord, UpstreamTrace
 from gateway.upstream.client import Priority, RequestContext, UpstreamClient
 from gateway.upstream.requests import ListRequest, Page
@@ -223,4 +223,4 @@ def _code(error: Exception) -> str:
 def _is_first_page(step: Send | Scan) -> bool:
     """True for the top of a list that is no call's edge: from it the edges can be planned."""
     request = step.request if isinstance(step, Send) else None
-    return isinstance(request, ListRequest) and relation_of(request) is None
+    return isinstance(request, ListRequest) and edge_of(request) is None

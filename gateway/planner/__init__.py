@@ -10,13 +10,14 @@ values out.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from gateway.planner.costs import Costs, Estimate
 from gateway.planner.covering import covering
 from gateway.planner.operation_cache import KnownAnswer, OperationCache, Request
 from gateway.planner.scan import Key, Scan
 from gateway.planner.upward import upward
-from gateway.planner.windows import CHILD_CALLS, EdgeSpec
+from gateway.upstream.calls import CALLS
 from gateway.upstream.requests import TOP, ListRequest
 
 __all__ = [
@@ -54,7 +55,7 @@ class Policy:
     concurrency: int = 16
 
 
-PlanScan = Callable[[EdgeSpec, list[Key], OperationCache, Costs, Policy, int], Scan | None]
+PlanScan = Callable[[ListRequest[Any], list[Key], OperationCache, Costs, Policy, int], Scan | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +76,26 @@ def plan(
         return per_key(asked, costs, policy)
     scans: list[Scan] = []
     scanned: set[Request] = set()
-    for relation, keys in _edges(asked, known):
-        for way in _ways(relation, policy):
+    for account_list, keys in _edges(asked, known):
+        for way in _ways(account_list, policy):
             left = [key for key in keys if key[0] not in scanned]
-            scan = way(relation, left, known, costs, policy, len(asked))
+            scan = way(account_list, left, known, costs, policy, len(asked))
             if scan is not None:
                 scans.append(scan)
                 scanned.update(scan.keys)
     return [*scans, *per_key([key for key in asked if key not in scanned], costs, policy)]
 
 
-def _ways(relation: EdgeSpec, policy: Policy) -> Sequence[PlanScan]:
+def _ways(account_list: ListRequest[Any], policy: Policy) -> Sequence[PlanScan]:
     """How the keys of an edge may be read together, the first choice first."""
-    if relation != CHILD_CALLS:
+    if account_list.resource is not CALLS:
         return (_scan,)
     upward = (_upward,) if policy.read_upward else ()
     return (*upward, _scan) if policy.scan_child_calls else upward
 
 
 def _upward(
-    _relation: EdgeSpec,
+    _account_list: ListRequest[Any],
     keys: list[Key],
     known: OperationCache,
     costs: Costs,
@@ -105,14 +106,14 @@ def _upward(
 
 
 def _scan(
-    relation: EdgeSpec,
+    account_list: ListRequest[Any],
     keys: list[Key],
     known: OperationCache,
     costs: Costs,
     policy: Policy,
     asked: int,
 ) -> Scan | None:
-    return covering(relation, keys, known, costs, policy.concurrency, asked)
+    return covering(account_list, keys, known, costs, policy.concurrency, asked)
 
 
 def per_key(requests: Iterable[Request], costs: Costs, policy: Policy) -> list[Send]:
@@ -142,12 +143,12 @@ def _page_size(request: Request) -> int:
 
 def _edges(
     requests: Iterable[Request], known: OperationCache
-) -> Iterable[tuple[EdgeSpec, list[Key]]]:
-    """The keys that a scan would be right for, by edge."""
-    edges: dict[EdgeSpec, list[Key]] = {}
+) -> Iterable[tuple[ListRequest[Any], list[Key]]]:
+    """The keys that a scan would be right for, by the account's list that holds their rows."""
+    edges: dict[ListRequest[Any], list[Key]] = {}
     for request in requests:
         scannable = known.window(request)
         if scannable is not None:
-            relation, window = scannable
-            edges.setdefault(relation, []).append((request, window))
+            account_list, window = scannable
+            edges.setdefault(account_list, []).append((request, window))
     return edges.items()

@@ -17,8 +17,11 @@ from typing import Any
 
 from gateway.errors import UpstreamInvalid
 from gateway.planner.density import Portion
-from gateway.planner.windows import DAYS, days_of, is_by_days_only, relation_of, without_days
-from gateway.upstream.requests import ONE_DAY, TOP, ListCalls, ListRequest, Page, PageRef
+from gateway.planner.windows import edge_of, is_by_days_only, without_days
+from gateway.upstream.calls import CALLS
+from gateway.upstream.catalog import RESOURCES
+from gateway.upstream.date_ranges import ONE_DAY
+from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 
 __all__ = ["Costs", "Estimate"]
 
@@ -56,9 +59,9 @@ class Costs:
 
     latency: float = 0.15
     per_row: float = 0.0002
-    rows_per_day: dict[str, float] = field(default_factory=lambda: {"calls": 2000.0})
+    rows_per_day: dict[str, float] = field(default_factory=lambda: {CALLS.name: 2000.0})
     rows_per_call: dict[str, float] = field(
-        default_factory=lambda: {"calls": 0.6, "recordings": 0.5, "notifications": 0.2}
+        default_factory=lambda: {each.name: each.rows_per_call for each in RESOURCES}
     )
 
     _days_seen: dict[str, float] = field(default_factory=dict)
@@ -89,7 +92,7 @@ class Costs:
         self._learn_time(page)
         self.note_links(page)
         kind = page.request.kind
-        if relation_of(page.request) is not None:
+        if edge_of(page.request) is not None:
             self._learn(self.rows_per_call, kind, float(page.rows_read), 1)
         elif is_by_days_only(page.request):
             self._learn_density(kind, len(page.rows) - 1, _days(page))
@@ -118,7 +121,7 @@ class Costs:
 
     def expected(self, kind: str, portion: Portion) -> float:
         """How many rows of a list to expect in a span of time of which this much was read."""
-        each = 1.0 if kind == ListCalls.kind else self.rows_per_call[kind]
+        each = 1.0 if kind == CALLS.name else self.rows_per_call[kind]
         unread = max(self.rows(kind, portion.unread), portion.others * each)
         return portion.calls * each + unread
 
@@ -158,7 +161,7 @@ class Costs:
     def _per_day(self, kind: str) -> float:
         per_day = self.rows_per_day.get(kind)
         if per_day is None:
-            per_day = self.rows_per_day["calls"] * self.rows_per_call[kind]
+            per_day = self.rows_per_day[CALLS.name] * self.rows_per_call[kind]
         return per_day
 
     def _learn_density(self, kind: str, rows: int, days: float) -> None:
@@ -175,7 +178,7 @@ class Costs:
         if not (is_largest and page.next and page.rows):
             return
         try:
-            date = DAYS[type(request)] if days_of(request) else "date_created"
+            date = request.resource.day_filter if request.days else "date_created"
             oldest = getattr(page.rows[-1], date)
         except UpstreamInvalid:
             return
@@ -201,8 +204,7 @@ class Costs:
 
 def _top_of(request: ListRequest[Any]) -> Hashable:
     """A list as seen from its top: the same however far down it goes."""
-    days = days_of(request)
-    return without_days(request), days.lt if days else None
+    return without_days(request), request.days.lt if request.days else None
 
 
 def _days(page: Page[Any]) -> float:

@@ -17,8 +17,8 @@ from typing import Any
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs, page_size
 from gateway.planner.operation_cache import OperationCache
 from gateway.planner.scan import Key, Scan, ScanDown
-from gateway.planner.windows import EdgeSpec
-from gateway.upstream.requests import ONE_DAY, ListRequest, midnight
+from gateway.upstream.date_ranges import ONE_DAY, DateTimeRange, midnight
+from gateway.upstream.requests import ListRequest
 
 __all__ = ["covering"]
 
@@ -39,7 +39,7 @@ class Choice:
 
 
 def covering(
-    relation: EdgeSpec,
+    account_list: ListRequest[Any],
     keys: Sequence[Key],
     known: OperationCache,
     costs: Costs,
@@ -47,36 +47,41 @@ def covering(
     asked: int,
 ) -> Scan | None:
     """The covering lists of one edge for those keys for which they are cheaper than per key."""
-    planner = CoveringPlanner(relation, known, costs, concurrency, asked)
-    choices = list(planner.choices([key for key in keys if _is_right(relation, key)]))
+    planner = CoveringPlanner(account_list, known, costs, concurrency, asked)
+    choices = list(planner.choices([key for key in keys if _is_right(account_list, key)]))
     chosen = [key for choice in choices for key in choice.keys]
     lists = [part for choice in choices for part in choice.lists]
     if not chosen:
         return None
     for part in lists:
-        known.begin_covering(relation, part)
+        known.begin_covering(part)
     since = min(window.since for _, window in chosen)
     return Scan(
         [key for key, _ in chosen],
         lists,
         known,
         costs.pages(sum(choice.rows for choice in choices), len(lists)),
-        ScanDown(costs, relation, since, concurrency, known.density),
+        ScanDown(costs, since, concurrency, known.density),
     )
 
 
-def _is_right(relation: EdgeSpec, key: Key) -> bool:
-    return relation.shows_live or not key[1].is_open
+def _is_right(account_list: ListRequest[Any], key: Key) -> bool:
+    return account_list.resource.days_show_live or not key[1].is_open
 
 
 class CoveringPlanner:
     """Chooses the lists of one edge. `asked` is how many keys wait for the same connections."""
 
     def __init__(
-        self, relation: EdgeSpec, known: OperationCache, costs: Costs, concurrency: int, asked: int
+        self,
+        account_list: ListRequest[Any],
+        known: OperationCache,
+        costs: Costs,
+        concurrency: int,
+        asked: int,
     ) -> None:
-        self._relation = relation
-        self._kind = relation.covering.kind
+        self._account_list = account_list
+        self._kind = account_list.kind
         self._known = known
         self._costs = costs
         self._concurrency = concurrency
@@ -157,7 +162,8 @@ class CoveringPlanner:
     def _list(self, first: date, last: date, size: int) -> ListRequest[Any]:
         """Without an end where it comes to today: it shows live calls, too."""
         is_open = last >= self._known.now.date()
-        return self._relation.within(first, None if is_open else last, size)
+        days = DateTimeRange.days(first, None if is_open else last)
+        return self._account_list.within(days, size)
 
     def _rows(self, first: date, last: date, since: datetime) -> float:
         """The expected rows of these days: not of the future, nor before the windows."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from gateway.errors import UpstreamInvalid
-from gateway.planner.windows import days_of, is_by_days_only
-from gateway.upstream.requests import TOP, ListCalls, Page
-from gateway.upstream.resources import CallResource
+from gateway.planner.windows import is_by_days_only
+from gateway.upstream.calls import CallResource, ListCalls
+from gateway.upstream.requests import TOP, Page
 
 __all__ = ["Density", "Portion"]
 
@@ -52,7 +52,7 @@ class Density:
         if not isinstance(request, ListCalls) or not is_by_days_only(request):
             return
         dates = [date for row in page.rows if (date := _created(row)) is not None]
-        days = days_of(request)
+        days = request.days
         first, last = (dates[0], dates[-1]) if dates else (None, None)
         end = min(days.lt if days and days.lt else self._now, self._now)
         begin = days.gte if days and days.gte else BEGINNING

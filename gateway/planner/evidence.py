@@ -15,9 +15,9 @@ Note [Children]. A child is created no earlier than its parent and starts no ear
 created. So the list of all calls, read without a gap from its top down to a row that is strictly
 older than the parent's creation, holds all of the parent's children; read from rows strictly newer
 than the end of the parent's window, it holds them, too, because a child is dialed while its parent
-lives (with the slack of Note [Slack] in windows). A list of all calls also shows those that were
-never dialed, which a range of start times does not. The parent itself must be there: a list that
-lacks it is not whole.
+lives (with the slack of Note [Slack] in descriptors). A list of all calls also shows those that
+were never dialed, which a range of start times does not. The parent itself must be there: a list
+that lacks it is not whole.
 
 Note [Covered]. A covering list of whole days holds a call's rows for certain when every day of the
 call's window was read to its end, or down past the beginning of the window. Rows that lie in two
@@ -34,18 +34,21 @@ from datetime import date, datetime
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
-from gateway.planner.windows import BY_CREATION_OR_START, DAYS, EdgeSpec, Reading
-from gateway.upstream.requests import TOP, ListRequest, Page, PageRef, midnight
-from gateway.upstream.resources import CallResource
+from gateway.upstream.calls import CALLS, CallResource
+from gateway.upstream.date_ranges import DateTimeRange, midnight
+from gateway.upstream.descriptors import DateOrder
+from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 
 __all__ = ["ContiguousRun", "CoveringList", "Orders", "RowRun"]
+
+ALL_DAYS = DateTimeRange()
 
 
 class Order:
     """Rows held against one order, newest first: `newest` and `oldest` are its ends so far."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, order: DateOrder) -> None:
+        self._dates = order
         self.is_possible = True
         self.descends = False
         self.newest: datetime | None = None
@@ -64,9 +67,9 @@ class Order:
         self.oldest = moment
 
     def _date(self, row: Any) -> datetime | None:
-        """The first date of the reading that the row has; None where that cannot be read."""
+        """The first date of the order that the row has; None where that cannot be read."""
         try:
-            dates = (getattr(row, name) for name in self._reading)
+            dates = (getattr(row, name) for name in self._dates)
             return next((moment for moment in dates if moment is not None), None)
         except UpstreamInvalid:
             return None
@@ -78,8 +81,8 @@ class Orders:
     See Note [Newest first].
     """
 
-    def __init__(self, readings: Iterable[Reading], rows: Iterable[Any] = ()) -> None:
-        self._orders = [Order(reading) for reading in readings]
+    def __init__(self, orders: Iterable[DateOrder], rows: Iterable[Any] = ()) -> None:
+        self._orders = [Order(dates) for dates in orders]
         for row in rows:
             self.watch(row)
 
@@ -227,7 +230,7 @@ class ChildIndex:
     def __init__(self, rows: Iterable[CallResource]) -> None:
         self.sids: set[str] = set()
         self.children: dict[str, list[CallResource]] = {}
-        self.orders = Orders(BY_CREATION_OR_START)
+        self.orders = Orders(CALLS.orders)
         self.is_readable = True
         for row in rows:
             self.sids.add(row.sid)
@@ -242,12 +245,11 @@ class ChildIndex:
 class CoveringList:
     """One covering list of whole days. See Note [Covered]."""
 
-    def __init__(self, relation: EdgeSpec, request: ListRequest[Any]) -> None:
-        self._relation = relation
+    def __init__(self, request: ListRequest[Any]) -> None:
         self._request = request.list
-        self._days = getattr(request, DAYS[type(request)])
+        self._days = request.days or ALL_DAYS
         self._run: RowRun | None = None
-        self._orders = Orders(relation.orders)
+        self._orders = Orders(request.resource.orders)
         self._rows: dict[str | None, list[Any]] = {}
         self._sids: set[str] = set()
         self._is_readable = True
@@ -284,7 +286,7 @@ class CoveringList:
 
     def _add_row(self, row: Any) -> None:
         try:
-            owner = getattr(row, self._relation.owner)
+            owner = getattr(row, self._request.resource.owner)
         except UpstreamInvalid:
             self._is_readable = False
             return

@@ -11,19 +11,19 @@ from typing import Any
 from gateway.errors import UpstreamInvalid
 from gateway.planner.density import Density
 from gateway.planner.evidence import ContiguousRun, CoveringList
-from gateway.planner.windows import CHILD_CALLS, DateWindow, EdgeSpec, relation_of, window_of
-from gateway.upstream.requests import (
-    ONE_DAY,
-    TOP,
+from gateway.planner.windows import DateWindow, edge_of, window_of, without_days
+from gateway.upstream.calls import (
+    CALLS,
+    FINAL,
+    CallDirection,
+    CallResource,
+    CallStatus,
     FetchCall,
-    FetchRequest,
     ListCalls,
-    ListRequest,
-    Page,
-    PageRef,
-    midnight,
 )
-from gateway.upstream.resources import FINAL, CallDirection, CallResource, CallStatus, Resource
+from gateway.upstream.date_ranges import ONE_DAY, midnight
+from gateway.upstream.requests import TOP, FetchRequest, ListRequest, Page, PageRef
+from gateway.upstream.resources import Resource
 
 __all__ = ["KnownAnswer", "OperationCache", "Request", "has_run_no_twiml"]
 
@@ -59,9 +59,9 @@ class OperationCache:
         elif isinstance(answer, Page):
             self._note_page(answer)
 
-    def begin_covering(self, relation: EdgeSpec, request: ListRequest[Any]) -> None:
-        """From now on the pages of this covering list count as evidence for the relation."""
-        self._coverings.setdefault(relation.covering, []).append(CoveringList(relation, request))
+    def begin_covering(self, request: ListRequest[Any]) -> None:
+        """From now on the pages of this covering list count as evidence."""
+        self._coverings.setdefault(without_days(request), []).append(CoveringList(request))
 
     def answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request where it is known, else None."""
@@ -72,14 +72,15 @@ class OperationCache:
             return self._first_page(request) or self._children(request) or self._covered(request)
         return None
 
-    def window(self, request: Request) -> tuple[EdgeSpec, DateWindow] | None:
-        """How an edge could be scanned, and where; None where a scan would not be right."""
-        edge = relation_of(request)
-        call = self._calls.get(edge[0]) if edge else None
-        if edge is None or call is None:
+    def window(self, request: Request) -> tuple[ListRequest[Any], DateWindow] | None:
+        """In which account's list an edge's rows are, and where; None where a scan is not right."""
+        edge = edge_of(request)
+        if edge is None:
             return None
-        window = window_of(call, edge[1], self.now)
-        return (edge[1], window) if window else None
+        owner, account_list = edge
+        call = self._calls.get(owner)
+        window = window_of(call, account_list.resource, self.now) if call else None
+        return (account_list, window) if window else None
 
     def part_with(self, sid: str) -> ContiguousRun | None:
         """The part of the list of all calls in which a call was read."""
@@ -135,7 +136,7 @@ class OperationCache:
             return KnownAnswer(Page(request, ()))
         if parent is None:
             return None
-        window = window_of(parent, CHILD_CALLS, self.now)
+        window = window_of(parent, CALLS, self.now)
         until = window.until if window and not window.is_open else None
         for part in self._stretches:
             children = part.children(parent.sid, _created(parent), until)
@@ -145,13 +146,13 @@ class OperationCache:
 
     def _covered(self, request: ListRequest[Any]) -> KnownAnswer | None:
         """See Note [Covered] in evidence."""
-        edge = relation_of(request)
-        coverings = self._coverings.get(edge[1].covering) if edge else None
+        edge = edge_of(request)
+        coverings = self._coverings.get(edge[1]) if edge else None
         scannable = self.window(request) if coverings else None
         if edge is None or coverings is None or scannable is None:
             return None
-        relation, window = scannable
-        if window.is_open and not relation.shows_live:
+        account_list, window = scannable
+        if window.is_open and not account_list.resource.days_show_live:
             return None
         needed = [_covering(coverings, window, day) for day in _days(window)]
         lists = {id(covering): covering for covering in needed if covering}

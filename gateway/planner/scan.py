@@ -18,7 +18,7 @@ from gateway.errors import UpstreamInvalid
 from gateway.planner.costs import MAX_PAGE_SIZE, Costs, Estimate
 from gateway.planner.density import Density
 from gateway.planner.operation_cache import KnownAnswer, OperationCache, Request
-from gateway.planner.windows import DateWindow, EdgeSpec
+from gateway.planner.windows import DateWindow
 from gateway.upstream.requests import ListRequest, Page, PageRef
 
 __all__ = ["Answers", "Key", "PageStrategy", "Scan", "ScanDown"]
@@ -87,11 +87,8 @@ class Scan:
 class ScanDown:
     """Reading on down a covering list, to the beginning of the windows, while it pays."""
 
-    def __init__(
-        self, costs: Costs, relation: EdgeSpec, since: datetime, concurrency: int, density: Density
-    ) -> None:
+    def __init__(self, costs: Costs, since: datetime, concurrency: int, density: Density) -> None:
         self._costs = costs
-        self._relation = relation
         self._since = since
         self._concurrency = concurrency
         self._density = density
@@ -110,7 +107,7 @@ class ScanDown:
         if page.next is None or page.left_out or not left:
             return None
         try:
-            oldest = getattr(page.rows[-1], self._relation.date) if page.rows else None
+            oldest = getattr(page.rows[-1], page.request.resource.day_filter) if page.rows else None
         except UpstreamInvalid:
             oldest = None
         if oldest is None:

@@ -25,12 +25,12 @@ from gateway.planner.evidence import ContiguousRun
 from gateway.planner.operation_cache import OperationCache, Request
 from gateway.planner.scan import Answers, Key, Scan
 from gateway.planner.windows import EARLY, DateWindow
-from gateway.upstream.requests import ListCalls, ListRequest, Page, PageRef
-from gateway.upstream.resources import CallResource
+from gateway.upstream.calls import CALLS, CallResource, ListCalls
+from gateway.upstream.requests import ListRequest, Page, PageRef
 
 __all__ = ["upward"]
 
-KIND = ListCalls.kind
+KIND = CALLS.name
 # A page has room for a quarter more rows than are expected.
 ROOM = 1.25
 LARGEST = MAX_PAGE_SIZE / ROOM

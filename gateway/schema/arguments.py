@@ -1,5 +1,6 @@
 """The arguments that fields share, and how large a page they ask for."""
 
+import re
 from typing import Annotated
 
 import strawberry
@@ -15,6 +16,7 @@ __all__ = [
     "Last",
     "NodeSid",
     "edge_page_size",
+    "graphql_name",
     "list_page_size",
     "page_size",
     "spare_page_size",
@@ -54,6 +56,11 @@ NodeSid = Annotated[
         description="The SID of a call (CA…), a recording (RE…) or a notification (NO…)."
     ),
 ]
+
+
+def graphql_name(attribute: str) -> str:
+    """The name by which clients know an attribute or an argument of ours: camelCase."""
+    return re.sub("_([a-z])", lambda letter: letter[1].upper(), attribute.rstrip("_"))
 
 
 def page_size(first: int | None, last: int | None, most: int) -> int:

@@ -22,7 +22,9 @@ from gateway.schema.node import Node
 from gateway.schema.notification import Notification, notifications_of
 from gateway.schema.recording import Recording, recordings_of
 from gateway.schema.scalars import AnsweredBy, CallDirection, CallStatus, NotificationLevel
-from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
+from gateway.upstream.calls import CallResource
+from gateway.upstream.notifications import NotificationResource
+from gateway.upstream.recordings import RecordingResource
 
 __all__ = ["Call"]
 

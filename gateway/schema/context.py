@@ -21,9 +21,8 @@ from gateway.loaders.dataloaders import Loaders
 from gateway.schema.limits import DocumentLimits
 from gateway.schema.strawberry_internals import graphql_info
 from gateway.telemetry.upstream_trace import UpstreamTrace
+from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.pages import Budget
-from gateway.upstream.requests import ListCalls
-from gateway.upstream.resources import CallResource
 
 __all__ = ["Context", "Info", "LiveAccount", "field_path", "selects"]
 

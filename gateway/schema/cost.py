@@ -38,8 +38,9 @@ from graphql import (
 )
 from graphql.execution import VariableValues
 
-from gateway.schema.arguments import page_size
+from gateway.schema.arguments import graphql_name, page_size
 from gateway.schema.limits import DocumentLimits, exceeded
+from gateway.upstream.catalog import RESOURCES
 
 __all__ = ["EDGE_FULLNESS", "REQUESTING", "check_cost", "estimate"]
 
@@ -48,12 +49,9 @@ EDGE_FULLNESS = 25
 SIZING = frozenset({"first", "representations", "ids"})
 # Properties that cost a request for each row (FACTS 1.8 and 1.9); their descriptions say so.
 REQUESTING = frozenset(
-    {
-        ("Notification", "requestVariables"),
-        ("Notification", "responseBody"),
-        ("Notification", "responseHeaders"),
-        ("Recording", "mediaUrl"),
-    }
+    (each.type_name, graphql_name(attribute))
+    for each in RESOURCES
+    for attribute in each.costly_properties
 )
 
 

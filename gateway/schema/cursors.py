@@ -34,7 +34,8 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidCursor
-from gateway.upstream.requests import DateTimeRange, ListRequest
+from gateway.upstream.date_ranges import DateTimeRange
+from gateway.upstream.requests import ListRequest
 
 __all__ = ["Cursor", "PositionKind", "RowPosition", "cursor_key", "read_cursor", "write_cursor"]
 

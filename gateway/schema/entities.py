@@ -16,18 +16,20 @@ from graphql import GraphQLSchema, Undefined, is_specified_directive
 from gateway.access import Scope
 from gateway.errors import BadUserInput
 from gateway.schema.call import Call
-from gateway.schema.context import Info, field_path
+from gateway.schema.context import Info
 from gateway.schema.endpoint import PhoneNumber, phone_number
-from gateway.schema.lookup import call_by_sid
+from gateway.schema.lookup import entity_by_sid
 from gateway.schema.masked_fields import mask_personal_fields
 from gateway.schema.notification import Notification
 from gateway.schema.query import Query
 from gateway.schema.recording import Recording
 from gateway.schema.strawberry_internals import FederationAny, graphql_schema
-from gateway.upstream.requests import FetchNotification, FetchRecording
+from gateway.upstream.catalog import RESOURCES
+from gateway.upstream.descriptors import ResourceDescriptor
 
 __all__ = ["FederatedQuery", "FederatedSchema"]
 
+Resolve = Callable[[Info, str], Awaitable[Any]]
 ANY = strawberry.scalar(
     name="_Any",
     description="A reference to an object: its `__typename` and its key.",
@@ -38,25 +40,19 @@ ANY = strawberry.scalar(
 SUPPORT_TYPES = ("_FieldSet", "link__Import", "link__Purpose")
 
 
-async def _notification(info: Info, sid: str) -> Any:
-    return await info.context.loaders.row(FetchNotification(sid=sid), field_path(info))
-
-
 async def _phone_number(info: Info, number: str) -> Any:
     info.context.caller.require(Scope.PII, "Looking up a number")
     return phone_number(number)
 
 
-async def _recording(info: Info, sid: str) -> Any:
-    return await info.context.loaders.row(FetchRecording(sid=sid), field_path(info))
+def _by_sid(resource: ResourceDescriptor[Any]) -> Resolve:
+    return lambda info, sid: entity_by_sid(info, resource, sid)
 
 
 # Type name: its key field, and how the key is resolved.
-ENTITIES: dict[str, tuple[str, Callable[[Info, str], Awaitable[Any]]]] = {
-    "Call": ("sid", call_by_sid),
-    "Notification": ("sid", _notification),
+ENTITIES: dict[str, tuple[str, Resolve]] = {
+    **{each.type_name: ("sid", _by_sid(each)) for each in RESOURCES},
     "PhoneNumber": ("number", _phone_number),
-    "Recording": ("sid", _recording),
 }
 
 

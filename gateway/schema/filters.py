@@ -11,8 +11,8 @@ import strawberry
 
 from gateway.errors import InvalidFilter
 from gateway.schema.scalars import CallStatus
-from gateway.upstream.requests import DateTimeRange as UpstreamTimeRange
-from gateway.upstream.requests import ListCalls
+from gateway.upstream.calls import ListCalls
+from gateway.upstream.date_ranges import DateTimeRange as UpstreamTimeRange
 
 __all__ = ["CallFilter", "ChildCallFilter", "TimeRange", "call_lists"]
 

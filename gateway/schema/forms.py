@@ -1,19 +1,19 @@
-"""Inputs of mutations → the forms that Twilio takes, or what is wrong with them. Pure.
+"""What each mutation is: the fields of its input, Twilio's parameters, the rules between them.
 
-Every problem is found, not only the first. Twilio silently ignores a parameter that needs another
-one; here that is a problem too, since the caller meant something by it. This module must not know
-who sends a form.
+One specification for each. Every problem of an input is found, not only the first. Twilio silently
+ignores a parameter that needs another one; here that is a problem too, since the caller meant
+something by it. Pure: this module must not know who sends a request.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from strawberry import UNSET
 
 from gateway.live.webhook_events import RECORDING_PATH, STATUS_PATH
+from gateway.schema.arguments import graphql_name
 from gateway.schema.checks import (
     Check,
     anything,
@@ -34,9 +34,11 @@ from gateway.schema.inputs import (
     RecordingEvent,
     RedirectCallInput,
 )
+from gateway.upstream.writes import CallForm, make_call, modify_call
 
-__all__ = ["ValidationError", "end_form", "make_form", "problems_of", "redirect_form"]
+__all__ = ["END_CALL", "MAKE_CALL", "REDIRECT_CALL", "MutationSpec", "ValidationError"]
 
+Input = TypeVar("Input", bound=MakeCallInput | RedirectCallInput | EndCallInput)
 Form = tuple[tuple[str, str], ...]
 LONGEST_TWIML = 4000
 LONGEST_CALL = 24 * 3600
@@ -50,20 +52,68 @@ class ValidationError:
     message: str
 
 
+Rule = Callable[[Any], Iterable[ValidationError]]
+"""What must hold between the fields of an input."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An input's attribute, the parameter that it becomes, and what it must be."""
+    """An attribute of an input (`instructions.url`), what it must be, and Twilio's parameter.
+
+    Without a name it is not sent.
+    """
 
     attribute: str
-    name: str
+    name: str | None
     check: Check = anything
 
+    def value(self, given: object) -> Any:
+        """The value that was given; None where none was."""
+        return _value(given, self.attribute)
 
+    def problem(self, given: object) -> str | None:
+        """What is wrong with the value, if anything is."""
+        value = self.value(given)
+        if value == []:
+            return "must not be empty; leave it out instead"
+        return None if value is None else self.check(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MutationSpec(Generic[Input]):
+    """One mutation. `parameters` stand in the order of Twilio's form.
+
+    `request` is the POST of a form; `own_callbacks` are the parameters that the gateway adds for
+    itself, by its public URL.
+    """
+
+    parameters: Sequence[Parameter]
+    rules: Sequence[Rule]
+    request: Callable[[Input, Form], CallForm]
+    own_callbacks: Callable[[Input, str], Iterable[tuple[str, str]]] = lambda _given, _url: ()
+
+    def problems(self, given: Input) -> Sequence[ValidationError]:
+        """Everything that is wrong with an input; nothing is sent then."""
+        found = [
+            ValidationError(_path(parameter.attribute), message)
+            for parameter in self.parameters
+            if (message := parameter.problem(given)) is not None
+        ]
+        return [*found, *(problem for rule in self.rules for problem in rule(given))]
+
+    def request_of(self, given: Input, callback_url: str | None) -> CallForm:
+        """What is sent. Without a URL Twilio is not asked to call the gateway back."""
+        own = self.own_callbacks(given, callback_url) if callback_url else ()
+        return self.request(given, (*_pairs(given, self.parameters), *own))
+
+
+SID = Parameter("sid", None, sid("CA"))
+KEY = Parameter("idempotency_key", None, text(200))
 INSTRUCTIONS = (
-    Parameter("url", "Url", url),
-    Parameter("twiml", "Twiml", text(LONGEST_TWIML)),
-    Parameter("application_sid", "ApplicationSid", sid("AP")),
+    Parameter("instructions.url", "Url", url),
+    Parameter("instructions.twiml", "Twiml", text(LONGEST_TWIML)),
 )
+APPLICATION = Parameter("instructions.application_sid", "ApplicationSid", sid("AP"))
 METHOD = Parameter("method", "Method")
 FALLBACK = (
     Parameter("fallback_url", "FallbackUrl", url),
@@ -75,6 +125,8 @@ TIME_LIMIT = Parameter("time_limit", "TimeLimit", whole(1, LONGEST_CALL))
 MAKE = (
     Parameter("to", "To", party),
     Parameter("from_", "From", party),
+    *INSTRUCTIONS,
+    APPLICATION,
     METHOD,
     *FALLBACK,
     STATUS_CALLBACK,
@@ -114,9 +166,14 @@ MAKE = (
     Parameter("sip_auth_password", "SipAuthPassword", sip_word),
     Parameter("client_notification_url", "ClientNotificationUrl", url),
 )
-REDIRECT = (METHOD, *FALLBACK, STATUS_CALLBACK, STATUS_CALLBACK_METHOD, TIME_LIMIT)
-SID = Parameter("sid", "Sid", sid("CA"))
-KEY = Parameter("idempotency_key", "", text(200))
+REDIRECT = (
+    *INSTRUCTIONS,
+    METHOD,
+    *FALLBACK,
+    STATUS_CALLBACK,
+    STATUS_CALLBACK_METHOD,
+    TIME_LIMIT,
+)
 
 # The first means nothing without the second (FACTS section 8).
 NEEDS = (
@@ -147,83 +204,42 @@ OF_THE_APPLICATION = (
     "status_callback_event",
     "status_callback_method",
 )
-ONLY_WITH_URL = {MakeCallInput: ("method",), RedirectCallInput: ("method", "status_callback")}
-Input = MakeCallInput | RedirectCallInput | EndCallInput
 
 
-def make_form(given: MakeCallInput, callback_url: str | None) -> Form:
-    """POST Calls. The gateway's own callbacks are added where the caller gave none."""
-    to, from_, *rest = MAKE
-    form = [*_pairs(given, (to, from_)), *_pairs(given.instructions, INSTRUCTIONS)]
-    return (*form, *_pairs(given, rest), *_own_callbacks(given, callback_url))
-
-
-def redirect_form(given: RedirectCallInput) -> Form:
-    """POST Calls/{sid} with Url or Twiml."""
-    return (*_pairs(given.instructions, INSTRUCTIONS[:2]), *_pairs(given, REDIRECT))
-
-
-def end_form(given: EndCallInput) -> Form:
-    """POST Calls/{sid} with Status."""
-    return (("Status", given.mode.value),)
-
-
-def problems_of(given: Input) -> Sequence[ValidationError]:
-    """Everything that is wrong with an input; nothing is sent then."""
-    parameters = {MakeCallInput: MAKE, RedirectCallInput: (SID, *REDIRECT), EndCallInput: (SID,)}
-    problems = [*_unfit(given, (*parameters[type(given)], KEY), ())]
-    instructions = getattr(given, "instructions", None)
-    if instructions is not None:
-        problems += _unfit(instructions, INSTRUCTIONS, ("instructions",))
-    return [*problems, *_lonely(given), *_contradictions(given)]
-
-
-def _unfit(
-    given: object, parameters: Sequence[Parameter], path: tuple[str, ...]
-) -> list[ValidationError]:
-    found = []
-    for parameter in parameters:
-        value = getattr(given, parameter.attribute, None)
-        message = None if _is_missing(value) else _trouble(parameter, value)
-        if message is not None:
-            found.append(ValidationError((*path, _field(parameter.attribute)), message))
-    return found
-
-
-def _trouble(parameter: Parameter, value: Any) -> str | None:
-    if value == []:
-        return "must not be empty; leave it out instead"
-    return parameter.check(value)
-
-
-def _lonely(given: object) -> Iterator[ValidationError]:
+def _needs(given: object) -> Iterator[ValidationError]:
     for attribute, needed in NEEDS:
         if _has(given, attribute) and not _has(given, needed):
-            yield ValidationError((_field(attribute),), f"means nothing without {_field(needed)}")
+            yield _problem(attribute, f"means nothing without {graphql_name(needed)}")
 
 
-def _contradictions(given: Input) -> Iterator[ValidationError]:
-    if isinstance(given, EndCallInput):
-        return
-    for attribute in ONLY_WITH_URL[type(given)]:
-        if _has(given, attribute) and not _has(given.instructions, "url"):
-            yield ValidationError((_field(attribute),), "means nothing without instructions.url")
-    if not isinstance(given, MakeCallInput):
-        return
+def _only_with_url(*attributes: str) -> Rule:
+    def rule(given: object) -> Iterator[ValidationError]:
+        for attribute in attributes:
+            if _has(given, attribute) and not _has(given, "instructions.url"):
+                yield _problem(attribute, "means nothing without instructions.url")
+
+    return rule
+
+
+def _without_application(given: object) -> Iterator[ValidationError]:
     for attribute in OF_THE_APPLICATION:
-        if _has(given, attribute) and _has(given.instructions, "application_sid"):
-            yield ValidationError((_field(attribute),), "comes from the application; leave it out")
+        if _has(given, attribute) and _has(given, "instructions.application_sid"):
+            yield _problem(attribute, "comes from the application; leave it out")
+
+
+def _detects_no_digits(given: object) -> Iterator[ValidationError]:
     if _has(given, "send_digits") and _has(given, "machine_detection"):
-        yield ValidationError(("machineDetection",), "is not done where sendDigits is given")
+        yield _problem("machine_detection", "is not done where sendDigits is given")
+
+
+def _number_calls_number(given: MakeCallInput) -> Iterator[ValidationError]:
     if is_number(given.to) and party(given.from_) is None and not is_number(given.from_):
-        yield ValidationError(("from",), "must be a phone number when to is one")
+        yield _problem("from", "must be a phone number when to is one")
 
 
-def _own_callbacks(given: MakeCallInput, base: str | None) -> Iterator[tuple[str, str]]:
+def _callbacks_of_a_new_call(given: MakeCallInput, base: str) -> Iterator[tuple[str, str]]:
     """All events, so that subscribers see the call ring; an application has its own."""
-    if base is None:
-        return
-    if not _has(given, "status_callback") and not _has(given.instructions, "application_sid"):
+    if not _has(given, "status_callback") and not _has(given, "instructions.application_sid"):
         yield "StatusCallback", base + STATUS_PATH
         yield from (("StatusCallbackEvent", event.value) for event in CallProgressEvent)
     if given.record and not _has(given, "recording_status_callback"):
@@ -231,29 +247,65 @@ def _own_callbacks(given: MakeCallInput, base: str | None) -> Iterator[tuple[str
         yield from (("RecordingStatusCallbackEvent", event.value) for event in RecordingEvent)
 
 
+def _change(given: RedirectCallInput | EndCallInput, form: Form) -> CallForm:
+    return modify_call(given.sid, form)
+
+
+MAKE_CALL = MutationSpec[MakeCallInput](
+    parameters=(*MAKE, KEY),
+    rules=(
+        _needs,
+        _only_with_url("method"),
+        _without_application,
+        _detects_no_digits,
+        _number_calls_number,
+    ),
+    request=lambda _given, form: make_call(form),
+    own_callbacks=_callbacks_of_a_new_call,
+)
+REDIRECT_CALL = MutationSpec[RedirectCallInput](
+    parameters=(SID, *REDIRECT, KEY),
+    rules=(_needs, _only_with_url("method", "status_callback")),
+    request=_change,
+)
+END_CALL = MutationSpec[EndCallInput](
+    parameters=(SID, Parameter("mode", "Status"), KEY),
+    rules=(),
+    request=_change,
+)
+
+
 def _pairs(given: object, parameters: Sequence[Parameter]) -> Iterator[tuple[str, str]]:
     for parameter in parameters:
-        value = getattr(given, parameter.attribute)
-        if not _is_missing(value):
+        value = parameter.value(given)
+        if parameter.name is not None and value is not None:
             values = dict.fromkeys(value) if isinstance(value, list) else (value,)
             yield from ((parameter.name, _text(one)) for one in values)
 
 
+def _problem(attribute: str, message: str) -> ValidationError:
+    return ValidationError(_path(attribute), message)
+
+
+def _path(attribute: str) -> tuple[str, ...]:
+    """The names that the client knows."""
+    return tuple(map(graphql_name, attribute.split(".")))
+
+
 def _has(given: object, attribute: str) -> bool:
-    value = getattr(given, attribute, None)
-    return not _is_missing(value) and value is not False
+    value = _value(given, attribute)
+    return value is not None and value is not False
 
 
-def _is_missing(value: object) -> bool:
-    return value is None or value is UNSET
+def _value(given: object, attribute: str) -> Any:
+    """None where an input has no such attribute, or none was given."""
+    value: Any = given
+    for name in attribute.split("."):
+        value = getattr(value, name, None)
+    return None if value is UNSET else value
 
 
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value.value if isinstance(value, Enum) else value)
-
-
-def _field(attribute: str) -> str:
-    """The name that the client knows: camelCase."""
-    return re.sub("_([a-z])", lambda letter: letter[1].upper(), attribute.rstrip("_"))

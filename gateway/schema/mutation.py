@@ -16,7 +16,7 @@ done in any case, so an idempotency key is free again.
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 
@@ -26,13 +26,12 @@ from gateway.live.idempotency import KeyReused, MutationResult, RecordedError, c
 from gateway.live.snapshots import notice_of, status_of
 from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
-from gateway.schema.forms import end_form, make_form, problems_of, redirect_form
+from gateway.schema.forms import END_CALL, MAKE_CALL, REDIRECT_CALL, MutationSpec
 from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
 from gateway.schema.lookup import call_by_sid
 from gateway.schema.user_errors import UserError, key_reused, of_missing, of_problem, of_refusal
-from gateway.upstream.requests import FetchCall
-from gateway.upstream.resources import CallResource, CallStatus
-from gateway.upstream.writes import CallForm, make_call, modify_call
+from gateway.upstream.calls import CallResource, CallStatus, FetchCall
+from gateway.upstream.writes import CallForm
 
 __all__ = ["Mutation"]
 
@@ -84,42 +83,43 @@ class Mutation:
     @staticmethod
     async def make_call(info: Info, input: Making) -> MakeCallPayload | None:
         """POST Calls."""
-        call, user_errors = await _answer(info, input)
+        call, user_errors = await _answer(info, MAKE_CALL, input)
         return MakeCallPayload(call=call, user_errors=user_errors)
 
     @strawberry.mutation(description="Gives a call in progress new instructions.")
     @staticmethod
     async def redirect_call(info: Info, input: Redirecting) -> RedirectCallPayload | None:
         """POST Calls/{sid} with Url or Twiml."""
-        call, user_errors = await _answer(info, input)
+        call, user_errors = await _answer(info, REDIRECT_CALL, input)
         return RedirectCallPayload(call=call, user_errors=user_errors)
 
     @strawberry.mutation(description="Ends a call.")
     @staticmethod
     async def end_call(info: Info, input: Ending) -> EndCallPayload | None:
         """POST Calls/{sid} with Status."""
-        call, user_errors = await _answer(info, input)
+        call, user_errors = await _answer(info, END_CALL, input)
         return EndCallPayload(call=call, user_errors=user_errors)
 
 
-Input = MakeCallInput | RedirectCallInput | EndCallInput
+Input = TypeVar("Input", MakeCallInput, RedirectCallInput, EndCallInput)
 # At run time a CallResource stands for a Call.
 Answer = tuple[Any, list[UserError]]
 
 
-async def _answer(info: Info, given: Input) -> Answer:
+async def _answer(info: Info, spec: MutationSpec[Input], given: Input) -> Answer:
     """The call and the user errors. Raises what broke, and OutcomeUnknown."""
-    problems = problems_of(given)
+    problems = spec.problems(given)
     if problems:
         return None, [of_problem(problem) for problem in problems]
     try:
-        outcome, row = await _done(info, given)
+        outcome, row = await _done(info, spec, given)
     except KeyReused:
         return None, [key_reused()]
     except UpstreamNotFound as error:
-        if isinstance(given, MakeCallInput):
+        changed = _changed_call(given)
+        if changed is None:
             raise
-        return None, [await _missing(info, given.sid, error)]
+        return None, [await _missing(info, changed, error)]
     if outcome.refusal is not None:
         return None, [of_refusal(outcome.refusal)]
     if outcome.is_unknown:
@@ -152,16 +152,17 @@ def _refusal(error: UpstreamRejected) -> RecordedError:
     return RecordedError(error.status, error.twilio_code, error.more_info)
 
 
-async def _done(info: Info, given: Input) -> tuple[MutationResult, CallResource | None]:
+async def _done(
+    info: Info, spec: MutationSpec[Input], given: Input
+) -> tuple[MutationResult, CallResource | None]:
     """What came of it, now or earlier under the same key; the row, if that was now."""
     context, rows = info.context, list[CallResource]()
 
     async def act() -> MutationResult:
         since = datetime.now(UTC)
         try:
-            row = await context.loaders.send(
-                _request(given, context.callback_url), field_path(info)
-            )
+            request = spec.request_of(given, context.callback_url)
+            row = await context.loaders.send(request, field_path(info))
         except OutcomeUnknown as error:
             return MutationResult(since=since, until=datetime.now(UTC), request_id=error.request_id)
         except UpstreamNotFound:  # not kept: see Note [Look before you deny]
@@ -170,7 +171,7 @@ async def _done(info: Info, given: Input) -> tuple[MutationResult, CallResource 
             return MutationResult(refusal=_refusal(error))
         rows.append(row)
         notice = notice_of(row, EventSource.MUTATION, datetime.now(UTC))
-        if isinstance(given, MakeCallInput) and notice.status is CallStatus.UNKNOWN:
+        if _changed_call(given) is None and notice.status is CallStatus.UNKNOWN:
             notice = replace(notice, status=CallStatus.QUEUED)  # at least: it has just been made
         await context.account.store.publish(notice)
         return MutationResult(call_sid=row.sid)
@@ -181,23 +182,20 @@ async def _done(info: Info, given: Input) -> tuple[MutationResult, CallResource 
         await context.account.enter(context.deadline)
         outcome = await context.account.acts.once(
             caller_key(context.caller.name, given.idempotency_key),
-            _fingerprint(given),
+            _fingerprint(spec.request_of(given, None)),
             act,
             context.deadline,
         )
     return outcome, rows[0] if rows else None
 
 
-def _request(given: Input, callback_url: str | None) -> CallForm:
-    if isinstance(given, MakeCallInput):
-        return make_call(make_form(given, callback_url))
-    form = redirect_form(given) if isinstance(given, RedirectCallInput) else end_form(given)
-    return modify_call(given.sid, form)
+def _changed_call(given: object) -> str | None:
+    """The SID of the call that is changed; None where one is made."""
+    return getattr(given, "sid", None)
 
 
-def _fingerprint(given: Input) -> str:
+def _fingerprint(request: CallForm) -> str:
     """Of what the caller asked for: the gateway's own callbacks are no part of it."""
-    request = _request(given, None)
     return sha256(repr((request.path, request.form)).encode()).hexdigest()
 
 

@@ -17,8 +17,12 @@ from gateway.schema.lookup import call_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
 from gateway.schema.scalars import NotificationLevel
-from gateway.upstream.requests import FetchNotification, ListNotifications
-from gateway.upstream.resources import CallResource, NotificationResource
+from gateway.upstream.calls import CallResource
+from gateway.upstream.notifications import (
+    FetchNotification,
+    ListNotifications,
+    NotificationResource,
+)
 
 if TYPE_CHECKING:
     from gateway.schema.call import Call

@@ -1,13 +1,11 @@
 """The root fields that read."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
 import strawberry
 from strawberry.federation.schema_directives import Inaccessible, Shareable
 
-from gateway.errors import BadUserInput
 from gateway.schema.arguments import (
     After,
     Before,
@@ -20,21 +18,18 @@ from gateway.schema.arguments import (
 )
 from gateway.schema.call import Call
 from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_slice
-from gateway.schema.context import Info, field_path, selects
+from gateway.schema.context import Info, selects
 from gateway.schema.filters import CallFilter, call_lists
-from gateway.schema.lookup import call_by_sid
+from gateway.schema.lookup import call_by_sid, node_by_sid, row_by_sid
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification
 from gateway.schema.recording import Recording
-from gateway.upstream.requests import FetchNotification, FetchRecording, ListCalls
-from gateway.upstream.resources import (
-    CallResource,
-    NotificationResource,
-    RecordingResource,
-    Resource,
-)
+from gateway.upstream.calls import CallResource, ListCalls
+from gateway.upstream.notifications import NOTIFICATIONS, NotificationResource
+from gateway.upstream.recordings import RECORDINGS, RecordingResource
+from gateway.upstream.resources import Resource
 
-__all__ = ["NODES", "Query"]
+__all__ = ["Query"]
 
 Filter = Annotated[
     CallFilter | None, strawberry.argument(description="Which calls; all of them if not given.")
@@ -49,30 +44,15 @@ NodeSids = Annotated[
     list[strawberry.ID],
     strawberry.argument(description="SIDs of calls, recordings and notifications."),
 ]
-FetchNode = Callable[[Info, str], Awaitable[Resource | None]]
-
-# By the two letters of the SID (SCHEMA rule 2).
-NODES: dict[str, FetchNode] = {
-    "CA": call_by_sid,
-    "RE": lambda info, sid: info.context.loaders.row(FetchRecording(sid=sid), field_path(info)),
-    "NO": lambda info, sid: info.context.loaders.row(FetchNotification(sid=sid), field_path(info)),
-}
 
 # Each subgraph can fetch its own nodes only. Shareable, so that subgraphs that all have Relay's
 # `node` compose; inaccessible, so that no router asks one of them for another's.
 _NODE_DIRECTIVES = [Shareable(), Inaccessible()]
 
 
-async def _node(info: Info, sid: str) -> Resource | None:
-    fetch = NODES.get(sid[:2])
-    if fetch is None:
-        raise BadUserInput("An id is the SID of a call (CA), recording (RE) or notification (NO)")
-    return await fetch(info, sid)
-
-
-async def _settled(info: Info, sid: str) -> Resource | Exception | None:
+async def _node_or_error(info: Info, sid: str) -> Resource | Exception | None:
     try:
-        return await _node(info, sid)
+        return await node_by_sid(info, sid)
     except Exception as error:  # graphql-core makes it this one entry's error
         return error
 
@@ -119,7 +99,7 @@ class Query:
     @staticmethod
     async def recording(info: Info, sid: RecordingSid) -> RecordingResource | None:
         """Recordings/{sid}."""
-        return await info.context.loaders.row(FetchRecording(sid=sid), field_path(info))
+        return await row_by_sid(info, RECORDINGS, sid)
 
     @strawberry.field(
         description="The notification with this SID; null when there is none.",
@@ -128,7 +108,7 @@ class Query:
     @staticmethod
     async def notification(info: Info, sid: NotificationSid) -> NotificationResource | None:
         """Notifications/{sid}."""
-        return await info.context.loaders.row(FetchNotification(sid=sid), field_path(info))
+        return await row_by_sid(info, NOTIFICATIONS, sid)
 
     @strawberry.field(
         description="The object with this id (its SID); null when there is none.",
@@ -138,7 +118,7 @@ class Query:
     @staticmethod
     async def node(info: Info, id: NodeSid) -> Resource | None:
         """By the SID's two letters."""
-        return await _node(info, id)
+        return await node_by_sid(info, id)
 
     @strawberry.field(
         description="The objects with these ids, each null where there is none.",
@@ -148,4 +128,4 @@ class Query:
     @staticmethod
     def nodes(info: Info, ids: NodeSids) -> list[Any]:
         """One bad id costs its own entry."""
-        return [_settled(info, sid) for sid in ids]
+        return [_node_or_error(info, sid) for sid in ids]

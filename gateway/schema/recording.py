@@ -18,8 +18,8 @@ from gateway.schema.lookup import call_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
-from gateway.upstream.requests import FetchRecording, ListRecordings
-from gateway.upstream.resources import CallResource, RecordingResource
+from gateway.upstream.calls import CallResource
+from gateway.upstream.recordings import FetchRecording, ListRecordings, RecordingResource
 
 if TYPE_CHECKING:
     from gateway.schema.call import Call

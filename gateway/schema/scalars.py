@@ -16,15 +16,9 @@ from strawberry.types.scalar import ScalarDefinition
 
 from gateway.errors import BadUserInput
 from gateway.schema.strawberry_internals import enum_values
-from gateway.upstream.resources import (
-    AnsweredBy,
-    CallDirection,
-    CallStatus,
-    NotificationLevel,
-    RecordingSource,
-    RecordingStatus,
-    RecordingTrack,
-)
+from gateway.upstream.calls import AnsweredBy, CallDirection, CallStatus
+from gateway.upstream.notifications import NotificationLevel
+from gateway.upstream.recordings import RecordingSource, RecordingStatus, RecordingTrack
 
 __all__ = [
     "SCALARS",

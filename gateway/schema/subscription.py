@@ -18,7 +18,7 @@ from gateway.schema.connection import require_lists
 from gateway.schema.context import Info
 from gateway.schema.filters import ChildCallFilter, call_lists
 from gateway.schema.scalars import CallStatus
-from gateway.upstream.resources import CallResource
+from gateway.upstream.calls import CallResource
 
 __all__ = ["Subscription"]
 

@@ -35,11 +35,10 @@ from gateway.live.store import MemoryStore, Store
 from gateway.live.subscriptions import CallUpdate, Seats, SubscriptionManager, for_members
 from gateway.planner import Costs
 from gateway.server.account_stores import AccountStores
+from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.client import UpstreamClient, utc_now
 from gateway.upstream.credential_check import CredentialCheck
 from gateway.upstream.pipeline import RequestContext
-from gateway.upstream.requests import ListCalls
-from gateway.upstream.resources import CallResource
 
 __all__ = [
     "AccountClient",

@@ -13,8 +13,8 @@ from gateway.server.factory import open_gateway
 from gateway.server.operations import Gateway
 from gateway.settings import Settings, SettingsError
 from gateway.upstream.breaker import BreakerState
+from gateway.upstream.calls import ListCalls
 from gateway.upstream.client import LastRead
-from gateway.upstream.requests import ListCalls
 
 __all__ = ["check_credential", "healthz", "readyz"]
 

@@ -28,8 +28,8 @@ from gateway.server.results import explained, refused, response_map, too_late, u
 from gateway.server.webhook_keys import callback_url
 from gateway.settings import Environment, PlannerMode, Settings, SettingsError, Switch
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
+from gateway.upstream.calls import CallResource
 from gateway.upstream.client import Priority, UpstreamClient, utc_now
-from gateway.upstream.resources import CallResource
 
 __all__ = ["Gateway", "OperationOptions"]
 

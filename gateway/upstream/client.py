@@ -110,7 +110,7 @@ class UpstreamClient:
         """One resource; None when Twilio answers 404. `tell` hears of each try, if new."""
 
         def decode(body: bytes) -> Any:
-            return row_of(request.kind, body, request.sid, self.account_sid)
+            return row_of(request.resource, body, request.sid, self.account_sid)
 
         try:
             outcome = await self._read(request, MAX_RESOURCE, decode, tell, caller)
@@ -129,7 +129,7 @@ class UpstreamClient:
         """One page of a list, its rows held against the exact filter again."""
 
         def decode(body: bytes) -> RowList:
-            return list_of(request.kind, body, self.account_sid)
+            return list_of(request.resource, body, self.account_sid)
 
         max_bytes = MAX_RESOURCE + request.page_size * MAX_ROW
         outcome = await self._read(request, max_bytes, decode, tell, caller)
@@ -168,7 +168,7 @@ class UpstreamClient:
         """
 
         def decode(body: bytes) -> Any:
-            return row_of(request.kind, body, request.sid, self.account_sid)
+            return row_of(request.resource, body, request.sid, self.account_sid)
 
         url = self._root + request.path + ".json"
         sending = HttpRequest("POST", url, MAX_RESOURCE, request.form)

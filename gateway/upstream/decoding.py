@@ -17,17 +17,13 @@ characters escaped. What is decoded can always be encoded again as UTF-8.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.errors import UpstreamInvalid
-from gateway.upstream.resources import (
-    CallResource,
-    NotificationResource,
-    RecordingResource,
-    Resource,
-)
+from gateway.upstream.descriptors import ResourceDescriptor
 
 __all__ = ["RowList", "first_that_reads", "list_of", "mended", "row_of"]
 
@@ -64,12 +60,12 @@ class RowList:
     previous_page_uri: Any
 
 
-def _list_decoder(kind: str, row: Any) -> msgspec.json.Decoder[Any]:
+def _list_decoder(name: str, row: Any) -> msgspec.json.Decoder[Any]:
     """The list envelope (FACTS section 5), with its rows under one name; other keys are ignored."""
     envelope = msgspec.defstruct(
-        f"{kind}_envelope",
+        f"{name}_envelope",
         [
-            ("rows", list[row], msgspec.field(name=kind)),
+            ("rows", list[row], msgspec.field(name=name)),
             ("next_page_uri", Any, None),
             ("previous_page_uri", Any, None),
         ],
@@ -77,24 +73,28 @@ def _list_decoder(kind: str, row: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(envelope)
 
 
-ROWS: dict[str, type[Resource]] = {
-    "calls": CallResource,
-    "recordings": RecordingResource,
-    "notifications": NotificationResource,
-}
-ROW_DECODERS = {kind: msgspec.json.Decoder(row) for kind, row in ROWS.items()}
-LIST_DECODERS = {kind: _list_decoder(kind, row) for kind, row in ROWS.items()}
-RAW_LIST_DECODERS = {kind: _list_decoder(kind, msgspec.Raw) for kind in ROWS}
+class Decoders:
+    """How the bodies of one resource are read."""
+
+    def __init__(self, resource: ResourceDescriptor[Any]) -> None:
+        self.row = msgspec.json.Decoder(resource.row)
+        self.list = _list_decoder(resource.name, resource.row)
+        self.raw_list = _list_decoder(resource.name, msgspec.Raw)
 
 
-def row_of(kind: str, body: bytes, sid: str | None, account_sid: str) -> Any:
-    """The row of this kind, of the account that was asked unless it says otherwise.
+decoders = cache(Decoders)
+
+
+def row_of(
+    resource: ResourceDescriptor[Any], body: bytes, sid: str | None, account_sid: str
+) -> Any:
+    """The row of this resource, of the account that was asked unless it says otherwise.
 
     Raises UpstreamInvalid where it is no such row, or not the one asked for.
     """
     row = first_that_reads(
-        lambda: ROW_DECODERS[kind].decode(body),
-        lambda: _by_property(kind, mended(body)),
+        lambda: decoders(resource).row.decode(body),
+        lambda: _by_property(resource, mended(body)),
     )
     if sid is not None and row.sid != sid:
         raise UpstreamInvalid("Upstream answered with another resource than the one asked for")
@@ -102,14 +102,14 @@ def row_of(kind: str, body: bytes, sid: str | None, account_sid: str) -> Any:
     return row
 
 
-def list_of(kind: str, body: bytes, account_sid: str) -> RowList:
-    """The rows of this kind, each of the account that was asked unless it says otherwise.
+def list_of(resource: ResourceDescriptor[Any], body: bytes, account_sid: str) -> RowList:
+    """The rows of this resource, each of the account that was asked unless it says otherwise.
 
-    Raises UpstreamInvalid where the body holds no list of this kind.
+    Raises UpstreamInvalid where the body holds no list of this resource.
     """
     listed = first_that_reads(
-        lambda: _whole(LIST_DECODERS[kind].decode(body)),
-        lambda: _by_row(kind, RAW_LIST_DECODERS[kind].decode(mended(body))),
+        lambda: _whole(decoders(resource).list.decode(body)),
+        lambda: _by_row(resource, decoders(resource).raw_list.decode(mended(body))),
     )
     for row in listed.rows:
         _complete(row, account_sid)
@@ -143,28 +143,28 @@ def _whole(envelope: Any) -> RowList:
     return RowList(envelope.rows, 0, envelope.next_page_uri, envelope.previous_page_uri)
 
 
-def _by_row(kind: str, envelope: Any) -> RowList:
-    rows = [row for raw in envelope.rows if (row := _row_or_none(kind, raw)) is not None]
+def _by_row(resource: ResourceDescriptor[Any], envelope: Any) -> RowList:
+    rows = [row for raw in envelope.rows if (row := _row_or_none(resource, raw)) is not None]
     left_out = len(envelope.rows) - len(rows)
     return RowList(rows, left_out, envelope.next_page_uri, envelope.previous_page_uri)
 
 
-def _row_or_none(kind: str, raw: Body) -> Any | None:
+def _row_or_none(resource: ResourceDescriptor[Any], raw: Body) -> Any | None:
     try:
-        return ROW_DECODERS[kind].decode(raw)
+        return decoders(resource).row.decode(raw)
     except msgspec.ValidationError:
         pass
     try:
-        return _by_property(kind, raw)
+        return _by_property(resource, raw)
     except msgspec.ValidationError:
         return None
 
 
-def _by_property(kind: str, raw: Body) -> Any:
+def _by_property(resource: ResourceDescriptor[Any], raw: Body) -> Any:
     """Raises ValidationError where it is no object, or has no readable SID."""
     properties = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     given = {name: _value(value) for name, value in properties.items()}
-    return msgspec.convert(given, ROWS[kind])
+    return msgspec.convert(given, resource.row)
 
 
 def _value(raw: msgspec.Raw) -> Any:

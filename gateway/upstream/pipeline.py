@@ -31,6 +31,8 @@ from gateway.errors import (
 from gateway.telemetry.records import UpstreamExchange, UpstreamHook
 from gateway.upstream.breaker import DEFAULTS as BREAKER_DEFAULTS
 from gateway.upstream.breaker import Breaker, BreakerLimits, BreakerState, Permit
+from gateway.upstream.calls import CALLS
+from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority
 from gateway.upstream.replies import Reply, error_for_reply
 from gateway.upstream.retries import RetryBudget, is_passing, pause
@@ -48,7 +50,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-KINDS = ("calls", "recordings", "notifications")
 READ, WRITE = frozenset({200}), frozenset({200, 201})
 # What is left after the last read to put an answer together.
 TIDY_UP = 0.05
@@ -176,7 +177,9 @@ class RequestPipeline:
         self._budget = RetryBudget(limits.retry_share)
         self._limit = AdaptiveLimit(limits.in_flight)
         self._line = AdmissionQueue(self._limit, limits.waiting)
-        self._breakers = {kind: Breaker(kind, limits.breaker) for kind in KINDS}
+        self._breakers = {
+            resource.name: Breaker(resource.name, limits.breaker) for resource in RESOURCES
+        }
         self.last_read: LastRead | None = None
         """The last read of calls that says something of upstream."""
 
@@ -224,7 +227,7 @@ class RequestPipeline:
         self, parcel: UpstreamRequest[T], began: float, error: UpstreamError | None = None
     ) -> None:
         now = asyncio.get_running_loop().time()
-        is_of_calls = parcel.is_read and parcel.kind == "calls"
+        is_of_calls = parcel.is_read and parcel.kind == CALLS.name
         if is_of_calls and (error is None or _is_upstreams(error, now - began)):
             self.last_read = LastRead(now, error.code if error else None)
 

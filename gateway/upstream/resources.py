@@ -1,4 +1,4 @@
-"""Rows as Twilio sends them: calls, recordings, notifications, and a page of them.
+"""Rows as Twilio sends them: what all resources have in common.
 
 A row is decoded once, straight from JSON into one of these structs, and is what the schema's
 resolvers see. Decoding keeps each property as it came; reading it converts it. So a bad value costs
@@ -21,18 +21,14 @@ import msgspec
 from gateway.errors import UpstreamInvalid
 
 __all__ = [
-    "AnsweredBy",
-    "CallDirection",
-    "CallResource",
-    "CallStatus",
     "LazyField",
-    "NotificationLevel",
-    "NotificationResource",
-    "RecordingResource",
-    "RecordingSource",
-    "RecordingStatus",
-    "RecordingTrack",
     "Resource",
+    "as_decimal",
+    "as_enum",
+    "as_sid",
+    "as_text",
+    "as_timestamp",
+    "as_whole_number",
     "row_type",
 ]
 
@@ -104,13 +100,13 @@ class LazyField(Generic[T]):
         return f"Upstream sent a {self._name} that cannot be read"
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
     return value
 
 
-def _sid(prefix: str) -> Callable[[Any], str]:
+def as_sid(prefix: str) -> Callable[[Any], str]:
     pattern = re.compile(prefix + "[0-9a-fA-F]{32}")
 
     def convert(value: Any) -> str:
@@ -122,20 +118,20 @@ def _sid(prefix: str) -> Callable[[Any], str]:
 
 
 @lru_cache(maxsize=8192)
-def _timestamp(value: Any) -> datetime:
+def as_timestamp(value: Any) -> datetime:
     """RFC 2822 (`Fri, 18 Oct 2019 17:00:00 +0000`) to UTC; other offsets are converted."""
-    moment = parsedate_to_datetime(_text(value))
+    moment = parsedate_to_datetime(as_text(value))
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _whole_number(value: Any) -> int:
+def as_whole_number(value: Any) -> int:
     """Durations and counts come as text, `"15"`, and sometimes as a number."""
     if not re.fullmatch(r"-?[0-9]{1,18}", str(value)):
         raise ValueError("not a whole number")
     return int(value)
 
 
-def _decimal(value: Any) -> Decimal:
+def as_decimal(value: Any) -> Decimal:
     """A price as text, `"-0.03000"`, keeps every digit."""
     if not re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", str(value)):
         raise ValueError("not an amount")
@@ -150,7 +146,7 @@ def _loggable(value: str) -> str:
     return value if re.fullmatch("[A-Za-z][A-Za-z_-]{0,29}|[0-9]{1,2}", value) else "no word"
 
 
-def _open_enum(choices: type[E]) -> Callable[[Any], E]:
+def as_enum(choices: type[E]) -> Callable[[Any], E]:
     """Twilio adds values: what is not known here is UNKNOWN, with a log line (SCHEMA rule 4)."""
 
     @lru_cache(maxsize=64)
@@ -161,103 +157,10 @@ def _open_enum(choices: type[E]) -> Callable[[Any], E]:
     known = {choice.value: choice for choice in choices}
 
     def convert(value: Any) -> E:
-        choice = known.get(_text(value))
+        choice = known.get(as_text(value))
         return choice if choice is not None else unknown(value[:40])
 
     return convert
-
-
-class CallStatus(Enum):
-    """The eight states of a call (seed, "Call Status Values")."""
-
-    QUEUED = "queued"
-    RINGING = "ringing"
-    IN_PROGRESS = "in-progress"
-    CANCELED = "canceled"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    BUSY = "busy"
-    NO_ANSWER = "no-answer"
-    UNKNOWN = "unknown"
-
-
-FINAL = frozenset(
-    {
-        CallStatus.BUSY,
-        CallStatus.CANCELED,
-        CallStatus.COMPLETED,
-        CallStatus.FAILED,
-        CallStatus.NO_ANSWER,
-    }
-)
-"""The states that never change (FACTS section 3)."""
-
-
-class CallDirection(Enum):
-    """Who began the call; trunking values are younger than the seed (FACTS section 3)."""
-
-    INBOUND = "inbound"
-    OUTBOUND_API = "outbound-api"
-    OUTBOUND_DIAL = "outbound-dial"
-    TRUNKING_ORIGINATING = "trunking-originating"
-    TRUNKING_TERMINATING = "trunking-terminating"
-    UNKNOWN = "unknown"
-
-
-class AnsweredBy(Enum):
-    """What answering machine detection heard (FACTS section 3)."""
-
-    HUMAN = "human"
-    MACHINE = "machine"
-    MACHINE_START = "machine_start"
-    MACHINE_END_BEEP = "machine_end_beep"
-    MACHINE_END_SILENCE = "machine_end_silence"
-    MACHINE_END_OTHER = "machine_end_other"
-    FAX = "fax"
-    UNKNOWN = "unknown"
-
-
-class RecordingStatus(Enum):
-    """The state of a recording (FACTS section 4)."""
-
-    IN_PROGRESS = "in-progress"
-    PAUSED = "paused"
-    STOPPED = "stopped"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    ABSENT = "absent"
-    DELETED = "deleted"
-    UNKNOWN = "unknown"
-
-
-class RecordingSource(Enum):
-    """What began a recording (FACTS section 4)."""
-
-    DIAL_VERB = "DialVerb"
-    CONFERENCE = "Conference"
-    OUTBOUND_API = "OutboundAPI"
-    TRUNKING = "Trunking"
-    RECORD_VERB = "RecordVerb"
-    START_CALL_RECORDING_API = "StartCallRecordingAPI"
-    START_CONFERENCE_RECORDING_API = "StartConferenceRecordingAPI"
-    UNKNOWN = "unknown"
-
-
-class RecordingTrack(Enum):
-    """Whose voice a recording holds (FACTS section 4)."""
-
-    INBOUND = "inbound"
-    OUTBOUND = "outbound"
-    BOTH = "both"
-    UNKNOWN = "unknown"
-
-
-class NotificationLevel(Enum):
-    """The `log` of a notification: 0 and 1 are documented, others were seen (FACTS section 4)."""
-
-    ERROR = "0"
-    WARNING = "1"
-    UNKNOWN = "unknown"
 
 
 class Resource(msgspec.Struct):
@@ -265,10 +168,10 @@ class Resource(msgspec.Struct):
 
     sid: str
 
-    account_sid = LazyField(_sid("AC"))
-    date_created = LazyField(_timestamp)
-    date_updated = LazyField(_timestamp)
-    uri = LazyField(_text)
+    account_sid = LazyField(as_sid("AC"))
+    date_created = LazyField(as_timestamp)
+    date_updated = LazyField(as_timestamp)
+    uri = LazyField(as_text)
 
     @property
     def id(self) -> str:
@@ -312,58 +215,3 @@ def row_type(prefix: str) -> Callable[[type[R]], type[R]]:
 
 def _wire_name(field: str) -> str:
     return field.removeprefix("wire_").rstrip("_")
-
-
-@row_type("CA")
-class CallResource(Resource):
-    """A call, with the properties of the seed document."""
-
-    parent_call_sid = LazyField(_sid("CA"))
-    to = LazyField(_text)
-    from_ = LazyField(_text)
-    phone_number_sid = LazyField(_text)
-    status = LazyField(_open_enum(CallStatus), CallStatus.UNKNOWN)
-    start_time = LazyField(_timestamp)
-    end_time = LazyField(_timestamp)
-    duration = LazyField(_whole_number)
-    price = LazyField(_decimal)
-    price_unit = LazyField(_text)
-    direction = LazyField(_open_enum(CallDirection), CallDirection.UNKNOWN)
-    answered_by = LazyField(_open_enum(AnsweredBy))
-    forwarded_from = LazyField(_text)
-    caller_name = LazyField(_text)
-
-
-@row_type("RE")
-class RecordingResource(Resource):
-    """A recording. `track` is only in the per-call form, `media_url` only in the account's."""
-
-    call_sid = LazyField(_sid("CA"))
-    conference_sid = LazyField(_text)
-    start_time = LazyField(_timestamp)
-    duration = LazyField(_whole_number)
-    price = LazyField(_decimal)
-    price_unit = LazyField(_text)
-    status = LazyField(_open_enum(RecordingStatus))
-    channels = LazyField(_whole_number)
-    source = LazyField(_open_enum(RecordingSource))
-    error_code = LazyField(_whole_number)
-    track = LazyField(_open_enum(RecordingTrack))
-    media_url = LazyField(_text)
-
-
-@row_type("NO")
-class NotificationResource(Resource):
-    """A notification. The last three properties are only in the instance, not in lists."""
-
-    call_sid = LazyField(_sid("CA"))
-    error_code = LazyField(_whole_number)
-    log = LazyField(_open_enum(NotificationLevel))
-    message_date = LazyField(_timestamp)
-    message_text = LazyField(_text)
-    more_info = LazyField(_text)
-    request_method = LazyField(_text)
-    request_url = LazyField(_text)
-    request_variables = LazyField(_text)
-    response_body = LazyField(_text)
-    response_headers = LazyField(_text)

@@ -4,10 +4,12 @@ This module must not know how a request is sent.
 """
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+from gateway.upstream.calls import CALLS, CallResource
+from gateway.upstream.descriptors import ResourceDescriptor
 from gateway.upstream.requests import check_sid
-from gateway.upstream.resources import CallResource, Resource
+from gateway.upstream.resources import Resource
 
 __all__ = ["CallForm", "FormRequest", "make_call", "modify_call"]
 
@@ -23,20 +25,25 @@ class FormRequest(Generic[R]):
     before. A name may come several times in the form. Its repr holds no form: forms hold numbers.
     """
 
-    kind: str
+    resource: ClassVar[ResourceDescriptor[Any]]
     path: str
     form: Form
     sid: str | None = None
 
+    @property
+    def kind(self) -> str:
+        """The resource's name."""
+        return self.resource.name
+
     def __repr__(self) -> str:
-        return f"FormRequest(kind={self.kind!r}, path={self.path!r})"
+        return f"{type(self).__name__}(path={self.path!r})"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class CallForm(FormRequest[CallResource]):
     """POST of a call's form. It has no query, and what an explanation shows holds no form."""
 
-    kind: str = "calls"
+    resource = CALLS
 
     @property
     def query(self) -> Form:

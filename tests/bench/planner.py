@@ -29,8 +29,9 @@ from gateway.schema.cursors import Cursor, PositionKind, RowPosition, cursor_key
 from gateway.server.account_clients import AccountClient as Own
 from gateway.server.operations import Gateway
 from gateway.settings import PlannerMode, Secret, Settings, Switch
+from gateway.upstream.calls import ListCalls
 from gateway.upstream.client import Account, ClientLimits, UpstreamClient
-from gateway.upstream.requests import DateTimeRange, ListCalls
+from gateway.upstream.date_ranges import DateTimeRange
 from tests.bench.planner_upstream import AT_A_TIME, LATENCY, PER_ROW, Upstream, account, upstream
 
 NOW = datetime(2026, 7, 8, 18, 30, tzinfo=UTC)  # a Wednesday

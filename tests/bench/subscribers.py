@@ -36,7 +36,7 @@ from gateway.live.events import CallStatusEvent, EventSource
 from gateway.server import create_app, tune_gc
 from gateway.server.websocket import SERVER_OPTIONS
 from gateway.settings import Secret, Settings
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.calls import CallStatus
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 
 WATCH = """subscription { callUpdated(sid: "%s") { source previousStatus receivedAt

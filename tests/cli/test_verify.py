@@ -202,10 +202,10 @@ async def test_each_trust_is_tested_on_so_many_rows_or_said_not_to_be_seen() -> 
         "A call that was never dialed stands in the list where it was created": 0,
         "A child is created no earlier than its parent "
         "and starts no earlier than it is created": 40,
-        "A child is dialed at most 10 minutes after the end of its call": 40,
+        "Calls are dated at most 10 minutes after the end of their call": 40,
         "An outbound call that was never answered has no children": 0,
-        "A recording is dated at most an hour after the end of its call": 20,
-        "A notification is dated at most a day after the end of its call": 9,
+        "Recordings are dated at most 60 minutes after the end of their call": 20,
+        "Notifications are dated at most 1440 minutes after the end of their call": 9,
         "A call's own list holds the rows that name the call, and no others": 29,
         "A call in a final status changes no more": 20,
         "A list of calls by days has the rows of these days (GMT), all of them": 120,
@@ -242,7 +242,7 @@ def undialed(twilio: PlainTwilio, place: int) -> None:
     [
         ("calls run newest first", lambda twilio: swapped(twilio.calls)),
         ("never dialed", lambda twilio: undialed(twilio, 30)),
-        ("child is dialed", lambda t: t.calls[1].update(start_time=call(0, at=9000)["start_time"])),
+        ("Calls are dated", lambda t: t.calls[1].update(start_time=call(0, at=9000)["start_time"])),
         (
             "child is created",
             lambda t: t.calls[1].update(start_time=call(0, at=-60)["start_time"]),
@@ -251,9 +251,9 @@ def undialed(twilio: PlainTwilio, place: int) -> None:
             "was never answered",
             lambda t: t.calls[2].update(direction="outbound-api", status="busy", duration="0"),
         ),
-        ("recording is dated", lambda t: t.recordings.insert(0, recording(99, of=30, at=DAY))),
+        ("Recordings are dated", lambda t: t.recordings.insert(0, recording(99, of=30, at=DAY))),
         (
-            "notification is dated",
+            "Notifications are dated",
             lambda t: t.notifications.insert(0, notification(99, 30, at=3 * DAY)),
         ),
         (

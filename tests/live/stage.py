@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from gateway.live.events import CallStatusEvent, EventSource
 from gateway.live.store import EventSubscription
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.calls import CallStatus
 from tests.plain_twilio import sid
 
 CALL = sid("CA", 1)

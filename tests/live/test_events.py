@@ -15,7 +15,7 @@ from gateway.live.events import (
     advance,
     status_of_callback,
 )
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.calls import CallStatus
 from tests.live.stage import LIVES, NOW, notice
 
 

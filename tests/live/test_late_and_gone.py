@@ -15,8 +15,7 @@ from gateway.live.events import EventSource
 from gateway.live.polling import CALM, LONGEST_UNKNOWN, SELDOM, SOONEST
 from gateway.live.snapshots import READ_LAG
 from gateway.live.store import MemoryStore
-from gateway.upstream.requests import ListCalls
-from gateway.upstream.resources import CallDirection, CallStatus
+from gateway.upstream.calls import CallDirection, CallStatus, ListCalls
 from tests.live.stage import CALL, NOW, notice
 from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import ACCOUNT, PlainTwilio, call, sid

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import UpstreamAuth
 from gateway.live.subscriptions import CallUpdate, for_members
-from gateway.upstream.resources import CallResource
+from gateway.upstream.calls import CallResource
 from tests.upstream.stage import row
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)

@@ -15,7 +15,7 @@ from gateway.errors import StoreUnavailable, SubscriberLagged
 from gateway.live import store as store_room
 from gateway.live.events import PLACE, CallStatusEvent
 from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.calls import CallStatus
 from tests.live.stage import CALL, LIVES, next_status, notice
 from tests.plain_twilio import sid
 

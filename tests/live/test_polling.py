@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from gateway.live.events import EventSource
 from gateway.live.polling import CALM, SELDOM, SLACK, SOONEST, Poller, Schedule
 from gateway.live.store import MemoryStore
-from gateway.upstream.requests import ListCalls
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.calls import CallStatus, ListCalls
 from tests.live.stage import notice
 from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import PlainTwilio, call, calls_in, describe, sid

@@ -13,8 +13,7 @@ from gateway.errors import BadUserInput, CallNotFound, GatewayError, TooManySubs
 from gateway.live.events import PLACE, EventSource
 from gateway.live.store import MemoryStore
 from gateway.live.subscriptions import CallUpdate
-from gateway.upstream.requests import FetchCall, ListCalls
-from gateway.upstream.resources import AnsweredBy, CallStatus
+from gateway.upstream.calls import AnsweredBy, CallStatus, FetchCall, ListCalls
 from tests.live.stage import notice
 from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import call, calls_in, sid

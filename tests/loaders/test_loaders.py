@@ -14,8 +14,8 @@ from gateway.loaders.plan_executor import PlanExecutor, Resolve
 from gateway.planner import Costs, OperationCache, Policy, Request
 from gateway.settings import Secret
 from gateway.telemetry.upstream_trace import UpstreamTrace
+from gateway.upstream.calls import FetchCall, ListCalls
 from gateway.upstream.client import Account, UpstreamClient
-from gateway.upstream.requests import FetchCall, ListCalls
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, error, sid
 
 ONE = FetchCall(sid=sid("CA", 1))

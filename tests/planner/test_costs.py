@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 from gateway.planner import Costs, OperationCache, Policy, Scan, plan
 from gateway.planner.costs import LISTS
 from gateway.planner.density import Density, Portion
-from gateway.planner.windows import relation_of
-from gateway.upstream.requests import (
-    DateTimeRange,
-    ListCalls,
-    ListRecordings,
-    ListRequest,
-    Page,
-    PageRef,
-)
-from gateway.upstream.resources import CallResource, RecordingResource
+from gateway.planner.windows import edge_of
+from gateway.upstream.calls import CallResource, ListCalls
+from gateway.upstream.date_ranges import DateTimeRange
+from gateway.upstream.recordings import ListRecordings, RecordingResource
+from gateway.upstream.requests import ListRequest, Page, PageRef
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio
 from tests.plain_twilio import call as wire_call
@@ -216,9 +211,9 @@ def test_calls_that_start_out_of_the_order_of_their_creation_are_covered() -> No
     known = OperationCache(NOW)
     parent = call(1, NOON)
     key = ListCalls(parent_call_sid=parent.sid)
-    edge = relation_of(key)
+    edge = edge_of(key)
     assert edge is not None
-    covering = edge[1].within(date(2026, 3, 9), date(2026, 3, 9), 50)
+    covering = edge[1].within(DateTimeRange.day(date(2026, 3, 9)), 50)
     child = call(2, NOON + timedelta(seconds=5), lag=50, parent_call_sid=parent.sid)
     rows = (
         call(3, NOON + timedelta(seconds=9)),
@@ -227,7 +222,7 @@ def test_calls_that_start_out_of_the_order_of_their_creation_are_covered() -> No
         call(4, NOON - timedelta(hours=1)),
     )
     known.note(parent)
-    known.begin_covering(edge[1], covering)
+    known.begin_covering(covering)
     known.note(Page(covering, rows, next=PageRef(1, "PAx"), rows_read=4))
 
     answer = known.answer(key)

@@ -9,18 +9,12 @@ import msgspec
 import pytest
 
 from gateway.planner import Costs, OperationCache, Policy, Scan, plan
-from gateway.planner.windows import relation_of
-from gateway.upstream.requests import (
-    DateTimeRange,
-    ListCalls,
-    ListNotifications,
-    ListRecordings,
-    ListRequest,
-    Page,
-    PageRef,
-    midnight,
-)
-from gateway.upstream.resources import CallResource, NotificationResource, RecordingResource
+from gateway.planner.windows import edge_of
+from gateway.upstream.calls import CallResource, ListCalls
+from gateway.upstream.date_ranges import DateTimeRange, midnight
+from gateway.upstream.notifications import ListNotifications, NotificationResource
+from gateway.upstream.recordings import ListRecordings, RecordingResource
+from gateway.upstream.requests import ListRequest, Page, PageRef
 from tests.listed_account import NOW, call, call_sid, recording
 
 TODAY = NOW.date()
@@ -38,10 +32,10 @@ def covered(
     known = OperationCache(NOW)
     for row in calls:
         known.note(row)
-    edge = relation_of(key)
+    edge = edge_of(key)
     assert edge is not None
-    request = edge[1].within(first, last, 50)
-    known.begin_covering(edge[1], request)
+    request = edge[1].within(DateTimeRange.days(first, last), 50)
+    known.begin_covering(request)
     return known, request
 
 
@@ -125,10 +119,10 @@ def test_days_before_today_may_be_another_list() -> None:
     known.note(replace(down_to(request, NOW - 3 * MINUTE), next=None))
     assert known.answer(OF_LIVE) is None
 
-    edge = relation_of(OF_LIVE)
+    edge = edge_of(OF_LIVE)
     assert edge is not None
-    yesterday = edge[1].within(TODAY - timedelta(days=1), TODAY - timedelta(days=1), 50)
-    known.begin_covering(edge[1], yesterday)
+    yesterday = edge[1].within(DateTimeRange.day(TODAY - timedelta(days=1)), 50)
+    known.begin_covering(yesterday)
     known.note(Page(yesterday, (), None))
     assert known.answer(OF_LIVE) is not None
 

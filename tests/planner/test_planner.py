@@ -12,17 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.planner import Costs, KnownAnswer, OperationCache, Policy, Request, Send, plan
-from gateway.upstream.requests import (
-    TOP,
-    FetchCall,
-    FetchRecording,
-    ListCalls,
-    ListRecordings,
-    ListRequest,
-    Page,
-    PageRef,
-)
-from gateway.upstream.resources import CallResource, CallStatus
+from gateway.upstream.calls import CallResource, CallStatus, FetchCall, ListCalls
+from gateway.upstream.recordings import FetchRecording, ListRecordings
+from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

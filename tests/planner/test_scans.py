@@ -17,19 +17,14 @@ from hypothesis import strategies as st
 
 from gateway.loaders.plan_executor import PlanExecutor
 from gateway.planner import Costs, OperationCache, Policy, Request
-from gateway.planner.windows import relation_of
+from gateway.planner.windows import edge_of
 from gateway.telemetry.upstream_trace import UpstreamTrace
+from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.requests import (
-    TOP,
-    ListCalls,
-    ListNotifications,
-    ListRecordings,
-    ListRequest,
-    Page,
-    PageRef,
-)
-from gateway.upstream.resources import CallResource
+from gateway.upstream.date_ranges import DateTimeRange
+from gateway.upstream.notifications import ListNotifications
+from gateway.upstream.recordings import ListRecordings
+from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 from tests.listed_account import NOW, Account, call, call_sid, notification, recording
 
 MIDNIGHT = datetime(2026, 3, 9, tzinfo=UTC)
@@ -271,7 +266,7 @@ async def test_children_of_a_page_from_the_middle_of_the_list_are_read_by_its_ow
     page = await account.page(request)
     account.requests.clear()
     await children_are_those_per_key(account, learned, Policy(concurrency=concurrency), [page])
-    read = [request.page for request in account.requests if relation_of(request) is None]
+    read = [request.page for request in account.requests if edge_of(request) is None]
     assert not read or read[0] in {TOP, page.previous}
 
 
@@ -284,7 +279,7 @@ async def test_children_of_the_lists_first_pages_are_those_per_key(
     page = await account.page(ListCalls(page_size=size))
     account.requests.clear()
     await children_are_those_per_key(account, learned, Policy(concurrency=concurrency), [page])
-    read = [request.page for request in account.requests if relation_of(request) is None]
+    read = [request.page for request in account.requests if edge_of(request) is None]
     assert not read or read[0] == page.next
 
 
@@ -309,9 +304,9 @@ def test_a_list_read_down_to_the_windows_very_second_is_not_past_it() -> None:
     known.note(mine)
     scannable = known.window(key)
     assert scannable is not None
-    relation, window = scannable
-    request = relation.within(window.first, window.last, 50)
-    known.begin_covering(relation, request)
+    account_list, window = scannable
+    request = account_list.within(DateTimeRange.days(window.first, window.last), 50)
+    known.begin_covering(request)
 
     def read_down_to(last: datetime) -> None:
         rows = (recording(1, 7, last + timedelta(seconds=1)), recording(2, 8, last))
@@ -319,6 +314,6 @@ def test_a_list_read_down_to_the_windows_very_second_is_not_past_it() -> None:
 
     read_down_to(window.since)
     assert known.answer(key) is None
-    known.begin_covering(relation, request)
+    known.begin_covering(request)
     read_down_to(window.since - timedelta(seconds=1))
     assert known.answer(key) is not None

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.planner import Costs, OperationCache, Policy, Scan, plan
-from gateway.upstream.requests import TOP, ListCalls, Page, PageRef
-from gateway.upstream.resources import CallResource
+from gateway.upstream.calls import CallResource, ListCalls
+from gateway.upstream.requests import TOP, Page, PageRef
 from tests.listed_account import call, call_sid
 
 NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)

@@ -10,10 +10,9 @@ import pytest
 
 from gateway.errors import OutcomeUnknown, RequestNotSent
 from gateway.settings import Secret
+from gateway.upstream.calls import FetchCall
 from gateway.upstream.client import Account, ClientLimits, UpstreamClient
-from gateway.upstream.requests import FetchCall
-from gateway.upstream.resources import CallResource
-from gateway.upstream.writes import FormRequest
+from gateway.upstream.writes import make_call
 from tests.plain_twilio import ACCOUNT, TOKEN
 from tests.promises.faults import (
     hangs_after_headers,
@@ -27,9 +26,7 @@ from tests.promises.faulty import Fault, FaultyTwilio, misbehaving
 from tests.promises.rows import account, final
 
 Figure = Callable[[str], None]
-CALL = FormRequest[CallResource](
-    kind="calls", path="Calls", form=(("To", "+15005550010"), ("From", "+15005550006"))
-)
+CALL = make_call((("To", "+15005550010"), ("From", "+15005550006")))
 IN_DOUBT: dict[str, Fault] = {
     "500": says(500),
     "502": says(502),

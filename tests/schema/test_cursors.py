@@ -23,15 +23,11 @@ from gateway.schema.cursors import (
 )
 from gateway.server import open_gateway
 from gateway.settings import Secret, Settings
-from gateway.upstream.requests import (
-    DateTimeRange,
-    ListCalls,
-    ListNotifications,
-    ListRecordings,
-    ListRequest,
-    PageRef,
-)
-from gateway.upstream.resources import CallStatus, NotificationLevel
+from gateway.upstream.calls import CallStatus, ListCalls
+from gateway.upstream.date_ranges import DateTimeRange
+from gateway.upstream.notifications import ListNotifications, NotificationLevel
+from gateway.upstream.recordings import ListRecordings
+from gateway.upstream.requests import ListRequest, PageRef
 from tests.conftest import Client, connect
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from gateway.schema.cursors import PositionKind, RowPosition
 from gateway.schema.streams import CursorSplit, StreamRow, created, place_of
-from gateway.upstream.requests import ListCalls, Page
-from gateway.upstream.resources import CallResource
+from gateway.upstream.calls import CallResource, ListCalls
+from gateway.upstream.requests import Page
 from tests.plain_twilio import call, sid
 from tests.upstream.stage import row
 

@@ -7,9 +7,9 @@ from gateway.schema.connection import ConnectionPage, PageArgs
 from gateway.schema.context import Context
 from gateway.schema.cursors import Cursor, PositionKind, RowPosition, cursor_key, write_cursor
 from gateway.telemetry.upstream_trace import UpstreamTrace
+from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.pages import Budget
-from gateway.upstream.requests import ListCalls, ListRequest, Page, PageRef
-from gateway.upstream.resources import CallResource
+from gateway.upstream.requests import ListRequest, Page, PageRef
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 from tests.upstream.stage import row
 

@@ -135,7 +135,7 @@ async def test_all_that_is_wrong_is_said_at_once() -> None:
         )
 
         assert [field for field, _, _ in errors] == [
-            "input.to", "input.from", "input.timeout", "input.instructions.twiml",
+            "input.to", "input.from", "input.instructions.twiml", "input.timeout",
         ]  # fmt: skip
 
 

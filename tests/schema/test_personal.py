@@ -17,7 +17,7 @@ from gateway.server.operations import Gateway, OperationOptions
 from gateway.server.results import response_map
 from gateway.settings import Secret, Settings
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
-from gateway.upstream.requests import FetchCall, ListCalls
+from gateway.upstream.calls import FetchCall, ListCalls
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, notification, recording, sid
 
 PLAINLY = OperationOptions()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import BadUserInput
 from gateway.schema.scalars import SCALARS
-from gateway.upstream.requests import DateTimeRange
+from gateway.upstream.date_ranges import DateTimeRange
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call
 

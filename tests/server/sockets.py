@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 from gateway.live.events import CallStatusEvent, EventSource
 from gateway.server import Gateway
-from gateway.upstream.resources import CallStatus
+from gateway.upstream.calls import CallStatus
 from tests.plain_twilio import PlainTwilio, sid
 from tests.server.stage import app_over, running
 

@@ -20,7 +20,7 @@ from gateway.server.account_clients import (
 )
 from gateway.server.operations import Gateway
 from gateway.settings import AccessMode, Settings
-from gateway.upstream.requests import FetchCall, ListCalls
+from gateway.upstream.calls import FetchCall, ListCalls
 from tests.plain_twilio import TOKEN, sid
 from tests.server.passthrough import WRONG, Made, account, caller
 from tests.server.stage import settle

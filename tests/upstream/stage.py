@@ -10,13 +10,11 @@ import msgspec
 
 from gateway.settings import Secret
 from gateway.telemetry.records import UpstreamHook, log_exchange
+from gateway.upstream.calls import CallResource
 from gateway.upstream.client import Account, ClientLimits, UpstreamClient
-from gateway.upstream.resources import (
-    CallResource,
-    NotificationResource,
-    RecordingResource,
-    Resource,
-)
+from gateway.upstream.notifications import NotificationResource
+from gateway.upstream.recordings import RecordingResource
+from gateway.upstream.resources import Resource
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 
 R = TypeVar("R", bound=Resource)

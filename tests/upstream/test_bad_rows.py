@@ -10,18 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamInvalid
+from gateway.upstream.calls import CALLS, CallDirection, CallStatus, FetchCall, ListCalls
 from gateway.upstream.decoding import list_of
-from gateway.upstream.requests import (
-    FetchCall,
-    FetchNotification,
-    FetchRecording,
-    FetchRequest,
-    ListCalls,
-    ListNotifications,
-    ListRecordings,
-    ListRequest,
-)
-from gateway.upstream.resources import CallDirection, CallStatus
+from gateway.upstream.notifications import FetchNotification, ListNotifications
+from gateway.upstream.recordings import FetchRecording, ListRecordings
+from gateway.upstream.requests import FetchRequest, ListRequest
 from gateway.upstream.writes import modify_call
 from tests.plain_twilio import ACCOUNT, Row, call, notification, recording, sid
 from tests.upstream.stage import answering, connected
@@ -104,7 +97,7 @@ async def test_a_list_that_is_none_is_upstream_invalid(kind: str, rows: Any) -> 
 )
 def test_the_rows_with_a_readable_sid_are_kept_in_their_order(sent: list[Any]) -> None:
     """Whatever stands around them."""
-    read = list_of("calls", listed("calls", sent), ACCOUNT)
+    read = list_of(CALLS, listed("calls", sent), ACCOUNT)
 
     right = [row["sid"] for row in sent if isinstance(row, dict) and "uri" in row]
     assert [row.sid for row in read.rows] == right
@@ -212,7 +205,7 @@ def test_an_unreadable_status_is_logged_once_and_without_its_content(
     odd = call(1, status={"number": SECRET}, direction=[SECRET])
     with caplog.at_level(logging.WARNING, "gateway"):
         for _ in range(3):
-            (row,) = list_of("calls", listed("calls", [odd]), ACCOUNT).rows
+            (row,) = list_of(CALLS, listed("calls", [odd]), ACCOUNT).rows
             assert (row.status, row.direction) == (CallStatus.UNKNOWN, CallDirection.UNKNOWN)
 
     lines = [record.getMessage() for record in caplog.records]

@@ -10,17 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamError, UpstreamInvalid
+from gateway.upstream.calls import CALLS, FetchCall, ListCalls
 from gateway.upstream.decoding import list_of, row_of
-from gateway.upstream.requests import (
-    FetchCall,
-    FetchNotification,
-    FetchRecording,
-    FetchRequest,
-    ListCalls,
-    ListNotifications,
-    ListRecordings,
-    ListRequest,
-)
+from gateway.upstream.notifications import FetchNotification, ListNotifications
+from gateway.upstream.recordings import FetchRecording, ListRecordings
+from gateway.upstream.requests import FetchRequest, ListRequest
 from gateway.upstream.resources import Resource
 from gateway.upstream.writes import make_call
 from tests.plain_twilio import ACCOUNT, Row, call, notification, recording, sid
@@ -184,7 +178,7 @@ def plain(text: bytes) -> str:
 def test_a_text_is_read_as_the_plain_way_reads_it(text: bytes, is_pretty: bool) -> None:
     value = {"calls": [call(1, caller_name=MARK, to="x\\y"), call(2, caller_name=f"{MARK}!")]}
     body = json.dumps(value, indent=2 if is_pretty else None).encode()
-    one, two = list_of("calls", body.replace(MARK.encode(), text), ACCOUNT).rows
+    one, two = list_of(CALLS, body.replace(MARK.encode(), text), ACCOUNT).rows
 
     assert one.caller_name == (plain(text) or None)
     assert two.caller_name == plain(text) + "!"
@@ -197,9 +191,9 @@ def test_whatever_the_bytes_are_they_are_rows_or_upstream_invalid(one: bytes, tw
     row = json.dumps(call(1)).encode()
     for body in (one, b'{"calls": [' + row + one + row + two + b"]}", one + row + two):
         with suppress(UpstreamInvalid):
-            list_of("calls", body, ACCOUNT)
+            list_of(CALLS, body, ACCOUNT)
         with suppress(UpstreamInvalid):
-            row_of("calls", body, None, ACCOUNT)
+            row_of(CALLS, body, None, ACCOUNT)
 
 
 @pytest.mark.timeout(20)
@@ -208,4 +202,4 @@ def test_a_long_body_of_nothing_but_escapes_is_read_in_time() -> None:
     beginning = b'{"calls": ["\x07'
     for body in (beginning + rb"\"" * 500_000, beginning + rb"\ud83d" * 200_000):
         with pytest.raises(UpstreamInvalid):
-            list_of("calls", body, ACCOUNT)
+            list_of(CALLS, body, ACCOUNT)

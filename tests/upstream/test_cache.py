@@ -9,24 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.cache import Cache
+from gateway.upstream.calls import CallResource, CallStatus, FetchCall, ListCalls
 from gateway.upstream.client import ClientLimits
-from gateway.upstream.requests import (
-    FetchCall,
+from gateway.upstream.notifications import (
     FetchNotification,
-    FetchRecording,
-    ListCalls,
     ListNotifications,
-    ListRecordings,
-    Page,
-    PageRef,
-)
-from gateway.upstream.resources import (
-    CallResource,
-    CallStatus,
     NotificationResource,
+)
+from gateway.upstream.recordings import (
+    FetchRecording,
+    ListRecordings,
     RecordingResource,
     RecordingStatus,
 )
+from gateway.upstream.requests import Page, PageRef
 from tests.plain_twilio import PlainTwilio, call, recording, sid
 from tests.upstream.stage import connected, row
 

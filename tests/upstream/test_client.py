@@ -11,8 +11,11 @@ import pytest
 from gateway.errors import UpstreamError, UpstreamInvalid
 from gateway.settings import Secret
 from gateway.telemetry.records import UpstreamExchange
+from gateway.upstream.calls import FetchCall, ListCalls
 from gateway.upstream.client import Account
-from gateway.upstream.requests import DateTimeRange, FetchCall, ListCalls, ListRecordings, PageRef
+from gateway.upstream.date_ranges import DateTimeRange
+from gateway.upstream.recordings import ListRecordings
+from gateway.upstream.requests import PageRef
 from tests.credentials import encoded
 from tests.plain_twilio import ACCOUNT, NOON, PlainTwilio, call, sid
 from tests.upstream.stage import ONCE, TOKEN_ACCOUNT, answering, connected, raising, seen_by

@@ -17,8 +17,8 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gateway.upstream.calls import FetchCall, ListCalls
 from gateway.upstream.replies import error_for_exception
-from gateway.upstream.requests import FetchCall, ListCalls
 from tests.plain_twilio import call, sid
 from tests.upstream.stage import answering, connected, raising
 

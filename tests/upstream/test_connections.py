@@ -10,9 +10,9 @@ import pytest
 
 from gateway.errors import RequestNotSent, UpstreamError, UpstreamTimeout
 from gateway.settings import Secret
+from gateway.upstream.calls import FetchCall
 from gateway.upstream.client import Account, ClientLimits, UpstreamClient
 from gateway.upstream.connections import Connections
-from gateway.upstream.requests import FetchCall
 from tests.end_to_end.hanging import HangingUpstream
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 

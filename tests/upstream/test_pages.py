@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import BudgetExceeded, UpstreamInvalid
+from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.pages import MAX_TOKEN_LENGTH, Budget, PageWalk, page_ref, tokens_name_rows
-from gateway.upstream.requests import TOP, ListCalls, ListRequest, Page, PageRef
-from gateway.upstream.resources import CallResource
+from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 from tests.plain_twilio import ACCOUNT, ROOT, sid
 from tests.upstream.stage import row
 

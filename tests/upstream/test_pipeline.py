@@ -22,19 +22,16 @@ from gateway.errors import (
 )
 from gateway.telemetry.records import UpstreamExchange
 from gateway.upstream.breaker import BreakerState
+from gateway.upstream.calls import FetchCall, ListCalls
 from gateway.upstream.client import ClientLimits, RequestContext
-from gateway.upstream.requests import FetchCall, FetchRecording, ListCalls
-from gateway.upstream.resources import CallResource
-from gateway.upstream.writes import FormRequest
+from gateway.upstream.recordings import FetchRecording
+from gateway.upstream.writes import make_call
 from tests.plain_twilio import PlainTwilio, call, sid
 from tests.upstream.stage import ONCE, connected, raising
 
 CALL = FetchCall(sid=sid("CA", 1))
 GOOD = httpx.Response(200, json=call(1))
-MAKE: FormRequest[CallResource] = FormRequest(
-    kind="calls", path="Calls", form=(("To", "+1 5&"), ("StatusCallbackEvent", "a"),
-                                      ("StatusCallbackEvent", "b")),
-)  # fmt: skip
+MAKE = make_call((("To", "+1 5&"), ("StatusCallbackEvent", "a"), ("StatusCallbackEvent", "b")))
 Answer = httpx.Response | Exception | Callable[[], httpx.Response]
 
 

@@ -8,25 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadUserInput
-from gateway.upstream.requests import (
-    TOP,
-    DateTimeRange,
-    FetchCall,
+from gateway.upstream.calls import CallResource, CallStatus, FetchCall, ListCalls
+from gateway.upstream.date_ranges import DateTimeRange, Query
+from gateway.upstream.notifications import (
     FetchNotification,
-    FetchRecording,
-    ListCalls,
     ListNotifications,
-    ListRecordings,
-    PageRef,
-    Query,
-)
-from gateway.upstream.resources import (
-    CallResource,
-    CallStatus,
     NotificationLevel,
     NotificationResource,
-    RecordingResource,
 )
+from gateway.upstream.recordings import FetchRecording, ListRecordings, RecordingResource
+from gateway.upstream.requests import TOP, PageRef
 from tests.plain_twilio import rfc_2822, sid
 from tests.upstream.stage import row
 

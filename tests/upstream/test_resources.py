@@ -16,20 +16,11 @@ from hypothesis import strategies as st
 
 from gateway.errors import UpstreamInvalid
 from gateway.settings import Secret, Settings
+from gateway.upstream.calls import AnsweredBy, CallDirection, CallResource, CallStatus
 from gateway.upstream.client import Account
-from gateway.upstream.resources import (
-    AnsweredBy,
-    CallDirection,
-    CallResource,
-    CallStatus,
-    LazyField,
-    NotificationLevel,
-    NotificationResource,
-    RecordingResource,
-    RecordingSource,
-    Resource,
-    row_type,
-)
+from gateway.upstream.notifications import NotificationLevel, NotificationResource
+from gateway.upstream.recordings import RecordingResource, RecordingSource
+from gateway.upstream.resources import LazyField, Resource, row_type
 from tests.plain_twilio import ACCOUNT, TOKEN, call, sid
 from tests.upstream.stage import row
 

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from gateway.telemetry.records import UpstreamExchange
+from gateway.upstream.calls import FetchCall, ListCalls
 from gateway.upstream.client import ClientLimits
-from gateway.upstream.requests import DateTimeRange, FetchCall, ListCalls
+from gateway.upstream.date_ranges import DateTimeRange
 from tests.plain_twilio import NOON, PlainTwilio, call, sid
 from tests.upstream.stage import ONCE, connected
 

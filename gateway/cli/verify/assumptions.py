@@ -6,37 +6,20 @@ GraphQL.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.errors import UpstreamError, UpstreamInvalid
 from gateway.planner.evidence import Orders
 from gateway.planner.operation_cache import has_run_no_twiml
-from gateway.planner.windows import (
-    CHILD_CALLS,
-    NOTIFICATIONS,
-    RECORDINGS,
-    SETTLED_AFTER,
-    EdgeSpec,
-    window_of,
-)
+from gateway.planner.windows import SETTLED_AFTER, window_of
+from gateway.upstream.calls import CALLS, FINAL, CallResource, ListCalls
+from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.requests import (
-    ONE_DAY,
-    DateTimeRange,
-    ListCalls,
-    Page,
-    PageRef,
-    midnight,
-)
-from gateway.upstream.resources import (
-    FINAL,
-    CallResource,
-    NotificationResource,
-    RecordingResource,
-    Resource,
-)
+from gateway.upstream.date_ranges import DateTimeRange
+from gateway.upstream.descriptors import ResourceDescriptor
+from gateway.upstream.requests import Page, PageRef
 
 __all__ = ["Assumption", "Seen", "trusts"]
 
@@ -68,17 +51,17 @@ class Seen:
     """What the comparison has read: the newest calls in the list's order, and each one's edges."""
 
     calls: list[CallResource] = field(default_factory=list)
-    edges: dict[tuple[str, type[Any]], Rows] = field(default_factory=dict)
+    edges: dict[tuple[str, ResourceDescriptor[Any]], Rows] = field(default_factory=dict)
 
     def note(self, call: str, answer: Any) -> None:
         """An edge's rows, as one request gave them."""
         if isinstance(answer, Page):
-            self.edges[call, answer.request.row] = answer.rows
+            self.edges[call, answer.request.resource] = answer.rows
 
-    def of(self, row: type[Resource]) -> Iterator[tuple[CallResource, Rows]]:
+    def of(self, resource: ResourceDescriptor[Any]) -> Iterator[tuple[CallResource, Rows]]:
         """Each call with the rows of one of its edges."""
         for call in self.calls:
-            yield call, self.edges.get((call.sid, row), ())
+            yield call, self.edges.get((call.sid, resource), ())
 
 
 async def trusts(client: UpstreamClient, seen: Seen, now: datetime) -> Sequence[Assumption]:
@@ -87,16 +70,14 @@ async def trusts(client: UpstreamClient, seen: Seen, now: datetime) -> Sequence[
         *_orders(seen),
         _never_dialed(seen),
         _children_come_later(seen),
-        _inside(seen, CHILD_CALLS, "A child is dialed at most 10 minutes", now),
         _never_answered(seen),
-        _inside(seen, RECORDINGS, "A recording is dated at most an hour", now),
-        _inside(seen, NOTIFICATIONS[None], "A notification is dated at most a day", now),
+        *(_inside(seen, resource, now) for resource in RESOURCES),
         _owners(seen),
         await _final_states(client, seen, now),
     ]
-    for relation in (CHILD_CALLS, RECORDINGS, NOTIFICATIONS[None]):
-        found.append(await _whole_days(client, relation, now))
-        found.append(await _links(client, relation))
+    for resource in RESOURCES:
+        found.append(await _whole_days(client, resource, now))
+        found.append(await _links(client, resource))
     found.append(await _made_token(client, seen))
     return found
 
@@ -111,18 +92,17 @@ def _read(row: Any, name: str) -> Any:
 
 def _orders(seen: Seen) -> Iterator[Assumption]:
     """Each list that was read, held against the orders that it may have."""
-    yield _ordered("calls", CHILD_CALLS, [seen.calls])
-    for relation in (RECORDINGS, NOTIFICATIONS[None]):
-        lists = [rows for _, rows in seen.of(relation.covering.row)]
-        yield _ordered(relation.covering.kind, relation, lists)
+    for resource in RESOURCES:
+        lists = [seen.calls] if resource is CALLS else [rows for _, rows in seen.of(resource)]
+        yield _ordered(resource, lists)
 
 
-def _ordered(kind: str, relation: EdgeSpec, lists: Iterable[Rows]) -> Assumption:
-    dates = " or ".join(reading[0] for reading in relation.orders)
+def _ordered(resource: ResourceDescriptor[Any], lists: Iterable[Rows]) -> Assumption:
+    dates = " or ".join(order[0] for order in resource.orders)
     pairs = [rows for rows in lists if len(rows) > 1]
-    broken = [rows[0].sid for rows in pairs if not Orders(relation.orders, rows).possible]
+    broken = [rows[0].sid for rows in pairs if not Orders(resource.orders, rows).possible]
     return Assumption(
-        f"Lists of {kind} run newest first, by {dates}",
+        f"Lists of {resource.name} run newest first, by {dates}",
         "each list that was read, row by row",
         sum(map(len, pairs)),
         tuple(broken),
@@ -153,7 +133,7 @@ def _is_between(above: CallResource, row: CallResource, below: CallResource) -> 
 
 
 def _children_come_later(seen: Seen) -> Assumption:
-    pairs = [(parent, child) for parent, rows in seen.of(CallResource) for child in rows]
+    pairs = [(parent, child) for parent, rows in seen.of(CALLS) for child in rows]
     broken = []
     for parent, child in pairs:
         begun, created = _read(parent, "date_created"), _read(child, "date_created")
@@ -169,22 +149,24 @@ def _children_come_later(seen: Seen) -> Assumption:
     )
 
 
-def _inside(seen: Seen, relation: EdgeSpec, name: str, now: datetime) -> Assumption:
+def _inside(seen: Seen, resource: ResourceDescriptor[Any], now: datetime) -> Assumption:
     """Rows of calls that are over, held against the window in which they are looked for."""
     count, broken = 0, []
-    for call, rows in seen.of(relation.covering.row):
-        window = window_of(call, relation, now)
+    for call, rows in seen.of(resource):
+        window = window_of(call, resource, now)
         for row in rows if window and not window.is_open else ():
-            date = _read(row, relation.date)
+            date = _read(row, resource.day_filter)
             if window and date is not None:
                 count += 1
                 broken += [row.sid] if not window.since <= date <= window.until else []
-    how = f"{relation.covering.kind} of finished calls of the sample, each read by its call's SID"
-    return Assumption(f"{name} after the end of its call", how, count, tuple(broken))
+    how = f"{resource.name} of finished calls of the sample, each read by its call's SID"
+    late = resource.late // timedelta(minutes=1)
+    name = f"{resource.name} are dated at most {late} minutes after the end of their call"
+    return Assumption(name.capitalize(), how, count, tuple(broken))
 
 
 def _never_answered(seen: Seen) -> Assumption:
-    calls = [(call, rows) for call, rows in seen.of(CallResource) if has_run_no_twiml(call)]
+    calls = [(call, rows) for call, rows in seen.of(CALLS) if has_run_no_twiml(call)]
     return Assumption(
         "An outbound call that was never answered has no children",
         "children of such calls of the sample, each read by its parent's SID",
@@ -194,8 +176,8 @@ def _never_answered(seen: Seen) -> Assumption:
 
 
 def _owners(seen: Seen) -> Assumption:
-    kinds = (RecordingResource, NotificationResource)
-    rows = [(call, row) for kind in kinds for call, found in seen.of(kind) for row in found]
+    resources = [each for each in RESOURCES if each is not CALLS]
+    rows = [(call, row) for each in resources for call, found in seen.of(each) for row in found]
     return Assumption(
         "A call's own list holds the rows that name the call, and no others",
         "call_sid of the recordings and notifications of the sample",
@@ -226,10 +208,13 @@ def _is_settled(row: CallResource, now: datetime) -> bool:
     return _read(row, "status") in FINAL and ended is not None and ended + SETTLED_AFTER <= now
 
 
-async def _whole_days(client: UpstreamClient, relation: EdgeSpec, now: datetime) -> Assumption:
+async def _whole_days(
+    client: UpstreamClient, resource: ResourceDescriptor[Any], now: datetime
+) -> Assumption:
     """The newest day that lies whole in the list's first page, also read as that day's list."""
-    page = await client.page(replace(relation.covering, page_size=MAX_PAGE))
-    dates = {row.sid: date for row in page.rows if (date := _read(row, relation.date)) is not None}
+    page = await client.page(resource.list_of(None).within(None, MAX_PAGE))
+    read = {row.sid: _read(row, resource.day_filter) for row in page.rows}
+    dates = {sid: date for sid, date in read.items() if date is not None}
     oldest = min((date.date() for date in dates.values()), default=now.date())
     whole = [
         date.date()
@@ -239,26 +224,25 @@ async def _whole_days(client: UpstreamClient, relation: EdgeSpec, now: datetime)
     count, broken = 0, set()
     for last in (max(whole), None) if whole else ():
         first = max(whole)
-        days = DateTimeRange(midnight(first), midnight(first) + ONE_DAY if last else None)
+        days = DateTimeRange.days(first, last)
         wanted = {sid for sid, date in dates.items() if days.holds(date)}
-        read = await client.page(relation.within(first, last, MAX_PAGE))
-        found = {row.sid: _read(row, relation.date) for row in read.rows}
+        listed = await client.page(resource.list_of(None).within(days, MAX_PAGE))
+        found = {row.sid: _read(row, resource.day_filter) for row in listed.rows}
         count += len(wanted)
         broken |= {sid for sid, date in found.items() if not days.holds(date)}
-        broken |= wanted - set(found) if read.next is None else set()
-    kind = relation.covering.kind
+        broken |= wanted - set(found) if listed.next is None else set()
     return Assumption(
-        f"A list of {kind} by days has the rows of these days (GMT), all of them",
+        f"A list of {resource.name} by days has the rows of these days (GMT), all of them",
         "the newest day that is over, held against the whole list's first page",
         count,
         tuple(sorted(broken)),
     )
 
 
-async def _links(client: UpstreamClient, relation: EdgeSpec) -> Assumption:
+async def _links(client: UpstreamClient, resource: ResourceDescriptor[Any]) -> Assumption:
     """One page, also read as two smaller ones, the second by upstream's link."""
-    whole = await client.page(replace(relation.covering, page_size=LARGE))
-    first = await client.page(replace(relation.covering, page_size=SMALL))
+    whole = await client.page(resource.list_of(None).within(None, LARGE))
+    first = await client.page(resource.list_of(None).within(None, SMALL))
     rows, compared = list(first.rows), 0
     broken: Sequence[str] = ()
     if first.next is not None:
@@ -270,9 +254,9 @@ async def _links(client: UpstreamClient, relation: EdgeSpec) -> Assumption:
         there = [place for place, sid in enumerate(sids) if sid in found]
         compared = len(sids) if second.next is None else max(there, default=-1) + 1
         broken = [sid for sid in sids[:compared] if sid not in found]
-    kind = relation.covering.kind
     return Assumption(
-        f"A link in the list of {kind} leads to the rows right below, and where none is, it ends",
+        f"A link in the list of {resource.name} leads to the rows right below, "
+        "and where none is, it ends",
         f"a page of {LARGE} rows, also read as two",
         compared,
         tuple(broken),

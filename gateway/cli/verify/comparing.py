@@ -22,15 +22,12 @@ from typing import Any
 from gateway.loaders.plan_executor import PlanExecutor
 from gateway.planner import Costs, OperationCache, Policy, Request, Strategy
 from gateway.telemetry.upstream_trace import UpstreamTrace
+from gateway.upstream.calls import CALLS, CallResource, FetchCall, ListCalls
+from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.requests import (
-    FetchCall,
-    ListCalls,
-    ListNotifications,
-    ListRecordings,
-    Page,
-)
-from gateway.upstream.resources import CallResource
+from gateway.upstream.descriptors import ResourceDescriptor
+from gateway.upstream.recordings import ListRecordings
+from gateway.upstream.requests import Page
 
 __all__ = ["BATCH", "BY_SCAN", "CHECKS", "ComparedEdge", "ComparedOperation", "Difference"]
 
@@ -94,25 +91,18 @@ def _parent(call: CallResource) -> Iterable[Request]:
     return [FetchCall(sid=call.parent_call_sid)] if call.parent_call_sid else []
 
 
-def _children(call: CallResource) -> Iterable[Request]:
-    return [ListCalls(parent_call_sid=call.sid, page_size=EDGE_PAGE)]
+def _rows_of(resource: ResourceDescriptor[Any]) -> Callable[[CallResource], Iterable[Request]]:
+    """The edge that leads from a call to its rows of this resource."""
+    return lambda call: [resource.list_of(call.sid).within(None, EDGE_PAGE)]
 
 
-def _recordings(call: CallResource) -> Iterable[Request]:
-    return [ListRecordings(call_sid=call.sid, page_size=EDGE_PAGE)]
-
-
-def _notifications(call: CallResource) -> Iterable[Request]:
-    return [ListNotifications(call_sid=call.sid, page_size=EDGE_PAGE)]
-
-
+_children = _rows_of(CALLS)
 CHECKS = (
     EdgeComparison("parentCall", _parent),
     EdgeComparison(CHILD_CALLS, _children),
     EdgeComparison(UPWARD, _children, as_page=False, is_far=True),
     EdgeComparison(BY_SCAN, _children, scan_child_calls=True, read_upward=False, as_page=False),
-    EdgeComparison("recordings", _recordings),
-    EdgeComparison("notifications", _notifications),
+    *(EdgeComparison(each.name, _rows_of(each)) for each in RESOURCES if each is not CALLS),
 )
 
 

@@ -19,10 +19,10 @@ from gateway.cli.verify.comparing import (
     ComparedOperation,
     Difference,
 )
+from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pages import Budget, PageWalk
-from gateway.upstream.requests import ListCalls, Page
-from gateway.upstream.resources import CallResource
+from gateway.upstream.requests import Page
 
 __all__ = ["Assumption", "Difference", "Report", "render", "verify"]
 

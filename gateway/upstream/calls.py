@@ -1,0 +1,202 @@
+"""Calls: their rows, the requests that read them, and what the gateway knows of the resource.
+
+This module must not know how a request is sent, nor GraphQL.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Self
+
+from gateway.upstream.date_ranges import DateTimeRange, Query
+from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
+from gateway.upstream.requests import FetchRequest, ListRequest, check_sid, verdict_of
+from gateway.upstream.resources import (
+    LazyField,
+    Resource,
+    as_decimal,
+    as_enum,
+    as_sid,
+    as_text,
+    as_timestamp,
+    as_whole_number,
+    row_type,
+)
+
+__all__ = [
+    "CALLS",
+    "FINAL",
+    "AnsweredBy",
+    "CallDirection",
+    "CallResource",
+    "CallStatus",
+    "FetchCall",
+    "ListCalls",
+    "ended_long_ago",
+]
+
+
+class CallStatus(Enum):
+    """The eight states of a call (seed, "Call Status Values")."""
+
+    QUEUED = "queued"
+    RINGING = "ringing"
+    IN_PROGRESS = "in-progress"
+    CANCELED = "canceled"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    UNKNOWN = "unknown"
+
+
+FINAL = frozenset(
+    {
+        CallStatus.BUSY,
+        CallStatus.CANCELED,
+        CallStatus.COMPLETED,
+        CallStatus.FAILED,
+        CallStatus.NO_ANSWER,
+    }
+)
+"""The states that never change (FACTS section 3)."""
+
+
+class CallDirection(Enum):
+    """Who began the call; trunking values are younger than the seed (FACTS section 3)."""
+
+    INBOUND = "inbound"
+    OUTBOUND_API = "outbound-api"
+    OUTBOUND_DIAL = "outbound-dial"
+    TRUNKING_ORIGINATING = "trunking-originating"
+    TRUNKING_TERMINATING = "trunking-terminating"
+    UNKNOWN = "unknown"
+
+
+class AnsweredBy(Enum):
+    """What answering machine detection heard (FACTS section 3)."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+    MACHINE_START = "machine_start"
+    MACHINE_END_BEEP = "machine_end_beep"
+    MACHINE_END_SILENCE = "machine_end_silence"
+    MACHINE_END_OTHER = "machine_end_other"
+    FAX = "fax"
+    UNKNOWN = "unknown"
+
+
+@row_type("CA")
+class CallResource(Resource):
+    """A call, with the properties of the seed document."""
+
+    parent_call_sid = LazyField(as_sid("CA"))
+    to = LazyField(as_text)
+    from_ = LazyField(as_text)
+    phone_number_sid = LazyField(as_text)
+    status = LazyField(as_enum(CallStatus), CallStatus.UNKNOWN)
+    start_time = LazyField(as_timestamp)
+    end_time = LazyField(as_timestamp)
+    duration = LazyField(as_whole_number)
+    price = LazyField(as_decimal)
+    price_unit = LazyField(as_text)
+    direction = LazyField(as_enum(CallDirection), CallDirection.UNKNOWN)
+    answered_by = LazyField(as_enum(AnsweredBy))
+    forwarded_from = LazyField(as_text)
+    caller_name = LazyField(as_text)
+
+
+def ended_long_ago(call: CallResource, now: datetime) -> bool:
+    """True for a call that ended OLD ago: nothing new comes of it. Raises UpstreamInvalid."""
+    return call.status in FINAL and is_old(call.end_time or call.date_updated, now)
+
+
+def _cannot_change(call: CallResource, now: datetime) -> bool:
+    return call.status in FINAL and (call.price is not None or ended_long_ago(call, now))
+
+
+CALLS = ResourceDescriptor(
+    name="calls",
+    type_name="Call",
+    sid_prefix="CA",
+    row=CallResource,
+    fetch=lambda sid: FetchCall(sid=sid),
+    list_of=lambda parent: ListCalls(parent_call_sid=parent),
+    owner="parent_call_sid",
+    day_filter="start_time",
+    days_show_live=False,
+    orders=BY_CREATION_OR_START,
+    late=timedelta(minutes=10),
+    rows_per_call=0.6,
+    cannot_change=_cannot_change,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchCall(FetchRequest[CallResource]):
+    """GET Calls/{sid} (seed: "Returns the single Call resource")."""
+
+    resource = CALLS
+
+    @property
+    def path(self) -> str:
+        return f"Calls/{self.sid}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListCalls(ListRequest[CallResource]):
+    """GET Calls, with the filters of the seed document and EndTime (FACTS section 5)."""
+
+    resource = CALLS
+    to: str | None = None
+    from_: str | None = None
+    status: CallStatus | None = None
+    start_time: DateTimeRange | None = None
+    end_time: DateTimeRange | None = None
+    parent_call_sid: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.parent_call_sid is not None:
+            check_sid("CA", self.parent_call_sid)
+
+    @property
+    def path(self) -> str:
+        return "Calls"
+
+    def filters(self) -> Query:
+        plain = (
+            ("To", self.to),
+            ("From", self.from_),
+            ("Status", self.status.value if self.status else None),
+            ("ParentCallSid", self.parent_call_sid),
+        )
+        return (
+            *((name, value) for name, value in plain if value is not None),
+            *(self.start_time.query("StartTime") if self.start_time else ()),
+            *(self.end_time.query("EndTime") if self.end_time else ()),
+        )
+
+    def verdict(self, row: CallResource) -> bool | None:
+        wanted = {
+            "to": self.to,
+            "from_": self.from_,
+            "status": self.status,
+            "parent_call_sid": self.parent_call_sid,
+        }
+        return verdict_of(row, wanted, {"start_time": self.start_time, "end_time": self.end_time})
+
+    @property
+    def account_list(self) -> "ListCalls":
+        """The list of all calls: each row says by itself whether it is wanted."""
+        return ListCalls().list
+
+    def with_status(self, status: CallStatus) -> Self:
+        """The same list, of calls in this state only."""
+        return replace(self, status=status)
+
+    @property
+    def is_personal(self) -> bool:
+        return self.to is not None or self.from_ is not None
+
+    def is_exact(self) -> bool:
+        return all(range_.is_whole_days() for range_ in (self.start_time, self.end_time) if range_)

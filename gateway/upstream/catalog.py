@@ -1,0 +1,12 @@
+"""The resources that the gateway reads, each described once in the module of its own."""
+
+from typing import Any
+
+from gateway.upstream.calls import CALLS
+from gateway.upstream.descriptors import ResourceDescriptor
+from gateway.upstream.notifications import NOTIFICATIONS
+from gateway.upstream.recordings import RECORDINGS
+
+__all__ = ["RESOURCES"]
+
+RESOURCES: tuple[ResourceDescriptor[Any], ...] = (CALLS, RECORDINGS, NOTIFICATIONS)

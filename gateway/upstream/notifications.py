@@ -1,0 +1,107 @@
+"""Notifications: their rows, the requests that read them, and what is known of the resource.
+
+This module must not know how a request is sent, nor GraphQL.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from gateway.upstream.date_ranges import DateTimeRange, Query
+from gateway.upstream.descriptors import BY_MESSAGE_OR_CREATION, ResourceDescriptor
+from gateway.upstream.requests import FetchRequest, ListRequest, of_call, verdict_of
+from gateway.upstream.resources import (
+    LazyField,
+    Resource,
+    as_enum,
+    as_sid,
+    as_text,
+    as_timestamp,
+    as_whole_number,
+    row_type,
+)
+
+__all__ = [
+    "NOTIFICATIONS",
+    "FetchNotification",
+    "ListNotifications",
+    "NotificationLevel",
+    "NotificationResource",
+]
+
+
+class NotificationLevel(Enum):
+    """The `log` of a notification: 0 and 1 are documented, others were seen (FACTS section 4)."""
+
+    ERROR = "0"
+    WARNING = "1"
+    UNKNOWN = "unknown"
+
+
+@row_type("NO")
+class NotificationResource(Resource):
+    """A notification. The last three properties are only in the instance, not in lists."""
+
+    call_sid = LazyField(as_sid("CA"))
+    error_code = LazyField(as_whole_number)
+    log = LazyField(as_enum(NotificationLevel))
+    message_date = LazyField(as_timestamp)
+    message_text = LazyField(as_text)
+    more_info = LazyField(as_text)
+    request_method = LazyField(as_text)
+    request_url = LazyField(as_text)
+    request_variables = LazyField(as_text)
+    response_body = LazyField(as_text)
+    response_headers = LazyField(as_text)
+
+
+NOTIFICATIONS = ResourceDescriptor(
+    name="notifications",
+    type_name="Notification",
+    sid_prefix="NO",
+    row=NotificationResource,
+    fetch=lambda sid: FetchNotification(sid=sid),
+    list_of=lambda call_sid: ListNotifications(call_sid=call_sid),
+    owner="call_sid",
+    day_filter="message_date",
+    orders=BY_MESSAGE_OR_CREATION,
+    late=timedelta(days=1),
+    rows_per_call=0.2,
+    cannot_change=lambda _row, _now: False,
+    costly_properties=("request_variables", "response_body", "response_headers"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchNotification(FetchRequest[NotificationResource]):
+    """GET Notifications/{sid}: the form that has the request's variables and the response."""
+
+    resource = NOTIFICATIONS
+
+    @property
+    def path(self) -> str:
+        return f"Notifications/{self.sid}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListNotifications(ListRequest[NotificationResource]):
+    """GET Calls/{call_sid}/Notifications (seed: "notifications generated during the call").
+
+    Without `call_sid` the account's, narrowed to the whole days of `message_date`.
+    """
+
+    resource = NOTIFICATIONS
+    call_sid: str | None = None
+    message_date: DateTimeRange | None = None
+    log: NotificationLevel | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{of_call(self.call_sid)}Notifications"
+
+    def filters(self) -> Query:
+        level = (("Log", self.log.value),) if self.log else ()
+        return level + (self.message_date.query("MessageDate") if self.message_date else ())
+
+    def verdict(self, row: NotificationResource) -> bool | None:
+        return verdict_of(row, {"call_sid": self.call_sid, "log": self.log})
