@@ -156,9 +156,9 @@ class JwtAccess:
 
     challenge = 'Bearer realm="gateway"'
 
-    def __init__(self, keys: KeyProvider, terms: JwtRequirements) -> None:
+    def __init__(self, keys: KeyProvider, requirements: JwtRequirements) -> None:
         self._keys = keys
-        self._terms = terms
+        self._requirements = requirements
 
     async def identify(self, authorization: str | None, account_sid: str | None = None) -> Caller:
         """The token's subject, with the scopes that its claim grants."""
@@ -172,7 +172,7 @@ class JwtAccess:
             raise Unauthenticated("This token has expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise Unauthenticated("This token is not valid here") from None
-        expires = min(int(claims["exp"]), FAR_FUTURE) + self._terms.leeway
+        expires = min(int(claims["exp"]), FAR_FUTURE) + self._requirements.leeway
         return Caller(_subject(claims), self._scopes(claims), expires=expires)
 
     def _claims(self, token: str, key: Any) -> dict[str, Any]:
@@ -180,9 +180,9 @@ class JwtAccess:
             token,
             key,
             algorithms=list(ALGORITHMS),
-            audience=self._terms.audience,
-            issuer=self._terms.issuer,
-            leeway=self._terms.leeway,
+            audience=self._requirements.audience,
+            issuer=self._requirements.issuer,
+            leeway=self._requirements.leeway,
             options={
                 "require": ["exp", "iss", "aud", "sub"],
                 "enforce_minimum_key_length": True,
@@ -191,11 +191,11 @@ class JwtAccess:
         return claims
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
-        given = claims.get(self._terms.scope_claim)
+        given = claims.get(self._requirements.scope_claim)
         words = given.split() if isinstance(given, str) else given
         if not isinstance(words, list):
             return frozenset()
-        granted = self._terms.scopes
+        granted = self._requirements.scopes
         known = (word for word in words if isinstance(word, str) and word in granted)
         return frozenset(granted[word] for word in known)
 

@@ -72,35 +72,35 @@ def status_of_callback(text: str) -> CallStatus:
         return CallStatus.UNKNOWN
 
 
-def advance(state: CallStatusEvent | None, notice: CallStatusEvent) -> CallStatusEvent | None:
+def advance(state: CallStatusEvent | None, event: CallStatusEvent) -> CallStatusEvent | None:
     """The call's new state; None where the notice changes nothing. See Note [Order].
 
     A status that is not known here has no place in the order and changes nothing.
     """
-    if notice.status not in PLACE:
+    if event.status not in PLACE:
         return None
     if state is None:
-        return notice
-    if state.is_final or PLACE[notice.status] < PLACE[state.status]:
-        return _with_more_facts(state, notice) if notice.status is state.status else None
-    if notice.status is state.status:
-        return _with_more_facts(state, notice)
+        return event
+    if state.is_final or PLACE[event.status] < PLACE[state.status]:
+        return _with_more_facts(state, event) if event.status is state.status else None
+    if event.status is state.status:
+        return _with_more_facts(state, event)
     return replace(
-        notice,
-        sequence=_latest(state.sequence, notice.sequence),
-        facts=_merged(state.facts, notice.facts),
+        event,
+        sequence=_latest(state.sequence, event.sequence),
+        facts=_merged(state.facts, event.facts),
     )
 
 
-def _with_more_facts(state: CallStatusEvent, notice: CallStatusEvent) -> CallStatusEvent | None:
+def _with_more_facts(state: CallStatusEvent, event: CallStatusEvent) -> CallStatusEvent | None:
     """The same status with what the notice knows besides; None where that is nothing."""
-    older, newer = state, notice
-    if notice.sequence is not None and (state.sequence or 0) > notice.sequence:
-        older, newer = notice, state
+    older, newer = state, event
+    if event.sequence is not None and (state.sequence or 0) > event.sequence:
+        older, newer = event, state
     facts = _merged(older.facts, newer.facts)
     if facts == state.facts:
         return None
-    return replace(notice, sequence=_latest(state.sequence, notice.sequence), facts=facts)
+    return replace(event, sequence=_latest(state.sequence, event.sequence), facts=facts)
 
 
 def _merged(

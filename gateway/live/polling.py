@@ -93,7 +93,7 @@ class Schedule:
         """Not to be looked at any more."""
         self._turns.pop(name, None)
 
-    def heard(self, name: str, now: float) -> None:
+    def recent_call(self, name: str, now: float) -> None:
         """A webhook told of it: the next one is waited for."""
         turn = self._turns.get(name)
         if turn is not None:
@@ -217,28 +217,28 @@ class Poller:
         """A watcher was told of this call as upstream shows it."""
         self._schedule.shown(sid)
 
-    def heard(self, notice: CallStatusEvent) -> None:
+    def recent_call(self, event: CallStatusEvent) -> None:
         """A watcher was told news of a call."""
-        if notice.is_final:
-            self._found.discard(notice.call_sid)
-            self._let_go(notice.call_sid)
+        if event.is_final:
+            self._found.discard(event.call_sid)
+            self._let_go(event.call_sid)
             return
-        self.found(notice.call_sid)
-        if notice.source is EventSource.WEBHOOK:
-            self._schedule.heard(notice.call_sid, self._clock())
+        self.found(event.call_sid)
+        if event.source is EventSource.WEBHOOK:
+            self._schedule.recent_call(event.call_sid, self._clock())
 
     async def run(self) -> None:
         """Until it is cancelled."""
         async with asyncio.TaskGroup() as rounds:
             while True:
                 await self._until_due()
-                rounds.create_task(self.carry_out(self.begin_round()))
+                rounds.create_task(self.execute(self.begin_round()))
 
     def begin_round(self) -> list[str]:
         """What is due, and in no other round until `carry_out` is done with it."""
         return self._schedule.begin(self._clock() + SLACK)
 
-    async def carry_out(self, due: Sequence[str]) -> None:
+    async def execute(self, due: Sequence[str]) -> None:
         """Looks at what is due, the sooner again the more it changes. Never raises.
 
         What is not looked at here (by another gateway, or not in this round) has its turn later.

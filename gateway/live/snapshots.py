@@ -38,7 +38,7 @@ __all__ = [
     "CallSnapshot",
     "ResultCoalescer",
     "SnapshotReader",
-    "notice_of",
+    "event_of",
     "seen",
     "status_of",
 ]
@@ -93,7 +93,7 @@ class ResultCoalescer(Generic[T]):
         outcome = self._outcomes.get(key)
         if outcome is not None:
             return outcome
-        return await self._flights.join(key, self._now() + LONGEST, lambda _: self._run(key, run))
+        return await self._flights.do(key, self._now() + LONGEST, lambda _: self._run(key, run))
 
     async def _run(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
         self._outcomes[key] = outcome = await run()
@@ -103,7 +103,7 @@ class ResultCoalescer(Generic[T]):
         return self._clock() if self._clock else asyncio.get_running_loop().time()
 
 
-def notice_of(row: CallResource, source: EventSource, at: datetime) -> CallStatusEvent:
+def event_of(row: CallResource, source: EventSource, at: datetime) -> CallStatusEvent:
     """A notice without a sequence number. A status that is missing is UNKNOWN."""
     values = ((name.rstrip("_"), getattr(row, f"wire_{name}")) for name in FACTS)
     return CallStatusEvent(
@@ -124,9 +124,9 @@ def seen(row: CallResource, at: datetime) -> CallStatusEvent:
 
     Of its facts only what no webhook may tell of: others would be news to nobody.
     """
-    notice = notice_of(row, EventSource.POLL, at)
-    told_by_row_only = tuple(fact for fact in notice.facts if fact[0] == "answered_by")
-    return replace(notice, facts=told_by_row_only)
+    event = event_of(row, EventSource.POLL, at)
+    told_by_row_only = tuple(fact for fact in event.facts if fact[0] == "answered_by")
+    return replace(event, facts=told_by_row_only)
 
 
 def status_of(row: CallResource) -> CallStatus:
@@ -161,13 +161,13 @@ class SnapshotReader:
     async def current(self, sid: str) -> CallSnapshot | None:
         """The call as it is now; None when there is none. See Note [Lag]. Raises UpstreamError."""
         until = asyncio.get_running_loop().time() + LONGEST
-        return await self._flights.join(sid, until, lambda _: self._look(sid))
+        return await self._flights.do(sid, until, lambda _: self._look(sid))
 
     async def _look(self, sid: str) -> CallSnapshot | None:
         row = await self._client.fetch(FetchCall(sid=sid))
-        return self.heard(sid) if row is None else await self.note(row)
+        return self.recent_call(sid) if row is None else await self.note(row)
 
-    def heard(self, sid: str) -> CallSnapshot | None:
+    def recent_call(self, sid: str) -> CallSnapshot | None:
         """The call as the store knows it; None without news within READ_LAG. See Note [Lag]."""
         state = self._store.state(sid)
         # The clock of the gateway that heard of it may be ahead of this one's.
@@ -180,31 +180,31 @@ class SnapshotReader:
 
         Which news it answers besides is not known: they may be younger than the read.
         """
-        notice, known = seen(row, self._now()), self._store.state(row.sid)
-        ahead = advance(known, notice)
+        event, known = seen(row, self._now()), self._store.state(row.sid)
+        ahead = advance(known, event)
         row = _caught_up(row, known) if known else row
-        fresh = CallSnapshot(row, advance(None, notice), answers=ahead)
+        fresh = CallSnapshot(row, advance(None, event), answers=ahead)
         held = self._rows.get(row.sid)
         if ahead is not None or held is None or not held.is_read:
             self._keep(fresh)
-        await self._store.publish(notice)
+        await self._store.publish(event)
         return fresh
 
-    async def after(self, notice: CallStatusEvent) -> CallSnapshot:
+    async def after(self, event: CallStatusEvent) -> CallSnapshot:
         """The call as it is after this notice. See Note [Fresh rows]."""
-        held = self._rows.get(notice.call_sid)
-        if held is not None and held.answers == notice:
+        held = self._rows.get(event.call_sid)
+        if held is not None and held.answers == event:
             return held
         until = asyncio.get_running_loop().time() + PATIENCE
-        return await self._flights.join(notice, until, lambda _: self._refresh(notice, until))
+        return await self._flights.do(event, until, lambda _: self._refresh(event, until))
 
-    async def _refresh(self, notice: CallStatusEvent, until: float) -> CallSnapshot:
-        held = self._rows.get(notice.call_sid)
-        newer = await self._read(notice, held, RequestContext(self, until=until))
+    async def _refresh(self, event: CallStatusEvent, until: float) -> CallSnapshot:
+        held = self._rows.get(event.call_sid)
+        newer = await self._read(event, held, RequestContext(self, until=until))
         if newer is None:
-            return self._keep(CallSnapshot(self._known(notice), notice, notice, is_read=False))
+            return self._keep(CallSnapshot(self._known(event), event, event, is_read=False))
         news = seen(newer, self._now())
-        fresh = CallSnapshot(_caught_up(newer, notice), advance(notice, news) or notice, notice)
+        fresh = CallSnapshot(_caught_up(newer, event), advance(event, news) or event, event)
         self._keep(fresh)
         await self._store.publish(news)
         return fresh
@@ -240,17 +240,17 @@ class SnapshotReader:
             yield page
 
     async def _read(
-        self, notice: CallStatusEvent, held: CallSnapshot | None, caller: RequestContext
+        self, event: CallStatusEvent, held: CallSnapshot | None, caller: RequestContext
     ) -> CallResource | None:
         """The call; None where it cannot be read in time.
 
         One that lags, or shows nothing new, is read again, once: upstream may need a moment, or
         the read was under way when the notice came.
         """
-        request = FetchCall(sid=notice.call_sid)
+        request = FetchCall(sid=event.call_sid)
         try:
             row = await self._client.fetch(request, None, caller)
-            if row is not None and (_lags(row, notice) or (held and held.row == row)):
+            if row is not None and (_lags(row, event) or (held and held.row == row)):
                 row = await self._client.fetch(request, None, caller) or row
         except UpstreamError:
             return None
@@ -261,17 +261,17 @@ class SnapshotReader:
         self._rows[fresh.row.sid] = fresh
         return fresh
 
-    def _known(self, notice: CallStatusEvent) -> CallResource:
+    def _known(self, event: CallStatusEvent) -> CallResource:
         """The row that was read last, caught up; where none was, what notices say of the call."""
-        held = self._rows.get(notice.call_sid)
+        held = self._rows.get(event.call_sid)
         if held is not None:
-            return _caught_up(held.row, notice)
+            return _caught_up(held.row, event)
         unsaid = {"account_sid": self._client.account_sid, "direction": "unknown"}
-        given = {"sid": notice.call_sid, "status": notice.status.value}
-        return msgspec.convert(unsaid | dict(notice.facts) | given, CallResource)
+        given = {"sid": event.call_sid, "status": event.status.value}
+        return msgspec.convert(unsaid | dict(event.facts) | given, CallResource)
 
 
-def _lags(row: CallResource, notice: CallStatusEvent) -> bool:
+def _lags(row: CallResource, event: CallStatusEvent) -> bool:
     """True when the notice is further, or the row does not say how far the call is.
 
     The row's status may be one that is not known here.
@@ -279,15 +279,15 @@ def _lags(row: CallResource, notice: CallStatusEvent) -> bool:
     try:
         here = PLACE.get(CallResource.status.told(row), -1)
     except UpstreamInvalid:
-        return notice.status in PLACE
-    return here < PLACE.get(notice.status, -1)
+        return event.status in PLACE
+    return here < PLACE.get(event.status, -1)
 
 
-def _caught_up(row: CallResource, notice: CallStatusEvent) -> CallResource:
+def _caught_up(row: CallResource, event: CallStatusEvent) -> CallResource:
     """The row, with what the notice knows where the row lags behind it."""
-    if not _lags(row, notice):
+    if not _lags(row, event):
         return row
     known: dict[str, Any] = msgspec.to_builtins(row)
     return msgspec.convert(
-        {**known, **dict(notice.facts), "status": notice.status.value}, CallResource
+        {**known, **dict(event.facts), "status": event.status.value}, CallResource
     )

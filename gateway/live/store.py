@@ -106,7 +106,7 @@ class EventSubscription:
 class Store(Protocol):
     """What gateways share. Every method may be called from any of them at any time."""
 
-    async def publish(self, notice: CallStatusEvent) -> CallStatusEvent | None:
+    async def publish(self, event: CallStatusEvent) -> CallStatusEvent | None:
         """Tells every subscriber of every gateway; the new state, None when nothing is new.
 
         Never raises: where the others cannot be reached they hear of it as soon as they can.
@@ -176,13 +176,13 @@ class MemoryStore:
         self._max_calls = max_calls
         self._subscriptions: dict[str | None, dict[EventSubscription, None]] = {}
 
-    async def publish(self, notice: CallStatusEvent) -> CallStatusEvent | None:
+    async def publish(self, event: CallStatusEvent) -> CallStatusEvent | None:
         """See Store."""
-        return self.take(notice)
+        return self.take(event)
 
-    def take(self, notice: CallStatusEvent) -> CallStatusEvent | None:
+    def take(self, event: CallStatusEvent) -> CallStatusEvent | None:
         """The notice, into the call's state and to this process's subscribers."""
-        state = advance(self._states.get(notice.call_sid), notice)
+        state = advance(self._states.get(event.call_sid), event)
         if state is None:
             return None
         self._states.pop(state.call_sid, None)  # to the end of `states`

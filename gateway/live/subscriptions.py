@@ -30,7 +30,7 @@ from gateway.upstream.requests import check_sid
 
 __all__ = [
     "CallUpdate",
-    "Seats",
+    "SubscriberSlots",
     "SubscriptionManager",
     "for_members",
 ]
@@ -39,7 +39,7 @@ __all__ = [
 MAX_STATES = 1000
 
 
-class Seats:
+class SubscriberSlots:
     """How many subscriptions one process serves at once, whosever they are.
 
     At most `limit` are taken at once; `count` are taken now."""
@@ -80,10 +80,10 @@ class SubscriberState:
     def __init__(self) -> None:
         self._told: LRUCache[str, CallSnapshot] = LRUCache(MAX_STATES)
 
-    def is_news(self, notice: CallStatusEvent) -> bool:
+    def is_news(self, event: CallStatusEvent) -> bool:
         """False for what this watcher knows, or what lies behind it."""
-        told = self._told.get(notice.call_sid)
-        return advance(told.state if told else None, notice) is not None
+        told = self._told.get(event.call_sid)
+        return advance(told.state if told else None, event) is not None
 
     def tell(
         self, fresh: CallSnapshot, source: EventSource | None, at: datetime
@@ -107,27 +107,31 @@ class SubscriptionManager:
         rows: SnapshotReader,
         poller: Poller,
         store: Store,
-        seats: Seats,
+        slots: SubscriberSlots,
         now: Callable[[], datetime],
     ) -> None:
         self._rows = rows
         self._poller = poller
         self._store = store
-        self._seats = seats
+        self._slots = slots
         self._now = now
 
     @classmethod
     def of(
-        cls, client: UpstreamClient, store: Store, seats: Seats, now: Callable[[], datetime]
+        cls,
+        client: UpstreamClient,
+        store: Store,
+        slots: SubscriberSlots,
+        now: Callable[[], datetime],
     ) -> Self:
         """Over one account's client, and the store that gateways to this account share."""
         rows = SnapshotReader(client, store, now)
-        return cls(rows, Poller(rows, store, time.monotonic), store, seats, now)
+        return cls(rows, Poller(rows, store, time.monotonic), store, slots, now)
 
     @property
     def count(self) -> int:
         """How many watch in this process, whosever calls."""
-        return self._seats.count
+        return self._slots.count
 
     async def run(self) -> None:
         """Looks for what no webhook tells of, until it is cancelled."""
@@ -141,7 +145,7 @@ class SubscriptionManager:
         """
         check_sid("CA", sid)
         with (
-            self._seats.taken(),
+            self._slots.taken(),
             self._store.subscribe(sid) as news,
             self._poller.following(sid, news.end),
         ):
@@ -153,17 +157,17 @@ class SubscriptionManager:
             yield self._found(states, fresh)
             if status_of(fresh.row) in FINAL:
                 return
-            async for notice in news:
-                update = await self._update(states, notice)
+            async for event in news:
+                update = await self._update(states, event)
                 if update is None:
                     continue
                 yield update
                 if status_of(update.row) in FINAL:
                     return
 
-    def heard(self, sid: str) -> CallResource | None:
+    def recent_call(self, sid: str) -> CallResource | None:
         """A call of which there were news lately, though upstream may not show it yet."""
-        fresh = self._rows.heard(sid)
+        fresh = self._rows.recent_call(sid)
         return fresh.row if fresh else None
 
     async def calls(self, lists: Sequence[ListCalls]) -> AsyncGenerator[CallUpdate, None]:
@@ -172,13 +176,13 @@ class SubscriptionManager:
         Raises TooManySubscribers, SubscriberLagged where events are read too slowly, or an
         UpstreamError at the beginning.
         """
-        with self._seats.taken(), self._store.subscribe() as news, self._poller.following_all():
+        with self._slots.taken(), self._store.subscribe() as news, self._poller.following_all():
             states = SubscriberState()
             found = await self._live(lists)
             while found:
                 yield self._found(states, await self._rows.note(found.popleft()))
-            async for notice in news:
-                update = await self._update(states, notice, lists)
+            async for event in news:
+                update = await self._update(states, event, lists)
                 if update is not None:
                     yield update
 
@@ -198,17 +202,17 @@ class SubscriptionManager:
     async def _update(
         self,
         states: SubscriberState,
-        notice: CallStatusEvent,
+        event: CallStatusEvent,
         lists: Sequence[ListCalls] | None = None,
     ) -> CallUpdate | None:
-        if not states.is_news(notice):
+        if not states.is_news(event):
             return None
-        self._poller.heard(notice)
-        fresh = await self._rows.after(notice)
+        self._poller.recent_call(event)
+        fresh = await self._rows.after(event)
         self._note_shown(fresh)
         if lists is not None and not any(list_.matches(fresh.row) for list_ in lists):
             return None
-        return states.tell(fresh, notice.source, notice.at)
+        return states.tell(fresh, event.source, event.at)
 
     def _note_shown(self, fresh: CallSnapshot) -> None:
         if fresh.is_read:

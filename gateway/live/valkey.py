@@ -90,9 +90,9 @@ class ValkeyStore:
             asyncio.create_task(_keep_doing(self._write)),
         ]
 
-    async def publish(self, notice: CallStatusEvent) -> CallStatusEvent | None:
+    async def publish(self, event: CallStatusEvent) -> CallStatusEvent | None:
         """See Store."""
-        state = self._local.take(notice)
+        state = self._local.take(event)
         if state is not None:
             self._outbox.append(state)
             self._mail.set()
@@ -216,8 +216,8 @@ class ValkeyStore:
 
     async def _send(self, batch: Iterable[CallStatusEvent]) -> None:
         async with self._commands.pipeline(transaction=False) as pipeline:
-            for notice in batch:
-                entry: Any = {"notice": msgspec.json.encode(notice)}
+            for event in batch:
+                entry: Any = {"notice": msgspec.json.encode(event)}
                 pipeline.xadd(self._stream, entry, maxlen=STREAM_LENGTH, approximate=True)
             await pipeline.execute()
 

@@ -17,10 +17,10 @@ __all__ = [
     "RECORDING_PATH",
     "REMEMBERED",
     "STATUS_PATH",
-    "call_notice",
+    "call_event",
     "is_too_old",
     "recorded_call",
-    "recording_notice",
+    "recording_event",
 ]
 
 STATUS_PATH = "/webhooks/twilio/status"
@@ -46,7 +46,7 @@ FACTS = {
 }
 
 
-def call_notice(parameters: Mapping[str, str], at: datetime) -> CallStatusEvent:
+def call_event(parameters: Mapping[str, str], at: datetime) -> CallStatusEvent:
     """A status callback. Raises BadUserInput where it names no call or no status."""
     number = parameters.get("SequenceNumber", "")
     if "CallStatus" not in parameters:
@@ -61,7 +61,7 @@ def call_notice(parameters: Mapping[str, str], at: datetime) -> CallStatusEvent:
     )
 
 
-def recording_notice(
+def recording_event(
     parameters: Mapping[str, str], state: CallStatusEvent | None, at: datetime
 ) -> CallStatusEvent | None:
     """A recording callback, as news of its call; None while nothing else is known of that.

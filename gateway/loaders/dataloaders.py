@@ -27,7 +27,7 @@ from gateway.upstream.writes import FormRequest
 __all__ = ["Loaders"]
 
 R = TypeVar("R", bound=Resource)
-PATIENCE = 16
+BATCH_WINDOW_TURNS = 16
 
 
 class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
@@ -48,25 +48,25 @@ class Loaders:
 
     def __init__(self, executor: PlanExecutor) -> None:
         self._queue = BatchQueue(executor)
-        self._loader = Loader(self._queue.ask_all)
+        self._loader = Loader(self._queue.load_batch)
 
     @property
-    def journal(self) -> UpstreamTrace:
+    def trace(self) -> UpstreamTrace:
         """What was asked upstream through these loaders."""
-        return self._queue.journal
+        return self._queue.trace
 
     async def row(self, request: FetchRequest[R], field: str) -> R | None:
         """One resource, None when there is none; `field` is the path of the field that wants it.
 
         Raises UpstreamError or BudgetExceeded.
         """
-        self._queue.journal.want(request, field)
+        self._queue.trace.note_field(request, field)
         row: R | None = await self._loader.answer(request)
         return row
 
     async def page(self, request: ListRequest[R], field: str) -> Page[R]:
         """One page of a list; of the first page possibly more rows than asked. As `row`."""
-        self._queue.journal.want(request, field)
+        self._queue.trace.note_field(request, field)
         page: Page[R] = await self._loader.answer(request)
         return page
 
@@ -89,10 +89,10 @@ class BatchQueue:
     """What the operation asks, collected until it is quiet, then carried out as a whole."""
 
     def __init__(self, executor: PlanExecutor) -> None:
-        self.journal = executor.journal
+        self.trace = executor.trace
         self._executor = executor
         self._waiting: dict[Request, asyncio.Future[Any]] = {}
-        self._patience = 0
+        self._turns_left = 0
         self._is_closed = False
         self._rounds: set[asyncio.Task[None]] = set()
 
@@ -100,9 +100,9 @@ class BatchQueue:
         """At once: a mutation waits for nothing."""
         return await self._executor.send(request, field)
 
-    async def ask_all(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
+    async def load_batch(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
         """The loader's batch function: a future for each request."""
-        self._patience = PATIENCE
+        self._turns_left = BATCH_WINDOW_TURNS
         return [self._ask(request) for request in requests]
 
     async def aclose(self) -> None:
@@ -126,17 +126,17 @@ class BatchQueue:
             return future
         future.add_done_callback(_mark_retrieved)
         if not self._waiting:
-            loop.call_soon(self._wait_for_quiet)
+            loop.call_soon(self._wait_out_window)
         self._waiting[request] = future
         return future
 
-    def _wait_for_quiet(self) -> None:
+    def _wait_out_window(self) -> None:
         """See Note [Quiet]."""
         if self._is_closed:
             return
-        if self._patience > 0:
-            self._patience -= 1
-            asyncio.get_running_loop().call_soon(self._wait_for_quiet)
+        if self._turns_left > 0:
+            self._turns_left -= 1
+            asyncio.get_running_loop().call_soon(self._wait_out_window)
             return
         waiting, self._waiting = self._waiting, {}
         round_ = asyncio.ensure_future(self._round(waiting))
@@ -153,7 +153,7 @@ class BatchQueue:
 
         fault: Exception = RuntimeError("A request was left without an answer")
         try:
-            await self._executor.carry_out(waiting, resolve)
+            await self._executor.execute(waiting, resolve)
         except Exception as error:
             fault = error
         except BaseException:

@@ -48,14 +48,14 @@ class PlanExecutor:
         known: OperationCache,
         costs: Costs,
         policy: Policy,
-        journal: UpstreamTrace,
+        trace: UpstreamTrace,
         deadline: float,
         budget: int,
         *,
         is_dry: bool = False,
         priority: Priority = Priority.INTERACTIVE,
     ) -> None:
-        self.journal = journal
+        self.trace = trace
         self._known = known
         self._client = client
         self._costs = costs
@@ -63,22 +63,22 @@ class PlanExecutor:
         self._deadline = deadline
         self._budget = budget
         self._is_dry = is_dry
-        self._caller = RequestContext(self, priority, deadline)
+        self._context = RequestContext(self, priority, deadline)
 
     def known_answer(self, request: Request) -> KnownAnswer | None:
         """The answer where it is known without asking; never, where every key is to be asked."""
         if not self._policy.adaptive:
             return None
         answer = self._known.answer(request)
-        self.journal.known += answer is not None
-        return answer or self._remembered(request)
+        self.trace.known += answer is not None
+        return answer or self._cached(request)
 
-    def _remembered(self, request: Request) -> KnownAnswer | None:
+    def _cached(self, request: Request) -> KnownAnswer | None:
         """What an earlier operation has read and cannot have changed."""
-        value = self._client.remembered(request)
+        value = self._client.cached(request)
         if value is None:
             return None
-        self.journal.cached += 1
+        self.trace.cached += 1
         self._known.note(value)
         return KnownAnswer(value)
 
@@ -88,27 +88,27 @@ class PlanExecutor:
         What was read before may be out of date with that: only the new row is known. Raises
         UpstreamError or BudgetExceeded, and DryRun where nothing is to be sent.
         """
-        self.journal.want(request, field)
-        entry = self.journal.enter(request, WRITE, [request], (1, 0.0))
+        self.trace.note_field(request, field)
+        record = self.trace.begin(request, WRITE, [request], (1, 0.0))
         if self._is_dry:
             raise DryRun("A dry run: this is planned and was not sent")
         clock = asyncio.get_running_loop().time
         if clock() >= self._deadline:
             raise UpstreamTimeout("The operation's deadline passed before this was sent")
         self._spend()
-        entry.began = clock()
+        record.began = clock()
         self._known = OperationCache(self._known.now)
         try:
-            row = await self._client.send(request, entry.tell, self._caller)
+            row = await self._client.send(request, record.on_attempt, self._context)
         except Exception as error:
-            entry.end(clock(), 0, _code(error))
+            record.end(clock(), 0, _code(error))
             raise
-        entry.end(clock(), 1)
-        entry.used = 1
+        record.end(clock(), 1)
+        record.used = 1
         self._known.note(row)
         return row
 
-    async def carry_out(self, requests: Iterable[Request], resolve: Resolve) -> None:
+    async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves every request of it, with its answer or with an Exception."""
         steps = plan(requests, self._known, self._costs, self._policy)
         async with asyncio.TaskGroup() as group:
@@ -129,28 +129,28 @@ class PlanExecutor:
             resolve(key, DryRun("A dry run: this is planned and was not read"))
 
     async def _send(self, step: Send, resolve: Resolve) -> None:
-        entry = self._enter(step.request, step, step.serves)
+        record = self._enter(step.request, step, step.serves)
         try:
-            answer: Any = await self._read(step.request, entry)
+            answer: Any = await self._read(step.request, record)
         except Exception as error:  # whatever it is, nobody may be left waiting
             answer = error
         else:
-            entry.used = entry.rows
+            record.used = record.rows
         for request in step.serves:
             resolve(request, answer)
 
     def _enter(self, request: Request, step: Send | Scan, keys: Iterable[Request]) -> RequestRecord:
         way = Strategy.SCAN if isinstance(step, Scan) else Strategy.PER_KEY
         predicted = (step.predicted.requests, step.predicted.seconds)
-        return self.journal.enter(request, way, keys, predicted)
+        return self.trace.begin(request, way, keys, predicted)
 
     async def _scan(self, scan: Scan, resolve: Resolve) -> None:
         reading: dict[asyncio.Task[Page[Any] | None], RequestRecord] = {}
         try:
             while scan.left:
                 for request in scan.send():
-                    entry = self._enter(request, scan, scan.keys)
-                    reading[asyncio.ensure_future(self._page(request, entry))] = entry
+                    record = self._enter(request, scan, scan.keys)
+                    reading[asyncio.ensure_future(self._page(request, record))] = record
                 if not reading:
                     break
                 done, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
@@ -168,35 +168,35 @@ class PlanExecutor:
                 group.create_task(self._send(step, resolve))
 
     @staticmethod
-    def _take(scan: Scan, page: Page[Any] | None, entry: RequestRecord, resolve: Resolve) -> None:
+    def _take(scan: Scan, page: Page[Any] | None, record: RequestRecord, resolve: Resolve) -> None:
         for request, answer in (scan.take(page) if page else {}).items():
-            entry.used = (entry.used or 0) + len(answer.value.rows)
+            record.used = (record.used or 0) + len(answer.value.rows)
             resolve(request, answer.value)
 
-    async def _page(self, request: ListRequest[Any], entry: RequestRecord) -> Page[Any] | None:
+    async def _page(self, request: ListRequest[Any], record: RequestRecord) -> Page[Any] | None:
         """A page of a scan; None where it failed, which leaves its keys to be asked per key."""
         try:
-            page: Page[Any] = await self._read(request, entry)
+            page: Page[Any] = await self._read(request, record)
         except (UpstreamError, BudgetExceeded):
             return None
         return page
 
-    async def _read(self, request: Request, entry: RequestRecord) -> Any:
+    async def _read(self, request: Request, record: RequestRecord) -> Any:
         clock = asyncio.get_running_loop().time
         try:
             if clock() >= self._deadline:
                 raise TimeoutError
             self._spend()
-            entry.began = clock()
+            record.began = clock()
             async with asyncio.timeout_at(self._deadline):
-                answer = await self._ask(request, entry)
+                answer = await self._ask(request, record)
         except TimeoutError:
-            entry.end(clock(), 0, UpstreamTimeout.code)
+            record.end(clock(), 0, UpstreamTimeout.code)
             raise UpstreamTimeout(TOO_LATE) from None
         except Exception as error:
-            entry.end(clock(), 0, _code(error))
+            record.end(clock(), 0, _code(error))
             raise
-        entry.end(
+        record.end(
             clock(), answer.rows_read if isinstance(answer, Page) else int(answer is not None)
         )
         self._known.note(answer)
@@ -207,10 +207,10 @@ class PlanExecutor:
             raise BudgetExceeded("This operation takes more upstream requests than it may send")
         self._budget -= 1
 
-    async def _ask(self, request: Request, entry: RequestRecord) -> Any:
+    async def _ask(self, request: Request, record: RequestRecord) -> Any:
         if not isinstance(request, ListRequest):
-            return await self._client.fetch(request, entry.tell, self._caller)
-        page = await self._client.page(request, entry.tell, self._caller)
+            return await self._client.fetch(request, record.on_attempt, self._context)
+        page = await self._client.page(request, record.on_attempt, self._context)
         self._costs.note(page)
         return page
 

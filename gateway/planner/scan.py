@@ -52,13 +52,13 @@ class Scan:
         lists: Sequence[ListRequest[Any]],
         known: OperationCache,
         predicted: Estimate,
-        course: PageStrategy,
+        strategy: PageStrategy,
     ) -> None:
         self.keys = tuple(keys)
         self.predicted = predicted
         self.left = dict.fromkeys(keys)
         self._known = known
-        self._course = course
+        self._strategy = strategy
         self._waiting = deque(lists)
         self._sent: set[ListRequest[Any]] = set()
 
@@ -69,7 +69,7 @@ class Scan:
             request = self._waiting.popleft()
             if request not in self._sent:
                 self._sent.add(request)
-                self._course.sent()
+                self._strategy.sent()
                 allowed.append(request)
         return allowed
 
@@ -78,7 +78,7 @@ class Scan:
         answers = {key: answer for key in self.left if (answer := self._known.answer(key))}
         for key in answers:
             del self.left[key]
-        following = self._course.following(page, answers, tuple(self.left))
+        following = self._strategy.following(page, answers, tuple(self.left))
         if following is not None:
             self._waiting.appendleft(following)
         return answers

@@ -188,15 +188,15 @@ class ConnectionPage(Generic[R]):
         """Warns that not all was read. Raises the error where nothing was."""
         if not self._merge.has_begun:
             raise error
-        journal = self._context.loaders.journal
-        journal.warn(WarningCode.LIST_CUT_SHORT, self._field, reason=error.code)
+        trace = self._context.loaders.trace
+        trace.warn(WarningCode.LIST_CUT_SHORT, self._field, reason=error.code)
 
     async def _read_page(self, request: ListRequest[R]) -> Page[R]:
         loaders = self._context.loaders
         page = await loaders.page(request, self._field)
         if page.left_out:
             self._left_out += page.left_out
-            loaders.journal.warn(WarningCode.ROWS_LEFT_OUT, self._field, page.left_out)
+            loaders.trace.warn(WarningCode.ROWS_LEFT_OUT, self._field, page.left_out)
         return page
 
 

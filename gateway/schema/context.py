@@ -45,7 +45,7 @@ class LiveAccount(Protocol):
         """What is published here, every member of the account hears."""
 
     @property
-    def acts(self) -> IdempotentExecutor:
+    def idempotent(self) -> IdempotentExecutor:
         """For members of the account: `enter` comes first."""
 
     async def enter(self, until: float | None = None) -> None:
@@ -54,7 +54,7 @@ class LiveAccount(Protocol):
         `until` is a time of the loop's clock.
         """
 
-    async def heard(self, sid: str, until: float | None = None) -> CallResource | None:
+    async def recent_call(self, sid: str, until: float | None = None) -> CallResource | None:
         """A call of which there was news lately, though upstream does not show it yet.
 
         None for whoever is no member of the account.
@@ -86,7 +86,7 @@ class Context:
     connect: Callable[[], LiveAccount]
     make_loaders: Callable[[], Loaders]
     open_loaders: OpenLoaders
-    journal: UpstreamTrace
+    trace: UpstreamTrace
     cursor_key: bytes
     deadline: float
     callback_url: str | None
@@ -110,7 +110,7 @@ class Context:
     async def fresh(self, row: CallResource) -> AsyncIterator[None]:
         """While an event is executed: loaders that know this row and nothing of earlier events."""
         async with self.open_loaders(row) as loaders:
-            self.loaders, self.journal = loaders, loaders.journal
+            self.loaders, self.trace = loaders, loaders.trace
             yield
 
     def budget(self) -> Budget:

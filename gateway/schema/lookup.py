@@ -30,7 +30,7 @@ async def call_by_sid(info: Info, sid: str) -> CallResource | None:
     row = await row_by_sid(info, CALLS, sid)
     if row is not None:
         return row
-    return await info.context.account.heard(sid, info.context.deadline)
+    return await info.context.account.recent_call(sid, info.context.deadline)
 
 
 async def entity_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> Resource | None:

@@ -23,7 +23,7 @@ import strawberry
 from gateway.errors import OutcomeUnknown, UpstreamNotFound, UpstreamRejected
 from gateway.live.events import FINAL, EventSource
 from gateway.live.idempotency import KeyReused, MutationResult, RecordedError, caller_key
-from gateway.live.snapshots import notice_of, status_of
+from gateway.live.snapshots import event_of, status_of
 from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
 from gateway.schema.forms import END_CALL, MAKE_CALL, REDIRECT_CALL, MutationSpec
@@ -135,7 +135,7 @@ async def _missing(info: Info, sid: str, denial: UpstreamNotFound) -> UserError:
     row = await info.context.loaders.row(FetchCall(sid=sid), field_path(info))
     late = None
     if row is None:
-        late = await info.context.account.heard(sid, info.context.deadline)
+        late = await info.context.account.recent_call(sid, info.context.deadline)
     if late is not None and status_of(late) not in FINAL:
         raise UpstreamNotFound(
             "Twilio does not show this call yet; nothing was done, try again",
@@ -170,17 +170,17 @@ async def _done(
         except UpstreamRejected as error:
             return MutationResult(refusal=_refusal(error))
         rows.append(row)
-        notice = notice_of(row, EventSource.MUTATION, datetime.now(UTC))
-        if _changed_call(given) is None and notice.status is CallStatus.UNKNOWN:
-            notice = replace(notice, status=CallStatus.QUEUED)  # at least: it has just been made
-        await context.account.store.publish(notice)
+        event = event_of(row, EventSource.MUTATION, datetime.now(UTC))
+        if _changed_call(given) is None and event.status is CallStatus.UNKNOWN:
+            event = replace(event, status=CallStatus.QUEUED)  # at least: it has just been made
+        await context.account.store.publish(event)
         return MutationResult(call_sid=row.sid)
 
     if given.idempotency_key is None:
         outcome = await context.account.running.run(act)
     else:
         await context.account.enter(context.deadline)
-        outcome = await context.account.acts.once(
+        outcome = await context.account.idempotent.once(
             caller_key(context.caller.name, given.idempotency_key),
             _fingerprint(spec.request_of(given, None)),
             act,

@@ -98,7 +98,7 @@ async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> Authenticated
     def operate(asked: Parameters) -> AsyncGenerator[ExecutionResult, None]:
         door.count(websocket, caller)
         return gateway.stream(
-            asked.query, asked.variables, asked.operation_name, asked.terms, caller=caller
+            asked.query, asked.variables, asked.operation_name, asked.options, caller=caller
         )
 
     return AuthenticatedConnection(operate, gateway.ends_at(caller))

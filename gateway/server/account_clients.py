@@ -32,7 +32,7 @@ from gateway.errors import RateLimited, UpstreamError
 from gateway.live.idempotency import IdempotentExecutor, Running
 from gateway.live.snapshots import ResultCoalescer
 from gateway.live.store import MemoryStore, Store
-from gateway.live.subscriptions import CallUpdate, Seats, SubscriptionManager, for_members
+from gateway.live.subscriptions import CallUpdate, SubscriberSlots, SubscriptionManager, for_members
 from gateway.planner import Costs
 from gateway.server.account_stores import AccountStores
 from gateway.upstream.calls import CallResource, ListCalls
@@ -65,9 +65,9 @@ class AccountClient:
         self,
         client: UpstreamClient,
         stores: AccountStores | None = None,
-        seats: Seats | None = None,
+        slots: SubscriberSlots | None = None,
         now: Callable[[], datetime] = utc_now,
-        standing: CredentialCheck | None = None,
+        proof: CredentialCheck | None = None,
     ) -> None:
         self.client = client
         self.costs = Costs()
@@ -76,24 +76,24 @@ class AccountClient:
         self.users = 0
         self.is_kept = True
         self._stores = stores or AccountStores(lambda _: MemoryStore())
-        self._seats = seats or Seats(MANY)
+        self._slots = slots or SubscriberSlots(MANY)
         self._now = now
-        self._standing = standing
+        self._proof = proof
         self._polling: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Hears of live calls from now on, and polls for whoever watches."""
-        _ = self.watching
+        _ = self.subscriptions
 
     @property
     def is_accepted(self) -> bool:
         """True when upstream took the credential when it was last asked with it."""
-        return self._standing is None or self._standing.is_accepted
+        return self._proof is None or self._proof.is_accepted
 
     @property
     def is_refused(self) -> bool:
         """True when upstream refused the credential when it was last asked with it."""
-        return self._standing is not None and self._standing.is_refused
+        return self._proof is not None and self._proof.is_refused
 
     @cached_property
     def store(self) -> Store:
@@ -101,28 +101,28 @@ class AccountClient:
         return self._stores.open(self.client.account_sid)
 
     @cached_property
-    def acts(self) -> IdempotentExecutor:
+    def idempotent(self) -> IdempotentExecutor:
         """Those under the account's idempotency keys."""
         return IdempotentExecutor(self.store, self.running)
 
     @cached_property
-    def watching(self) -> SubscriptionManager:
+    def subscriptions(self) -> SubscriptionManager:
         """Who watches with this credential; it polls from now on."""
-        watching = SubscriptionManager.of(self.client, self.store, self._seats, self._now)
-        self._polling = asyncio.ensure_future(watching.run())
-        return watching
+        subscriptions = SubscriptionManager.of(self.client, self.store, self._slots, self._now)
+        self._polling = asyncio.ensure_future(subscriptions.run())
+        return subscriptions
 
     async def enter(self, until: float | None = None) -> None:
         """See LiveAccount."""
-        if self._standing is not None:
+        if self._proof is not None:
             newest = ListCalls(page_size=1)
-            await self._standing.require(
+            await self._proof.require(
                 lambda: self.client.page(newest, None, RequestContext(self, until=until))
             )
 
-    async def heard(self, sid: str, until: float | None = None) -> CallResource | None:
+    async def recent_call(self, sid: str, until: float | None = None) -> CallResource | None:
         """See LiveAccount. Nothing is asked for a credential that upstream never took."""
-        found = self.watching.heard(sid) if self.is_accepted else None
+        found = self.subscriptions.recent_call(sid) if self.is_accepted else None
         if found is None:
             return None
         try:
@@ -133,18 +133,18 @@ class AccountClient:
 
     def watch_call(self, sid: str) -> AsyncGenerator[CallUpdate, None]:
         """See LiveAccount."""
-        return self._watch(lambda: self.watching.call(sid))
+        return self._watch(lambda: self.subscriptions.call(sid))
 
     def watch_calls(self, lists: Sequence[ListCalls]) -> AsyncGenerator[CallUpdate, None]:
         """See LiveAccount."""
-        return self._watch(lambda: self.watching.calls(lists))
+        return self._watch(lambda: self.subscriptions.calls(lists))
 
     def _watch(
         self, watch: Callable[[], AsyncGenerator[CallUpdate, None]]
     ) -> AsyncGenerator[CallUpdate, None]:
-        if self._standing is None:
+        if self._proof is None:
             return watch()
-        return for_members(watch, self.enter, self._standing.until_refused)
+        return for_members(watch, self.enter, self._proof.until_refused)
 
     async def aclose(self) -> None:
         """Lets acts that have begun end, then closes store and client."""

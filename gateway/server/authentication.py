@@ -137,7 +137,7 @@ def _access(settings: Settings, reader: KeySetReader | None) -> Access:
             return TokenAccess(_used(name, path, read_lines))
         case AccessMode.JWT:
             keys: KeyProvider = KeySet(reader.read) if reader else _fixed_key(settings)
-            return JwtAccess(keys, _terms(settings))
+            return JwtAccess(keys, _options(settings))
 
 
 def _fixed_key(settings: Settings) -> FixedKey:
@@ -155,7 +155,7 @@ def _used(name: str, path: str, use: Callable[[str], T]) -> T:
         raise SettingsError(f"{name}: {words}") from None
 
 
-def _terms(settings: Settings) -> JwtRequirements:
+def _options(settings: Settings) -> JwtRequirements:
     pairs = (pair.split("=") for pair in settings.jwt_scopes.split(","))
     return JwtRequirements(
         audience=settings.jwt_audience or "",

@@ -11,7 +11,7 @@ from datetime import datetime
 import httpx
 
 from gateway.access import Account
-from gateway.live.subscriptions import Seats
+from gateway.live.subscriptions import SubscriberSlots
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.server.account_clients import AccountClient, AccountClientPool
@@ -50,12 +50,12 @@ async def open_gateway(
 
         stores = AccountStores(lambda account_sid: store_for(settings, account_sid))
         stack.push_async_callback(stores.aclose)
-        seats = Seats(settings.max_subscribers)
+        slots = SubscriberSlots(settings.max_subscribers)
 
-        def make(account: Account, standing: CredentialCheck | None = None) -> AccountClient:
-            hook = _told(standing) if standing else log_exchange
+        def make(account: Account, proof: CredentialCheck | None = None) -> AccountClient:
+            hook = _told(proof) if proof else log_exchange
             client = UpstreamClient(account, settings.base_url, transport, _limits(settings), hook)
-            return AccountClient(client, stores, seats, now, standing)
+            return AccountClient(client, stores, slots, now, proof)
 
         pool = AccountClientPool(
             lambda account: make(account, CredentialCheck()), settings.passthrough_clients
@@ -69,12 +69,12 @@ async def open_gateway(
         yield Gateway(settings, own, now, pool)
 
 
-def _told(standing: CredentialCheck) -> UpstreamHook:
+def _told(proof: CredentialCheck) -> UpstreamHook:
     """The hook that also tells what upstream thinks of a credential."""
 
     def hook(exchange: UpstreamExchange) -> None:
         log_exchange(exchange)
-        standing.note(exchange)
+        proof.note(exchange)
 
     return hook
 

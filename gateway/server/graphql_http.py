@@ -103,7 +103,7 @@ class GraphQLOverHTTP:
                 parameters.query,
                 parameters.variables,
                 parameters.operation_name,
-                parameters.terms,
+                parameters.options,
                 caller=caller,
                 may_mutate=request.method == "POST",
             ),
@@ -118,7 +118,7 @@ class GraphQLOverHTTP:
                 parameters.query,
                 parameters.variables,
                 parameters.operation_name,
-                parameters.terms,
+                parameters.options,
                 caller=caller,
                 may_mutate=request.method == "POST",
             )

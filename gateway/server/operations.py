@@ -55,7 +55,7 @@ class OperationOptions:
     priority: Priority = Priority.INTERACTIVE
 
 
-DEFAULT_TERMS = OperationOptions()
+DEFAULT_OPTIONS = OperationOptions()
 
 
 class Gateway:
@@ -105,7 +105,7 @@ class Gateway:
         query: str,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
-        terms: OperationOptions = DEFAULT_TERMS,
+        options: OperationOptions = DEFAULT_OPTIONS,
         *,
         caller: Caller,
         may_mutate: bool = True,
@@ -115,11 +115,11 @@ class Gateway:
         Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
         InvalidOperationTypeError for a subscription, and for a mutation where none may be.
         """
-        journal = _journal(caller)
+        trace = _trace(caller)
         try:
             async with (
-                asyncio.timeout(self._seconds(terms) + GRACE),
-                self._operation(caller, terms, journal) as context,
+                asyncio.timeout(self._seconds(options) + GRACE),
+                self._operation(caller, options, trace) as context,
             ):
                 result = await schema.execute(
                     query,
@@ -130,14 +130,14 @@ class Gateway:
                 )
         except TimeoutError:
             result = too_late()
-        return explained(result, journal, terms.explain)
+        return explained(result, trace, options.explain)
 
     async def stream(
         self,
         query: str,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
-        terms: OperationOptions = DEFAULT_TERMS,
+        options: OperationOptions = DEFAULT_OPTIONS,
         *,
         caller: Caller,
         may_mutate: bool = True,
@@ -147,7 +147,7 @@ class Gateway:
         Whoever stops reading before its end closes it. A result without data is the last. Raises
         CredentialExpired when a subscriber's credential comes to its end.
         """
-        asked = query, variables, operation_name, terms
+        asked = query, variables, operation_name, options
         try:
             yield await self.execute(*asked, caller=caller, may_mutate=may_mutate)
         except CannotGetOperationTypeError:
@@ -165,13 +165,13 @@ class Gateway:
         query: str,
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
-        terms: OperationOptions,
+        options: OperationOptions,
         caller: Caller,
     ) -> AsyncGenerator[ExecutionResult, None]:
-        asked = query, msgspec.json.encode(variables, order="sorted"), operation_name, terms
-        is_shared = terms.explain is Explain.NOTHING
+        asked = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
+        is_shared = options.explain is Explain.NOTHING
         sharing = (*asked, caller.scopes) if is_shared else None
-        async with self._operation(caller, terms, _journal(caller), sharing) as context:
+        async with self._operation(caller, options, _trace(caller), sharing) as context:
             results = await schema.subscribe(
                 query,
                 variable_values=dict(variables or {}),
@@ -181,18 +181,18 @@ class Gateway:
             async with aclosing(results), aclosing(until(self.ends_at(caller), results)) as valid:
                 async for result in valid:
                     assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
-                    yield explained(result, context.journal, terms.explain)
+                    yield explained(result, context.trace, options.explain)
 
     async def answer(
         self,
         query: str,
         variables: Mapping[str, Any],
         operation_name: str | None,
-        terms: OperationOptions = DEFAULT_TERMS,
+        options: OperationOptions = DEFAULT_OPTIONS,
     ) -> dict[str, Any]:
         """The response map of one operation that the operator asks: errors, if any, and data."""
         try:
-            result = await self.execute(query, variables, operation_name, terms, caller=ANONYMOUS)
+            result = await self.execute(query, variables, operation_name, options, caller=ANONYMOUS)
         except CannotGetOperationTypeError:
             result = refused(NO_SUCH_OPERATION)
         except InvalidOperationTypeError:
@@ -205,17 +205,17 @@ class Gateway:
             return None
         return asyncio.get_running_loop().time() + caller.expires - self._now().timestamp()
 
-    def _seconds(self, terms: OperationOptions) -> float:
+    def _seconds(self, options: OperationOptions) -> float:
         """How long an operation on these terms may read."""
         allowed = self.settings.operation_timeout
-        return min(terms.timeout or allowed, allowed)
+        return min(options.timeout or allowed, allowed)
 
     @asynccontextmanager
     async def _operation(
         self,
         caller: Caller,
-        terms: OperationOptions,
-        journal: UpstreamTrace,
+        options: OperationOptions,
+        trace: UpstreamTrace,
         sharing: Hashable = None,
     ) -> AsyncIterator[Context]:
         """What one operation carries; see Note [Lazily]."""
@@ -229,13 +229,13 @@ class Gateway:
                 return stack.enter_context(self._pool.upstream(caller.account, caller.address))
 
             def make_loaders() -> Loaders:
-                loaders = self._loaders(connect(), terms, journal)
+                loaders = self._loaders(connect(), options, trace)
                 stack.push_async_callback(loaders.aclose)
                 return loaders
 
             @asynccontextmanager
             async def open_loaders(row: CallResource) -> AsyncIterator[Loaders]:
-                loaders = self._loaders(connect(), terms, _journal(caller), row)
+                loaders = self._loaders(connect(), options, _trace(caller), row)
                 try:
                     yield loaders
                 finally:
@@ -246,9 +246,9 @@ class Gateway:
                 connect=connect,
                 make_loaders=make_loaders,
                 open_loaders=open_loaders,
-                journal=journal,
+                trace=trace,
                 cursor_key=_cursor_key(self.settings, caller.account or self.client.account),
-                deadline=asyncio.get_running_loop().time() + self._seconds(terms),
+                deadline=asyncio.get_running_loop().time() + self._seconds(options),
                 # Twilio signs callbacks with a token that only the caller has, if he brought it.
                 callback_url=None if caller.account else self._callback_url,
                 page_budget=self.settings.page_budget,
@@ -260,8 +260,8 @@ class Gateway:
     def _loaders(
         self,
         upstream: AccountClient,
-        terms: OperationOptions,
-        journal: UpstreamTrace,
+        options: OperationOptions,
+        trace: UpstreamTrace,
         row: CallResource | None = None,
     ) -> Loaders:
         """Loaders with a deadline and a budget of their own, which know this row already."""
@@ -273,16 +273,16 @@ class Gateway:
             known,
             upstream.costs,
             replace(self._policy, concurrency=upstream.client.concurrency),
-            journal,
-            asyncio.get_running_loop().time() + self._seconds(terms),
-            min(terms.request_budget or allowed, allowed),
-            is_dry=terms.explain is Explain.PLAN,
-            priority=terms.priority,
+            trace,
+            asyncio.get_running_loop().time() + self._seconds(options),
+            min(options.request_budget or allowed, allowed),
+            is_dry=options.explain is Explain.PLAN,
+            priority=options.priority,
         )
         return Loaders(executor)
 
 
-def _journal(caller: Caller) -> UpstreamTrace:
+def _trace(caller: Caller) -> UpstreamTrace:
     return UpstreamTrace(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
 
 

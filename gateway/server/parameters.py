@@ -59,7 +59,7 @@ class Parameters:
     query: str
     variables: dict[str, Any] | None
     operation_name: str | None
-    terms: OperationOptions
+    options: OperationOptions
 
 
 async def read_parameters(request: Request, most: int) -> Parameters:
@@ -174,7 +174,7 @@ def check_parameters(given: Any, headers: Headers) -> Parameters:
         query=query,
         variables=_optional(given, "variables", dict, "an object"),
         operation_name=_optional(given, "operationName", str, "a text") or None,
-        terms=_terms(extensions, headers),
+        options=_options(extensions, headers),
     )
 
 
@@ -183,7 +183,7 @@ def is_hash(extensions: Mapping[str, Any] | None) -> bool:
     return (extensions or {}).get("persistedQuery") is not None
 
 
-def _terms(extensions: dict[str, Any], headers: Headers) -> OperationOptions:
+def _options(extensions: dict[str, Any], headers: Headers) -> OperationOptions:
     """Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
     explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
     if explain not in list(Explain):

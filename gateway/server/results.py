@@ -64,19 +64,19 @@ def too_late() -> ExecutionResult:
     return ExecutionResult(None, [_graphql_error(error)])
 
 
-def explained(result: ExecutionResult, journal: UpstreamTrace, explain: Explain) -> ExecutionResult:
+def explained(result: ExecutionResult, trace: UpstreamTrace, explain: Explain) -> ExecutionResult:
     """The result with `extensions.warnings`, and `extensions.upstream` as far as it was asked for.
 
     A dry run has one error that says so, in place of one for each field that was not read.
     """
     if not _was_executed(result):
         return result
-    warnings = journal.warnings()
+    warnings = trace.warnings()
     if warnings:
         result.extensions = {**(result.extensions or {}), "warnings": warnings}
     if explain is Explain.NOTHING:
         return result
-    result.extensions = {**(result.extensions or {}), "upstream": journal.explain(explain)}
+    result.extensions = {**(result.extensions or {}), "upstream": trace.explain(explain)}
     if explain is Explain.PLAN:
         dry = DryRun("A dry run: what would be asked upstream is in extensions.upstream")
         result.errors = [_graphql_error(dry)]

@@ -33,10 +33,10 @@ from gateway.live.webhook_events import (
     RECORDING_PATH,
     REMEMBERED,
     STATUS_PATH,
-    call_notice,
+    call_event,
     is_too_old,
     recorded_call,
-    recording_notice,
+    recording_event,
 )
 from gateway.server.operations import Gateway
 from gateway.server.webhook_keys import webhook_keys
@@ -117,9 +117,9 @@ class Webhooks:
             return
         if await store.remember(signature, REMEMBERED.total_seconds()):
             self._limiter.take("webhooks")
-            notice = news(store)
-            if notice is not None:
-                await store.publish(notice)
+            event = news(store)
+            if event is not None:
+                await store.publish(event)
 
     async def _genuine(self, request: Request) -> tuple[Parameters, str]:
         """What Twilio signed, and the signature. Raises Refused."""
@@ -182,13 +182,13 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 def _status(parameters: Parameters, now: datetime) -> News:
-    notice = call_notice(parameters, now)
-    return lambda _: notice
+    event = call_event(parameters, now)
+    return lambda _: event
 
 
 def _recording(parameters: Parameters, now: datetime) -> News:
     call_sid = recorded_call(parameters)
-    return lambda store: recording_notice(parameters, store.state(call_sid), now)
+    return lambda store: recording_event(parameters, store.state(call_sid), now)
 
 
 async def _body(request: Request) -> bytes:

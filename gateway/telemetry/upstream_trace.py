@@ -59,13 +59,13 @@ class RequestRecord:
     seconds: float | None = None
     rows: int | None = None
     used: int | None = None
-    tries: int = 0
+    attempts: int = 0
     status: str = "planned"
 
-    def tell(self, exchange: UpstreamExchange) -> None:
+    def on_attempt(self, exchange: UpstreamExchange) -> None:
         """The hook of each try of the read that this entry began; one it shares does not report."""
         self.seconds = exchange.seconds
-        self.tries += 1
+        self.attempts += 1
 
     def end(self, now: float, rows: int, status: str = "ok") -> None:
         """The answer is there, or the error with this code."""
@@ -74,7 +74,7 @@ class RequestRecord:
     @property
     def retries(self) -> int:
         """How many tries there were after the first."""
-        return max(0, self.tries - 1)
+        return max(0, self.attempts - 1)
 
     def explain(self, began: float) -> dict[str, Any]:
         """For the answer, in milliseconds since the operation began. What is not the last try is
@@ -114,7 +114,7 @@ class UpstreamTrace:
     """
 
     clock: Callable[[], float]
-    entries: list[RequestRecord] = field(default_factory=list)
+    records: list[RequestRecord] = field(default_factory=list)
     known: int = 0
     cached: int = 0
     shows_personal: bool = True
@@ -124,7 +124,7 @@ class UpstreamTrace:
     def __post_init__(self) -> None:
         self._began = self.clock()
 
-    def want(self, request: Any, field_path: str) -> None:
+    def note_field(self, request: Any, field_path: str) -> None:
         """Remembers which field of the operation asks for a request."""
         self._fields.setdefault(request, {})[field_path] = None
 
@@ -143,20 +143,20 @@ class UpstreamTrace:
             for (code, path, reason), count in self._warnings.items()
         ]
 
-    def enter(
+    def begin(
         self, request: Any, way: str, serves: Iterable[Any], predicted: tuple[int, float]
     ) -> RequestRecord:
         """An entry for a REST request that serves these requests."""
         wanted = (path for served in serves for path in self._fields.get(served, ()))
-        entry = RequestRecord(
+        record = RequestRecord(
             path=request.path,
             query="&".join(f"{name}={self._shown(name, value)}" for name, value in request.query),
             way=way,
             fields=tuple(dict.fromkeys(wanted)),
             predicted=predicted,
         )
-        self.entries.append(entry)
-        return entry
+        self.records.append(record)
+        return record
 
     def _shown(self, name: str, value: str) -> str:
         is_shown = self.shows_personal or name.rstrip("<>") in IMPERSONAL
@@ -165,13 +165,13 @@ class UpstreamTrace:
     def explain(self, how: Explain) -> dict[str, Any]:
         """`extensions.upstream`: totals, and each request where that is wanted."""
         totals: dict[str, Any] = {
-            "requests": sum(entry.began is not None for entry in self.entries),
-            "rows": sum(entry.rows or 0 for entry in self.entries),
+            "requests": sum(record.began is not None for record in self.records),
+            "rows": sum(record.rows or 0 for record in self.records),
             "known": self.known,
             "cached": self.cached,
-            "retries": sum(entry.retries for entry in self.entries),
+            "retries": sum(record.retries for record in self.records),
             "milliseconds": _milliseconds(self.clock() - self._began),
         }
         if how is Explain.TOTALS:
             return totals
-        return totals | {"exchanges": [entry.explain(self._began) for entry in self.entries]}
+        return totals | {"exchanges": [record.explain(self._began) for record in self.records]}

@@ -73,10 +73,10 @@ DEFAULTS = BreakerLimits()
 class Permit:
     """Allows one try. Tell the breaker what it came to, or give it back."""
 
-    __slots__ = ("era",)
+    __slots__ = ("generation",)
 
-    def __init__(self, era: int) -> None:
-        self.era = era
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
 
 
 class Breaker:
@@ -86,7 +86,7 @@ class Breaker:
         self.kind = kind
         self._limits = limits
         self._state = BreakerState.CLOSED
-        self._era = 0
+        self._generation = 0
         self._opened_at = 0.0
         self._samples: deque[tuple[float, bool]] = deque()
         self._failures = 0
@@ -103,7 +103,7 @@ class Breaker:
         """Raises CircuitOpen where the try must not be sent."""
         self.refuse_if_open(now)
         self._probes += 1
-        return Permit(self._era)
+        return Permit(self._generation)
 
     def refuse_if_open(self, now: float) -> None:
         """Raises CircuitOpen where a try would not be admitted."""
@@ -121,7 +121,7 @@ class Breaker:
     def answered(self, permit: Permit, now: float) -> None:
         """The try was answered, in whatever way."""
         state = self.state(now)
-        if permit.era != self._era:
+        if permit.generation != self._generation:
             return
         if state is BreakerState.CLOSED:
             self._sample(now, failed=False)
@@ -133,7 +133,7 @@ class Breaker:
     def failed(self, permit: Permit, now: float, *, was_hang: bool = False) -> None:
         """The try came to nothing: no connection, no whole answer, an answer that is none."""
         state = self.state(now)
-        if permit.era != self._era:
+        if permit.generation != self._generation:
             return
         if state is BreakerState.CLOSED:
             self._sample(now, failed=True, times=HANG_SAMPLES if was_hang else 1)
@@ -143,9 +143,9 @@ class Breaker:
             self._opened_at = now
             self._enter(BreakerState.OPEN)
 
-    def gave_up(self, permit: Permit) -> None:
+    def cancelled(self, permit: Permit) -> None:
         """Nobody waited for what the try would come to."""
-        if permit.era == self._era:
+        if permit.generation == self._generation:
             self._probes -= 1
 
     def _sample(self, now: float, *, failed: bool, times: int = 1) -> None:
@@ -164,6 +164,6 @@ class Breaker:
 
     def _enter(self, state: BreakerState) -> None:
         self._state = state
-        self._era += 1
+        self._generation += 1
         self._samples.clear()
         self._failures = self._probes = self._answers = 0

@@ -48,7 +48,7 @@ class Cache:
         kept = self._answers.get(request)
         return kept[0] if kept else None
 
-    def note(self, request: Any, answer: Any, length: int, now: datetime) -> None:
+    def put(self, request: Any, answer: Any, length: int, now: datetime) -> None:
         """Keeps an answer of so many bytes of JSON where it cannot change any more."""
         if self._size == 0:
             return

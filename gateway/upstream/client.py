@@ -79,33 +79,33 @@ class UpstreamClient:
         self._limits = limits
         self._now = now
         self._sender = Sender(account, limits.connect, transport)
-        self._delivery = RequestPipeline(self._sender, limits, hook)
-        self._flights = SingleFlight()
+        self._pipeline = RequestPipeline(self._sender, limits, hook)
+        self._single_flight = SingleFlight()
         self._cache = Cache(limits.cache_bytes)
 
     @property
     def concurrency(self) -> int:
         """How many requests may run at once at present."""
-        return self._delivery.concurrency
+        return self._pipeline.concurrency
 
     @property
     def last_read(self) -> LastRead | None:
         """How the last read of calls ended that says something of upstream; None before it."""
-        return self._delivery.last_read
+        return self._pipeline.last_read
 
     def breakers(self) -> dict[str, BreakerState]:
         """Each kind of resource, and whether upstream is asked for it at present."""
-        return self._delivery.breakers()
+        return self._pipeline.breakers()
 
-    def remembered(self, request: FetchRequest[Any] | ListRequest[Any]) -> Any | None:
+    def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> Any | None:
         """The row or page that this request brought earlier, if it cannot have changed since."""
         return self._cache.get(request, self._now())
 
     async def fetch(
         self,
         request: FetchRequest[R],
-        tell: UpstreamHook | None = None,
-        caller: RequestContext = ANONYMOUS_CONTEXT,
+        on_attempt: UpstreamHook | None = None,
+        context: RequestContext = ANONYMOUS_CONTEXT,
     ) -> R | None:
         """One resource; None when Twilio answers 404. `tell` hears of each try, if new."""
 
@@ -113,18 +113,18 @@ class UpstreamClient:
             return row_of(request.resource, body, request.sid, self.account_sid)
 
         try:
-            outcome = await self._read(request, MAX_RESOURCE, decode, tell, caller)
+            outcome = await self._read(request, MAX_RESOURCE, decode, on_attempt, context)
         except UpstreamNotFound:
             return None
         row: R = outcome.answer
-        self._remember(request, row, outcome)
+        self._keep(request, row, outcome)
         return row
 
     async def page(
         self,
         request: ListRequest[R],
-        tell: UpstreamHook | None = None,
-        caller: RequestContext = ANONYMOUS_CONTEXT,
+        on_attempt: UpstreamHook | None = None,
+        context: RequestContext = ANONYMOUS_CONTEXT,
     ) -> Page[R]:
         """One page of a list, its rows held against the exact filter again."""
 
@@ -132,7 +132,7 @@ class UpstreamClient:
             return list_of(request.resource, body, self.account_sid)
 
         max_bytes = MAX_RESOURCE + request.page_size * MAX_ROW
-        outcome = await self._read(request, max_bytes, decode, tell, caller)
+        outcome = await self._read(request, max_bytes, decode, on_attempt, context)
         listed: RowList = outcome.answer
         list_url, index = self._root + request.path + ".json", request.page.index
         page = Page(
@@ -152,14 +152,14 @@ class UpstreamClient:
                 page.rows_read,
                 request.kind,
             )
-        self._remember(request, page, outcome)
+        self._keep(request, page, outcome)
         return page
 
     async def send(
         self,
         request: FormRequest[R],
-        tell: UpstreamHook | None = None,
-        caller: RequestContext = ANONYMOUS_CONTEXT,
+        on_attempt: UpstreamHook | None = None,
+        context: RequestContext = ANONYMOUS_CONTEXT,
     ) -> R:
         """Posts a form; the row that was made or changed.
 
@@ -172,15 +172,16 @@ class UpstreamClient:
 
         url = self._root + request.path + ".json"
         sending = HttpRequest("POST", url, MAX_RESOURCE, request.form)
-        parcel = UpstreamRequest(request.path, request.kind, sending, decode)
-        first = RequestContext(caller.operation, Priority.MUTATION, caller.until)
-        outcome = await self._delivery.deliver(parcel, Deadline(self._until(first)), first, tell)
+        outgoing = UpstreamRequest(request.path, request.kind, sending, decode)
+        first = RequestContext(context.operation, Priority.MUTATION, context.until)
+        deadline = Deadline(self._until(first))
+        outcome = await self._pipeline.run(outgoing, deadline, first, on_attempt)
         row: R = outcome.answer
         return row
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        self._delivery.close()
+        self._pipeline.close()
         await self._sender.aclose()
 
     async def _read(
@@ -188,23 +189,23 @@ class UpstreamClient:
         request: FetchRequest[Any] | ListRequest[Any],
         max_bytes: int,
         decode: Callable[[bytes], Any],
-        tell: UpstreamHook | None,
-        caller: RequestContext,
+        on_attempt: UpstreamHook | None,
+        context: RequestContext,
     ) -> AttemptResult[Any]:
         """The outcome of this GET, or of an equal one in flight."""
         url = str(httpx.URL(self._root + request.path + ".json", params=request.query or None))
-        parcel = UpstreamRequest(
+        outgoing = UpstreamRequest(
             request.path, request.kind, HttpRequest("GET", url, max_bytes), decode
         )
 
-        def start(patience: Deadline) -> Awaitable[AttemptResult[Any]]:
-            return self._delivery.deliver(parcel, patience, caller, tell)
+        def start(deadline: Deadline) -> Awaitable[AttemptResult[Any]]:
+            return self._pipeline.run(outgoing, deadline, context, on_attempt)
 
-        return await self._flights.join(url, self._until(caller), start)
+        return await self._single_flight.do(url, self._until(context), start)
 
-    def _until(self, caller: RequestContext) -> float:
-        return caller.patience(asyncio.get_running_loop().time(), self._limits.read)
+    def _until(self, context: RequestContext) -> float:
+        return context.deadline(asyncio.get_running_loop().time(), self._limits.read)
 
-    def _remember(self, request: Any, answer: Any, outcome: AttemptResult[Any]) -> None:
+    def _keep(self, request: Any, answer: Any, outcome: AttemptResult[Any]) -> None:
         length = len(outcome.reply.body) if outcome.reply else 0
-        self._cache.note(request, answer, length, self._now())
+        self._cache.put(request, answer, length, self._now())

@@ -70,11 +70,11 @@ class AdaptiveLimit:
         return int(self._cap)
 
     def answered(
-        self, like: Hashable, seconds: float, now: float, *, in_flight: int, is_full: bool
+        self, latency_class: Hashable, seconds: float, now: float, *, in_flight: int, is_full: bool
     ) -> None:
         """A try was answered. `like` tells which answers are alike in size, `in_flight` how many
         of the account's ran (Twilio's number where it gives one), `is_full` that some waited."""
-        latency = self._latencies.setdefault(like, Latency(seconds, now))
+        latency = self._latencies.setdefault(latency_class, Latency(seconds, now))
         if latency.is_late(seconds, now) and now - self._slowed_at >= LATE_PAUSE:
             self._slowed_at = now
             self._decrease(FLOOR)
@@ -148,25 +148,25 @@ class PriorityQueue:
         default_factory=OrderedDict
     )
 
-    def add(self, turn: Waiter) -> None:
-        self.operations.setdefault(turn.operation, OrderedDict())[turn] = None
+    def add(self, slot: Waiter) -> None:
+        self.operations.setdefault(slot.operation, OrderedDict())[slot] = None
 
-    def remove(self, turn: Waiter) -> None:
-        turns = self.operations.get(turn.operation)
-        if turns is not None and turn in turns:
-            del turns[turn]
-            if not turns:
-                del self.operations[turn.operation]
+    def remove(self, slot: Waiter) -> None:
+        waiters = self.operations.get(slot.operation)
+        if waiters is not None and slot in waiters:
+            del waiters[slot]
+            if not waiters:
+                del self.operations[slot.operation]
 
     def next(self) -> Waiter | None:
         """The request whose turn it is; its operation goes to the end."""
         if not self.operations:
             return None
-        operation, turns = next(iter(self.operations.items()))
-        turn = next(iter(turns))
+        operation, waiters = next(iter(self.operations.items()))
+        slot = next(iter(waiters))
         self.operations.move_to_end(operation)
-        self.remove(turn)
-        return turn
+        self.remove(slot)
+        return slot
 
     def last_of_longest(self) -> Waiter:
         """The one to drop."""
@@ -175,8 +175,8 @@ class PriorityQueue:
 
     def first_of(self, kind: str) -> Waiter | None:
         """The first request of this kind that still waits."""
-        turns = (turn for turns in self.operations.values() for turn in turns)
-        return next((t for t in turns if t.kind == kind and not t.granted.done()), None)
+        waiters = (slot for waiters in self.operations.values() for slot in waiters)
+        return next((t for t in waiters if t.kind == kind and not t.granted.done()), None)
 
 
 class AdmissionQueue:
@@ -185,10 +185,10 @@ class AdmissionQueue:
     A place is stuck when it is held for so many seconds: see Note [Stuck places].
     """
 
-    def __init__(self, limit: AdaptiveLimit, longest: int, stuck: float = STUCK) -> None:
+    def __init__(self, limit: AdaptiveLimit, longest: int, blocked: float = STUCK) -> None:
         self.limit = limit
         self._longest = longest
-        self._stuck = stuck
+        self._blocked = blocked
         self._queues = {priority: PriorityQueue() for priority in Priority}
         self._running: dict[Waiter, None] = {}
         self._waiting: dict[str, int] = {}
@@ -205,100 +205,100 @@ class AdmissionQueue:
         return sum(self._waiting.values())
 
     @asynccontextmanager
-    async def turn(
+    async def slot(
         self, kind: str, priority: Priority, operation: Hashable, until: float
     ) -> AsyncIterator[None]:
         """Waits for a place and holds it. Raises UpstreamRateLimited where the line is full, and
         UpstreamTimeout where no place is free by `until`, a time of the loop's clock."""
         loop = asyncio.get_running_loop()
-        turn = Waiter(kind, priority, operation, loop.create_future())
-        self._join(turn)
+        slot = Waiter(kind, priority, operation, loop.create_future())
+        self._join(slot)
         try:
             try:
                 async with asyncio.timeout_at(until):
-                    await turn.granted
+                    await slot.granted
             except TimeoutError:
                 raise UpstreamTimeout("No turn upstream came in time") from None
             yield
         finally:
-            self._leave(turn)
+            self._leave(slot)
 
-    def wake(self) -> None:
+    def dispatch(self) -> None:
         """Lets run who may: to be called when the limit may have grown."""
-        while self.in_flight < self.limit.value and (turn := self._next()):
-            self._grant(turn)
+        while self.in_flight < self.limit.value and (slot := self._next()):
+            self._grant(slot)
         if self.waiting:
-            self._pass_by_the_stuck()
+            self._skip_blocked()
             loop = asyncio.get_running_loop()
-            self._alarm = self._alarm or loop.call_later(self._stuck, self._ring)
+            self._alarm = self._alarm or loop.call_later(self._blocked, self._ring)
 
     def close(self) -> None:
         """Stops the clock."""
         if self._alarm:
             self._alarm.cancel()
 
-    def _join(self, turn: Waiter) -> None:
-        self._queues[turn.priority].add(turn)
-        self._count(turn.kind, 1)
+    def _join(self, slot: Waiter) -> None:
+        self._queues[slot.priority].add(slot)
+        self._count(slot.kind, 1)
         if self.waiting > self._longest:
             self._drop_one()
-        self.wake()
+        self.dispatch()
 
-    def _leave(self, turn: Waiter) -> None:
-        if turn in self._running:
-            del self._running[turn]
+    def _leave(self, slot: Waiter) -> None:
+        if slot in self._running:
+            del self._running[slot]
         else:
-            self._forget(turn)
-        self.wake()
+            self._forget(slot)
+        self.dispatch()
 
-    def _forget(self, turn: Waiter) -> None:
-        queue = self._queues[turn.priority]
-        if turn in queue.operations.get(turn.operation, ()):
-            queue.remove(turn)
-            self._count(turn.kind, -1)
+    def _forget(self, slot: Waiter) -> None:
+        queue = self._queues[slot.priority]
+        if slot in queue.operations.get(slot.operation, ()):
+            queue.remove(slot)
+            self._count(slot.kind, -1)
 
     def _drop_one(self) -> None:
         queue = next(queue for queue in reversed(self._queues.values()) if queue.operations)
-        turn = queue.last_of_longest()
-        self._forget(turn)
-        if not turn.granted.done():
+        slot = queue.last_of_longest()
+        self._forget(slot)
+        if not slot.granted.done():
             full = "Too many requests wait for upstream already"
-            turn.granted.set_exception(UpstreamRateLimited(full, retry_after=1.0))
+            slot.granted.set_exception(UpstreamRateLimited(full, retry_after=1.0))
 
     def _next(self) -> Waiter | None:
         for queue in self._queues.values():
-            while (turn := queue.next()) is not None:
-                self._count(turn.kind, -1)
-                if not turn.granted.done():  # who has left is still on his way out
-                    return turn
+            while (slot := queue.next()) is not None:
+                self._count(slot.kind, -1)
+                if not slot.granted.done():  # who has left is still on his way out
+                    return slot
         return None
 
-    def _grant(self, turn: Waiter) -> None:
-        turn.since = asyncio.get_running_loop().time()
-        self._running[turn] = None
-        turn.granted.set_result(None)
+    def _grant(self, slot: Waiter) -> None:
+        slot.since = asyncio.get_running_loop().time()
+        self._running[slot] = None
+        slot.granted.set_result(None)
 
     def _ring(self) -> None:
         self._alarm = None
-        self.wake()
+        self.dispatch()
 
-    def _pass_by_the_stuck(self) -> None:
+    def _skip_blocked(self) -> None:
         """See Note [Stuck places]."""
-        before = asyncio.get_running_loop().time() - self._stuck
-        held = Counter(turn.kind for turn in self._running)
-        stuck = {turn.kind for turn in self._running if turn.since <= before}
+        before = asyncio.get_running_loop().time() - self._blocked
+        held = Counter(slot.kind for slot in self._running)
+        blocked = {slot.kind for slot in self._running if slot.since <= before}
         for kind in [kind for kind, waiting in self._waiting.items() if waiting]:
-            while stuck - {kind} and held[kind] < RESERVE and self.in_flight < self.limit.cap:
-                turn = self._first_of(kind)
-                if turn is None:
+            while blocked - {kind} and held[kind] < RESERVE and self.in_flight < self.limit.cap:
+                slot = self._first_of(kind)
+                if slot is None:
                     break
-                self._forget(turn)
-                self._grant(turn)
+                self._forget(slot)
+                self._grant(slot)
                 held[kind] += 1
 
     def _first_of(self, kind: str) -> Waiter | None:
         firsts = (queue.first_of(kind) for queue in self._queues.values())
-        return next((turn for turn in firsts if turn), None)
+        return next((slot for slot in firsts if slot), None)
 
     def _count(self, kind: str, by: int) -> None:
         self._waiting[kind] = self._waiting.get(kind, 0) + by

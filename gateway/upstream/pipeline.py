@@ -35,7 +35,7 @@ from gateway.upstream.calls import CALLS
 from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority
 from gateway.upstream.replies import Reply, error_for_reply
-from gateway.upstream.retries import RetryBudget, is_passing, pause
+from gateway.upstream.retries import RetryBudget, backoff, is_retryable
 from gateway.upstream.sending import HttpRequest, Sender
 from gateway.upstream.single_flight import Deadline
 
@@ -52,12 +52,12 @@ __all__ = [
 T = TypeVar("T")
 READ, WRITE = frozenset({200}), frozenset({200, 201})
 # What is left after the last read to put an answer together.
-TIDY_UP = 0.05
+RESPONSE_MARGIN = 0.05
 # A try that was given less time than this and did not end says nothing about upstream.
-HANG = 2.0
+HANG_SECONDS = 2.0
 # Seconds after which a client may ask again what Twilio refused with 429: it does not say itself
 # (FACTS section 2).
-SOON = 1.0
+DEFAULT_RETRY_AFTER = 1.0
 REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
 
 
@@ -91,10 +91,10 @@ class RequestContext:
     priority: Priority = Priority.INTERACTIVE
     until: float | None = None
 
-    def patience(self, now: float, longest: float) -> float:
+    def deadline(self, now: float, longest: float) -> float:
         """When its read must have ended, `longest` seconds from now at the latest."""
         until = now + longest
-        return until if self.until is None else min(until, self.until - TIDY_UP)
+        return until if self.until is None else min(until, self.until - RESPONSE_MARGIN)
 
 
 ANONYMOUS_CONTEXT = RequestContext()
@@ -110,7 +110,7 @@ class UpstreamRequest(Generic[T]):
     decode: Callable[[bytes], T]
 
     @property
-    def like(self) -> Hashable:
+    def latency_class(self) -> Hashable:
         """Equal for requests whose answers take about as long."""
         return self.kind, self.sending.max_bytes.bit_length()
 
@@ -151,12 +151,12 @@ class AttemptResult(Generic[T]):
     @property
     def is_hang(self) -> bool:
         """True where nothing whole came in a time in which something does."""
-        return isinstance(self.error, UpstreamTimeout) and self.seconds >= HANG
+        return isinstance(self.error, UpstreamTimeout) and self.seconds >= HANG_SECONDS
 
     @property
-    def is_silence(self) -> bool:
+    def is_inconclusive(self) -> bool:
         """True where nothing came, but was not waited for long enough to mean anything."""
-        return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG
+        return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class RequestPipeline:
         self._hook = hook
         self._budget = RetryBudget(limits.retry_share)
         self._limit = AdaptiveLimit(limits.in_flight)
-        self._line = AdmissionQueue(self._limit, limits.waiting)
+        self._queue = AdmissionQueue(self._limit, limits.waiting)
         self._breakers = {
             resource.name: Breaker(resource.name, limits.breaker) for resource in RESOURCES
         }
@@ -195,94 +195,94 @@ class RequestPipeline:
 
     def close(self) -> None:
         """To be called at the end."""
-        self._line.close()
+        self._queue.close()
 
-    async def deliver(
+    async def run(
         self,
-        parcel: UpstreamRequest[T],
-        patience: Deadline,
-        caller: RequestContext,
-        tell: UpstreamHook | None,
+        outgoing: UpstreamRequest[T],
+        deadline: Deadline,
+        context: RequestContext,
+        on_attempt: UpstreamHook | None,
     ) -> AttemptResult[T]:
         """The try that brought a value. Raises UpstreamError, of a change OutcomeUnknown where
         it may have happened."""
         began = asyncio.get_running_loop().time()
         self._budget.earn()
-        for tried in itertools.count(1):
+        for attempt in itertools.count(1):
             try:
-                outcome = await self._try(parcel, patience, caller, tell)
-                self._note(parcel, began)
+                outcome = await self._attempt(outgoing, deadline, context, on_attempt)
+                self._note(outgoing, began)
                 return outcome
             except UpstreamError as error:
-                wait = self._wait(error, parcel, tried, patience)
+                wait = self._backoff(error, outgoing, attempt, deadline)
                 if wait is None:
-                    self._note(parcel, began, error)
+                    self._note(outgoing, began, error)
                     if isinstance(error, UpstreamRateLimited):
-                        error.retry_after = error.retry_after or SOON
+                        error.retry_after = error.retry_after or DEFAULT_RETRY_AFTER
                     raise
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
     def _note(
-        self, parcel: UpstreamRequest[T], began: float, error: UpstreamError | None = None
+        self, outgoing: UpstreamRequest[T], began: float, error: UpstreamError | None = None
     ) -> None:
         now = asyncio.get_running_loop().time()
-        is_of_calls = parcel.is_read and parcel.kind == CALLS.name
+        is_of_calls = outgoing.is_read and outgoing.kind == CALLS.name
         if is_of_calls and (error is None or _is_upstreams(error, now - began)):
             self.last_read = LastRead(now, error.code if error else None)
 
-    def _wait(
-        self, error: UpstreamError, parcel: UpstreamRequest[T], tried: int, patience: Deadline
+    def _backoff(
+        self, error: UpstreamError, outgoing: UpstreamRequest[T], attempt: int, deadline: Deadline
     ) -> float | None:
         """The pause before the next try; None where there is to be none."""
-        if tried >= self._limits.tries or not is_passing(error, is_read=parcel.is_read):
+        if attempt >= self._limits.tries or not is_retryable(error, is_read=outgoing.is_read):
             return None
-        left = patience.until - asyncio.get_running_loop().time()
-        wait = pause(tried, random.random(), error.retry_after, left)  # noqa: S311 (no secret)
+        left = deadline.until - asyncio.get_running_loop().time()
+        wait = backoff(attempt, random.random(), error.retry_after, left)  # noqa: S311 (no secret)
         return wait if wait is not None and self._budget.spend() else None
 
-    async def _try(
+    async def _attempt(
         self,
-        parcel: UpstreamRequest[T],
-        patience: Deadline,
-        caller: RequestContext,
-        tell: UpstreamHook | None,
+        outgoing: UpstreamRequest[T],
+        deadline: Deadline,
+        context: RequestContext,
+        on_attempt: UpstreamHook | None,
     ) -> AttemptResult[T]:
         clock = asyncio.get_running_loop().time
-        breaker = self._breakers[parcel.kind]
+        breaker = self._breakers[outgoing.kind]
         breaker.refuse_if_open(clock())
-        line = self._line.turn(parcel.kind, caller.priority, caller.operation, patience.until)
-        async with line:
+        slot = self._queue.slot(outgoing.kind, context.priority, context.operation, deadline.until)
+        async with slot:
             permit = breaker.admit(clock())
             try:
-                outcome = await self._send(parcel, patience.until)
+                outcome = await self._send(outgoing, deadline.until)
             except BaseException:  # nobody waits any more
-                breaker.gave_up(permit)
+                breaker.cancelled(permit)
                 raise
-            self._learn(parcel, outcome, breaker, permit)
-        for hook in (self._hook, tell):
+            self._learn(outgoing, outcome, breaker, permit)
+        for hook in (self._hook, on_attempt):
             if hook is not None:
-                hook(_exchange(parcel, outcome))
+                hook(_exchange(outgoing, outcome))
         if outcome.error is not None:
-            raise outcome.error if parcel.is_read else _of_change(outcome.error)
+            raise outcome.error if outgoing.is_read else _write_error(outcome.error)
         return outcome
 
-    async def _send(self, parcel: UpstreamRequest[T], until: float) -> AttemptResult[T]:
+    async def _send(self, outgoing: UpstreamRequest[T], until: float) -> AttemptResult[T]:
         clock = asyncio.get_running_loop().time
         began = clock()
-        allowed = min(until - began, self._limits.attempt if parcel.is_read else math.inf)
+        allowed = min(until - began, self._limits.attempt if outgoing.is_read else math.inf)
         reply, value, error = None, None, None
         try:
-            reply = await self._sender.send(parcel.sending, allowed)
-            error = error_for_reply(reply, READ if parcel.is_read else WRITE)
-            value = parcel.decode(reply.body) if error is None else None
+            reply = await self._sender.send(outgoing.sending, allowed)
+            error = error_for_reply(reply, READ if outgoing.is_read else WRITE)
+            value = outgoing.decode(reply.body) if error is None else None
         except UpstreamError as failure:
             error = failure
         return AttemptResult(began, clock(), allowed, reply, value, error)
 
     def _learn(
         self,
-        parcel: UpstreamRequest[T],
+        outgoing: UpstreamRequest[T],
         outcome: AttemptResult[T],
         breaker: Breaker,
         permit: Permit,
@@ -290,8 +290,8 @@ class RequestPipeline:
         """What a try came to is told to the breaker of its kind and to the limit."""
         if outcome.is_answer:
             breaker.answered(permit, outcome.ended)
-        elif outcome.is_silence:
-            breaker.gave_up(permit)
+        elif outcome.is_inconclusive:
+            breaker.cancelled(permit)
         else:
             breaker.failed(permit, outcome.ended, was_hang=outcome.is_hang)
         counted = outcome.reply.concurrent_requests if outcome.reply else None
@@ -299,11 +299,11 @@ class RequestPipeline:
             self._limit.refused(outcome.began, outcome.ended, counted)
         elif outcome.is_answer:  # hangs are the breaker's: a few must not slow all the others
             self._limit.answered(
-                parcel.like,
+                outgoing.latency_class,
                 outcome.seconds,
                 outcome.ended,
-                in_flight=counted or self._line.in_flight,
-                is_full=self._line.waiting > 0,
+                in_flight=counted or self._queue.in_flight,
+                is_full=self._queue.waiting > 0,
             )
 
 
@@ -313,13 +313,13 @@ def _is_upstreams(error: UpstreamError, seconds: float) -> bool:
         case UpstreamRejected():
             return False
         case UpstreamTimeout():
-            return seconds >= HANG
+            return seconds >= HANG_SECONDS
         case UpstreamRateLimited():
             return error.status is not None
     return True
 
 
-def _of_change(error: UpstreamError) -> UpstreamError:
+def _write_error(error: UpstreamError) -> UpstreamError:
     """The error of a request that changes something: certain, or OutcomeUnknown."""
     if isinstance(error, (RequestNotSent, *REFUSALS)):
         return error
@@ -332,13 +332,13 @@ def _of_change(error: UpstreamError) -> UpstreamError:
     )
 
 
-def _exchange(parcel: UpstreamRequest[T], outcome: AttemptResult[T]) -> UpstreamExchange:
+def _exchange(outgoing: UpstreamRequest[T], outcome: AttemptResult[T]) -> UpstreamExchange:
     reply, error = outcome.reply, outcome.error
     return UpstreamExchange(
-        path=parcel.path,
+        path=outgoing.path,
         seconds=outcome.seconds,
         status=reply.status if reply else None,
         request_id=reply.request_id if reply else None,
         failure=type(error).__name__ if error else None,
-        method=parcel.sending.method,
+        method=outgoing.sending.method,
     )

@@ -26,7 +26,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 
-__all__ = ["RetryBudget", "is_passing", "pause", "retry_after"]
+__all__ = ["RetryBudget", "backoff", "is_retryable", "retry_after"]
 
 # Back-off: a first pause below the latency of Twilio's API (some 0.1 s) finds it as it was; past
 # two seconds a person has gone.
@@ -59,7 +59,7 @@ class RetryBudget:
         return True
 
 
-def is_passing(error: UpstreamError, *, is_read: bool) -> bool:
+def is_retryable(error: UpstreamError, *, is_read: bool) -> bool:
     """True for a failure that a repeat may mend and cannot make worse.
 
     Of a request that changes something only what certainly has not happened is repeated: a 429,
@@ -79,7 +79,7 @@ def is_passing(error: UpstreamError, *, is_read: bool) -> bool:
     )
 
 
-def pause(tried: int, chance: float, asked_for: float | None, left: float) -> float | None:
+def backoff(tried: int, chance: float, asked_for: float | None, left: float) -> float | None:
     """The seconds to wait after so many tries; None where what is `left` does not allow another.
 
     Full jitter: `chance`, 0 to 1, spreads those who failed together over the whole pause.

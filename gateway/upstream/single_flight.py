@@ -28,9 +28,9 @@ class InFlight:
     """A read in flight, how long it is waited for, and by how many."""
 
     def __init__(self, start: Callable[[Deadline], Awaitable[Any]], until: float) -> None:
-        self.patience = Deadline(until)
+        self.deadline = Deadline(until)
         self.waiters = 0
-        self.task = asyncio.ensure_future(start(self.patience))
+        self.task = asyncio.ensure_future(start(self.deadline))
 
 
 class SingleFlight:
@@ -39,14 +39,12 @@ class SingleFlight:
     def __init__(self) -> None:
         self._flights: dict[Hashable, InFlight] = {}
 
-    async def join(
-        self, key: Hashable, until: float, start: Callable[[Deadline], Awaitable[T]]
-    ) -> T:
+    async def do(self, key: Hashable, until: float, start: Callable[[Deadline], Awaitable[T]]) -> T:
         """The outcome of the flight under this key, begun by `start` if there is none."""
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = InFlight(start, until)
-        flight.patience.extend(until)
+        flight.deadline.extend(until)
         flight.waiters += 1
         try:
             outcome: T = await asyncio.shield(flight.task)
@@ -54,9 +52,9 @@ class SingleFlight:
         finally:
             flight.waiters -= 1
             if flight.task.done() or not flight.waiters:
-                self._land(key, flight)
+                self._forget(key, flight)
 
-    def _land(self, key: Hashable, flight: InFlight) -> None:
+    def _forget(self, key: Hashable, flight: InFlight) -> None:
         flight.task.cancel()
         if self._flights.get(key) is flight:
             del self._flights[key]

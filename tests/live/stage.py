@@ -18,7 +18,7 @@ LIVES = [
 ]
 
 
-def notice(
+def event(
     status: str,
     sequence: int | None = None,
     *,

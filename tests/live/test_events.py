@@ -16,7 +16,7 @@ from gateway.live.events import (
     status_of_callback,
 )
 from gateway.upstream.calls import CallStatus
-from tests.live.stage import LIVES, NOW, notice
+from tests.live.stage import LIVES, NOW, event
 
 
 @st.composite
@@ -27,20 +27,20 @@ def lives(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]
     """
     statuses = draw(st.sampled_from(LIVES))
     whole = [
-        notice(status, number, at=NOW + timedelta(seconds=number), to=f"+1800555010{number}")
+        event(status, number, at=NOW + timedelta(seconds=number), to=f"+1800555010{number}")
         for number, status in enumerate(statuses)
     ]
-    polls = [notice(status, source=EventSource.POLL) for status in statuses]
-    heard = draw(st.lists(st.sampled_from(whole + polls), max_size=12))
+    polls = [event(status, source=EventSource.POLL) for status in statuses]
+    recent_call = draw(st.lists(st.sampled_from(whole + polls), max_size=12))
     last = draw(st.sampled_from([whole[-1], polls[-1]]))
-    return whole, draw(st.permutations([*heard, last]))
+    return whole, draw(st.permutations([*recent_call, last]))
 
 
 def reduced(notices: Sequence[CallStatusEvent]) -> list[CallStatusEvent]:
     """Every state that the notices lead through."""
     states: list[CallStatusEvent] = []
-    for heard in notices:
-        state = advance(states[-1] if states else None, heard)
+    for recent_call in notices:
+        state = advance(states[-1] if states else None, recent_call)
         if state is not None:
             states.append(state)
     return states
@@ -50,13 +50,13 @@ def reduced(notices: Sequence[CallStatusEvent]) -> list[CallStatusEvent]:
 def test_the_last_state_is_the_calls_last_state_and_no_state_goes_backwards(
     life: tuple[list[CallStatusEvent], list[CallStatusEvent]],
 ) -> None:
-    whole, heard = life
-    states = reduced(heard)
+    whole, recent_call = life
+    states = reduced(recent_call)
     places = [PLACE[state.status] for state in states]
 
     assert states[-1].status is whole[-1].status
     assert places == sorted(places)
-    assert sum(state.is_final for state in states) <= len(heard)
+    assert sum(state.is_final for state in states) <= len(recent_call)
     assert len({state.status for state in states if state.is_final}) == 1
 
 
@@ -64,8 +64,8 @@ def test_the_last_state_is_the_calls_last_state_and_no_state_goes_backwards(
 def test_what_was_heard_before_is_no_news(
     life: tuple[list[CallStatusEvent], list[CallStatusEvent]], times: int
 ) -> None:
-    _, heard = life
-    numbered = [one for one in heard if one.sequence is not None] or heard[-1:]
+    _, recent_call = life
+    numbered = [one for one in recent_call if one.sequence is not None] or recent_call[-1:]
     last = reduced(numbered)[-1]
 
     for _ in range(times):
@@ -77,7 +77,7 @@ def test_what_was_heard_before_is_no_news(
 
 
 def test_the_first_notice_is_the_state() -> None:
-    first = notice("ringing", 1)
+    first = event("ringing", 1)
 
     assert advance(None, first) is first
 
@@ -86,9 +86,9 @@ def test_the_first_notice_is_the_state() -> None:
 @pytest.mark.parametrize("later", list(CallStatus))
 def test_a_final_state_is_never_undone(final: CallStatus, later: CallStatus) -> None:
     """FACTS section 3: "The five final states never change". Whatever number comes with it."""
-    state = notice(final.value, 3)
+    state = event(final.value, 3)
 
-    assert advance(state, notice(later.value, 99)) is None
+    assert advance(state, event(later.value, 99)) is None
 
 
 @pytest.mark.parametrize("live", ["queued", "ringing", "in-progress"])
@@ -96,7 +96,7 @@ def test_a_final_state_is_never_undone(final: CallStatus, later: CallStatus) -> 
 def test_a_final_notice_always_counts(live: str, final: str) -> None:
     """Also when its number is lower than one seen, or missing: a subscription must end."""
     for number in (None, 0, 9):
-        state = advance(notice(live, 5), notice(final, number))
+        state = advance(event(live, 5), event(final, number))
 
         assert state is not None
         assert state.status.value == final
@@ -111,21 +111,21 @@ def test_the_table_has_every_status_but_unknown() -> None:
 
 
 def test_a_status_that_is_not_known_changes_nothing() -> None:
-    assert advance(None, notice("unknown", 0)) is None
-    assert advance(notice("ringing", 1), notice("unknown", 2)) is None
+    assert advance(None, event("unknown", 0)) is None
+    assert advance(event("ringing", 1), event("unknown", 2)) is None
 
 
 def test_facts_are_gathered_and_the_later_number_has_the_word() -> None:
     """Of one status, the notice with the higher SequenceNumber is the newer, come when it may."""
-    state = notice("in-progress", 3, answered_by="machine_start", to="+18005550100")
+    state = event("in-progress", 3, answered_by="machine_start", to="+18005550100")
 
-    late = advance(state, notice("in-progress", 2, answered_by="unknown", direction="inbound"))
+    late = advance(state, event("in-progress", 2, answered_by="unknown", direction="inbound"))
     assert late is not None
     assert late.fact("answered_by") == "machine_start"
     assert late.fact("direction") == "inbound"
     assert late.sequence == 3
 
-    final = advance(late, notice("completed", 4, duration="42"))
+    final = advance(late, event("completed", 4, duration="42"))
     assert final is not None
     assert dict(final.facts) == {
         "answered_by": "machine_start", "direction": "inbound", "to": "+18005550100",
@@ -136,12 +136,12 @@ def test_facts_are_gathered_and_the_later_number_has_the_word() -> None:
 
 def test_facts_of_a_final_state_may_still_come() -> None:
     state = advance(
-        notice("completed", source=EventSource.POLL), notice("completed", 3, duration="42")
+        event("completed", source=EventSource.POLL), event("completed", 3, duration="42")
     )
 
     assert state is not None
     assert state.fact("duration") == "42"
-    assert advance(state, notice("completed", 3, duration="42")) is None
+    assert advance(state, event("completed", 3, duration="42")) is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gateway.live.polling import CALM, LONGEST_UNKNOWN, SELDOM, SOONEST
 from gateway.live.snapshots import READ_LAG
 from gateway.live.store import MemoryStore
 from gateway.upstream.calls import CallDirection, CallStatus, ListCalls
-from tests.live.stage import CALL, NOW, notice
+from tests.live.stage import CALL, NOW, event
 from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import ACCOUNT, PlainTwilio, call, sid
 
@@ -35,7 +35,7 @@ async def watching(there: Room, number: int = 1) -> Watcher:
 
 async def made(there: Room, status: str = "queued", **given: Any) -> None:
     """A mutation through some gateway made the call; upstream shows it when it likes."""
-    await there.store.publish(notice(status, source=EventSource.MUTATION, **given))
+    await there.store.publish(event(status, source=EventSource.MUTATION, **given))
 
 
 async def test_a_call_that_was_just_made_is_watched_before_upstream_shows_it() -> None:
@@ -61,7 +61,7 @@ async def test_what_the_store_knows_of_it_is_told_and_the_rest_is_none() -> None
     async with room(PlainTwilio()) as there:
         await made(there, to="+14155550123", direction="outbound-api")
         known = (await anext(there.watching.call(CALL))).row
-        await there.store.publish(notice("ringing", of=sid("CA", 2)))
+        await there.store.publish(event("ringing", of=sid("CA", 2)))
         hardly = (await anext(there.watching.call(sid("CA", 2)))).row
 
     assert (known.status, known.direction) == (CallStatus.QUEUED, CallDirection.OUTBOUND_API)
@@ -72,7 +72,7 @@ async def test_what_the_store_knows_of_it_is_told_and_the_rest_is_none() -> None
 
 async def test_a_final_state_that_was_heard_of_is_told_while_upstream_lags() -> None:
     async with room(PlainTwilio()) as there:
-        await there.store.publish(notice("completed", 3, duration="17"))
+        await there.store.publish(event("completed", 3, duration="17"))
         watcher = await watching(there)
         await watcher.end()
 
@@ -232,12 +232,12 @@ async def test_a_row_that_upstream_shows_takes_the_place_of_what_was_only_heard(
     async with room(PlainTwilio()) as there:
         await made(there)
         watcher = await watching(there)
-        await there.store.publish(notice("ringing", 1, at=there.utc()))
+        await there.store.publish(event("ringing", 1, at=there.utc()))
         await settle()
         there.twilio.calls.append(call(1, status="ringing", caller_name="ADA"))
         await there.look(CALM)
         there.twilio.fault = lambda _: httpx.Response(503)
-        await there.store.publish(notice("busy", 2, at=there.utc()))
+        await there.store.publish(event("busy", 2, at=there.utc()))
         await watcher.end()
 
     assert watcher.statuses == ["queued", "ringing", "busy"]
@@ -314,16 +314,16 @@ async def _watched_and_expected(steps: Sequence[Step]) -> tuple[float | None, fl
     ended: float | None = None
     async with room(PlainTwilio()) as there:
         await made(there)
-        heard, missing = 0.0, float("-inf")
+        recent_call, missing = 0.0, float("-inf")
         watcher = await watching(there)
         there.twilio.asked()
         for kind, given_ in steps:
             if kind == "shows":
                 there.twilio.calls[:] = [row] if given_ else []
             elif kind == "hears":
-                news = notice("ringing", 1, at=there.utc(), caller_name=str(there.now))
+                news = event("ringing", 1, at=there.utc(), caller_name=str(there.now))
                 await there.store.publish(news)
-                heard = there.now
+                recent_call = there.now
             else:
                 await there.look(given_)
             await settle()
@@ -332,7 +332,7 @@ async def _watched_and_expected(steps: Sequence[Step]) -> tuple[float | None, fl
                     missing = float("inf")
                 elif kind == "passes":
                     missing = min(missing, there.now)
-                    is_late = there.now - heard <= READ_LAG
+                    is_late = there.now - recent_call <= READ_LAG
                     if not is_late and there.now - missing > READ_LAG and expected is None:
                         expected = there.now
             if watcher.is_over:
@@ -404,7 +404,7 @@ async def test_a_day_of_unknown_status_begins_anew_when_a_webhook_tells_another(
         watcher = await watching(there)
         for _ in range(20):
             await there.look(hours)
-        await there.store.publish(notice("in-progress", 2, at=there.utc()))
+        await there.store.publish(event("in-progress", 2, at=there.utc()))
         await settle()
         over = []
         for _ in range(30):
@@ -447,7 +447,7 @@ async def test_news_that_upstream_shows_without_a_status_are_told_with_theirs() 
     async with room(PlainTwilio([call(1, status="in-progress")])) as there:
         watcher = await watching(there)
         there.becomes(1, "on-hold")
-        await there.store.publish(notice("completed", 3, at=there.utc(), duration="5"))
+        await there.store.publish(event("completed", 3, at=there.utc(), duration="5"))
         await watcher.end()
 
     assert watcher.statuses == ["in-progress", "completed"]

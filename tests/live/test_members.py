@@ -38,7 +38,7 @@ class Desk:
         finally:
             self.is_closed = True
 
-    def heard(self) -> AsyncGenerator[CallUpdate, None]:
+    def recent_call(self) -> AsyncGenerator[CallUpdate, None]:
         """What a member hears."""
 
         async def until_refused() -> None:
@@ -50,11 +50,11 @@ class Desk:
 async def test_every_update_asks_again() -> None:
     """A membership that ended while nothing was heard ends before anything more is."""
     desk = Desk()
-    heard = desk.heard()
-    await anext(heard)
+    recent_call = desk.recent_call()
+    await anext(recent_call)
     desk.is_member = False
     with pytest.raises(UpstreamAuth):
-        await anext(heard)
+        await anext(recent_call)
 
     assert desk.is_closed
 
@@ -62,10 +62,10 @@ async def test_every_update_asks_again() -> None:
 async def test_a_refusal_that_was_none_goes_on() -> None:
     """A key may be refused one request and list calls all the same."""
     desk = Desk()
-    heard = desk.heard()
-    await anext(heard)
-    await anext(heard)
-    waiting = asyncio.ensure_future(anext(heard))
+    recent_call = desk.recent_call()
+    await anext(recent_call)
+    await anext(recent_call)
+    waiting = asyncio.ensure_future(anext(recent_call))
     await asyncio.sleep(0)
     before = desk.asked
     desk.refused.set()

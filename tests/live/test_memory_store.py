@@ -16,7 +16,7 @@ from gateway.live import store as store_room
 from gateway.live.events import PLACE, CallStatusEvent
 from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
 from gateway.upstream.calls import CallStatus
-from tests.live.stage import CALL, LIVES, next_status, notice
+from tests.live.stage import CALL, LIVES, event, next_status
 from tests.plain_twilio import sid
 
 OTHER = sid("CA", 2)
@@ -35,8 +35,8 @@ class Clock:
 async def test_subscribers_hear_of_their_call_or_of_all() -> None:
     store = MemoryStore()
     with store.subscribe(CALL) as one, store.subscribe() as all_:
-        await store.publish(notice("ringing", 1, of=OTHER))
-        await store.publish(notice("busy", 2))
+        await store.publish(event("ringing", 1, of=OTHER))
+        await store.publish(event("busy", 2))
 
         assert await next_status(one) == "busy"
         assert [await next_status(all_), await next_status(all_)] == ["ringing", "busy"]
@@ -46,8 +46,8 @@ async def test_a_slow_subscriber_finds_each_calls_last_state_once() -> None:
     store = MemoryStore()
     with store.subscribe() as news:
         for status, number in (("queued", 0), ("ringing", 1), ("in-progress", 2), ("completed", 3)):
-            await store.publish(notice(status, number))
-            await store.publish(notice(status, number, of=OTHER))
+            await store.publish(event(status, number))
+            await store.publish(event(status, number, of=OTHER))
         taken = {state.call_sid: state.status.value async for state in _waiting(news, 2)}
 
         assert taken == {CALL: "completed", OTHER: "completed"}
@@ -63,15 +63,15 @@ async def _waiting(
 async def test_what_is_no_news_is_not_told() -> None:
     store = MemoryStore()
     with store.subscribe(CALL) as news:
-        assert await store.publish(notice("ringing", 1)) is not None
-        assert await store.publish(notice("ringing", 1)) is None
-        assert await store.publish(notice("queued", 0)) is None
+        assert await store.publish(event("ringing", 1)) is not None
+        assert await store.publish(event("ringing", 1)) is None
+        assert await store.publish(event("queued", 0)) is None
         await next_status(news)
         waiting = asyncio.ensure_future(anext(news))
         await asyncio.sleep(0)
         assert not waiting.done()
 
-        await store.publish(notice("completed", 3))
+        await store.publish(event("completed", 3))
         assert (await waiting).status.value == "completed"
 
 
@@ -100,7 +100,7 @@ async def test_a_subscriber_that_falls_too_far_behind_is_told_so() -> None:
     store = MemoryStore(max_calls=3)
     with store.subscribe() as news:
         for number in range(1, 5):
-            await store.publish(notice("ringing", 1, of=sid("CA", number)))
+            await store.publish(event("ringing", 1, of=sid("CA", number)))
 
         with pytest.raises(SubscriberLagged):
             await anext(news)
@@ -110,8 +110,8 @@ async def test_news_of_a_call_that_waits_already_is_not_too_much() -> None:
     store = MemoryStore(max_calls=2)
     with store.subscribe() as news:
         for number in (1, 2):
-            await store.publish(notice("ringing", 1, of=sid("CA", number)))
-        await store.publish(notice("busy", 2, of=sid("CA", 1)))
+            await store.publish(event("ringing", 1, of=sid("CA", number)))
+        await store.publish(event("busy", 2, of=sid("CA", 1)))
 
         assert [await next_status(news), await next_status(news)] == ["ringing", "busy"]
 
@@ -120,11 +120,11 @@ async def test_states_are_kept_for_a_day_and_for_so_many_calls() -> None:
     clock = Clock()
     store = MemoryStore(clock, max_calls=2)
     for number in (1, 2, 3):
-        await store.publish(notice("ringing", 1, of=sid("CA", number)))
+        await store.publish(event("ringing", 1, of=sid("CA", number)))
 
     assert store.state(sid("CA", 1)) is None
     assert [state.call_sid for state in store.states()] == [sid("CA", 2), sid("CA", 3)]
-    await store.publish(notice("busy", 2, of=sid("CA", 2)))
+    await store.publish(event("busy", 2, of=sid("CA", 2)))
     assert [state.call_sid for state in store.states()] == [sid("CA", 3), sid("CA", 2)]
     clock.seconds += store_room.STATE_SECONDS
     assert store.state(sid("CA", 3)) is None
@@ -199,16 +199,16 @@ def heard_by_two(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatu
     at: tuple[list[CallStatusEvent], list[CallStatusEvent]] = ([], [])
     for call_sid in (CALL, OTHER):
         life = draw(st.sampled_from(LIVES))
-        whole = [notice(status, number, of=call_sid) for number, status in enumerate(life)]
-        for heard in at:
-            heard += draw(st.lists(st.sampled_from(whole), max_size=6))
+        whole = [event(status, number, of=call_sid) for number, status in enumerate(life)]
+        for recent_call in at:
+            recent_call += draw(st.lists(st.sampled_from(whole), max_size=6))
         at[draw(st.integers(0, 1))].append(whole[-1])
     return draw(st.permutations(at[0])), draw(st.permutations(at[1]))
 
 
 @given(heard_by_two(), st.integers(0, 2**32))
 async def test_gateways_that_tell_each_other_in_any_order_come_to_the_same_states(
-    heard: tuple[list[CallStatusEvent], list[CallStatusEvent]], seed: int
+    recent_call: tuple[list[CallStatusEvent], list[CallStatusEvent]], seed: int
 ) -> None:
     """And a subscriber, however slow, sees each call go forwards only and ends with its last."""
     chance = Random(seed)
@@ -216,7 +216,7 @@ async def test_gateways_that_tell_each_other_in_any_order_come_to_the_same_state
     told: list[list[CallStatusEvent]] = [[], []]
     seen: dict[str, list[CallStatusEvent]] = {CALL: [], OTHER: []}
     with stores[0].subscribe() as news:
-        for place, notices in enumerate(heard):
+        for place, notices in enumerate(recent_call):
             for one in notices:
                 state = await stores[place].publish(one)
                 told[place] += [state] if state else []
@@ -232,7 +232,7 @@ async def test_gateways_that_tell_each_other_in_any_order_come_to_the_same_state
         async for state in news:
             seen[state.call_sid].append(state)
 
-    last = {one.call_sid: one.status for one in (*heard[0], *heard[1]) if one.is_final}
+    last = {one.call_sid: one.status for one in (*recent_call[0], *recent_call[1]) if one.is_final}
     for call_sid, states in seen.items():
         places = [PLACE[state.status] for state in states]
         assert places == sorted(places)

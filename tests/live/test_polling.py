@@ -14,7 +14,7 @@ from gateway.live.events import EventSource
 from gateway.live.polling import CALM, SELDOM, SLACK, SOONEST, Poller, Schedule
 from gateway.live.store import MemoryStore
 from gateway.upstream.calls import CallStatus, ListCalls
-from tests.live.stage import notice
+from tests.live.stage import event
 from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import PlainTwilio, call, calls_in, describe, sid
 
@@ -53,7 +53,7 @@ def test_what_is_scheduled_is_due_within_its_time_and_not_at_once(
                 schedule.drop(name)
                 there.discard(name)
             case "heard":
-                schedule.heard(name, now)
+                schedule.recent_call(name, now)
             case "looked":
                 schedule.looked(name, status, now)
             case "not seen":
@@ -156,7 +156,7 @@ async def test_while_webhooks_come_nobody_looks() -> None:
     async with room(calls_in("queued")) as there, watched(there, 1) as (watcher,):
         watcher.take(9)
         there.becomes(1, "ringing")
-        await there.store.publish(notice("ringing"))
+        await there.store.publish(event("ringing"))
         await settle()
         there.twilio.asked()
         early = await there.look(CALM - SLACK - 0.1)

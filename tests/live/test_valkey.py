@@ -16,7 +16,7 @@ from gateway.errors import StoreUnavailable
 from gateway.live.store import Claim
 from gateway.live.valkey import ValkeyStore
 from tests.live.servers import KeptServer
-from tests.live.stage import CALL, next_status, notice, statuses_until
+from tests.live.stage import CALL, event, next_status, statuses_until
 from tests.plain_twilio import ACCOUNT, sid
 
 
@@ -37,7 +37,7 @@ async def test_an_event_that_arrives_at_one_gateway_reaches_a_subscriber_at_anot
     async with gateways(server) as (a, b):
         with b.subscribe(CALL) as news, b.subscribe() as all_news:
             for status, number in (("queued", 0), ("ringing", 1), ("completed", 3)):
-                await a.publish(notice(status, number, to="+18005550100"))
+                await a.publish(event(status, number, to="+18005550100"))
 
             assert (await statuses_until(news, "completed"))[-1] == "completed"
             assert (await statuses_until(all_news, "completed"))[-1] == "completed"
@@ -49,16 +49,16 @@ async def test_an_event_that_arrives_at_one_gateway_reaches_a_subscriber_at_anot
 async def test_a_gateway_hears_once_of_what_it_has_sent_itself(server: KeptServer) -> None:
     async with gateways(server) as (a, b):
         with a.subscribe(CALL) as at_a, b.subscribe(CALL) as at_b:
-            await a.publish(notice("ringing", 1))
+            await a.publish(event("ringing", 1))
             assert await next_status(at_a) == await next_status(at_b) == "ringing"
-            await b.publish(notice("completed", 3))
+            await b.publish(event("completed", 3))
 
             assert await next_status(at_a) == await next_status(at_b) == "completed"
 
 
 async def test_a_gateway_that_starts_later_knows_what_was_heard_before(server: KeptServer) -> None:
     async with gateways(server) as (a, _):
-        await a.publish(notice("in-progress", 2))
+        await a.publish(event("in-progress", 2))
         late = ValkeyStore(server.url, ACCOUNT)
         with late.subscribe(CALL) as news:
             assert await next_status(news) == "in-progress"
@@ -69,7 +69,7 @@ async def test_accounts_on_one_server_do_not_hear_of_each_other(server: KeptServ
     stranger = ValkeyStore(server.url, sid("AC", 2))
     async with gateways(server) as (a, b):
         with b.subscribe(CALL) as news:
-            await a.publish(notice("ringing", 1))
+            await a.publish(event("ringing", 1))
             await next_status(news)
         assert stranger.state(CALL) is None
         assert (await stranger.claim("key", "print")).is_new
@@ -83,11 +83,11 @@ async def test_what_was_missed_while_the_server_was_away_arrives_when_it_is_back
     """The server comes back empty: nothing but the gateways themselves knows what was missed."""
     async with gateways(server) as (a, b):
         with b.subscribe(CALL) as news:
-            await a.publish(notice("ringing", 1))
+            await a.publish(event("ringing", 1))
             assert await next_status(news) == "ringing"
             await asyncio.to_thread(server.stop)
-            await a.publish(notice("in-progress", 2))
-            await a.publish(notice("completed", 3))
+            await a.publish(event("in-progress", 2))
+            await a.publish(event("completed", 3))
             await asyncio.to_thread(server.start)
 
             assert (await statuses_until(news, "completed"))[-1] == "completed"
@@ -96,7 +96,7 @@ async def test_what_was_missed_while_the_server_was_away_arrives_when_it_is_back
 async def test_a_server_that_loses_what_it_had_taken_is_told_again(server: KeptServer) -> None:
     """A notice that reached the server and nobody else before the crash is not lost."""
     a = ValkeyStore(server.url, ACCOUNT)
-    await a.publish(notice("completed", 3, at=datetime.now(UTC)))
+    await a.publish(event("completed", 3, at=datetime.now(UTC)))
     async with Redis.from_url(server.url) as probe, asyncio.timeout(20):
         while not await probe.exists(f"gateway:{ACCOUNT}:notices"):  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.01)
@@ -115,11 +115,11 @@ async def test_a_stream_that_is_younger_than_what_was_seen_is_read_from_its_begi
     """A server that comes back with an earlier clock numbers its entries lower."""
     async with gateways(server) as (a, b):
         with b.subscribe() as news:
-            await a.publish(notice("ringing", 1))
+            await a.publish(event("ringing", 1))
             assert await next_status(news) == "ringing"
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(server.start)
-            entry = msgspec.json.encode(notice("busy", 1, of=sid("CA", 2)))
+            entry = msgspec.json.encode(event("busy", 1, of=sid("CA", 2)))
             async with Redis.from_url(server.url) as probe:
                 await probe.xadd(f"gateway:{ACCOUNT}:notices", {"notice": entry}, id="5-0")
 
@@ -132,7 +132,7 @@ async def test_an_entry_that_is_no_notice_is_passed_over(server: KeptServer) -> 
             await probe.xadd(f"gateway:{ACCOUNT}:notices", {"notice": "{]"})
             await probe.xadd(f"gateway:{ACCOUNT}:notices", {"other": "1"})
         with b.subscribe(CALL) as news:
-            await a.publish(notice("ringing", 1))
+            await a.publish(event("ringing", 1))
             assert await next_status(news) == "ringing"
 
 
@@ -210,10 +210,10 @@ async def test_a_claim_that_a_hanging_server_took_in_the_end_is_given_up(
 async def test_what_a_hanging_server_kept_back_arrives_when_it_goes_on(server: KeptServer) -> None:
     async with gateways(server) as (a, b):
         with b.subscribe(CALL) as news:
-            await a.publish(notice("ringing", 1))
+            await a.publish(event("ringing", 1))
             assert await next_status(news) == "ringing"
             server.hang()
-            await a.publish(notice("completed", 3))
+            await a.publish(event("completed", 3))
             assert await a.remember("k", 60)  # not kept from answering for long
             server.resume()
 
@@ -268,9 +268,9 @@ async def test_without_the_server_everybody_has_the_lease(server: KeptServer) ->
 
 async def test_a_store_ends_though_its_server_was_never_there() -> None:
     store = ValkeyStore("redis://127.0.0.1:9/0", ACCOUNT)
-    await store.publish(notice("ringing", 1))
+    await store.publish(event("ringing", 1))
     with store.subscribe(CALL) as news:
-        await store.publish(notice("completed", 3))
+        await store.publish(event("completed", 3))
         assert await next_status(news) == "completed"
     async with asyncio.timeout(20):
         await store.aclose()

@@ -14,7 +14,7 @@ from gateway.live.events import PLACE, EventSource
 from gateway.live.store import MemoryStore
 from gateway.live.subscriptions import CallUpdate
 from gateway.upstream.calls import AnsweredBy, CallStatus, FetchCall, ListCalls
-from tests.live.stage import notice
+from tests.live.stage import event
 from tests.live.watched import Room, Watcher, room, settle
 from tests.plain_twilio import call, calls_in, sid
 
@@ -75,7 +75,7 @@ async def test_all_who_watch_a_call_share_one_read_of_its_news() -> None:
         await settle()
         beginning = there.twilio.asked()
         there.becomes(1, "completed", duration="42")
-        await there.store.publish(notice("completed", 2))
+        await there.store.publish(event("completed", 2))
         for watcher in watchers:
             await watcher.end()
 
@@ -90,7 +90,7 @@ async def test_a_slow_watcher_misses_what_lies_between_and_never_the_last() -> N
         await settle()
         for status in ("ringing", "in-progress", "completed"):
             there.becomes(1, status)
-            await there.store.publish(notice(status))
+            await there.store.publish(event(status))
             await settle()
         await slow.end()
 
@@ -105,7 +105,7 @@ async def test_upstream_that_lags_behind_its_webhook_is_caught_up() -> None:
         await settle()
         there.twilio.asked()
         there.becomes(1, "in-progress", caller_name="ADA")
-        await there.store.publish(notice("completed", 2, duration="17"))
+        await there.store.publish(event("completed", 2, duration="17"))
         await watcher.end()
 
     assert there.twilio.asked() == [f"GET Calls/{sid('CA', 1)}"] * 2
@@ -121,7 +121,7 @@ async def test_a_row_that_does_not_say_its_status_has_the_one_that_the_webhook_t
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         await settle()
         there.twilio.calls[0] |= {"status": nothing, "caller_name": "ADA"}
-        await there.store.publish(notice("completed", 2, duration="17"))
+        await there.store.publish(event("completed", 2, duration="17"))
         await watcher.end()
 
     row = watcher.told[-1].row
@@ -136,8 +136,8 @@ async def test_upstream_that_fails_costs_no_state() -> None:
         await settle()
         all_.take(9)
         there.twilio.fault = lambda _: httpx.Response(503)
-        await there.store.publish(notice("completed", 2, duration="17"))
-        await there.store.publish(notice("ringing", 1, of=sid("CA", 7), to="+15005550006"))
+        await there.store.publish(event("completed", 2, duration="17"))
+        await there.store.publish(event("ringing", 1, of=sid("CA", 7), to="+15005550006"))
         await one.end()
         await all_.until_told(3)
         unknown = all_.told[-1].row
@@ -155,9 +155,9 @@ async def test_upstream_that_is_ahead_is_news_for_everybody() -> None:
         watchers = [Watcher(there.watching.call(sid("CA", 1))) for _ in range(2)]
         await settle()
         there.becomes(1, "completed")
-        await there.store.publish(notice("ringing"))
+        await there.store.publish(event("ringing"))
         await settle()
-        await there.store.publish(notice("in-progress"))
+        await there.store.publish(event("in-progress"))
         for watcher in watchers:
             await watcher.end()
         state = there.store.state(sid("CA", 1))
@@ -174,12 +174,12 @@ async def test_a_notice_that_shows_nothing_new_is_not_told() -> None:
         watcher.take(9)
         await settle()
         there.becomes(1, "ringing")
-        await there.store.publish(notice("ringing", source=EventSource.POLL))
+        await there.store.publish(event("ringing", source=EventSource.POLL))
         await settle()
-        await there.store.publish(notice("ringing", 1, to="+18005550100"))
+        await there.store.publish(event("ringing", 1, to="+18005550100"))
         await settle()
         there.becomes(1, "completed")
-        await there.store.publish(notice("completed", 2))
+        await there.store.publish(event("completed", 2))
         await watcher.end()
 
     assert watcher.statuses == ["queued", "ringing", "completed"]
@@ -192,9 +192,9 @@ async def test_a_watcher_remembers_what_the_store_has_forgotten() -> None:
         watcher.take(9)
         await settle()
         there.twilio.asked()
-        await there.store.publish(notice("queued", of=sid("CA", 2)))
+        await there.store.publish(event("queued", of=sid("CA", 2)))
         forgotten = there.store.state(sid("CA", 1))
-        await there.store.publish(notice("ringing"))
+        await there.store.publish(event("ringing"))
         await settle()
         await watcher.leave()
 
@@ -208,7 +208,7 @@ async def test_a_status_that_is_new_to_the_gateway_is_told_and_does_not_stand_in
         watcher = Watcher(there.watching.call(sid("CA", 1)))
         await settle()
         there.becomes(1, "completed")
-        await there.store.publish(notice("completed", 3))
+        await there.store.publish(event("completed", 3))
         await watcher.end()
 
     assert watcher.statuses == ["unknown", "completed"]
@@ -225,7 +225,7 @@ async def test_news_that_come_while_a_read_is_under_way_are_read_again() -> None
         await settle()
         row = dict(there.twilio.calls[0])
         there.twilio.fault = lambda _: httpx.Response(200, json=row) if row else None
-        await there.store.publish(notice("in-progress", 2, answered_by="human"))
+        await there.store.publish(event("in-progress", 2, answered_by="human"))
         await looking
         row.clear()
         there.becomes(1, "in-progress", answered_by="human")
@@ -247,7 +247,7 @@ async def test_an_older_row_that_comes_in_later_hides_no_news() -> None:
         await settle()
         older = await there.client.fetch(FetchCall(sid=sid("CA", 1)))
         there.becomes(1, "in-progress", answered_by="human")
-        await there.store.publish(notice("in-progress", 2, answered_by="human"))
+        await there.store.publish(event("in-progress", 2, answered_by="human"))
         await quick.until_told(2)
         assert older is not None
         await there.rows.note(older)
@@ -265,7 +265,7 @@ async def test_who_watches_all_calls_begins_with_the_live_ones() -> None:
         watcher.take(9)
         await settle()
         there.twilio.calls.insert(0, call(5, status="ringing"))
-        await there.store.publish(notice("ringing", of=sid("CA", 5)))
+        await there.store.publish(event("ringing", of=sid("CA", 5)))
         await settle()
         await watcher.leave()
 
@@ -290,7 +290,7 @@ async def test_a_filter_holds_at_the_beginning_and_later() -> None:
         for number in (1, 2, 3):
             for status in ("in-progress", "busy") if number == 3 else ("busy",):
                 there.becomes(number, status)
-                await there.store.publish(notice(status, of=sid("CA", number)))
+                await there.store.publish(event(status, of=sid("CA", number)))
                 await settle()
         await watcher.leave()
 
@@ -344,7 +344,7 @@ async def _watched(life: list[str], steps: Sequence[Step], watches_all: bool) ->
                     at = min(at + 1, len(life) - 1)
                 case "webhook":
                     status = life[min(given_, at)]
-                    await there.store.publish(notice(status, min(given_, at)))
+                    await there.store.publish(event(status, min(given_, at)))
                 case "take":
                     watcher.take(given_)
                 case "lags":

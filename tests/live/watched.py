@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from gateway.live.polling import Poller
 from gateway.live.snapshots import SnapshotReader, status_of
 from gateway.live.store import MemoryStore, Store
-from gateway.live.subscriptions import CallUpdate, Seats, SubscriptionManager
+from gateway.live.subscriptions import CallUpdate, SubscriberSlots, SubscriptionManager
 from gateway.settings import Secret
 from gateway.upstream.client import Account, ClientLimits, UpstreamClient
 from tests.live.stage import NOW
@@ -42,7 +42,7 @@ class Room:
         self.rows = SnapshotReader(self.client, self.store, self.utc)
         self.poller = Poller(self.rows, self.store, lambda: self.now)
         self.watching = SubscriptionManager(
-            self.rows, self.poller, self.store, Seats(self.limit), self.utc
+            self.rows, self.poller, self.store, SubscriberSlots(self.limit), self.utc
         )
 
     def utc(self) -> datetime:
@@ -58,7 +58,7 @@ class Room:
         """Time passes, and what is due then is looked at; what was."""
         self.now += seconds
         due = self.poller.begin_round()
-        await self.poller.carry_out(due)
+        await self.poller.execute(due)
         return due
 
 

@@ -29,11 +29,11 @@ async def loading(
     """The loaders of one operation with this much time."""
     client = UpstreamClient(Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), "https://twilio.test", twilio)
     deadline = asyncio.get_running_loop().time() + seconds
-    known, journal = (
+    known, trace = (
         OperationCache(datetime.now(UTC)),
         UpstreamTrace(asyncio.get_running_loop().time),
     )
-    executor = kind(client, known, Costs(), Policy(), journal, deadline, 1000)
+    executor = kind(client, known, Costs(), Policy(), trace, deadline, 1000)
     loaders = Loaders(executor)
     try:
         yield loaders
@@ -167,7 +167,7 @@ class Faulty(PlanExecutor):
 
     fault: Exception | None = None
 
-    async def carry_out(self, requests: Iterable[Request], resolve: Resolve) -> None:
+    async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
         if self.fault:
             raise self.fault
 

@@ -151,7 +151,7 @@ async def answers(
         assert request not in found
         found[request] = list(dict.fromkeys(row.sid for row in answer.rows))
 
-    await executor.carry_out(keys, resolve)
+    await executor.execute(keys, resolve)
     return found
 
 

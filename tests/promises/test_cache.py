@@ -27,12 +27,12 @@ async def test_a_final_call_and_its_recordings_are_read_once(figure: Figure) -> 
     rows = PlainTwilio(calls=[call(1)], recordings=[recording(1, of=1), recording(2, of=1)])
     async with stand(rows) as here:
         query = one_call(sid("CA", 1), WITH_RECORDINGS)
-        first, requests, remembered = await cost(here, query)
-        assert (requests, remembered) == (2, 0)
-        again, requests, remembered = await cost(here, query)
+        first, requests, cached = await cost(here, query)
+        assert (requests, cached) == (2, 0)
+        again, requests, cached = await cost(here, query)
     assert again == first
     assert len(again["call"]["recordings"]["nodes"]) == 2
-    assert (requests, remembered) == (0, 2)
+    assert (requests, cached) == (0, 2)
     figure("2 requests, then 0")
 
 
@@ -66,19 +66,19 @@ async def test_a_list_of_calls_is_read_each_time(fresh: Stand, figure: Figure) -
     """A new call is on it at once; what the old ones led to is remembered."""
     _, before, _ = await cost(fresh, FOUR_EDGES)
     fresh.upstream.account.calls.insert(0, call(9999, at=100))
-    data, requests, remembered = await cost(fresh, FOUR_EDGES)
+    data, requests, cached = await cost(fresh, FOUR_EDGES)
 
     sids = [node["sid"] for node in data["calls"]["nodes"]]
     assert sids == [sid("CA", 9999), *(node["sid"] for node in right_nodes()[:-1])]
     assert requests < before
-    assert remembered > 0
-    figure(f"{before} requests, then {requests}; {remembered} remembered")
+    assert cached > 0
+    figure(f"{before} requests, then {requests}; {cached} remembered")
 
 
 async def test_one_setting_turns_it_off(figure: Figure) -> None:
     async with stand(GATEWAY_CACHE_SIZE="0") as here:
         costs = [await cost(here, one_call(final(1))) for _ in range(3)]
-    assert [(requests, remembered) for _, requests, remembered in costs] == [(1, 0)] * 3
+    assert [(requests, cached) for _, requests, cached in costs] == [(1, 0)] * 3
     figure("3 times asked, 3 requests")
 
 

@@ -11,7 +11,7 @@ from gateway.access import ANONYMOUS
 from gateway.live.snapshots import READ_LAG
 from gateway.server.results import response_map
 from tests.conftest import Client, connect
-from tests.live.stage import notice
+from tests.live.stage import event
 from tests.plain_twilio import ACCOUNT, PlainTwilio, call, error, notification, recording, sid
 from tests.schema.mutations import FROM, MAKE, TO, making
 
@@ -38,7 +38,7 @@ def hides(wanted: str) -> Any:
 async def hear(client: Client, status: str, ago: float = 0.0, **facts: Any) -> None:
     """News of the call, so many seconds ago."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
-    await client.gateway.own.store.publish(notice(status, 1, at=at, **facts))
+    await client.gateway.own.store.publish(event(status, 1, at=at, **facts))
 
 
 async def by_sid(client: Client, wanted: str = CALL) -> list[Any]:

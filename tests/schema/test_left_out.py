@@ -21,7 +21,7 @@ class Pages:
     """Loaders that answer with these pages by their token ('' for the top)."""
 
     def __init__(self, pages: dict[str, Page[CallResource]]) -> None:
-        self.journal = UpstreamTrace(lambda: 0.0)
+        self.trace = UpstreamTrace(lambda: 0.0)
         self.asked: list[str] = []
         self._pages = pages
 
@@ -72,7 +72,7 @@ async def test_rows_that_were_left_out_are_counted_and_the_page_is_not_complete(
     assert [node.sid for node in window.nodes] == [sid("CA", n) for n in (1, 2, 3)]
     assert not window.is_complete
     assert not await window.has_next_page()
-    (warning,) = pages.journal.warnings()
+    (warning,) = pages.trace.warnings()
     assert (warning["code"], warning["path"], warning["count"]) == ("ROWS_LEFT_OUT", ["calls"], 3)
 
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.server import OperationOptions
 from gateway.settings import Secret
 from gateway.telemetry.upstream_trace import Explain
-from tests.live.stage import notice
+from tests.live.stage import event
 from tests.plain_twilio import call, error, sid
 from tests.schema.mutations import (
     APPLICATION,
@@ -298,7 +298,7 @@ async def test_a_call_that_upstream_does_not_show_yet_is_not_denied(
     """It was made or heard of within the lag: it goes on, so whoever ends it has to try again."""
     keyed = given | {"idempotencyKey": "k"}
     async with gateway() as (twilio, client):
-        await client.gateway.own.store.publish(notice("ringing", 1, of=ENDED, at=datetime.now(UTC)))
+        await client.gateway.own.store.publish(event("ringing", 1, of=ENDED, at=datetime.now(UTC)))
         problem = await client.error(mutation, input=keyed)
         twilio.calls.append(call(2, status="ringing"))
         again = await client.data(mutation, input=keyed)
@@ -311,7 +311,7 @@ async def test_a_call_that_upstream_does_not_show_yet_is_not_denied(
 
 async def test_a_call_that_was_heard_to_end_is_not_denied_either() -> None:
     async with gateway() as (_, client):
-        ended = notice("completed", 3, of=ENDED, at=datetime.now(UTC))
+        ended = event("completed", 3, of=ENDED, at=datetime.now(UTC))
         await client.gateway.own.store.publish(ended)
         errors = await refused(client, END, {"sid": ENDED})
 

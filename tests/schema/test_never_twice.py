@@ -253,7 +253,7 @@ async def test_the_gateways_own_callback_is_no_part_of_the_input() -> None:
     twilio, store = account(), MemoryStore()
     for url in (None, "https://gw.example.com"):
         async with connect(twilio, public_url=url) as client:
-            client.gateway.own.acts = IdempotentExecutor(store)
+            client.gateway.own.idempotent = IdempotentExecutor(store)
             await client.data(MAKE, input=making(idempotencyKey="k"))
 
     assert len([request for request in twilio.requests if "POST" in request]) == 1
@@ -290,7 +290,7 @@ async def made() -> MutationResult:
 
 async def test_a_key_is_kept_for_a_day_and_then_free() -> None:
     seconds = [0.0]
-    acts = IdempotentExecutor(MemoryStore(lambda: seconds[0]))
+    idempotent = IdempotentExecutor(MemoryStore(lambda: seconds[0]))
     count = []
 
     async def act() -> MutationResult:
@@ -299,7 +299,7 @@ async def test_a_key_is_kept_for_a_day_and_then_free() -> None:
 
     for moment in (0.0, CLAIM_SECONDS - 1, CLAIM_SECONDS * 2):
         seconds[0] = moment
-        assert (await acts.once("k", "print", act, 0)).call_sid == sid("CA", 5)
+        assert (await idempotent.once("k", "print", act, 0)).call_sid == sid("CA", 5)
     assert len(count) == 2
 
 
@@ -332,14 +332,14 @@ async def test_a_gateway_that_died_leaves_an_unknown_outcome() -> None:
 async def test_only_what_certainly_did_not_happen_frees_the_key(
     failure: Exception, is_free: bool
 ) -> None:
-    acts = IdempotentExecutor(MemoryStore())
+    idempotent = IdempotentExecutor(MemoryStore())
 
     async def act() -> MutationResult:
         raise failure
 
     with pytest.raises(type(failure)):
-        await acts.once("k", "print", act, 0)
-    assert (await acts.once("k", "print", made, 0)).is_unknown is not is_free
+        await idempotent.once("k", "print", act, 0)
+    assert (await idempotent.once("k", "print", made, 0)).is_unknown is not is_free
 
 
 async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_without_an_act() -> (
@@ -353,27 +353,27 @@ async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_with
             await asyncio.sleep(0.01)
             return claim
 
-    acts = IdempotentExecutor(SlowStore())
-    asked = asyncio.ensure_future(acts.once("k", "print", made, 0))
+    idempotent = IdempotentExecutor(SlowStore())
+    asked = asyncio.ensure_future(idempotent.once("k", "print", made, 0))
     await asyncio.sleep(0)
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
-    await acts.running.aclose()
+    await idempotent.running.aclose()
 
-    assert (await acts.once("k", "print", made, 0)).call_sid == sid("CA", 5)
+    assert (await idempotent.once("k", "print", made, 0)).call_sid == sid("CA", 5)
 
 
 async def test_other_input_is_refused_while_the_first_still_runs() -> None:
-    acts = IdempotentExecutor(MemoryStore())
+    idempotent = IdempotentExecutor(MemoryStore())
     go = asyncio.Event()
 
     async def act() -> MutationResult:
         await go.wait()
         return await made()
 
-    begun = asyncio.ensure_future(acts.once("k", "print", act, 0))
+    begun = asyncio.ensure_future(idempotent.once("k", "print", act, 0))
     await asyncio.sleep(0)
     with pytest.raises(KeyReused):
-        await acts.once("k", "other", made, 0)
+        await idempotent.once("k", "other", made, 0)
     go.set()
     assert (await begun).call_sid == sid("CA", 5)

@@ -267,10 +267,10 @@ async def test_a_subscription_by_number_is_for_those_who_may_know(filter_: str) 
 
 def test_an_explanation_masks_what_is_asked_about_somebody() -> None:
     """Whatever is sent: of parameters, only those are shown that are known to name nobody."""
-    journal = UpstreamTrace(lambda: 0.0, shows_personal=False)
-    entry = journal.enter(ListCalls(to=TO, page_size=5), "per-key", [], (1, 0.1))
-    shown = UpstreamTrace(lambda: 0.0).enter(ListCalls(to=TO), "per-key", [], (1, 0.1))
+    trace = UpstreamTrace(lambda: 0.0, shows_personal=False)
+    entry = trace.begin(ListCalls(to=TO, page_size=5), "per-key", [], (1, 0.1))
+    shown = UpstreamTrace(lambda: 0.0).begin(ListCalls(to=TO), "per-key", [], (1, 0.1))
 
     assert entry.query == "To=+1617•••1212&PageSize=5"
     assert shown.query == f"To={TO}&PageSize=50"
-    assert journal.enter(FetchCall(sid=sid("CA", 1)), "per-key", [], (1, 0.1)).query == ""
+    assert trace.begin(FetchCall(sid=sid("CA", 1)), "per-key", [], (1, 0.1)).query == ""

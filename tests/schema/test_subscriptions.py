@@ -14,7 +14,7 @@ from gateway.server import Gateway, OperationOptions, open_gateway
 from gateway.server.results import response_map
 from gateway.settings import Secret, Settings
 from gateway.telemetry.upstream_trace import Explain
-from tests.live.stage import notice
+from tests.live.stage import event
 from tests.live.watched import settle
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, recording, sid
 
@@ -35,7 +35,7 @@ class Stage:
     async def goes(self, status: str) -> None:
         """The call comes into this state, and a webhook tells."""
         self.twilio.calls[0]["status"] = status
-        await self.gateway.own.store.publish(notice(status))
+        await self.gateway.own.store.publish(event(status))
 
     def listen(self, query: str = EDGES, **terms: Any) -> "Listener":
         """A subscription, from now on."""
@@ -76,7 +76,7 @@ async def stage() -> AsyncIterator[Stage]:
     settings = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
     async with open_gateway(settings, twilio) as gateway:
         yield Stage(gateway, twilio)
-        assert gateway.own.watching.count == 0
+        assert gateway.own.subscriptions.count == 0
 
 
 def events(answers: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -170,8 +170,8 @@ async def test_a_final_webhook_without_a_direction_is_told_though_the_call_is_go
         await settle()
         there.twilio.calls.clear()
         other = sid("CA", 2)
-        await there.gateway.own.store.publish(notice("completed", 3))
-        await there.gateway.own.store.publish(notice("completed", 3, of=other))
+        await there.gateway.own.store.publish(event("completed", 3))
+        await there.gateway.own.store.publish(event("completed", 3, of=other))
         last = (await one.end())[-1]["data"]["callUpdated"]["call"]
         async with asyncio.timeout(10):
             while len(all_.answers) < 3:  # noqa: ASYNC110 (nobody tells)
@@ -242,7 +242,7 @@ async def test_an_event_says_how_the_gateway_came_to_know(source: EventSource) -
         listener = there.listen(query)
         await settle()
         there.twilio.calls[0]["status"] = "completed"
-        await there.gateway.own.store.publish(notice("completed", source=source))
+        await there.gateway.own.store.publish(event("completed", source=source))
         first, second = [answer["data"]["callUpdated"] for answer in await listener.end()]
 
     assert first["source"] == "CURRENT"

@@ -57,10 +57,10 @@ class Made(list[tuple[str, ManyAccounts]]):
     """Upstreams as they are made: whose, and their connections."""
 
     def __call__(self, given: Account) -> AccountClient:
-        twilio, standing = ManyAccounts(), CredentialCheck()
+        twilio, proof = ManyAccounts(), CredentialCheck()
         self.append((given.sid, twilio))
-        client = UpstreamClient(given, "http://twilio.test", twilio, hook=standing.note)
-        return AccountClient(client, standing=standing)
+        client = UpstreamClient(given, "http://twilio.test", twilio, hook=proof.note)
+        return AccountClient(client, proof=proof)
 
     def open(self) -> list[str]:
         """The accounts of those that are not closed."""

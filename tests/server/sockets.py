@@ -70,7 +70,7 @@ class Stage:
     async def until_watched(self, count: int) -> None:
         """Until so many subscriptions are there."""
         async with asyncio.timeout(10):
-            while self.gateway.own.watching.count != count:  # noqa: ASYNC110 (nobody tells)
+            while self.gateway.own.subscriptions.count != count:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.002)
 
     @asynccontextmanager

@@ -75,12 +75,12 @@ async def test_two_keys_of_one_account_hear_of_its_calls() -> None:
         async with aclosing(stream), asyncio.timeout(10):
             found = (await anext(stream)).data
             await ask(opened, MAKE, OTHER_KEY, input=making())
-            heard = (await anext(stream)).data
+            recent_call = (await anext(stream)).data
 
     assert found
     assert found["callsUpdated"]["source"] == "CURRENT"
-    assert heard
-    assert heard["callsUpdated"]["source"] == "MUTATION"
+    assert recent_call
+    assert recent_call["callsUpdated"]["source"] == "MUTATION"
 
 
 @pytest.mark.parametrize("query", [WATCH_ALL, WATCH_ONE, WATCH_ENDED], ids=["all", "one", "ended"])
@@ -114,12 +114,12 @@ async def test_a_key_that_may_not_list_calls_reads_them_and_hears_nothing() -> N
     async with gateway() as (twilio, opened):
         read = await ask(opened, f'{{ call(sid: "{sid("CA", 1)}") {{ status }} }}', "restricted")
         ended = await ask(opened, END, "restricted")
-        heard = [r async for r in opened.stream(WATCH_ONE, caller=caller(1, "restricted"))]
+        recent_call = [r async for r in opened.stream(WATCH_ONE, caller=caller(1, "restricted"))]
         keyed = await make(opened, "restricted")
 
     assert read == ({"call": {"status": "RINGING"}}, set())
     assert ended[1] == set()
-    assert [error.extensions for error in heard[0].errors or ()] == [
+    assert [error.extensions for error in recent_call[0].errors or ()] == [
         {"code": "UPSTREAM_AUTH", "httpStatus": 401, "twilioCode": 20003}
         | {"moreInfo": "https://www.twilio.com/docs/errors/20003", "requestId": "RQ" + "0" * 32}
     ]

@@ -4,12 +4,12 @@ from gateway.telemetry.upstream_trace import UpstreamTrace, WarningCode
 
 
 def test_warnings_of_one_kind_at_one_field_are_counted_together() -> None:
-    journal = UpstreamTrace(lambda: 0.0)
-    journal.warn(WarningCode.ROWS_LEFT_OUT, "calls.nodes.recordings", 2)
-    journal.warn(WarningCode.ROWS_LEFT_OUT, "calls.nodes.recordings")
-    journal.warn(WarningCode.LIST_CUT_SHORT, "calls", reason="UPSTREAM_TIMEOUT")
+    trace = UpstreamTrace(lambda: 0.0)
+    trace.warn(WarningCode.ROWS_LEFT_OUT, "calls.nodes.recordings", 2)
+    trace.warn(WarningCode.ROWS_LEFT_OUT, "calls.nodes.recordings")
+    trace.warn(WarningCode.LIST_CUT_SHORT, "calls", reason="UPSTREAM_TIMEOUT")
 
-    left_out, cut_short = journal.warnings()
+    left_out, cut_short = trace.warnings()
     assert (left_out["code"], left_out["count"]) == ("ROWS_LEFT_OUT", 3)
     assert left_out["path"] == ["calls", "nodes", "recordings"]
     assert "reason" not in left_out

@@ -191,10 +191,10 @@ async def test_a_list_with_a_row_left_out_is_not_kept_for_later() -> None:
     async with connected(httpx.MockTransport(answer)) as client:
         await client.fetch(FetchCall(sid=sid("CA", 9)))
         await client.page(wanted)
-        kept = client.remembered(wanted)
+        kept = client.cached(wanted)
         bodies["Recordings"] = {"recordings": []}
         await client.page(wanted)
-        assert client.remembered(wanted) is not None
+        assert client.cached(wanted) is not None
 
     assert kept is None
 

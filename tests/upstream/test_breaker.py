@@ -120,7 +120,7 @@ def test_half_open_three_failures_open_it_again_for_as_long() -> None:
 def test_who_leaves_gives_his_place_among_the_probes_to_another() -> None:
     breaker = opened()
     permits = admitted(breaker, 5, 5.0)
-    breaker.gave_up(permits[0])
+    breaker.cancelled(permits[0])
 
     assert len(admitted(breaker, 50, 5.0)) == 1
 
@@ -128,7 +128,7 @@ def test_who_leaves_gives_his_place_among_the_probes_to_another() -> None:
 def test_who_leaves_a_closed_one_has_said_nothing() -> None:
     breaker = Breaker("calls")
     for permit in admitted(breaker, 100, 0.0):
-        breaker.gave_up(permit)
+        breaker.cancelled(permit)
 
     assert breaker.state(0.0) is CLOSED
 
@@ -145,7 +145,7 @@ def test_what_was_sent_in_an_earlier_state_says_nothing_about_this_one() -> None
         breaker.failed(permit, 5.0)
     assert breaker.state(5.0) is HALF_OPEN
     for permit in early[20:]:
-        breaker.gave_up(permit)
+        breaker.cancelled(permit)
 
     assert len(admitted(breaker, 50, 5.0)) == 5
 
@@ -272,7 +272,7 @@ def test_it_does_what_the_oracle_does(
         elif running:
             permit, period = running.pop(which % len(running))
             if end == "left":
-                breaker.gave_up(permit)
+                breaker.cancelled(permit)
             elif end == "answered":
                 breaker.answered(permit, now)
             else:

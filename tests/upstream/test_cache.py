@@ -42,8 +42,8 @@ def kept(request: Any, answer: Any, *before: Any, now: datetime = NOW) -> bool:
     """True when a cache that has seen the rows before, one by one, keeps this answer."""
     cache = Cache(SIZE)
     for seen in before:
-        cache.note(FetchCall(sid=seen.sid), seen, 1000, now)
-    cache.note(request, answer, 1000, now)
+        cache.put(FetchCall(sid=seen.sid), seen, 1000, now)
+    cache.put(request, answer, 1000, now)
     found = cache.get(request, now)
     assert found is None or found is answer
     return found is not None
@@ -176,7 +176,7 @@ def test_a_live_call_is_never_kept(status: Any, ended: Any, updated: Any, price:
 def test_nothing_is_kept_longer_than_an_hour() -> None:
     """It may have been deleted."""
     cache = Cache(SIZE)
-    cache.note(FETCH_CALL, a_call(), 1000, NOW)
+    cache.put(FETCH_CALL, a_call(), 1000, NOW)
     assert cache.get(FETCH_CALL, NOW + timedelta(minutes=59)) is not None
     assert cache.get(FETCH_CALL, NOW + timedelta(minutes=61)) is None
 
@@ -185,7 +185,7 @@ def test_nothing_is_kept_longer_than_an_hour() -> None:
 def test_it_never_holds_more_than_its_size(answers: list[tuple[int, int]]) -> None:
     cache = Cache(20_000)
     for number, length in answers:
-        cache.note(FetchCall(sid=sid("CA", number)), a_call(sid=sid("CA", number)), length, NOW)
+        cache.put(FetchCall(sid=sid("CA", number)), a_call(sid=sid("CA", number)), length, NOW)
         assert cache.bytes <= 20_000
 
 
@@ -193,9 +193,9 @@ def test_the_least_used_is_forgotten_first() -> None:
     cache = Cache(3 * 3500)
     requests = [FetchCall(sid=sid("CA", number)) for number in range(4)]
     for request in requests[:3]:
-        cache.note(request, a_call(), 1000, NOW)
+        cache.put(request, a_call(), 1000, NOW)
     assert cache.get(requests[0], NOW)
-    cache.note(requests[3], a_call(), 1000, NOW)
+    cache.put(requests[3], a_call(), 1000, NOW)
 
     found = [cache.get(request, NOW) is not None for request in requests]
     assert found == [True, False, True, True]
@@ -203,7 +203,7 @@ def test_the_least_used_is_forgotten_first() -> None:
 
 def test_a_size_of_nothing_keeps_nothing() -> None:
     cache = Cache(0)
-    cache.note(FETCH_CALL, a_call(), 0, NOW)
+    cache.put(FETCH_CALL, a_call(), 0, NOW)
     assert cache.get(FETCH_CALL, NOW) is None
 
 
@@ -212,15 +212,15 @@ async def test_the_client_remembers_what_it_read_and_only_where_the_size_allows(
     twilio = PlainTwilio(calls=[call(1), call(2, status="in-progress")])
     twilio.recordings = [recording(1, of=1)]
     of_call = ListRecordings(call_sid=sid("CA", 1))
-    remembered = {}
+    cached = {}
     for size in (0, 10_000_000):
         async with connected(twilio, limits=ClientLimits(cache_bytes=size)) as client:
             first, live = FetchCall(sid=sid("CA", 1)), FetchCall(sid=sid("CA", 2))
             row_, _ = await client.fetch(first), await client.fetch(live)
             page_ = await client.page(of_call)
-            found = [client.remembered(request) for request in (first, live, of_call)]
-            remembered[size] = [
+            found = [client.cached(request) for request in (first, live, of_call)]
+            cached[size] = [
                 found[0] is row_, found[1] is None, found[2] is page_,
             ]  # fmt: skip
 
-    assert remembered == {0: [False, True, False], 10_000_000: [True, True, True]}
+    assert cached == {0: [False, True, False], 10_000_000: [True, True, True]}

@@ -207,7 +207,7 @@ class Stage:
         await asyncio.sleep(0)
 
     async def _run(self, name: str, kind: str, priority: Priority, until: float) -> None:
-        async with self.line.turn(kind, priority, name[0], until):
+        async with self.line.slot(kind, priority, name[0], until):
             self.order.append(name)
             self.most = max(self.most, self.line.in_flight)
             await self.ends[name].wait()
@@ -366,7 +366,7 @@ async def test_a_random_crowd_is_served_whole_and_never_above_the_limit(seed: in
     async def request(number: int) -> None:
         nonlocal served, most
         kind = chance.choice(["calls", "recordings"])
-        async with line.turn(kind, chance.choice(list(Priority)), number % 7, LATER):
+        async with line.slot(kind, chance.choice(list(Priority)), number % 7, LATER):
             most = max(most, line.in_flight)
             await asyncio.sleep(chance.random() / 500)
             served += 1

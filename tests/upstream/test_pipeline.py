@@ -217,8 +217,8 @@ async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
     script = Script(hanging)
     async with connected(script, limits=ClientLimits(tries=1)) as client:
         for _ in range(4):
-            caller = RequestContext(until=asyncio.get_running_loop().time() + 0.1)
-            reads = [client.fetch(FetchCall(sid=sid("CA", n)), None, caller) for n in range(8)]
+            context = RequestContext(until=asyncio.get_running_loop().time() + 0.1)
+            reads = [client.fetch(FetchCall(sid=sid("CA", n)), None, context) for n in range(8)]
             outcomes = await asyncio.gather(*reads, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {UpstreamTimeout}
         assert len(script.requests) == 32

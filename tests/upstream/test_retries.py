@@ -22,7 +22,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.upstream.retries import STORE, RetryBudget, is_passing, pause, retry_after
+from gateway.upstream.retries import STORE, RetryBudget, backoff, is_retryable, retry_after
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 # Failure, whether a read of it is repeated, whether a change of it is.
@@ -48,8 +48,8 @@ FAILURES: list[tuple[UpstreamError, bool, bool]] = [
 def test_what_may_pass_is_repeated_and_of_changes_only_what_did_not_happen(
     error: UpstreamError, read: bool, change: bool
 ) -> None:
-    assert is_passing(error, is_read=True) is read
-    assert is_passing(error, is_read=False) is change
+    assert is_retryable(error, is_read=True) is read
+    assert is_retryable(error, is_read=False) is change
 
 
 def test_every_error_of_upstreams_is_in_the_table() -> None:
@@ -64,15 +64,15 @@ def test_every_error_of_upstreams_is_in_the_table() -> None:
 def test_a_pause_is_jittered_keeps_to_retry_after_and_leaves_time_for_a_try(
     tried: int, chance: float, asked_for: float | None, left: float
 ) -> None:
-    seconds = pause(tried, chance, asked_for, left)
-    backoff = chance * (0.1 * 2 ** (tried - 1))
-    wanted = max(backoff, asked_for or 0)
+    seconds = backoff(tried, chance, asked_for, left)
+    grown = chance * (0.1 * 2 ** (tried - 1))
+    wanted = max(grown, asked_for or 0)
 
     assert seconds == (wanted if wanted + 0.1 <= left else None)
 
 
 def test_the_back_off_doubles_up_to_two_seconds() -> None:
-    longest = [pause(tried, 1.0, None, 60) for tried in range(1, 8)]
+    longest = [backoff(tried, 1.0, None, 60) for tried in range(1, 8)]
 
     assert longest == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 

@@ -125,7 +125,7 @@ class ComparedOperation:
     async def compare(self, check: EdgeComparison, rows: Sequence[CallResource]) -> ComparedEdge:
         """One edge of these calls, both ways."""
         keys = {key: row.sid for row in rows for key in check.keys(row)}
-        planned, per_key = _journal(), _journal()
+        planned, per_key = _trace(), _trace()
         found = await self._differences(check, keys, planned, per_key)
         live = {key: keys[key] for key in found if self._is_live(keys[key])}
         if live:
@@ -134,9 +134,9 @@ class ComparedOperation:
         return ComparedEdge(
             check.name,
             keys=len(keys),
-            per_key=len(per_key.entries),
-            planned=len(planned.entries),
-            pages=sum(entry.way == Strategy.SCAN for entry in planned.entries),
+            per_key=len(per_key.records),
+            planned=len(planned.records),
+            pages=sum(record.way == Strategy.SCAN for record in planned.records),
             differences=tuple(found.values()),
         )
 
@@ -144,7 +144,7 @@ class ComparedOperation:
         """See Note [What changes meanwhile]."""
         page = await self._client.page(self._page.request)
         again = ComparedOperation(self._client, page, self._concurrency, self._note)
-        return await again._differences(check, keys, _journal(), _journal())
+        return await again._differences(check, keys, _trace(), _trace())
 
     async def _differences(
         self, check: EdgeComparison, keys: Keys, planned: UpstreamTrace, per_key: UpstreamTrace
@@ -162,7 +162,7 @@ class ComparedOperation:
         return {key: difference for key, difference in compared if difference}
 
     async def _answers(
-        self, check: EdgeComparison, keys: Keys, journal: UpstreamTrace, policy: Policy
+        self, check: EdgeComparison, keys: Keys, trace: UpstreamTrace, policy: Policy
     ) -> Mapping[Request, Any]:
         costs = Costs()  # see Note [Tried where right]
         costs.note_links(self._page)
@@ -174,13 +174,13 @@ class ComparedOperation:
             self._known(as_page=check.as_page),
             costs,
             policy,
-            journal,
+            trace,
             deadline,
             budget=2 * len(keys) + 1,
         )
         known = {key: executor.known_answer(key) for key in keys}
         answers = {key: answer.value for key, answer in known.items() if answer}
-        await executor.carry_out([key for key in keys if key not in answers], answers.__setitem__)
+        await executor.execute([key for key in keys if key not in answers], answers.__setitem__)
         return answers
 
     def _known(self, *, as_page: bool) -> OperationCache:
@@ -195,7 +195,7 @@ class ComparedOperation:
         return scannable is None or scannable[1].is_open
 
 
-def _journal() -> UpstreamTrace:
+def _trace() -> UpstreamTrace:
     return UpstreamTrace(asyncio.get_running_loop().time)
 
 
