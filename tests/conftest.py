@@ -10,8 +10,9 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from gateway.server import Gateway, open_gateway
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
+from tests.settings import settings_of
 
 # Machines are noisy: no test is about time. Every run looks at the same seeded share of examples;
 # `pytest --hypothesis-profile=long` looks at far more, and at others each time.
@@ -69,5 +70,5 @@ async def connect(
     """A client of a gateway over this account, whose clock stands at `now` if given."""
     given = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), **settings}
     clock = (lambda: now) if now else utc_now
-    async with open_gateway(Settings(**given), twilio, clock) as gateway:
+    async with open_gateway(settings_of(**given), twilio, clock) as gateway:
         yield Client(gateway)

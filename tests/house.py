@@ -179,11 +179,12 @@ async def hops(query: str, resolver: str, request: int) -> list[str]:
     Of those that hold the operation, only the resolver and what it called.
     """
     from gateway.server import open_gateway
-    from gateway.settings import Secret, Settings
+    from gateway.settings import Secret
     from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
+    from tests.settings import settings_of
 
     transport = Watched(PlainTwilio(calls=[call(1, parent_call_sid=sid("CA", 2))]))
-    settings = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
+    settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
     async with open_gateway(settings, transport) as gateway:
         await asyncio.sleep(0)
         transport.others = asyncio.all_tasks()

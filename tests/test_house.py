@@ -13,7 +13,7 @@ from graphql import build_schema, parse, validate
 
 from gateway import playground
 from gateway.schema import schema
-from gateway.settings import settings_table
+from gateway.settings import settings_tables
 from tests.house import (
     broken_references,
     class_names_with_two_meanings,
@@ -70,9 +70,9 @@ def test_schema_graphql_is_the_schema() -> None:
     assert (HOUSE / "schema.graphql").read_text() == schema.as_str() + "\n"
 
 
-def test_the_settings_page_holds_the_settings_table() -> None:
-    """docs/settings.md ends with the table that the code prints."""
-    assert (HOUSE / "docs" / "settings.md").read_text().endswith(settings_table())
+def test_the_settings_page_holds_the_tables_of_the_settings() -> None:
+    """docs/settings.md ends with the tables that the code prints."""
+    assert (HOUSE / "docs" / "settings.md").read_text().endswith(settings_tables())
 
 
 def test_the_readme_prints_the_query_of_the_first_tab() -> None:

@@ -44,7 +44,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _query(options: argparse.Namespace, settings: Settings) -> int:
-    configure_logging(settings.log_level)
+    configure_logging(settings.server.log_level)
     document = sys.stdin.read() if options.document == "-" else options.document
     try:
         variables = msgspec.json.decode(options.variables, type=dict[str, Any])

@@ -51,12 +51,12 @@ def add_command(commands: Commands) -> None:
 
 
 def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
-    configure_logging(settings.log_level)
+    configure_logging(settings.server.log_level)
     names = [name for name, *_ in NUMBERS] + [name for name, _ in SWITCHES]
     credential = _credential(settings)
     config = SandboxConfig(
-        calls=settings.sandbox_calls,
-        seed=settings.sandbox_seed,
+        calls=settings.sandbox.calls,
+        seed=settings.sandbox.seed,
         database=options.database,
         **{name: getattr(options, name) for name in names},
         **credential,
@@ -74,10 +74,11 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
 
 def _credential(settings: Settings) -> dict[str, Any]:
     """What the environment sets; else the sandbox's own, well-known credential holds."""
+    account = settings.account
     given = {
-        "account_sid": settings.account_sid,
-        "auth_token": settings.auth_token and settings.auth_token.reveal(),
-        "api_key": settings.api_key,
-        "api_secret": settings.api_secret and settings.api_secret.reveal(),
+        "account_sid": account.sid,
+        "auth_token": account.auth_token and account.auth_token.reveal(),
+        "api_key": account.api_key,
+        "api_secret": account.api_secret and account.api_secret.reveal(),
     }
     return {name: value for name, value in given.items() if value}

@@ -5,11 +5,11 @@ This module must not know how a request is answered.
 
 import argparse
 import asyncio
-import dataclasses
 import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import uvicorn
 
@@ -52,9 +52,9 @@ def exit_on_sigterm() -> None:
 
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
-    configure_logging(settings.log_level)
+    configure_logging(settings.server.log_level)
     listeners = inherited_sockets() or [
-        listen(settings.host, settings.port, "GATEWAY_HOST", "GATEWAY_PORT")
+        listen(settings.server.host, settings.server.port, "GATEWAY_HOST", "GATEWAY_PORT")
     ]
     settings = _as_listened(settings, listeners)
     settings.require_access_control()
@@ -65,9 +65,10 @@ def _serve(_options: argparse.Namespace, settings: Settings) -> int:
     exit_on_sigterm()
     print(_who_answers(settings), flush=True)
     if lacks_webhook_key(settings):
-        print(NO_WEBHOOKS.format(settings.account_sid), flush=True)
-    _print_urls(settings, [settings.public_url] if settings.public_url else map(url_of, listeners))
-    if settings.workers == 1:
+        print(NO_WEBHOOKS.format(settings.account.sid), flush=True)
+    public_url = settings.server.public_url
+    _print_urls(settings, [public_url] if public_url else map(url_of, listeners))
+    if settings.server.workers == 1:
         run_server(ServerConfig(app, settings), listeners)
     else:
         serve_with_workers(settings, listeners)
@@ -79,16 +80,16 @@ def _as_listened(settings: Settings, listeners: Sequence[socket.socket]) -> Sett
 
     The embedded sandbox calls back over the loopback interface, whatever the public URL is.
     """
-    settings = dataclasses.replace(settings, host=host_of_all(listeners))
-    if settings.uses_sandbox and not settings.webhook_url:
-        settings = dataclasses.replace(settings, webhook_url=loopback_url(listeners))
-    return settings
+    server, live = replace(settings.server, host=host_of_all(listeners)), settings.live
+    if settings.uses_sandbox and not live.webhook_url:
+        live = replace(live, webhook_url=loopback_url(listeners))
+    return replace(settings, server=server, live=live)
 
 
 def _print_urls(settings: Settings, urls: Iterable[str]) -> None:
     for url in urls:
         print(f"GraphQL: {url}/graphql", flush=True)
-        if settings.shows_page:
+        if settings.documents.shows_page:
             print(f"GraphiQL: {url}/  (Ctrl-C ends)", flush=True)
 
 
@@ -96,8 +97,8 @@ def _who_answers(settings: Settings) -> str:
     if settings.uses_sandbox:
         return (
             f"Sandbox: no TWILIO_ACCOUNT_SID is set, so an embedded sandbox with "
-            f"{settings.sandbox_calls} example calls answers."
+            f"{settings.sandbox.calls} example calls answers."
         )
-    if settings.access is AccessMode.PASSTHROUGH:
-        return f"Each caller's own Twilio account at {settings.base_url}"
-    return f"Twilio account {settings.account_sid} at {settings.base_url}"
+    if settings.access.mode is AccessMode.PASSTHROUGH:
+        return f"Each caller's own Twilio account at {settings.upstream.base_url}"
+    return f"Twilio account {settings.account.sid} at {settings.upstream.base_url}"

@@ -13,14 +13,13 @@ from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedQuery, FederatedSchema
 from gateway.schema.event_execution import EventExecutor
 from gateway.schema.extensions import ErrorCodes, RequireScope
-from gateway.schema.limits import DocumentLimits
 from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
 from gateway.schema.recording import Recording
 from gateway.schema.scalars import SCALARS
 from gateway.schema.subscription import Subscription
 
-__all__ = ["Context", "DocumentLimits", "cursor_key", "schema"]
+__all__ = ["Context", "cursor_key", "schema"]
 
 schema = FederatedSchema(
     query=FederatedQuery,

@@ -61,7 +61,7 @@ class PageArgs:
         before: str | None = None,
     ) -> "PageArgs":
         """Relay's four arguments. Raises BadUserInput where they do not go together."""
-        size = page_size(first, last, info.context.limits.first)
+        size = page_size(first, last, info.context.limits.max_first)
         if last is None and before is None:
             return cls(size, after)
         if first is not None or after is not None:

@@ -18,8 +18,8 @@ from gateway.live.snapshots import ResultCoalescer
 from gateway.live.store import Store
 from gateway.live.subscriptions import CallUpdate
 from gateway.loaders.dataloaders import Loaders
-from gateway.schema.limits import DocumentLimits
 from gateway.schema.strawberry_internals import graphql_info
+from gateway.settings import DocumentSettings
 from gateway.telemetry.upstream_trace import UpstreamTrace
 from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.pages import Budget
@@ -92,7 +92,7 @@ class Context:
     callback_url: str | None
     page_budget: int
     row_budget: int
-    limits: DocumentLimits
+    limits: DocumentSettings
     sharing: Hashable = None
     field_names: frozenset[str] | None = None
 

@@ -39,7 +39,8 @@ from graphql import (
 from graphql.execution import VariableValues
 
 from gateway.schema.arguments import graphql_name, page_size
-from gateway.schema.limits import DocumentLimits, exceeded
+from gateway.schema.limits import exceeded
+from gateway.settings import DocumentSettings
 from gateway.upstream.catalog import RESOURCES
 
 __all__ = ["EDGE_FULLNESS", "REQUESTING", "check_cost", "estimate"]
@@ -60,13 +61,13 @@ def check_cost(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: VariableValues,
-    limits: DocumentLimits,
+    limits: DocumentSettings,
 ) -> None:
     """Raises LimitExceeded for the whole operation, BadUserInput for a page that is too large."""
     cost = estimate(schema, document, operation, variables, limits)
-    if cost > limits.cost:
+    if cost > limits.max_cost:
         hint = f" rows; this operation may read {cost}: ask for fewer (first), or for fewer edges"
-        raise exceeded("cost", limits.cost, hint)
+        raise exceeded("cost", limits.max_cost, hint)
 
 
 def estimate(
@@ -74,7 +75,7 @@ def estimate(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: VariableValues,
-    limits: DocumentLimits,
+    limits: DocumentSettings,
 ) -> int:
     """The rows that the operation of this document may read upstream, with coerced variables.
 
@@ -95,7 +96,7 @@ class Estimator:
         schema: GraphQLSchema,
         document: DocumentNode,
         variables: VariableValues,
-        limits: DocumentLimits,
+        limits: DocumentSettings,
     ) -> None:
         self._schema = schema
         self._variables = variables
@@ -162,12 +163,12 @@ class Estimator:
     def _list(self, field: GraphQLField, given: dict[str, Any], is_root: bool) -> tuple[int, int]:
         """The same for a field that reads as much as its arguments say."""
         if "first" in field.args:
-            size = page_size(given.get("first"), given.get("last"), self._limits.first)
+            size = page_size(given.get("first"), given.get("last"), self._limits.max_first)
             rows = size if is_root else math.ceil(size / EDGE_FULLNESS)
             return max(1, rows) * _lists(given.get("filter")), rows
         keys = given["representations"] if "representations" in given else given["ids"]
-        if len(keys) > self._limits.representations:
-            raise exceeded("representations", self._limits.representations)
+        if len(keys) > self._limits.max_representations:
+            raise exceeded("representations", self._limits.max_representations)
         return len(keys), len(keys)
 
     def _is_request(

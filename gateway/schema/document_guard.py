@@ -39,12 +39,13 @@ from strawberry.types.execution import ExecutionContext
 
 from gateway.errors import BadRequest, BadUserInput, CallerError
 from gateway.schema.cost import check_cost
-from gateway.schema.limits import DocumentLimits, check_document, check_variables
+from gateway.schema.limits import check_document, check_variables
 from gateway.schema.strawberry_internals import (
     given_operation_name,
     graphql_schema,
     validate_document,
 )
+from gateway.settings import DocumentSettings
 
 __all__ = ["DocumentGuard", "limits_of"]
 
@@ -54,24 +55,24 @@ KEPT_LENGTH = 16 * 1024
 # What a document takes: its text and what is cut out of it, so many bytes for each token with the
 # nodes made of it, and for the entry.
 TOKEN, ENTRY = 700, 2000
-DEFAULTS = DocumentLimits()
+DEFAULTS = DocumentSettings()
 DIRECTIVE_RULES = (KnownDirectivesRule, UniqueDirectivesPerLocationRule)
 # Errors for variables of one operation: graphql-core's own number when it executes.
 MOST_VARIABLE_ERRORS = 50
 
 
-def limits_of(context: ExecutionContext) -> DocumentLimits:
+def limits_of(context: ExecutionContext) -> DocumentSettings:
     """The limits that the operation's context carries; the defaults where it has none."""
-    limits: DocumentLimits = getattr(context.context, "limits", DEFAULTS)
+    limits: DocumentSettings = getattr(context.context, "limits", DEFAULTS)
     return limits
 
 
 class Prepared:
     """A document, and what is wrong with it whatever its variables are."""
 
-    def __init__(self, text: str, limits: DocumentLimits, schema: GraphQLSchema) -> None:
+    def __init__(self, text: str, limits: DocumentSettings, schema: GraphQLSchema) -> None:
         """Raises GraphQLError where the text cannot be parsed."""
-        self.document: DocumentNode = parse(text, max_tokens=limits.tokens)
+        self.document: DocumentNode = parse(text, max_tokens=limits.max_tokens)
         _unlink_tokens(self.document)
         self.bytes = 2 * getsizeof(text) + TOKEN * (self.document.token_count or 0) + ENTRY
         self._limits = limits
@@ -113,7 +114,7 @@ class KeptDocuments:
         """How much is kept, at most the size."""
         return int(self._documents.currsize)
 
-    def prepared(self, text: str, limits: DocumentLimits, schema: GraphQLSchema) -> Prepared:
+    def prepared(self, text: str, limits: DocumentSettings, schema: GraphQLSchema) -> Prepared:
         """The document of a text. Raises GraphQLError where it cannot be parsed."""
         if len(text) > KEPT_LENGTH:
             return Prepared(text, limits, schema)
@@ -138,7 +139,7 @@ class DocumentGuard(SchemaExtension):
         """A text that cannot be parsed is left to Strawberry, which reports it."""
         context = self.execution_context
         limits = limits_of(context)
-        context.parse_options["max_tokens"] = limits.tokens
+        context.parse_options["max_tokens"] = limits.max_tokens
         with suppress(GraphQLError):
             self._document = _kept.prepared(
                 context.query or "", limits, graphql_schema(context.schema)

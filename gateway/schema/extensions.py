@@ -77,7 +77,7 @@ class ErrorCodes(SchemaExtension):
             return
         is_refused = isinstance(result, PreExecutionError)
         shown = [_presentable(error, is_refused) for error in errors]
-        if not limits_of(self.execution_context).suggestions:
+        if not limits_of(self.execution_context).suggests_names:
             shown = [_without_suggestion(error) for error in shown]
         result.errors = shown
 

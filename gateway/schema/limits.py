@@ -28,8 +28,9 @@ from graphql import (
 )
 
 from gateway.errors import IntrospectionDisabled, LimitExceeded
+from gateway.settings import DocumentSettings
 
-__all__ = ["DocumentLimits", "Measure", "check_document", "check_variables", "exceeded", "measure"]
+__all__ = ["Measure", "check_document", "check_variables", "exceeded", "measure"]
 
 INTROSPECTION = ("__schema", "__type")
 # `_service` gives the whole schema as text: it is introspection by another name.
@@ -40,29 +41,6 @@ CHECKED = ("depth", "value_depth", "fields", "fragments", "aliases", "directives
 INTROSPECTION_DEPTH = 16
 # Selection sets in selection sets, fields and fragments alike: what Python's stack holds safely.
 NESTING = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class DocumentLimits:
-    """The most that one document, or one operation of it, may have; see the settings of the names.
-
-    `introspection` and `suggestions` say whether the schema may be asked for and hinted at.
-    """
-
-    tokens: int = 1500
-    depth: int = 12
-    fields: int = 300
-    fragments: int = 100
-    aliases: int = 30
-    directives: int = 20
-    root_fields: int = 15
-    operations: int = 10
-    value_depth: int = 10
-    cost: int = 2000
-    first: int = 1000
-    representations: int = 2000
-    introspection: bool = True
-    suggestions: bool = True
 
 
 @dataclass(slots=True)
@@ -184,22 +162,22 @@ def measure(document: DocumentNode) -> Measure:
     return total
 
 
-def check_document(document: DocumentNode, limits: DocumentLimits) -> Measure:
+def check_document(document: DocumentNode, limits: DocumentSettings) -> Measure:
     """The document's measure. Raises LimitExceeded (it names the limit), IntrospectionDisabled."""
-    _allow("operations", sum(1 for _ in _operations(document)), limits.operations)
+    _allow("operations", sum(1 for _ in _operations(document)), limits.max_operations)
     found = measure(document)
     for name in CHECKED:
-        _allow(name, getattr(found, name), getattr(limits, name))
+        _allow(name, getattr(found, name), getattr(limits, f"max_{name}"))
     _allow("introspection_depth", found.introspection_depth, INTROSPECTION_DEPTH)
-    if found.schema_fields and not limits.introspection:
+    if found.schema_fields and not limits.shows_schema:
         raise IntrospectionDisabled("This gateway does not show its schema")
     return found
 
 
-def check_variables(variables: Mapping[str, Any] | None, limits: DocumentLimits) -> None:
+def check_variables(variables: Mapping[str, Any] | None, limits: DocumentSettings) -> None:
     """Raises LimitExceeded where lists and objects nest too deeply."""
     nesting = max((_nesting(value) for value in (variables or {}).values()), default=0)
-    _allow("value_depth", nesting, limits.value_depth)
+    _allow("value_depth", nesting, limits.max_value_depth)
 
 
 def _operations(document: DocumentNode) -> Iterator[OperationDefinitionNode]:

@@ -59,23 +59,23 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         app.state.door = door
-        with draining(settings.drain_delay) as state:
+        with draining(settings.server.drain_delay) as state:
             async with open_gateway(settings, transport) as gateway:
                 app.state.gateway = gateway
                 yield state
         await door.aclose()
 
     origins = Origins(settings)
-    page = playground.page if settings.shows_page else None
+    page = playground.page if settings.documents.shows_page else None
     routes: list[BaseRoute] = [
         Route("/graphql", GraphQLOverHTTP(origins.may_ask, page)),
         WebSocketRoute("/graphql", GraphQLOverWebSocket(_admit, origins.may_ask)),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
-    if settings.access is not AccessMode.PASSTHROUGH:  # the gateway has no account to hear of
+    if settings.access.mode is not AccessMode.PASSTHROUGH:  # the gateway has no account to hear of
         routes += webhook_routes(settings)
-    if settings.shows_page:
+    if settings.documents.shows_page:
         routes += [Route("/", _page), *playground.routes()]
     middleware = [
         Middleware(SecurityHeadersMiddleware),

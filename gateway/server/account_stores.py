@@ -23,9 +23,9 @@ MOST_AT_REST = 10_000
 
 def store_for(settings: Settings, account_sid: str) -> Store:
     """The store for an account's calls."""
-    if settings.store_url is None:
+    if settings.live.store_url is None:
         return MemoryStore()
-    return ValkeyStore(settings.store_url.reveal(), account_sid)
+    return ValkeyStore(settings.live.store_url.reveal(), account_sid)
 
 
 class AccountStores:

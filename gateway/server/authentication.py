@@ -22,7 +22,7 @@ from gateway.access.jwt import FixedKey, JwtAccess, JwtRequirements, KeyProvider
 from gateway.access.rate_limit import RateLimiter
 from gateway.access.tokens import TokenAccess, read_lines
 from gateway.errors import AccessError, Forbidden, RateLimited, Unauthenticated
-from gateway.settings import AccessMode, Settings, SettingsError
+from gateway.settings import AccessMode, AccessSettings, JwtSettings, Settings, SettingsError
 
 __all__ = [
     "Authenticator",
@@ -80,12 +80,13 @@ class Authenticator:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._reader = KeySetReader(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
-        self._access = _access(settings, self._reader)
-        self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
+        key_set = settings.access.jwt.jwks_url
+        self._reader = KeySetReader(key_set) if key_set else None
+        self._access = _access(settings.access, self._reader)
+        self._limiter = RateLimiter(settings.access.rate_limit, settings.access.rate_burst)
         # A name is proven by a token or a JWT only; else it is whatever somebody chose to send.
-        self._knows_names = settings.access in {AccessMode.TOKEN, AccessMode.JWT}
-        self._trusts_proxies = settings.trusted_proxies is not None
+        self._knows_names = settings.access.mode in {AccessMode.TOKEN, AccessMode.JWT}
+        self._trusts_proxies = settings.server.trusted_proxies is not None
 
     async def admit(
         self, connection: HTTPConnection, payload: Mapping[str, Any] | None = None
@@ -126,8 +127,8 @@ class Authenticator:
             await self._reader.aclose()
 
 
-def _access(settings: Settings, reader: KeySetReader | None) -> Access:
-    match settings.access:
+def _access(settings: AccessSettings, reader: KeySetReader | None) -> Access:
+    match settings.mode:
         case AccessMode.NONE:
             return OpenAccess()
         case AccessMode.PASSTHROUGH:
@@ -136,12 +137,12 @@ def _access(settings: Settings, reader: KeySetReader | None) -> Access:
             name, path = "GATEWAY_TOKENS_FILE", settings.tokens_file or ""
             return TokenAccess(_used(name, path, read_lines))
         case AccessMode.JWT:
-            keys: KeyProvider = KeySet(reader.read) if reader else _fixed_key(settings)
-            return JwtAccess(keys, _options(settings))
+            keys: KeyProvider = KeySet(reader.read) if reader else _fixed_key(settings.jwt)
+            return JwtAccess(keys, _requirements(settings.jwt))
 
 
-def _fixed_key(settings: Settings) -> FixedKey:
-    return _used("GATEWAY_JWT_KEY_FILE", settings.jwt_key_file or "", FixedKey)
+def _fixed_key(jwt: JwtSettings) -> FixedKey:
+    return _used("GATEWAY_JWT_KEY_FILE", jwt.key_file or "", FixedKey)
 
 
 def _used(name: str, path: str, use: Callable[[str], T]) -> T:
@@ -155,13 +156,13 @@ def _used(name: str, path: str, use: Callable[[str], T]) -> T:
         raise SettingsError(f"{name}: {words}") from None
 
 
-def _options(settings: Settings) -> JwtRequirements:
-    pairs = (pair.split("=") for pair in settings.jwt_scopes.split(","))
+def _requirements(jwt: JwtSettings) -> JwtRequirements:
+    pairs = (pair.split("=") for pair in jwt.scopes.split(","))
     return JwtRequirements(
-        audience=settings.jwt_audience or "",
-        issuer=settings.jwt_issuer or "",
-        leeway=settings.jwt_leeway,
-        scope_claim=settings.jwt_scope_claim,
+        audience=jwt.audience or "",
+        issuer=jwt.issuer or "",
+        leeway=jwt.leeway,
+        scope_claim=jwt.scope_claim,
         scopes={word: Scope(scope) for word, scope in pairs},
     )
 

@@ -19,8 +19,7 @@ from gateway.server.account_stores import AccountStores, store_for
 from gateway.server.operations import Gateway
 from gateway.settings import Secret, Settings
 from gateway.telemetry.records import UpstreamExchange, UpstreamHook, log_exchange
-from gateway.upstream.breaker import BreakerLimits
-from gateway.upstream.client import ClientLimits, UpstreamClient, utc_now
+from gateway.upstream.client import UpstreamClient, utc_now
 from gateway.upstream.credential_check import CredentialCheck
 
 __all__ = ["embedded_sandbox", "open_gateway"]
@@ -28,7 +27,7 @@ __all__ = ["embedded_sandbox", "open_gateway"]
 
 def embedded_sandbox(settings: Settings) -> SandboxConfig:
     """What the sandbox of a gateway without a credential is told."""
-    return SandboxConfig(calls=settings.sandbox_calls, seed=settings.sandbox_seed)
+    return SandboxConfig(calls=settings.sandbox.calls, seed=settings.sandbox.seed)
 
 
 @asynccontextmanager
@@ -50,15 +49,15 @@ async def open_gateway(
 
         stores = AccountStores(lambda account_sid: store_for(settings, account_sid))
         stack.push_async_callback(stores.aclose)
-        slots = SubscriberSlots(settings.max_subscribers)
+        slots = SubscriberSlots(settings.live.max_subscribers)
 
         def make(account: Account, proof: CredentialCheck | None = None) -> AccountClient:
             hook = _told(proof) if proof else log_exchange
-            client = UpstreamClient(account, settings.base_url, transport, _limits(settings), hook)
+            client = UpstreamClient(account, settings.upstream, transport, hook)
             return AccountClient(client, stores, slots, now, proof)
 
         pool = AccountClientPool(
-            lambda account: make(account, CredentialCheck()), settings.passthrough_clients
+            lambda account: make(account, CredentialCheck()), settings.access.passthrough_clients
         )
         stack.push_async_callback(pool.aclose)
         account = _account(settings)
@@ -79,34 +78,15 @@ def _told(proof: CredentialCheck) -> UpstreamHook:
     return hook
 
 
-def _limits(settings: Settings) -> ClientLimits:
-    return ClientLimits(
-        connect=settings.connect_timeout,
-        attempt=settings.try_timeout,
-        read=settings.read_timeout,
-        in_flight=settings.max_in_flight,
-        waiting=settings.max_waiting,
-        tries=settings.tries,
-        retry_share=settings.retry_share / 100,
-        cache_bytes=settings.cache_size * 1024 * 1024,
-        breaker=BreakerLimits(
-            window=settings.breaker_window,
-            samples=settings.breaker_samples,
-            failure_rate=settings.breaker_failures / 100,
-            pause=settings.breaker_pause,
-            probes=settings.breaker_probes,
-        ),
-    )
-
-
 def _account(settings: Settings) -> Account | None:
     """The gateway's own: of the settings, the sandbox's, or none where only callers bring one."""
     if settings.uses_sandbox:
         sandbox = SandboxConfig()
         return Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
-    if settings.account_sid is None:
+    own = settings.account
+    if own.sid is None:
         return None
-    if settings.api_key and settings.api_secret:
-        return Account(settings.account_sid, settings.api_key, settings.api_secret)
-    assert settings.auth_token  # noqa: S101 (Settings sees to it)
-    return Account(settings.account_sid, settings.account_sid, settings.auth_token)
+    if own.api_key and own.api_secret:
+        return Account(own.sid, own.api_key, own.api_secret)
+    assert own.auth_token  # noqa: S101 (Settings sees to it)
+    return Account(own.sid, own.sid, own.auth_token)

@@ -75,7 +75,7 @@ class GraphQLOverHTTP:
             if not self._may_ask(request.headers):
                 raise HttpError(403, OriginNotAllowed("Pages of this origin may not ask here"))
             caller = await _door(request).admit(request)
-            parameters = await read_parameters(request, settings.max_body)
+            parameters = await read_parameters(request, settings.documents.max_body)
             if chosen == EVENT_STREAM:
                 return self._stream(request, caller, parameters)
             result = await _while_connected(request, self._execute(request, caller, parameters))

@@ -53,7 +53,7 @@ async def _how_upstream_is(state: Any, gateway: Gateway) -> str | None:
     reads = [read for read in (checked, gateway.client.last_read) if read is not None]
     newest = max(reads, key=lambda read: read.at, default=None)
     if newest is None or clock() - newest.at >= READINESS_HOLDS:
-        code = await _check(gateway, gateway.settings.operation_timeout)
+        code = await _check(gateway, gateway.settings.operation.timeout)
         newest = state.checked = LastRead(clock(), code)
     return newest.code
 
@@ -80,13 +80,13 @@ async def check_credential(settings: Settings) -> None:
     Raises SettingsError where Twilio refuses the credential. Whatever else goes wrong is a
     warning: it may be over before the first query.
     """
-    if settings.account_sid is None:
+    if settings.account.sid is None:
         return
     async with open_gateway(settings) as gateway:
         code = await _check(gateway, START_TIMEOUT)
     if code == UpstreamAuth.code:
-        name = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_AUTH_TOKEN"
-        raise SettingsError(f"{name}: Twilio refuses this credential for {settings.account_sid}")
+        name = "TWILIO_API_SECRET" if settings.account.api_key else "TWILIO_AUTH_TOKEN"
+        raise SettingsError(f"{name}: Twilio refuses this credential for {settings.account.sid}")
     if code is not None:
         log.warning("the account cannot be read at start: %s", code)
 

@@ -8,7 +8,7 @@ has none, and leaves nothing behind.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -22,11 +22,11 @@ from gateway.access import ANONYMOUS, Account, Caller, Scope
 from gateway.loaders.dataloaders import Loaders
 from gateway.loaders.plan_executor import PlanExecutor
 from gateway.planner import OperationCache, Policy
-from gateway.schema import Context, DocumentLimits, cursor_key, schema
+from gateway.schema import Context, cursor_key, schema
 from gateway.server.account_clients import AccountClient, AccountClientPool
 from gateway.server.results import explained, refused, response_map, too_late, until
 from gateway.server.webhook_keys import callback_url
-from gateway.settings import Environment, PlannerMode, Settings, SettingsError, Switch
+from gateway.settings import PlannerMode, Settings, SettingsError, Switch
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 from gateway.upstream.calls import CallResource
 from gateway.upstream.client import Priority, UpstreamClient, utc_now
@@ -76,11 +76,10 @@ class Gateway:
         self._own = own
         self._now = now
         self._pool = pool
-        self._limits = document_limits(settings)
         self._callback_url = callback_url(settings)
         self._policy = Policy(
-            adaptive=settings.planner is PlannerMode.ADAPTIVE,
-            scan_child_calls=settings.scan_child_calls is Switch.ON,
+            adaptive=settings.operation.planner is PlannerMode.ADAPTIVE,
+            scan_child_calls=settings.operation.scan_child_calls is Switch.ON,
         )
 
     @property
@@ -207,7 +206,7 @@ class Gateway:
 
     def _seconds(self, options: OperationOptions) -> float:
         """How long an operation on these terms may read."""
-        allowed = self.settings.operation_timeout
+        allowed = self.settings.operation.timeout
         return min(options.timeout or allowed, allowed)
 
     @asynccontextmanager
@@ -251,9 +250,9 @@ class Gateway:
                 deadline=asyncio.get_running_loop().time() + self._seconds(options),
                 # Twilio signs callbacks with a token that only the caller has, if he brought it.
                 callback_url=None if caller.account else self._callback_url,
-                page_budget=self.settings.page_budget,
-                row_budget=self.settings.row_budget,
-                limits=self._limits,
+                page_budget=self.settings.operation.page_budget,
+                row_budget=self.settings.operation.row_budget,
+                limits=self.settings.documents,
                 sharing=sharing,
             )
 
@@ -265,7 +264,7 @@ class Gateway:
         row: CallResource | None = None,
     ) -> Loaders:
         """Loaders with a deadline and a budget of their own, which know this row already."""
-        allowed = self.settings.request_budget
+        allowed = self.settings.operation.request_budget
         known = OperationCache(self._now())
         known.note(row)
         executor = PlanExecutor(
@@ -286,20 +285,6 @@ def _trace(caller: Caller) -> UpstreamTrace:
     return UpstreamTrace(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
 
 
-def document_limits(settings: Settings) -> DocumentLimits:
-    """The limits of documents, which the settings call GATEWAY_MAX_ and their names."""
-    numbers = {
-        row.name: getattr(settings, f"max_{row.name}")
-        for row in fields(DocumentLimits)
-        if row.type is int
-    }
-    return DocumentLimits(
-        **numbers,
-        introspection=settings.shows_schema,
-        suggestions=settings.environment is Environment.DEVELOPMENT,
-    )
-
-
 def _cursor_key(settings: Settings, account: Account) -> bytes:
-    secret = settings.cursor_secret or account.password
-    return cursor_key(secret.reveal(), settings.base_url, account.sid)
+    secret = settings.operation.cursor_secret or account.password
+    return cursor_key(secret.reveal(), settings.upstream.base_url, account.sid)

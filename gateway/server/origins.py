@@ -52,13 +52,13 @@ class Origins:
     """The origins whose pages may ask a gateway with these settings; `now` is in seconds."""
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
-        listed = settings.allowed_origins or ()
-        known = [*listed, *_origin_of(settings.public_url)]
+        listed = settings.server.allowed_origins or ()
+        known = [*listed, *_origin_of(settings.server.public_url)]
         self.is_everybody = "*" in listed
         self.listed = _matching(listed)
         self._known = _matching(known)
         self._known_names = _matching(_name(one) for one in known)
-        self._is_local = _is_loopback(settings.host)
+        self._is_local = _is_loopback(settings.server.host)
         self._logged: TTLCache[str, None] = TTLCache(LOGGED_PAGES, LOG_SECONDS, now)
 
     def may_ask(self, headers: Headers) -> bool:

@@ -51,7 +51,8 @@ class ServerConfig(uvicorn.Config):
     """uvicorn's configuration, as the settings say. `app` is the app or the name of its factory."""
 
     def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
-        self.request_timeout = settings.request_timeout
+        server = settings.server
+        self.request_timeout = server.request_timeout
         refusal = PlainTextResponse("Service Unavailable", 503)
         self.too_many = SecurityHeadersMiddleware(CrossOrigin(refusal, Origins(settings)))
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -62,12 +63,12 @@ class ServerConfig(uvicorn.Config):
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # part seconds are taken
-            timeout_graceful_shutdown=settings.drain_timeout,  # type: ignore[arg-type]  # here, too
+            timeout_keep_alive=server.keep_alive_timeout,  # type: ignore[arg-type]  # part seconds are taken
+            timeout_graceful_shutdown=server.drain_timeout,  # type: ignore[arg-type]  # here, too
             # uvicorn counts the connection itself and refuses the one that makes it equal.
-            limit_concurrency=min(settings.max_connections, max(open_files - OTHER_FILES, 1)) + 1,
-            proxy_headers=settings.trusted_proxies is not None,
-            forwarded_allow_ips=settings.trusted_proxies or "",
+            limit_concurrency=min(server.max_connections, max(open_files - OTHER_FILES, 1)) + 1,
+            proxy_headers=server.trusted_proxies is not None,
+            forwarded_allow_ips=server.trusted_proxies or "",
             **(SERVER_OPTIONS | options),
         )
 

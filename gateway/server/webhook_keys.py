@@ -13,16 +13,17 @@ def webhook_keys(settings: Settings) -> SigningKeys:
     A main account's token opens its sub-accounts and signs nothing of theirs.
     """
     return SigningKeys(
-        auth_tokens=_own_tokens(settings) + (settings.webhook_auth_tokens or ()),
-        shared_keys=settings.webhook_shared_keys or (),
+        auth_tokens=_own_tokens(settings) + (settings.live.webhook_auth_tokens or ()),
+        shared_keys=settings.live.webhook_shared_keys or (),
     )
 
 
 def _own_tokens(settings: Settings) -> tuple[Secret, ...]:
     if settings.uses_sandbox:
         return (Secret(SandboxConfig().auth_token),)
-    token, secret = settings.auth_token, settings.api_secret
-    if settings.api_key == settings.account_sid:  # its SID and token, set as if they were a key
+    account = settings.account
+    token, secret = account.auth_token, account.api_secret
+    if account.api_key == account.sid:  # its SID and token, set as if they were a key
         return tuple(own for own in (token, secret) if own)
     is_anothers = token and secret and token.reveal() == secret.reveal()
     return (token,) if token and not is_anothers else ()
@@ -31,7 +32,7 @@ def _own_tokens(settings: Settings) -> tuple[Secret, ...]:
 def lacks_webhook_key(settings: Settings) -> bool:
     """True where the gateway's account may have webhooks, and none of them could be checked."""
     keys = webhook_keys(settings)
-    return bool(settings.account_sid) and not (keys.auth_tokens or keys.shared_keys)
+    return bool(settings.account.sid) and not (keys.auth_tokens or keys.shared_keys)
 
 
 def callback_url(settings: Settings) -> str | None:

@@ -83,7 +83,8 @@ class Webhooks:
     def __init__(self, settings: Settings) -> None:
         self._keys = webhook_keys(settings)
         self._base_url = settings.callback_url
-        self._limiter = RateLimiter(settings.webhook_rate, settings.webhook_rate)
+        rate = settings.live.webhook_rate_limit
+        self._limiter = RateLimiter(rate, rate)
         self._lines = RateLimiter(LINES_A_SECOND, LINES_A_SECOND)
         self._bodies = BodyReader(MAX_BODIES)
 

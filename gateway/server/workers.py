@@ -31,7 +31,7 @@ from gateway.server import create_app, tune_gc
 from gateway.server.factory import embedded_sandbox
 from gateway.server.listening import listen, url_of
 from gateway.server.uvicorn_server import Multiprocess, ServerConfig
-from gateway.settings import Secret, Settings
+from gateway.settings import AccountSettings, Secret, Settings
 from gateway.telemetry.logs import configure_logging
 
 __all__ = ["serve_with_workers"]
@@ -44,7 +44,7 @@ def serve_with_workers(settings: Settings, listeners: Sequence[socket]) -> None:
     """Serves with as many processes as the settings say, until the parent is told to end."""
     with _shared(settings) as shared:
         app = partial(_worker, shared)
-        config = ServerConfig(app, shared, factory=True, workers=shared.workers)
+        config = ServerConfig(app, shared, factory=True, workers=shared.server.workers)
         Multiprocess(config, sockets=list(listeners)).run()
         for listener in listeners:  # else the sandbox waits there for answers to its callbacks
             listener.close()
@@ -52,7 +52,7 @@ def serve_with_workers(settings: Settings, listeners: Sequence[socket]) -> None:
 
 def _worker(settings: Settings) -> Starlette:
     """The app of one worker process, which ends with its parent."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.server.log_level)
     tune_gc()
     parent = parent_process()
     if parent is not None:
@@ -72,7 +72,7 @@ def _shared(settings: Settings) -> Iterator[Settings]:
     with ExitStack() as stack:
         if settings.uses_sandbox:
             settings = stack.enter_context(_shared_sandbox(settings))
-        if settings.store_url is None:
+        if settings.live.store_url is None:
             settings = stack.enter_context(_shared_store(settings))
         yield settings
 
@@ -87,9 +87,8 @@ def _shared_sandbox(settings: Settings) -> Iterator[Settings]:
     try:
         yield replace(
             settings,
-            account_sid=config.account_sid,
-            auth_token=Secret(config.auth_token),
-            base_url=url_of(listener),
+            account=AccountSettings(sid=config.account_sid, auth_token=Secret(config.auth_token)),
+            upstream=replace(settings.upstream, base_url=url_of(listener)),
         )
     finally:
         server.should_exit = True
@@ -105,7 +104,8 @@ def _shared_store(settings: Settings) -> Iterator[Settings]:
     thread.start()
     try:
         host, port = listener.getsockname()
-        yield replace(settings, store_url=Secret(f"redis://:{password}@{host}:{port}/0"))
+        store_url = Secret(f"redis://:{password}@{host}:{port}/0")
+        yield replace(settings, live=replace(settings.live, store_url=store_url))
     finally:
         server.stop()
         thread.join(END_SECONDS)

@@ -1,16 +1,24 @@
-"""Every setting, default and limit, in one frozen table.
+"""Every setting, default and limit: one frozen table, in groups that are handed on as they are.
 
-The environment first, then the default. docs/settings.md prints this table and a test holds the
-two equal. This module must not know what a setting is used for beyond its meaning.
+A setting is read from the environment, or from a file if it is a secret; else it has its default.
+docs/settings.md prints these tables and a test holds the two equal. This module must not know what
+a setting is used for beyond its meaning.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.settings.document_limits import DocumentSettings
-from gateway.settings.serving import ServingSettings
-from gateway.settings.upstream import UpstreamSettings
+from gateway.settings.documents import DocumentSettings
+from gateway.settings.serving import AccessSettings, JwtSettings, LiveSettings, ServerSettings
+from gateway.settings.upstream import (
+    AccountSettings,
+    BreakerSettings,
+    OperationSettings,
+    SandboxSettings,
+    UpstreamSettings,
+)
 from gateway.settings.values import (
     UNIX_PEER,
     UNIX_SOCKET,
@@ -22,22 +30,69 @@ from gateway.settings.values import (
     Switch,
     is_loopback,
     is_own_machine,
+    is_secret,
+    read_value,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = [
+    "PRODUCTION",
+    "RENAMED",
     "UNIX_PEER",
     "UNIX_SOCKET",
     "AccessMode",
+    "AccessSettings",
+    "AccountSettings",
+    "BreakerSettings",
+    "DocumentSettings",
     "Environment",
+    "JwtSettings",
+    "LiveSettings",
     "LogLevel",
+    "OperationSettings",
     "PlannerMode",
+    "SandboxSettings",
     "Secret",
+    "ServerSettings",
     "Settings",
     "SettingsError",
     "Switch",
+    "UpstreamSettings",
+    "groups",
     "is_loopback",
-    "settings_table",
+    "settings_in",
+    "settings_tables",
 ]
+
+G = TypeVar("G", bound="DataclassInstance")
+
+RENAMED = {
+    "GATEWAY_TRY_TIMEOUT": "GATEWAY_ATTEMPT_TIMEOUT",
+    "GATEWAY_TRIES": "GATEWAY_MAX_ATTEMPTS",
+    "GATEWAY_RETRY_SHARE": "GATEWAY_RETRY_BUDGET_PERCENT",
+    "GATEWAY_MAX_WAITING": "GATEWAY_MAX_QUEUED",
+    "GATEWAY_BREAKER_SAMPLES": "GATEWAY_BREAKER_MIN_CALLS",
+    "GATEWAY_BREAKER_FAILURES": "GATEWAY_BREAKER_FAILURE_RATE",
+    "GATEWAY_BREAKER_PAUSE": "GATEWAY_BREAKER_OPEN_DURATION",
+    "GATEWAY_BREAKER_PROBES": "GATEWAY_BREAKER_HALF_OPEN_CALLS",
+    "GATEWAY_KEEP_ALIVE": "GATEWAY_KEEP_ALIVE_TIMEOUT",
+    "GATEWAY_WEBHOOK_RATE": "GATEWAY_WEBHOOK_RATE_LIMIT",
+}
+"""Names of earlier versions, and today's: the gateway does not start with an old one."""
+
+PRODUCTION = (
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_AUTH_TOKEN",
+    "GATEWAY_ENV",
+    "GATEWAY_HOST",
+    "GATEWAY_PUBLIC_URL",
+    "GATEWAY_ACCESS",
+    "GATEWAY_TOKENS_FILE",
+    "GATEWAY_STORE_URL",
+)
+"""The eight settings that docs/settings.md begins with."""
 
 
 class SettingsError(Exception):
@@ -45,84 +100,70 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(DocumentSettings, ServingSettings, UpstreamSettings):
+class Settings:
     """What the operator decided. Made once, at start, by `from_environment`."""
+
+    account: AccountSettings = AccountSettings()
+    server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    live: LiveSettings = LiveSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    operation: OperationSettings = OperationSettings()
+    documents: DocumentSettings = DocumentSettings()
+    sandbox: SandboxSettings = SandboxSettings()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Reads the table from the environment; a name that is set to nothing counts as not set.
 
-        Raises SettingsError, which names the setting, where a value cannot be used or where a
-        credential is incomplete. The value of a secret is never repeated.
+        A secret may stand in a file that `NAME_FILE` names. Raises SettingsError, which names the
+        setting, where a value cannot be used, where a credential is incomplete and where a name is
+        that of an earlier version. A value is never repeated.
         """
-        given = {}
-        for row in fields(cls):
-            value = environment.get(row.metadata["name"], "").strip()
-            if value:
-                given[row.name] = _parse(row.metadata, value)
-        return cls(**given)
+        given = {name: value.strip() for name, value in environment.items() if value.strip()}
+        for old, new in RENAMED.items():
+            if old in given:
+                raise SettingsError(f"{old}: is called {new} now")
+        return _read_group(cls, given)
 
     def __post_init__(self) -> None:
-        if (self.api_key is None) != (self.api_secret is None):
-            missing = "TWILIO_API_SECRET" if self.api_secret is None else "TWILIO_API_KEY"
+        account, access = self.account, self.access
+        if (account.api_key is None) != (account.api_secret is None):
+            missing = "TWILIO_API_SECRET" if account.api_secret is None else "TWILIO_API_KEY"
             raise SettingsError(f"{missing}: is missing; the key and its secret go together")
-        if self.account_sid and not (self.auth_token or self.api_key):
+        if account.sid and not (account.auth_token or account.api_key):
             raise SettingsError(
                 "TWILIO_AUTH_TOKEN: is missing for TWILIO_ACCOUNT_SID "
                 "(or set TWILIO_API_KEY and TWILIO_API_SECRET)"
             )
-        if not self.account_sid and (self.auth_token or self.api_key):
+        if not account.sid and (account.auth_token or account.api_key):
             raise SettingsError("TWILIO_ACCOUNT_SID: is missing for the credential that is set")
-        if self.access is AccessMode.TOKEN and not self.tokens_file:
+        if access.mode is AccessMode.TOKEN and not access.tokens_file:
             raise SettingsError("GATEWAY_TOKENS_FILE: is missing for GATEWAY_ACCESS=token")
-        if self.access is AccessMode.JWT:
-            self._check_jwt()
-        is_open = self.access is AccessMode.NONE and self.allow_anyone is Switch.OFF
-        if is_open and "*" in (self.allowed_origins or ()):
+        if access.mode is AccessMode.JWT:
+            _check_jwt(access.jwt)
+        if access.is_open and "*" in (self.server.allowed_origins or ()):
             raise SettingsError(
                 "GATEWAY_ALLOWED_ORIGINS: must not be * (everybody's pages) where GATEWAY_ACCESS "
                 "is none, unless GATEWAY_ALLOW_ANYONE=on says that anyone may ask"
             )
 
-    def _check_jwt(self) -> None:
-        if (self.jwt_jwks_url is None) == (self.jwt_key_file is None):
-            raise SettingsError(
-                "GATEWAY_JWT_JWKS_URL: is missing for GATEWAY_ACCESS=jwt "
-                "(it or GATEWAY_JWT_KEY_FILE, not both)"
-            )
-        needed = {"GATEWAY_JWT_ISSUER": self.jwt_issuer, "GATEWAY_JWT_AUDIENCE": self.jwt_audience}
-        for name, value in needed.items():
-            if value is None:
-                raise SettingsError(f"{name}: is missing for GATEWAY_ACCESS=jwt")
-
     def require_access_control(self) -> None:
         """Raises SettingsError where anyone on the network could read a real account's calls.
 
-        `host` must be the address that is really listened on.
+        `server.host` must be the address that is really listened on.
         """
-        is_open = self.access is AccessMode.NONE and self.allow_anyone is Switch.OFF
-        if is_open and self.account_sid and not is_own_machine(self.host):
+        host = self.server.host
+        if self.access.is_open and self.account.sid and not is_own_machine(host):
             raise SettingsError(
-                f"GATEWAY_ACCESS: is none, so whoever reaches {self.host} could read the calls of "
+                f"GATEWAY_ACCESS: is none, so whoever reaches {host} could read the calls of "
                 "the account; choose token, jwt or passthrough, or set GATEWAY_ALLOW_ANYONE=on"
             )
 
     @property
-    def shows_page(self) -> bool:
-        """True when browsers get the GraphiQL page."""
-        return self.environment is Environment.DEVELOPMENT
-
-    @property
-    def shows_schema(self) -> bool:
-        """True when the schema may be asked for."""
-        if self.introspection is None:
-            return self.environment is Environment.DEVELOPMENT
-        return self.introspection is Switch.ON
-
-    @property
     def callback_url(self) -> str | None:
         """Where Twilio reaches this gateway, if it does: without a path of ours."""
-        return self.webhook_url or self.public_url
+        return self.live.webhook_url or self.server.public_url
 
     @property
     def uses_sandbox(self) -> bool:
@@ -130,20 +171,92 @@ class Settings(DocumentSettings, ServingSettings, UpstreamSettings):
 
         In passthrough callers bring theirs, and Twilio answers.
         """
-        return self.account_sid is None and self.access is not AccessMode.PASSTHROUGH
+        return self.account.sid is None and self.access.mode is not AccessMode.PASSTHROUGH
 
 
-def _parse(metadata: Mapping[str, Any], value: str) -> Any:
+def _check_jwt(jwt: JwtSettings) -> None:
+    if (jwt.jwks_url is None) == (jwt.key_file is None):
+        raise SettingsError(
+            "GATEWAY_JWT_JWKS_URL: is missing for GATEWAY_ACCESS=jwt "
+            "(it or GATEWAY_JWT_KEY_FILE, not both)"
+        )
+    for name, value in {
+        "GATEWAY_JWT_ISSUER": jwt.issuer,
+        "GATEWAY_JWT_AUDIENCE": jwt.audience,
+    }.items():
+        if value is None:
+            raise SettingsError(f"{name}: is missing for GATEWAY_ACCESS=jwt")
+
+
+def _read_group(group: type[G], given: Mapping[str, str]) -> G:
+    values: dict[str, Any] = {}
+    for row in fields(group):
+        if isinstance(row.type, type) and is_dataclass(row.type):
+            values[row.name] = _read_group(row.type, given)
+        elif found := _given(row.metadata["name"], row.type, given):
+            values[row.name] = _read(*found, row.type)
+    return group(**values)
+
+
+def _read(name: str, text: str, kind: Any) -> Any:
     try:
-        return metadata["parse"](value)
+        return read_value(kind, text)
     except ValueError as error:
-        raise SettingsError(f"{metadata['name']}: {error}") from None
+        raise SettingsError(f"{name}: {error}") from None
 
 
-def settings_table() -> str:
-    """The table as Markdown, for docs/settings.md."""
+def _given(name: str, kind: Any, given: Mapping[str, str]) -> tuple[str, str] | None:
+    """The variable that is set, and its text: the setting's own, or of a secret NAME_FILE."""
+    text, file = given.get(name), f"{name}_FILE"
+    if not is_secret(kind) or file not in given:
+        return (name, text) if text else None
+    if text:
+        raise SettingsError(f"{file}: must not be set together with {name}")
+    return file, _content(file, given[file])
+
+
+def _content(name: str, path: str) -> str:
+    """The text of a secret's file. The path is not repeated: it may be the secret, by mistake."""
+    try:
+        content = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{name}: the file cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise SettingsError(f"{name}: the file is not text in UTF-8") from None
+    if not content:
+        raise SettingsError(f"{name}: the file is empty")
+    return content
+
+
+def groups(group: type[Any] = Settings) -> Iterator[type[Any]]:
+    """The groups in the order of their fields; one within another follows it."""
+    for row in fields(group):
+        if isinstance(row.type, type) and is_dataclass(row.type):
+            yield row.type
+            yield from groups(row.type)
+
+
+def settings_in(group: type[Any]) -> list[Field[Any]]:
+    """The settings of a group, without those of groups within it."""
+    return [row for row in fields(group) if "name" in row.metadata]
+
+
+def settings_tables() -> str:
+    """The tables as Markdown, for docs/settings.md: the eight of production, then each group."""
+    every = {row.metadata["name"]: row for group in groups() for row in settings_in(group)}
+    sections = [
+        "## The eight you need in production\n\n" + _table([every[name] for name in PRODUCTION])
+    ]
+    for group in groups():
+        title, words = (group.__doc__ or "").split(": ", 1)
+        words = f"{words[0].upper()}{words[1:]}"
+        sections.append(f"## {title}\n\n{words}\n\n" + _table(settings_in(group)))
+    return "\n".join(sections)
+
+
+def _table(rows: Iterable[Field[Any]]) -> str:
     lines = ["| setting | default | unit | meaning |", "|---|---|---|---|"]
-    for row in fields(Settings):
+    for row in rows:
         default = "" if row.default is None else f"`{row.default}`"
         unit = row.metadata["unit"].replace("|", ", ")
         lines.append(

@@ -1,45 +1,51 @@
 """The kinds of value that a setting can have: how its text is read, and what is refused.
 
-A parser raises ValueError with words that follow the setting's name; they never repeat the value.
-This module must not know the settings.
+A kind is a type that msgspec converts a text to, within the bounds of its `Meta`. Where msgspec
+cannot, a parser stands in the kind's annotation. What is refused is a ValueError, with words that
+follow the setting's name; they never repeat the value. This module must not know the settings.
 """
 
 import ipaddress
-import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import field
 from enum import StrEnum
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
 
 __all__ = [
     "UNIX_PEER",
     "UNIX_SOCKET",
     "AccessMode",
+    "AccountSid",
+    "CredentialSid",
+    "CursorSecret",
+    "Delay",
     "Environment",
+    "KeyUrl",
     "LogLevel",
+    "Networks",
+    "Origins",
+    "Percent",
     "PlannerMode",
+    "ScopePairs",
+    "Seconds",
     "Secret",
+    "Secrets",
+    "StoreUrl",
     "Switch",
-    "addresses",
-    "delay",
+    "Url",
+    "between",
     "is_loopback",
     "is_own_machine",
-    "key",
-    "key_url",
-    "one_of",
+    "is_secret",
     "origin",
-    "origins",
-    "scope_words",
-    "seconds",
-    "secrets",
+    "read_value",
     "setting",
-    "sid",
-    "store_url",
-    "text",
-    "url",
-    "whole",
 ]
 
 UNIX_SOCKET = "unix:"
@@ -71,26 +77,6 @@ class Environment(StrEnum):
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
-
-
-def key(value: str) -> Secret:
-    """A secret that cannot be found by trying."""
-    if len(value) < 16:
-        raise ValueError("must have 16 characters at least")
-    return Secret(value)
-
-
-def text(value: str) -> str:
-    return value
-
-
-def sid(*prefixes: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if not re.fullmatch(f"({'|'.join(prefixes)})[0-9a-fA-F]{{32}}", value):
-            raise ValueError(f"must be {' or '.join(prefixes)} and 32 hexadecimal digits")
-        return value
-
-    return parse
 
 
 def url(value: str) -> str:
@@ -203,14 +189,6 @@ def addresses(value: str) -> str:
     return value
 
 
-def scope_words(value: str) -> str:
-    """`word=scope` pairs with commas between, as in calls.read=read,calls.personal=pii."""
-    pair = r"[^\s,=]+=(read|call|pii)"
-    if not re.fullmatch(rf"{pair}(,{pair})*", value):
-        raise ValueError("must be word=scope pairs with commas between; scopes: read, call, pii")
-    return value
-
-
 def secrets(value: str) -> tuple[Secret, ...]:
     """Several, separated by commas; a repr shows how many there are and nothing else."""
     return tuple(Secret(part.strip()) for part in value.split(",") if part.strip())
@@ -227,38 +205,6 @@ def store_url(value: str) -> Secret:
     if not is_good:
         raise ValueError("must be a valkey://, valkeys://, redis:// or rediss:// URL with a host")
     return Secret(value)
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", value) or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def seconds(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0 < number <= 3600:
-        raise ValueError("must be a number of seconds, more than 0 and at most 3600")
-    return number
-
-
-def delay(value: str) -> float:
-    return 0.0 if re.fullmatch(r"0(\.0*)?", value) else seconds(value)
-
-
-def one_of(choices: type[StrEnum]) -> Callable[[str], Any]:
-    def parse(value: str) -> StrEnum:
-        if value not in {choice.value for choice in choices}:
-            raise ValueError("must be one of " + ", ".join(choice.value for choice in choices))
-        return choices(value)
-
-    return parse
 
 
 class AccessMode(StrEnum):
@@ -293,9 +239,89 @@ class Switch(StrEnum):
     OFF = "off"
 
 
-def setting(name: str, parse: Callable[[str], Any], default: Any, unit: str, meaning: str) -> Any:
-    """A row of the table: its variable, how its text is read, and what people are told."""
-    return field(
-        default=default,
-        metadata={"name": name, "parse": parse, "unit": unit, "meaning": meaning},
+def cursor_secret(value: str) -> Secret:
+    """A secret that cannot be found by trying."""
+    if len(value) < 16:
+        raise ValueError("must have 16 characters at least")
+    return Secret(value)
+
+
+def between(low: int, high: int) -> Meta:
+    """The bounds of a whole number, both allowed."""
+    return Meta(ge=low, le=high, description=f"a whole number from {low} to {high}")
+
+
+def sid(*prefixes: str) -> Meta:
+    """The form of a SID that begins with one of these."""
+    return Meta(
+        pattern=rf"\A({'|'.join(prefixes)})[0-9a-fA-F]{{32}}\Z",
+        description=f"{' or '.join(prefixes)} and 32 hexadecimal digits",
     )
+
+
+PAIR = r"[^\s,=]+=(read|call|pii)"
+PAIRS = Meta(
+    pattern=rf"\A{PAIR}(,{PAIR})*\Z",
+    description="word=scope pairs with commas between; scopes: read, call, pii",
+)
+SECONDS = Meta(gt=0, le=3600, description="a number of seconds, more than 0 and at most 3600")
+
+AccountSid = Annotated[str, sid("AC")]
+CredentialSid = Annotated[str, sid("SK", "AC")]
+CursorSecret = Annotated[Secret, cursor_secret]
+Delay = Annotated[float, Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")]
+KeyUrl = Annotated[str, key_url]
+Networks = Annotated[str, addresses]
+Origins = Annotated[tuple[str, ...], origins]
+Percent = Annotated[int, between(0, 100)]
+ScopePairs = Annotated[str, PAIRS]
+Seconds = Annotated[float, SECONDS]
+Secrets = Annotated[tuple[Secret, ...], secrets]
+StoreUrl = Annotated[Secret, store_url]
+Url = Annotated[str, url]
+
+
+def setting(name: str, default: Any, unit: str, meaning: str) -> Any:
+    """A row of the table: its variable, its one default, and what people are told.
+
+    How its text is read is the kind that the field is annotated with.
+    """
+    return field(default=default, metadata={"name": name, "unit": unit, "meaning": meaning})
+
+
+def read_value(kind: Any, text: str) -> Any:
+    """The value of this kind that a text stands for. Raises ValueError: "must be ..."."""
+    kind = _when_set(kind)
+    marks = getattr(kind, "__metadata__", ())
+    for parse in filter(callable, marks):
+        return parse(text)
+    try:
+        return msgspec.convert(text, kind, strict=False, dec_hook=_custom)
+    except msgspec.ValidationError:
+        raise ValueError(f"must be {_allowed(kind, marks)}") from None
+
+
+def is_secret(kind: Any) -> bool:
+    """True for a kind whose values must not be seen."""
+    kind = _when_set(kind)
+    base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return base is Secret or Secret in get_args(base)
+
+
+def _when_set(kind: Any) -> Any:
+    """The kind of a setting that may be unset, without None."""
+    if get_origin(kind) in {Union, UnionType}:
+        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    return kind
+
+
+def _custom(kind: type[Any], text: Any) -> Any:
+    """What msgspec does not know: a secret, which any text may be."""
+    return kind(text)
+
+
+def _allowed(kind: Any, marks: Iterable[Any]) -> str:
+    for mark in marks:
+        if isinstance(mark, Meta):
+            return str(mark.description)
+    return "one of " + ", ".join(kind)

@@ -14,6 +14,7 @@ import httpx
 
 from gateway.access import Account
 from gateway.errors import UpstreamNotFound
+from gateway.settings import UpstreamSettings
 from gateway.telemetry.records import UpstreamHook, log_exchange
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
@@ -23,7 +24,6 @@ from gateway.upstream.pages import page_ref
 from gateway.upstream.pipeline import (
     ANONYMOUS_CONTEXT,
     AttemptResult,
-    ClientLimits,
     LastRead,
     RequestContext,
     RequestPipeline,
@@ -37,7 +37,6 @@ from gateway.upstream.writes import FormRequest
 
 __all__ = [
     "Account",
-    "ClientLimits",
     "LastRead",
     "Priority",
     "RequestContext",
@@ -49,8 +48,8 @@ log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
 # Bytes of an answer: the largest single resource is a notification with a whole TwiML response; a
 # row of a list has 2.2 KB (FACTS section 10), and may have nearly four times as much.
-MAX_RESOURCE, MAX_ROW = 1024 * 1024, 8 * 1024
-DEFAULTS = ClientLimits()
+MEBIBYTE = 1024 * 1024
+MAX_RESOURCE, MAX_ROW = MEBIBYTE, 8 * 1024
 
 
 def utc_now() -> datetime:
@@ -67,21 +66,20 @@ class UpstreamClient:
     def __init__(
         self,
         account: Account,
-        base_url: str,
+        settings: UpstreamSettings,
         transport: httpx.AsyncBaseTransport | None = None,
-        limits: ClientLimits = DEFAULTS,
         hook: UpstreamHook = log_exchange,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.account = account
         self.account_sid = account.sid
-        self._root = f"{base_url}{API_ROOT}{account.sid}/"
-        self._limits = limits
+        self._root = f"{settings.base_url}{API_ROOT}{account.sid}/"
+        self._read_timeout = settings.read_timeout
         self._now = now
-        self._sender = Sender(account, limits.connect, transport)
-        self._pipeline = RequestPipeline(self._sender, limits, hook)
+        self._sender = Sender(account, settings.connect_timeout, transport)
+        self._pipeline = RequestPipeline(self._sender, settings, hook)
         self._single_flight = SingleFlight()
-        self._cache = Cache(limits.cache_bytes)
+        self._cache = Cache(settings.cache_size * MEBIBYTE)
 
     @property
     def concurrency(self) -> int:
@@ -204,7 +202,7 @@ class UpstreamClient:
         return await self._single_flight.do(url, self._until(context), start)
 
     def _until(self, context: RequestContext) -> float:
-        return context.deadline(asyncio.get_running_loop().time(), self._limits.read)
+        return context.deadline(asyncio.get_running_loop().time(), self._read_timeout)
 
     def _keep(self, request: Any, answer: Any, outcome: AttemptResult[Any]) -> None:
         length = len(outcome.reply.body) if outcome.reply else 0

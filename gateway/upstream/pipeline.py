@@ -3,12 +3,12 @@
 Here the parts meet: the breaker of its kind, the line, the sender, the retry budget. This module
 must not know what a request asks, nor who shares its answer.
 
-Note [Deadlines]. Three, each total and each inside the next. A try ends after TRY_TIMEOUT, a read
-with all its tries and waits after READ_TIMEOUT or when nobody waits for it any more, an operation
-after its own. A try is capped by what is left of the read, and the read by what is left of its most
-patient operation less TIDY_UP, so that what is ready is answered before the operation ends. A
-request that changes something has one try for the whole time, since a try that was cut short cannot
-be repeated.
+Note [Deadlines]. Three, each total and each inside the next. A try ends after ATTEMPT_TIMEOUT, a
+read with all its tries and waits after READ_TIMEOUT or when nobody waits for it any more, an
+operation after its own. A try is capped by what is left of the read, and the read by what is left
+of its most patient operation less TIDY_UP, so that what is ready is answered before the operation
+ends. A request that changes something has one try for the whole time, since a try that was cut
+short cannot be repeated.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from gateway.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from gateway.settings import UpstreamSettings
 from gateway.telemetry.records import UpstreamExchange, UpstreamHook
-from gateway.upstream.breaker import DEFAULTS as BREAKER_DEFAULTS
-from gateway.upstream.breaker import Breaker, BreakerLimits, BreakerState, Permit
+from gateway.upstream.breaker import Breaker, BreakerState, Permit
 from gateway.upstream.calls import CALLS
 from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority
@@ -42,7 +42,6 @@ from gateway.upstream.single_flight import Deadline
 __all__ = [
     "ANONYMOUS_CONTEXT",
     "AttemptResult",
-    "ClientLimits",
     "LastRead",
     "RequestContext",
     "RequestPipeline",
@@ -59,25 +58,6 @@ HANG_SECONDS = 2.0
 # (FACTS section 2).
 DEFAULT_RETRY_AFTER = 1.0
 REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
-
-
-@dataclass(frozen=True)
-class ClientLimits:
-    """What one client may take. Seconds, requests, bytes; `retry_share` is retries per request.
-
-    `attempt` is the time of one try, `read` of all of them with their waits, `connect` of making a
-    connection; `in_flight` the most that run at once, `waiting` the most that wait.
-    """
-
-    connect: float = 3.0
-    attempt: float = 5.0
-    read: float = 8.0
-    in_flight: int = 100
-    waiting: int = 3000
-    tries: int = 3
-    retry_share: float = 0.1
-    cache_bytes: int = 32 * 1024 * 1024
-    breaker: BreakerLimits = BREAKER_DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +150,15 @@ class LastRead:
 class RequestPipeline:
     """The way upstream of one client. Every failure is an UpstreamError."""
 
-    def __init__(self, sender: Sender, limits: ClientLimits, hook: UpstreamHook) -> None:
+    def __init__(self, sender: Sender, settings: UpstreamSettings, hook: UpstreamHook) -> None:
         self._sender = sender
-        self._limits = limits
+        self._settings = settings
         self._hook = hook
-        self._budget = RetryBudget(limits.retry_share)
-        self._limit = AdaptiveLimit(limits.in_flight)
-        self._queue = AdmissionQueue(self._limit, limits.waiting)
+        self._budget = RetryBudget(settings.retry_budget_percent)
+        self._limit = AdaptiveLimit(settings.max_in_flight)
+        self._queue = AdmissionQueue(self._limit, settings.max_queued)
         self._breakers = {
-            resource.name: Breaker(resource.name, limits.breaker) for resource in RESOURCES
+            resource.name: Breaker(resource.name, settings.breaker) for resource in RESOURCES
         }
         self.last_read: LastRead | None = None
         """The last read of calls that says something of upstream."""
@@ -235,7 +215,9 @@ class RequestPipeline:
         self, error: UpstreamError, outgoing: UpstreamRequest[T], attempt: int, deadline: Deadline
     ) -> float | None:
         """The pause before the next try; None where there is to be none."""
-        if attempt >= self._limits.tries or not is_retryable(error, is_read=outgoing.is_read):
+        if attempt >= self._settings.max_attempts or not is_retryable(
+            error, is_read=outgoing.is_read
+        ):
             return None
         left = deadline.until - asyncio.get_running_loop().time()
         wait = backoff(attempt, random.random(), error.retry_after, left)  # noqa: S311 (no secret)
@@ -270,7 +252,9 @@ class RequestPipeline:
     async def _send(self, outgoing: UpstreamRequest[T], until: float) -> AttemptResult[T]:
         clock = asyncio.get_running_loop().time
         began = clock()
-        allowed = min(until - began, self._limits.attempt if outgoing.is_read else math.inf)
+        allowed = min(
+            until - began, self._settings.attempt_timeout if outgoing.is_read else math.inf
+        )
         reply, value, error = None, None, None
         try:
             reply = await self._sender.send(outgoing.sending, allowed)

@@ -3,11 +3,11 @@
 Pure: the time, chance and the failure come in as values. This module must not know how a request is
 sent.
 
-Note [Retry budget]. Tries alone multiply an outage: three tries are three times the load for an
-upstream that has no room for one. So each request earns a share of a retry, and a retry costs one
-whole; a small store lets a handful of failures be repeated at once. In a total outage upstream sees
-at most (1 + share) requests for each one asked, and STORE besides. It is a share of what is asked,
-not a rate, so it needs no clock.
+Note [Retry budget]. Attempts alone multiply an outage: three attempts are three times the load for
+an upstream that has no room for one. So each request earns `percent` hundredths of a retry, and a
+retry costs a whole one. A small store lets a handful of failures be retried at once. In a total
+outage upstream gets at most `percent` more requests than were made, and STORE besides. It is a
+share of the requests, not a rate, so it needs no clock.
 """
 
 import math
@@ -35,27 +35,26 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 SHORTEST_TRY = 0.1
 # The retries that may happen before anything was earned: a page of an outage's first second, and
 # less than a fifth of a request for each of the first 100 asked.
-STORE = 10.0
+STORE = 10
 PASSING_STATUSES = {500, 502, 503, 504}
 
 
 class RetryBudget:
-    """See Note [Retry budget]. `share` is how many retries each request earns, 0 to 1."""
+    """See Note [Retry budget]. `percent` is how many retries 100 requests earn."""
 
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._tokens = STORE if share > 0 else 0.0
+    def __init__(self, percent: int) -> None:
+        self._percent = percent
+        self._hundredths = 100 * STORE if percent > 0 else 0
 
     def earn(self) -> None:
         """A request is asked for."""
-        self._tokens = min(STORE, self._tokens + self._share)
+        self._hundredths = min(100 * STORE, self._hundredths + self._percent)
 
     def spend(self) -> bool:
         """True when a retry may be sent; it is paid with that."""
-        # A sum of tenths falls short of the whole by some 1e-16.
-        if self._tokens < 1 - 1e-9:
+        if self._hundredths < 100:
             return False
-        self._tokens -= 1
+        self._hundredths -= 100
         return True
 
 

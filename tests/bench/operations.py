@@ -30,7 +30,8 @@ from gateway.server.authentication import Authenticator
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.operations import Gateway
-from gateway.settings import PlannerMode, Settings
+from gateway.settings import PlannerMode
+from tests.settings import settings_of
 
 SEED_PROPERTIES = """sid parentCallSid dateCreated dateUpdated accountSid to from phoneNumberSid
     status startTime endTime duration price priceUnit direction answeredBy forwardedFrom callerName
@@ -125,7 +126,7 @@ async def main(rounds: int) -> None:
     )
     for mode in PlannerMode:
         print(f"\nplanner: {mode}")
-        async with open_gateway(Settings(planner=mode), replay) as gateway:
+        async with open_gateway(settings_of(planner=mode), replay) as gateway:
             await measure_all(gateway, replay, rounds)
     await sandbox.state.sandbox.aclose()
 

@@ -28,11 +28,12 @@ from gateway.sandbox.resources import CallRow, Row
 from gateway.schema.cursors import Cursor, PositionKind, RowPosition, cursor_key, write_cursor
 from gateway.server.account_clients import AccountClient as Own
 from gateway.server.operations import Gateway
-from gateway.settings import PlannerMode, Secret, Settings, Switch
+from gateway.settings import PlannerMode, Secret, Settings, Switch, UpstreamSettings
 from gateway.upstream.calls import ListCalls
-from gateway.upstream.client import Account, ClientLimits, UpstreamClient
+from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.date_ranges import DateTimeRange
 from tests.bench.planner_upstream import AT_A_TIME, LATENCY, PER_ROW, Upstream, account, upstream
+from tests.settings import settings_of
 
 NOW = datetime(2026, 7, 8, 18, 30, tzinfo=UTC)  # a Wednesday
 BUSY = NOW - timedelta(hours=28)
@@ -53,9 +54,9 @@ QUERY = """query($first: Int!, $after: String, $filter: CallFilter) {
     calls(first: $first, after: $after, filter: $filter) { nodes { %s } } }"""
 PER_KEY, ADAPTIVE, SCANNING = "per key", "adaptive", "adaptive + childCalls scan"
 WAYS: dict[str, Settings] = {
-    PER_KEY: Settings(max_in_flight=AT_A_TIME, planner=PlannerMode.PER_KEY),
-    ADAPTIVE: Settings(max_in_flight=AT_A_TIME),
-    SCANNING: Settings(max_in_flight=AT_A_TIME, scan_child_calls=Switch.ON),
+    PER_KEY: settings_of(max_in_flight=AT_A_TIME, planner=PlannerMode.PER_KEY),
+    ADAPTIVE: settings_of(max_in_flight=AT_A_TIME),
+    SCANNING: settings_of(max_in_flight=AT_A_TIME, scan_child_calls=Switch.ON),
 }
 
 
@@ -117,7 +118,7 @@ def _cursor(row: CallRow, size: int) -> str:
     place = RowPosition(kind=PositionKind.NAMED, page_size=size, after=row.sid, date=created)
     cursor = Cursor(stream=0, is_row=True, key=None, places=(place,))
     sandbox = SandboxConfig()
-    key = cursor_key(sandbox.auth_token, Settings.base_url, sandbox.account_sid)
+    key = cursor_key(sandbox.auth_token, UpstreamSettings().base_url, sandbox.account_sid)
     return write_cursor(cursor, key, [ListCalls(start_time=DAYS)])
 
 
@@ -171,11 +172,11 @@ async def gateways(there: Upstream) -> AsyncIterator[dict[str, Gateway]]:
     sandbox = SandboxConfig()
     credential = Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
     # Without the cache: a run that is repeated would be answered from it.
-    limits = ClientLimits(in_flight=AT_A_TIME, read=60, cache_bytes=0)
+    upstream = UpstreamSettings(max_in_flight=AT_A_TIME, read_timeout=60, cache_size=0)
     async with AsyncExitStack() as stack:
         made = {}
         for way, settings in WAYS.items():
-            client = UpstreamClient(credential, "https://api.twilio.com", there, limits)
+            client = UpstreamClient(credential, upstream, there)
             stack.push_async_callback(client.aclose)
             made[way] = Gateway(settings, Own(client), now=lambda: NOW)
         yield made

@@ -35,9 +35,10 @@ from websockets.frames import Frame, Opcode
 from gateway.live.events import CallStatusEvent, EventSource
 from gateway.server import create_app, tune_gc
 from gateway.server.websocket import SERVER_OPTIONS
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from gateway.upstream.calls import CallStatus
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
+from tests.settings import settings_of
 
 WATCH = """subscription { callUpdated(sid: "%s") { source previousStatus receivedAt
     call { sid status to from startTime duration callerName } } }"""
@@ -50,7 +51,7 @@ KINDS = ("gateway", "bare")
 def gateway_app() -> Starlette:
     """The gateway over an account of one call, and a route at which its webhook comes."""
     twilio = PlainTwilio(calls=[call(1, status="in-progress")])
-    settings = Settings(
+    settings = settings_of(
         account_sid=ACCOUNT,
         auth_token=Secret(TOKEN),
         max_subscribers=1_000_000,

@@ -13,13 +13,14 @@ import pytest
 
 from gateway.access import Account
 from gateway.access.tokens import new_token
-from gateway.settings import AccessMode, Secret, Settings
+from gateway.settings import AccessMode, Secret
 from tests.access.provider import AUDIENCE, ISSUER, Provider
 from tests.credentials import encoded
 from tests.end_to_end.program import Server, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 from tests.server.stage import served
 from tests.serving import Handler, answering
+from tests.settings import settings_of
 
 KEY, KEY_SECRET, CALLERS_TOKEN = "SK" + "c" * 32, "s3cret-of-the-key-s3cret", "ca11ers" * 4
 NUMBER, UPSTREAMS_WORDS = "+16175551212", "the bespoke words of an upstream"
@@ -213,7 +214,7 @@ async def test_no_object_of_ours_shows_a_secret_in_its_repr() -> None:
 
 
 def test_the_settings_and_an_account_can_be_printed() -> None:
-    settings = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
+    settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
     account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
 
     assert is_dataclass(settings)

@@ -49,7 +49,7 @@ async def _sent(server: Server) -> tuple[list[int], list[int], float]:
 
 
 def test_twilios_own_webhooks_get_through_a_flood_of_others() -> None:
-    with serving("--port", "0", until="GraphiQL", GATEWAY_WEBHOOK_RATE="60") as server:
+    with serving("--port", "0", until="GraphiQL", GATEWAY_WEBHOOK_RATE_LIMIT="60") as server:
         unsigned, signed, took = asyncio.run(_sent(server))
         told = server.ask(f'{{ call(sid: "{sid("CA", 7)}") {{ status }} }}')
 

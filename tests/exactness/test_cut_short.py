@@ -195,7 +195,7 @@ async def test_what_breaks_costs_its_own_place_only(
     oracle = Oracle(twilio)
     expected = {root.alias: oracle.root(root) for root in roots}
     twilio.fault = faulty(frozenset(numbers), broken)
-    async with asked(twilio, account, tries=1, max_in_flight=at_once) as client:
+    async with asked(twilio, account, max_attempts=1, max_in_flight=at_once) as client:
         answer = await client.answer(document(*(root.text(None) for root in roots)))
     note(f"{twilio.requests} {answer}")
     failed = {tuple(problem["path"]) for problem in answer.get("errors", ())}

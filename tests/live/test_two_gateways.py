@@ -11,13 +11,14 @@ from gateway.access import ANONYMOUS
 from gateway.live.signature import signature_of
 from gateway.server import create_app
 from gateway.server.results import response_map
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from tests.conftest import Client
 from tests.live.servers import KeptServer
 from tests.live.stage import CALL, next_status, statuses_until
 from tests.live.webhooks import PUBLIC, RECORDING, Hooks, event
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
 from tests.schema.mutations import MAKE, making
+from tests.settings import settings_of
 
 
 class Peer(Hooks):
@@ -30,7 +31,7 @@ class Peer(Hooks):
 async def peer(server: KeptServer, twilio: PlainTwilio) -> AsyncIterator[Peer]:
     """A whole gateway that shares its store."""
     given: dict[str, Any] = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN)}
-    settings = Settings(**given, public_url=PUBLIC, store_url=Secret(server.url))
+    settings = settings_of(**given, public_url=PUBLIC, store_url=Secret(server.url))
     app = create_app(settings, twilio)
     transport = httpx.ASGITransport(app=app)
     async with (

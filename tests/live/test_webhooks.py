@@ -439,7 +439,7 @@ async def test_other_methods_are_refused() -> None:
 
 
 async def test_callbacks_of_the_account_above_the_rate_are_refused() -> None:
-    async with hooks(webhook_rate=2) as twilio:
+    async with hooks(webhook_rate_limit=2) as twilio:
         answers = [(await twilio.post(event("ringing", n))).status_code for n in range(6)]
 
         assert answers[:2] == [204, 204]
@@ -448,7 +448,7 @@ async def test_callbacks_of_the_account_above_the_rate_are_refused() -> None:
 
 async def test_others_traffic_uses_up_nothing_of_the_rate() -> None:
     """What is not signed, signed for another account, seen before, or no callback."""
-    async with hooks(webhook_rate=2) as twilio:
+    async with hooks(webhook_rate_limit=2) as twilio:
         first = event("queued", 0)
         codes = {(await twilio.post(first)).status_code}
         for number in range(20):

@@ -14,12 +14,13 @@ from gateway.live.store import Store
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.server import create_app, open_gateway
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from tests.conftest import Client
 from tests.end_to_end.program import serving
 from tests.live.stage import statuses_until
 from tests.schema.mutations import END, FROM, MAKE, REDIRECT, making, refused
 from tests.serving import running
+from tests.settings import settings_of
 
 BUSY = "+15005550011"
 MAGIC = [
@@ -35,7 +36,7 @@ MAGIC = [
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Client]:
     """A gateway over an embedded sandbox, asked in process."""
-    async with open_gateway(Settings(sandbox_calls=20)) as gateway:
+    async with open_gateway(settings_of(sandbox_calls=20)) as gateway:
         yield Client(gateway)
 
 
@@ -70,7 +71,7 @@ async def test_a_call_that_has_ended_is_not_in_progress_whatever_number_says_so(
         "account_sid": SandboxConfig().account_sid,
         "auth_token": Secret(SandboxConfig().auth_token),
     }
-    async with open_gateway(Settings(**credential), httpx.ASGITransport(sandbox)) as gateway:
+    async with open_gateway(settings_of(**credential), httpx.ASGITransport(sandbox)) as gateway:
         client = Client(gateway)
         made = (await client.data(MAKE, input=making()))["makeCall"]["call"]["sid"]
         await client.data(END, input={"sid": made})
@@ -87,7 +88,7 @@ async def demo() -> AsyncIterator[tuple[str, Store]]:
     """The app over its embedded sandbox on a real socket, which the sandbox calls back."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app = create_app(Settings(sandbox_calls=20, webhook_url=url))
+    app = create_app(settings_of(sandbox_calls=20, webhook_url=url))
     config = uvicorn.Config(app, http="httptools", access_log=False, log_config=None)
     async with running(config, listener):
         yield url, app.state.gateway.own.store

@@ -10,8 +10,8 @@ from gateway.live.polling import Poller
 from gateway.live.snapshots import SnapshotReader, status_of
 from gateway.live.store import MemoryStore, Store
 from gateway.live.subscriptions import CallUpdate, SubscriberSlots, SubscriptionManager
-from gateway.settings import Secret
-from gateway.upstream.client import Account, ClientLimits, UpstreamClient
+from gateway.settings import Secret, UpstreamSettings
+from gateway.upstream.client import Account, UpstreamClient
 from tests.live.stage import NOW
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
 
@@ -36,9 +36,7 @@ class Room:
 
     def __post_init__(self) -> None:
         account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-        self.client = UpstreamClient(
-            account, "https://api.twilio.com", self.twilio, ClientLimits(tries=1)
-        )
+        self.client = UpstreamClient(account, UpstreamSettings(max_attempts=1), self.twilio)
         self.rows = SnapshotReader(self.client, self.store, self.utc)
         self.poller = Poller(self.rows, self.store, lambda: self.now)
         self.watching = SubscriptionManager(

@@ -12,7 +12,7 @@ from gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from gateway.loaders.dataloaders import Loaders
 from gateway.loaders.plan_executor import PlanExecutor, Resolve
 from gateway.planner import Costs, OperationCache, Policy, Request
-from gateway.settings import Secret
+from gateway.settings import Secret, UpstreamSettings
 from gateway.telemetry.upstream_trace import UpstreamTrace
 from gateway.upstream.calls import FetchCall, ListCalls
 from gateway.upstream.client import Account, UpstreamClient
@@ -27,7 +27,7 @@ async def loading(
     twilio: PlainTwilio, seconds: float = 5, kind: type[PlanExecutor] = PlanExecutor
 ) -> AsyncIterator[Loaders]:
     """The loaders of one operation with this much time."""
-    client = UpstreamClient(Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), "https://twilio.test", twilio)
+    client = UpstreamClient(Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), UpstreamSettings(), twilio)
     deadline = asyncio.get_running_loop().time() + seconds
     known, trace = (
         OperationCache(datetime.now(UTC)),

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.errors import OutcomeUnknown, RequestNotSent
-from gateway.settings import Secret
+from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.calls import FetchCall
-from gateway.upstream.client import Account, ClientLimits, UpstreamClient
+from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.writes import make_call
 from tests.plain_twilio import ACCOUNT, TOKEN
 from tests.promises.faults import (
@@ -50,9 +50,10 @@ def upstream() -> Iterator[FaultyTwilio]:
 
 @asynccontextmanager
 async def client_of(twilio: FaultyTwilio) -> AsyncIterator[UpstreamClient]:
-    """A client with its default limits, but for one second in place of eight."""
+    """A client with the default settings, but for one second in place of eight."""
     credential = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-    client = UpstreamClient(credential, twilio.url, limits=ClientLimits(read=1.0))
+    settings = UpstreamSettings(base_url=twilio.url, read_timeout=1.0)
+    client = UpstreamClient(credential, settings)
     try:
         yield client
     finally:

@@ -133,7 +133,7 @@ async def test_a_single_call_without_a_readable_sid_costs_its_own_field() -> Non
     twilio.fault = lambda request: (
         httpx.Response(200, json=bad) if sid("CA", 1) in request.url.path else None
     )
-    async with connect(twilio, retry_share=0) as client:
+    async with connect(twilio, retry_budget_percent=0) as client:
         answer = await client.answer(
             f'{{ bad: call(sid: "{sid("CA", 1)}") {{ sid }} '
             f'good: call(sid: "{sid("CA", 2)}") {{ sid }} }}'

@@ -18,22 +18,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.playground import TABS
-from gateway.schema import DocumentLimits
 from gateway.schema.cost import REQUESTING, estimate
+from gateway.settings import DocumentSettings
 from tests.bench.operations import OPERATIONS
 from tests.conftest import connect
 from tests.documents import GRAPHQL
 from tests.plain_twilio import PlainTwilio, call, sid
 from tests.schema.test_numbers import FIFTY, TREE
 
-NO_LIMIT = DocumentLimits(cost=10**9)
+NO_LIMIT = DocumentSettings(max_cost=10**9)
 
 
 def cost(
     text: str,
     operation: str | None = None,
     schema: GraphQLSchema = GRAPHQL,
-    limits: DocumentLimits = NO_LIMIT,
+    limits: DocumentSettings = NO_LIMIT,
     **variables: Any,
 ) -> int:
     """The estimate for one operation of the text."""
@@ -205,7 +205,7 @@ VARIABLES = {f"tab {tab.name}": json.loads(tab.variables or "{}") for tab in TAB
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_an_ordinary_operation_is_within_the_limit(name: str) -> None:
-    assert cost(ORDINARY[name], **VARIABLES.get(name, {})) <= DocumentLimits().cost
+    assert cost(ORDINARY[name], **VARIABLES.get(name, {})) <= DocumentSettings().max_cost
 
 
 DEAR = {
@@ -300,7 +300,7 @@ async def test_what_is_estimated_is_what_is_read(most: int, size: Any, way: str)
     }[way]
     variables = {"n": size} if way == "variable" else {}
     twilio = PlainTwilio(calls=[call(1)])
-    limits = DocumentLimits(cost=10**9, first=most)
+    limits = DocumentSettings(max_cost=10**9, max_first=most)
     async with connect(twilio, max_first=most, max_cost=1_000_000) as client:
         answer = await client.answer(text, **variables)
     asked = twilio.asked()

@@ -22,7 +22,7 @@ from gateway.schema.cursors import (
     write_cursor,
 )
 from gateway.server import open_gateway
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from gateway.upstream.calls import CallStatus, ListCalls
 from gateway.upstream.date_ranges import DateTimeRange
 from gateway.upstream.notifications import ListNotifications, NotificationLevel
@@ -30,6 +30,7 @@ from gateway.upstream.recordings import ListRecordings
 from gateway.upstream.requests import ListRequest, PageRef
 from tests.conftest import Client, connect
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
+from tests.settings import settings_of
 
 HOST = "https://api.twilio.com"
 KEY = cursor_key(TOKEN, HOST, ACCOUNT)
@@ -271,7 +272,7 @@ async def test_a_cursor_outlives_a_restart_and_is_good_at_every_gateway_of_the_a
 
 async def test_with_a_secret_of_its_own_a_cursor_outlives_a_change_of_the_credential() -> None:
     secret = Secret("a secret for cursors")
-    changed = Settings(
+    changed = settings_of(
         account_sid=ACCOUNT,
         api_key="SK" + "c" * 32,
         api_secret=Secret("another"),
@@ -284,7 +285,7 @@ async def test_with_a_secret_of_its_own_a_cursor_outlives_a_change_of_the_creden
 
 
 async def test_without_one_a_change_of_the_credential_ends_it_and_nothing_is_sent() -> None:
-    changed = Settings(account_sid=ACCOUNT, auth_token=Secret("another"))
+    changed = settings_of(account_sid=ACCOUNT, auth_token=Secret("another"))
     async with connect(account()) as client:
         cursor = await end_cursor(client)
     twilio = account()

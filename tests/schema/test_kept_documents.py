@@ -11,15 +11,16 @@ from graphql import GraphQLError, OperationDefinitionNode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.schema import DocumentLimits, schema
+from gateway.schema import schema
 from gateway.schema.document_guard import KEPT_LENGTH, KeptDocuments, Prepared
 from gateway.schema.strawberry_internals import graphql_schema
+from gateway.settings import DocumentSettings
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call
 from tests.schema.test_limits import ABUSE
 
 SCHEMA = graphql_schema(schema)
-LIMITS = DocumentLimits()
+LIMITS = DocumentSettings()
 SHORT = "{ __typename }"
 LONG = "{ calls { nodes { sid to from status } } }"
 REFUSED = "{ callz }"

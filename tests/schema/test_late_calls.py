@@ -129,7 +129,7 @@ async def test_a_call_that_nobody_heard_of_is_null() -> None:
 
 async def test_upstream_in_trouble_is_an_error_and_no_lag() -> None:
     twilio = PlainTwilio(fault=lambda _: httpx.Response(503))
-    async with connect(twilio, tries=1) as client:
+    async with connect(twilio, max_attempts=1) as client:
         await hear(client, "ringing")
         problem = await client.error("query($sid: ID!) { call(sid: $sid) { sid } }", sid=CALL)
 

@@ -26,14 +26,15 @@ from strawberry.extensions import SchemaExtension
 
 from gateway.access import ANONYMOUS
 from gateway.errors import IntrospectionDisabled, LimitExceeded
-from gateway.schema import DocumentLimits, schema
+from gateway.schema import schema
 from gateway.schema.document_guard import DocumentGuard
 from gateway.schema.limits import check_document, measure
 from gateway.server import open_gateway
-from gateway.settings import Settings
+from gateway.settings import DocumentSettings, Switch
 from tests.conftest import connect
 from tests.documents import valid_documents
 from tests.plain_twilio import PlainTwilio, call
+from tests.settings import settings_of
 
 INTROSPECTION = get_introspection_query(
     specified_by_url=True,
@@ -187,7 +188,7 @@ ORDINARY = {
 
 @pytest.mark.parametrize("text", ORDINARY.values(), ids=ORDINARY)
 def test_an_ordinary_document_is_within_the_limits(text: str) -> None:
-    check_document(parse(text), DocumentLimits())
+    check_document(parse(text), DocumentSettings())
 
 
 BEYOND = {
@@ -202,14 +203,16 @@ BEYOND = {
     "introspection_depth": "{ __schema { types {" + "ofType {" * 14 + "name" + "}" * 17,
 }
 ALLOWED = {"introspection_depth": 16} | {
-    name: getattr(DocumentLimits(), name) for name in BEYOND if name != "introspection_depth"
+    name: getattr(DocumentSettings(), f"max_{name}")
+    for name in BEYOND
+    if name != "introspection_depth"
 }
 
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_one_more_than_allowed_is_refused_by_the_limits_name(name: str) -> None:
     with pytest.raises(LimitExceeded) as caught:
-        check_document(parse(BEYOND[name]), DocumentLimits())
+        check_document(parse(BEYOND[name]), DocumentSettings())
 
     assert (caught.value.limit, caught.value.allowed) == (name, ALLOWED[name])
 
@@ -230,7 +233,7 @@ def test_one_more_than_allowed_is_refused_by_the_limits_name(name: str) -> None:
     ],
 )  # fmt: skip
 def test_as_much_as_allowed_is_allowed(name: str, text: str) -> None:
-    check_document(parse(text), DocumentLimits())
+    check_document(parse(text), DocumentSettings())
 
 
 HIDDEN = {
@@ -248,7 +251,7 @@ HIDDEN = {
 @pytest.mark.parametrize("name", HIDDEN)
 def test_fragments_variables_and_what_is_not_used_hide_nothing(name: str) -> None:
     with pytest.raises(LimitExceeded) as caught:
-        check_document(parse(HIDDEN[name]), DocumentLimits())
+        check_document(parse(HIDDEN[name]), DocumentSettings())
 
     assert caught.value.limit == name
 
@@ -350,7 +353,7 @@ async def test_no_more_than_fifty_errors_for_wrong_variables() -> None:
 
 async def streamed(text: str) -> list[str]:
     """The codes of an operation's errors that goes the way of a socket's."""
-    async with open_gateway(Settings(sandbox_calls=0), PlainTwilio()) as gateway:
+    async with open_gateway(settings_of(sandbox_calls=0), PlainTwilio()) as gateway:
         results = [result async for result in gateway.stream(text, caller=ANONYMOUS)]
     errors = [error for result in results for error in getattr(result, "errors", None) or ()]
     return [(error.extensions or {})["code"] for error in errors]
@@ -445,14 +448,13 @@ async def test_a_limit_is_a_setting() -> None:
     assert wider["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "root_fields", "allowed": 1}
 
 
-def test_each_limit_is_a_setting_with_the_same_default_and_in_the_document() -> None:
+def test_the_page_of_limits_names_each_setting_and_its_default() -> None:
     page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
-    for row in fields(DocumentLimits):
-        if row.type is int:
-            setting = {field.name: field for field in fields(Settings)}[f"max_{row.name}"]
-            assert setting.default == row.default
-            assert setting.metadata["name"].rpartition("_MAX_")[2] in page
-            assert f"{row.default:,}" in page
+    limits = [row for row in fields(DocumentSettings) if row.name.startswith("max_")]
+    assert len(limits) == 13
+    for row in limits:
+        assert row.metadata["name"].rpartition("_MAX_")[2] in page
+        assert f"{row.default:,}" in page
 
 
 async def test_the_same_text_is_refused_again() -> None:
@@ -470,7 +472,7 @@ def test_a_fragment_that_is_not_there_adds_nothing() -> None:
 
 def test_a_schema_that_is_not_shown_is_not_told_of() -> None:
     """The name of a type is no introspection."""
-    hidden = DocumentLimits(introspection=False)
+    hidden = DocumentSettings(introspection=Switch.OFF)
     check_document(parse("{ __typename }"), hidden)
 
     with pytest.raises(IntrospectionDisabled):

@@ -280,7 +280,7 @@ async def test_a_call_that_upstream_denies_twice_is_none(
 async def test_a_denied_call_that_cannot_be_looked_for_is_neither(key: str | None) -> None:
     """The next try, under the same key too, is told what it was."""
     given = {"sid": ENDED, "idempotencyKey": key}
-    async with gateway(tries=1) as (twilio, client):
+    async with gateway(max_attempts=1) as (twilio, client):
         twilio.calls.append(call(2))
         twilio.fault = lambda request: _denies(request) or httpx.Response(503)
         problem = await client.error(END, input=given)

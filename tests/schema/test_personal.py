@@ -15,10 +15,11 @@ from gateway.schema.strawberry_internals import graphql_schema
 from gateway.server.factory import open_gateway
 from gateway.server.operations import Gateway, OperationOptions
 from gateway.server.results import response_map
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 from gateway.upstream.calls import FetchCall, ListCalls
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, notification, recording, sid
+from tests.settings import settings_of
 
 PLAINLY = OperationOptions()
 TO, FROM, FORWARDER = "+16175551212", "+442079460018", "+13125550111"
@@ -59,7 +60,7 @@ def account() -> PlainTwilio:
 @asynccontextmanager
 async def asked_by(*scopes: Scope) -> AsyncIterator[tuple[PlainTwilio, "Asker"]]:
     """The account, and somebody with these scopes who asks about it."""
-    settings, twilio = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN)), account()
+    settings, twilio = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN)), account()
     async with open_gateway(settings, twilio) as gateway:
         yield twilio, Asker(gateway, Caller("kim", frozenset(scopes)))
 

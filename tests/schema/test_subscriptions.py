@@ -12,11 +12,12 @@ from gateway.access import ANONYMOUS
 from gateway.live.events import EventSource
 from gateway.server import Gateway, OperationOptions, open_gateway
 from gateway.server.results import response_map
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from gateway.telemetry.upstream_trace import Explain
 from tests.live.stage import event
 from tests.live.watched import settle
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, recording, sid
+from tests.settings import settings_of
 
 CALL = sid("CA", 1)
 EDGES = """subscription($sid: ID!) { callUpdated(sid: $sid) {
@@ -73,7 +74,7 @@ class Listener:
 async def stage() -> AsyncIterator[Stage]:
     """In its end nobody is left over."""
     twilio = PlainTwilio(calls=[call(1, status="ringing")], recordings=[recording(1, 1)])
-    settings = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
+    settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
     async with open_gateway(settings, twilio) as gateway:
         yield Stage(gateway, twilio)
         assert gateway.own.subscriptions.count == 0

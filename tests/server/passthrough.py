@@ -7,7 +7,7 @@ import httpx
 
 from gateway.access import Account, Caller, Scope
 from gateway.server.account_clients import AccountClient
-from gateway.settings import Secret
+from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.credential_check import CredentialCheck
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, error, sid
@@ -59,7 +59,7 @@ class Made(list[tuple[str, ManyAccounts]]):
     def __call__(self, given: Account) -> AccountClient:
         twilio, proof = ManyAccounts(), CredentialCheck()
         self.append((given.sid, twilio))
-        client = UpstreamClient(given, "http://twilio.test", twilio, hook=proof.note)
+        client = UpstreamClient(given, UpstreamSettings(), twilio, hook=proof.note)
         return AccountClient(client, proof=proof)
 
     def open(self) -> list[str]:

@@ -11,9 +11,10 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from gateway.server import create_app
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from tests import serving
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
+from tests.settings import settings_of
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -22,7 +23,7 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 def app_over(twilio: httpx.AsyncBaseTransport | None, **settings: Any) -> Starlette:
     """The app of a gateway to this account."""
     given = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), **settings}
-    return create_app(Settings(**given), twilio)
+    return create_app(settings_of(**given), twilio)
 
 
 @asynccontextmanager

@@ -119,7 +119,7 @@ async def test_a_browser_that_posts_gets_json() -> None:
 
 @BROWSERS
 async def test_in_production_there_is_no_page(accept: str) -> None:
-    async with served(environment=Environment.PRODUCTION) as client:
+    async with served(env=Environment.PRODUCTION) as client:
         root = await client.get("/", headers={"Accept": accept})
         endpoint = await client.get("/graphql", headers={"Accept": accept})
         answer = await client.get("/graphql", params=QUERY)

@@ -19,11 +19,12 @@ from gateway.server.account_clients import (
     AttemptLimiter,
 )
 from gateway.server.operations import Gateway
-from gateway.settings import AccessMode, Settings
+from gateway.settings import AccessMode
 from gateway.upstream.calls import FetchCall, ListCalls
 from tests.plain_twilio import TOKEN, sid
 from tests.server.passthrough import WRONG, Made, account, caller
 from tests.server.stage import settle
+from tests.settings import settings_of
 
 ONE = "{ calls(first: 1) { nodes { sid } } }"
 
@@ -229,7 +230,7 @@ async def test_who_was_accepted_is_not_held_up_by_guesses_at_his_account() -> No
 
 def passthrough(pool: AccountClientPool) -> Gateway:
     """A gateway that has no account of its own."""
-    return Gateway(Settings(access=AccessMode.PASSTHROUGH), None, pool=pool)
+    return Gateway(settings_of(access=AccessMode.PASSTHROUGH), None, pool=pool)
 
 
 REFUSED = {

@@ -14,10 +14,11 @@ from gateway.access import ANONYMOUS, Scope
 from gateway.access.tokens import new_token
 from gateway.errors import RateLimited, Unauthenticated
 from gateway.server.authentication import Authenticator
-from gateway.settings import AccessMode, Settings
+from gateway.settings import AccessMode
 from tests.credentials import basic
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call, sid
 from tests.server.stage import served
+from tests.settings import settings_of
 
 ONE = "{ calls(first: 1) { nodes { sid } } }"
 OTHER = "AC" + "b" * 32
@@ -179,7 +180,7 @@ def connection(host: str, *headers: tuple[str, str]) -> HTTPConnection:
 @asynccontextmanager
 async def door(**settings: Any) -> AsyncIterator[Authenticator]:
     """A door, one request a second for each caller."""
-    opened = Authenticator(Settings(rate_limit=1, rate_burst=1, **settings))
+    opened = Authenticator(settings_of(rate_limit=1, rate_burst=1, **settings))
     yield opened
     await opened.aclose()
 
@@ -260,7 +261,7 @@ def tokens(tmp_path: Path) -> tuple[Path, list[str]]:
 def test_a_name_is_one_caller_from_wherever_it_asks(tokens: tuple[Path, list[str]]) -> None:
     file, (ops, new_ops, web) = tokens
     opened = Authenticator(
-        Settings(access=AccessMode.TOKEN, tokens_file=str(file), rate_limit=1, rate_burst=1)
+        settings_of(access=AccessMode.TOKEN, tokens_file=str(file), rate_limit=1, rate_burst=1)
     )
 
     def admit(host: str, token: str) -> str:

@@ -59,7 +59,7 @@ async def test_probes_at_once_are_one_read() -> None:
 
 async def test_how_upstream_is_is_told_by_the_gateways_own_reads_where_there_are_any() -> None:
     twilio = PlainTwilio(calls=[call(1)])
-    async with served(twilio, tries=1) as client:
+    async with served(twilio, max_attempts=1) as client:
         await client.post("/graphql", json=ONE)
         well = await client.get(UPSTREAM)
         twilio.fault = lambda _: httpx.Response(503)
@@ -115,7 +115,7 @@ async def test_an_upstream_that_does_not_answer_is_503_with_the_code(
     status: int, code: str
 ) -> None:
     twilio = PlainTwilio(fault=lambda _: httpx.Response(status))
-    async with served(twilio, tries=1) as client:
+    async with served(twilio, max_attempts=1) as client:
         responses = [await client.get(UPSTREAM) for _ in range(3)]
 
     assert {response.status_code for response in responses} == {503}
@@ -149,7 +149,7 @@ async def test_recordings_that_are_down_are_named_and_are_no_reason_to_send_noth
     twilio = PlainTwilio(calls=[call(number) for number in range(25)])
     twilio.fault = lambda r: httpx.Response(503) if "Recordings" in r.url.path else None
     query = {"query": "{ calls(first: 25) { nodes { recordings { nodes { sid } } } } }"}
-    async with served(twilio, tries=1, planner=PlannerMode.PER_KEY) as client:
+    async with served(twilio, max_attempts=1, planner=PlannerMode.PER_KEY) as client:
         await client.post("/graphql", json=query)
         response = await client.get(UPSTREAM)
         alive = await client.get("/healthz")

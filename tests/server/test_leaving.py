@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.server import create_app
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from tests.plain_twilio import ACCOUNT, TOKEN, call, sid
 from tests.server.stage import listening
+from tests.settings import settings_of
 
 LIST = "{ calls { nodes { sid } } }"
 
@@ -64,7 +65,7 @@ class SlowUpstream:
 async def gateway_over(upstream: SlowUpstream) -> AsyncIterator[int]:
     """The port of a gateway to this upstream; every connection is a real one."""
     async with upstream.listening() as base_url:
-        settings = Settings(account_sid=ACCOUNT, auth_token=Secret(TOKEN), base_url=base_url)
+        settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN), base_url=base_url)
         async with listening(create_app(settings)) as port:
             yield port
 

@@ -9,11 +9,12 @@ import httpx
 import pytest
 
 from gateway.server import Gateway, open_gateway
-from gateway.settings import AccessMode, Settings
+from gateway.settings import AccessMode
 from tests.plain_twilio import TOKEN, call, sid
 from tests.schema.mutations import MAKE, making
 from tests.server.passthrough import WRONG, ManyAccounts, caller
 from tests.server.stage import settle
+from tests.settings import settings_of
 
 OTHER_KEY = "another key of the account"
 WATCH_ALL = "subscription { callsUpdated { source call { sid status } } }"
@@ -30,7 +31,9 @@ async def gateway(**settings: Any) -> AsyncIterator[tuple[ManyAccounts, Gateway]
         calls=[call(1, status="ringing")], passwords={TOKEN, OTHER_KEY, "restricted"}
     )
     twilio.may_not_list = {"restricted"}
-    async with open_gateway(Settings(access=AccessMode.PASSTHROUGH, **settings), twilio) as opened:
+    async with open_gateway(
+        settings_of(access=AccessMode.PASSTHROUGH, **settings), twilio
+    ) as opened:
         yield twilio, opened
 
 
@@ -196,7 +199,7 @@ async def test_a_mutation_goes_on_when_its_account_loses_its_place_and_the_newco
     """Its caller has left, the newcomer is answered at once or leaves; its key is settled."""
     twilio = SlowToChange()
     twilio.go = asyncio.Event()
-    settings = Settings(access=AccessMode.PASSTHROUGH, passthrough_clients=1)
+    settings = settings_of(access=AccessMode.PASSTHROUGH, passthrough_clients=1)
     async with open_gateway(settings, twilio) as opened, asyncio.timeout(20):
         leaving = asyncio.ensure_future(make(opened))
         while not any("PageSize=1" in one for one in twilio.requests):  # noqa: ASYNC110

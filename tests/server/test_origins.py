@@ -224,7 +224,7 @@ async def test_the_same_pages_may_ask_over_http_and_over_websocket(name: str) ->
     """And what answers a preflight agrees."""
     value, welcome, foreign = LISTS[name]
     settings = Settings.from_environment({"GATEWAY_ALLOWED_ORIGINS": value})
-    listed = {"allowed_origins": settings.allowed_origins}
+    listed = {"allowed_origins": settings.server.allowed_origins}
     for origin in [*welcome, *foreign]:
         async with served(PlainTwilio(), **listed) as client:
             posted = await client.post("/graphql", json=ASKED, headers={"Origin": origin})

@@ -14,9 +14,10 @@ import uvicorn
 from gateway.server import create_app
 from gateway.server.middleware import HEADERS
 from gateway.server.uvicorn_server import MAX_HEAD, ServerConfig
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 from tests.serving import running
+from tests.settings import settings_of
 
 LISTED = "https://desk.example.com"
 PAGE = f"Host: g\r\nOrigin: {LISTED}\r\n".encode()
@@ -47,7 +48,7 @@ async def serving(
     twilio: httpx.AsyncBaseTransport | None = None, **given: Any
 ) -> AsyncIterator[tuple[int, uvicorn.Server]]:
     """A gateway as it is deployed: its port and its server."""
-    settings = Settings(
+    settings = settings_of(
         account_sid=ACCOUNT, auth_token=Secret(TOKEN), allowed_origins=(LISTED,), **given
     )
     app = create_app(settings, twilio or PlainTwilio())

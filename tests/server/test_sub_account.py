@@ -6,11 +6,12 @@ import httpx
 import pytest
 
 from gateway.server.webhook_keys import callback_url, lacks_webhook_key
-from gateway.settings import AccessMode, Secret, Settings
+from gateway.settings import AccessMode, Secret
 from tests.credentials import basic
 from tests.live.webhooks import event, hooks
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, call
 from tests.server.stage import served
+from tests.settings import settings_of
 
 MAIN, MAINS_TOKEN = "AC" + "d" * 32, "d" * 32
 BY_MAIN: dict[str, Any] = {
@@ -54,7 +55,7 @@ async def test_the_sub_accounts_calls_are_read_by_the_main_accounts_credential()
 async def test_a_webhook_is_signed_with_the_sub_accounts_own_token(
     given: dict[str, Any], signs: set[str]
 ) -> None:
-    settings = Settings(**given, public_url="https://gw.example.com")
+    settings = settings_of(**given, public_url="https://gw.example.com")
     async with hooks(**given) as twilio:
         answers = {
             token: (await twilio.post(event("ringing", 1), token=token)).status_code
@@ -77,4 +78,4 @@ async def test_a_webhook_is_signed_with_the_sub_accounts_own_token(
     ids=["sandbox", "passthrough", "shared key"],
 )  # fmt: skip
 def test_nobody_else_lacks_a_key(given: dict[str, Any]) -> None:
-    assert not lacks_webhook_key(Settings(**given))
+    assert not lacks_webhook_key(settings_of(**given))

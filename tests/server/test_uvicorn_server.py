@@ -11,8 +11,8 @@ import websockets
 from starlette.types import Receive, Scope, Send
 
 from gateway.server.uvicorn_server import ServerConfig
-from gateway.settings import Settings
 from tests.serving import running
+from tests.settings import settings_of
 
 LIMIT = 0.5  # seconds: request_timeout in these tests
 LONG = 3 * LIMIT
@@ -46,7 +46,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def serving(**settings: Any) -> AsyncIterator[tuple[int, uvicorn.Server]]:
     """A server of this app, and its port."""
-    given = Settings(**{"request_timeout": LIMIT, "keep_alive": 2 * LIMIT} | settings)
+    given = settings_of(**{"request_timeout": LIMIT, "keep_alive_timeout": 2 * LIMIT} | settings)
     async with running(ServerConfig(app, given, lifespan="off")) as (port, server):
         yield port, server
 
@@ -126,7 +126,7 @@ async def test_who_reads_steadily_gets_a_large_answer_whole() -> None:
 
 
 async def test_who_does_not_read_is_let_go() -> None:
-    async with serving(keep_alive=60) as (port, server):
+    async with serving(keep_alive_timeout=60) as (port, server):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(GET % b"large")
@@ -144,7 +144,7 @@ async def test_a_websocket_is_not_under_a_requests_deadline() -> None:
 
 
 async def test_a_connection_at_rest_is_closed_after_keep_alive() -> None:
-    async with serving(keep_alive=0.3) as (port, _):
+    async with serving(keep_alive_timeout=0.3) as (port, _):
         async with asyncio.timeout(6):
             answer = await talk(port, GET % b"")
 

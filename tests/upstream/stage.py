@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from gateway.settings import Secret
+from gateway.settings import Secret, UpstreamSettings
 from gateway.telemetry.records import UpstreamHook, log_exchange
 from gateway.upstream.calls import CallResource
-from gateway.upstream.client import Account, ClientLimits, UpstreamClient
+from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.notifications import NotificationResource
 from gateway.upstream.recordings import RecordingResource
 from gateway.upstream.resources import Resource
@@ -25,8 +25,6 @@ PREFIXES: dict[type[Resource], str] = {
 }
 BASE_URL = "https://api.twilio.com"
 TOKEN_ACCOUNT = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-DEFAULT_LIMITS = ClientLimits()
-ONCE = ClientLimits(tries=1)
 
 
 def row(kind: type[R], **properties: Any) -> R:
@@ -41,12 +39,11 @@ async def connected(
     transport: httpx.AsyncBaseTransport,
     *,
     account: Account = TOKEN_ACCOUNT,
-    base_url: str = BASE_URL,
-    limits: ClientLimits = DEFAULT_LIMITS,
     hook: UpstreamHook = log_exchange,
+    **settings: Any,
 ) -> AsyncIterator[UpstreamClient]:
-    """A client over this transport, closed at the end."""
-    client = UpstreamClient(account, base_url, transport, limits, hook)
+    """A client over this transport, closed at the end; `settings` are those of the upstream."""
+    client = UpstreamClient(account, UpstreamSettings(**settings), transport, hook)
     try:
         yield client
     finally:

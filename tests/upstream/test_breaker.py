@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import CircuitOpen
-from gateway.upstream.breaker import Breaker, BreakerLimits, BreakerState, Permit
+from gateway.settings import BreakerSettings
+from gateway.upstream.breaker import Breaker, BreakerState, Permit
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
@@ -38,14 +39,14 @@ def admitted(breaker: Breaker, times: int, now: float) -> list[Permit]:
 
 def opened(now: float = 0.0) -> Breaker:
     """A breaker that opens now."""
-    breaker = Breaker("calls")
+    breaker = Breaker("calls", BreakerSettings())
     fail(breaker, 20, now)
     assert breaker.state(now) is OPEN
     return breaker
 
 
 def test_nineteen_failures_say_nothing_and_twenty_open_it() -> None:
-    breaker = Breaker("calls")
+    breaker = Breaker("calls", BreakerSettings())
     fail(breaker, 19)
     assert breaker.state(0.0) is CLOSED
     fail(breaker, 1)
@@ -55,7 +56,7 @@ def test_nineteen_failures_say_nothing_and_twenty_open_it() -> None:
 
 @pytest.mark.parametrize(("answers", "state"), [(8, OPEN), (9, CLOSED)])
 def test_seven_of_ten_have_to_fail(answers: int, state: BreakerState) -> None:
-    breaker = Breaker("calls")
+    breaker = Breaker("calls", BreakerSettings())
     answer(breaker, answers)
     fail(breaker, 19)
 
@@ -63,7 +64,7 @@ def test_seven_of_ten_have_to_fail(answers: int, state: BreakerState) -> None:
 
 
 def test_five_hangs_count_as_much_as_twenty_failures() -> None:
-    breaker = Breaker("calls")
+    breaker = Breaker("calls", BreakerSettings())
     permits = admitted(breaker, 5, 0.0)
     for permit in permits[:4]:
         breaker.failed(permit, 5.0, was_hang=True)
@@ -74,7 +75,7 @@ def test_five_hangs_count_as_much_as_twenty_failures() -> None:
 
 
 def test_failures_are_forgotten_after_ten_seconds() -> None:
-    breaker = Breaker("calls")
+    breaker = Breaker("calls", BreakerSettings())
     fail(breaker, 19, 0.0)
     fail(breaker, 1, 10.0)
 
@@ -126,7 +127,7 @@ def test_who_leaves_gives_his_place_among_the_probes_to_another() -> None:
 
 
 def test_who_leaves_a_closed_one_has_said_nothing() -> None:
-    breaker = Breaker("calls")
+    breaker = Breaker("calls", BreakerSettings())
     for permit in admitted(breaker, 100, 0.0):
         breaker.cancelled(permit)
 
@@ -134,7 +135,7 @@ def test_who_leaves_a_closed_one_has_said_nothing() -> None:
 
 
 def test_what_was_sent_in_an_earlier_state_says_nothing_about_this_one() -> None:
-    breaker = Breaker("calls")
+    breaker = Breaker("calls", BreakerSettings())
     early = admitted(breaker, 30, 0.0)
     fail(breaker, 20, 0.0)
     assert breaker.state(5.0) is HALF_OPEN
@@ -155,7 +156,7 @@ def test_what_was_sent_in_an_earlier_state_says_nothing_about_this_one() -> None
 def test_the_probes_always_decide(probes: int, seed: int) -> None:
     """Whatever they come to, and also on a tie, it is not half open when all have ended."""
     for failures in range(probes + 1):
-        breaker = Breaker("calls", BreakerLimits(samples=1, pause=5.0, probes=probes))
+        breaker = Breaker("calls", BreakerSettings(min_calls=1, half_open_calls=probes))
         fail(breaker, 1)
         permits = admitted(breaker, probes + 1, 5.0)
         ends = [False] * (probes - failures) + [True] * failures
@@ -174,7 +175,7 @@ def test_the_probes_always_decide(probes: int, seed: int) -> None:
 )
 def test_a_share_is_met_exactly(percent: int, of: int) -> None:
     """0.55 times 20 is more than eleven where computers multiply it."""
-    breaker = Breaker("calls", BreakerLimits(samples=of, failure_rate=percent / 100))
+    breaker = Breaker("calls", BreakerSettings(min_calls=of, failure_rate=percent))
     failures = percent * of // 100
     answer(breaker, of - failures)
     fail(breaker, failures)
@@ -186,8 +187,7 @@ def test_a_share_is_met_exactly(percent: int, of: int) -> None:
 class Oracle:
     """The note in the plainest words: every event is kept and counted anew, in whole numbers."""
 
-    limits: BreakerLimits
-    percent: int
+    settings: BreakerSettings
     state: BreakerState = CLOSED
     since: float = 0.0
     period: int = 0
@@ -199,19 +199,20 @@ class Oracle:
         self.period += 1
 
     def tick(self, now: float) -> None:
-        if self.state is OPEN and now - self.since >= self.limits.pause:
+        if self.state is OPEN and now - self.since >= self.settings.open_duration:
             self.enter(HALF_OPEN, now)
 
     def admits(self, now: float) -> bool:
         self.tick(now)
-        is_full = self.state is HALF_OPEN and self.admitted >= self.limits.probes
+        is_full = self.state is HALF_OPEN and self.admitted >= self.settings.half_open_calls
         if self.state is OPEN or is_full:
             return False
         self.admitted += 1
         return True
 
     def is_too_often(self, ended: int, bad: int) -> bool:
-        return ended >= self.limits.samples and 100 * bad >= self.percent * ended
+        is_too_often = 100 * bad >= self.settings.failure_rate * ended
+        return ended >= self.settings.min_calls and is_too_often
 
     def ends(self, period: int, how: str, now: float) -> None:
         self.tick(now)
@@ -221,13 +222,13 @@ class Oracle:
             self.admitted -= 1
             return
         self.events += [(now, how)] * (4 if how == "hung" and self.state is CLOSED else 1)
-        window = self.limits.window
+        window = self.settings.window
         recent = [e for at, e in self.events if at > now - window or self.state is HALF_OPEN]
         bad = sum(e != "answered" for e in recent)
         if self.state is HALF_OPEN:
-            if 2 * bad >= self.limits.probes:
+            if 2 * bad >= self.settings.half_open_calls:
                 self.enter(OPEN, now)
-            elif 2 * (len(recent) - bad) > self.limits.probes:
+            elif 2 * (len(recent) - bad) > self.settings.half_open_calls:
                 self.enter(CLOSED, now)
         elif how != "answered" and self.is_too_often(len(recent), bad):
             self.enter(OPEN, now)
@@ -243,12 +244,12 @@ steps = st.tuples(
 
 # As the settings allow them, with the defaults among them.
 settings = st.builds(
-    lambda percent, **given: (BreakerLimits(failure_rate=percent / 100, **given), percent),
-    st.sampled_from([1, 30, 50, 55, 70, 100]) | st.integers(1, 100),
+    BreakerSettings,
+    failure_rate=st.sampled_from([1, 30, 50, 55, 70, 100]) | st.integers(1, 100),
     window=st.sampled_from([0.1, 1.0, 10.0, 60.0]),
-    samples=st.sampled_from([1, 2, 20]) | st.integers(1, 40),
-    pause=st.sampled_from([0.1, 1.0, 5.0, 30.0]),
-    probes=st.integers(1, 8),
+    min_calls=st.sampled_from([1, 2, 20]) | st.integers(1, 40),
+    open_duration=st.sampled_from([0.1, 1.0, 5.0, 30.0]),
+    half_open_calls=st.integers(1, 8),
 )
 
 
@@ -258,9 +259,9 @@ settings = st.builds(
     st.sampled_from(["failed", "answered"]),
 )
 def test_it_does_what_the_oracle_does(
-    given: tuple[BreakerLimits, int], script: list[tuple[float, str, str, int]], bias: str
+    given: BreakerSettings, script: list[tuple[float, str, str, int]], bias: str
 ) -> None:
-    breaker, oracle, now = Breaker("calls", given[0]), Oracle(*given), 0.0
+    breaker, oracle, now = Breaker("calls", given), Oracle(given), 0.0
     running: list[tuple[Permit, int]] = []
     for pause, what, how, which in script:
         now += pause
@@ -283,8 +284,11 @@ def test_it_does_what_the_oracle_does(
 
 
 def test_its_numbers_can_be_set() -> None:
-    """Two samples open it, for one second, and the majority of three probes closes it."""
-    breaker = Breaker("calls", BreakerLimits(samples=2, failure_rate=1.0, pause=1.0, probes=3))
+    """Two failures open it, for one second, and the majority of three attempts closes it."""
+    breaker = Breaker(
+        "calls",
+        BreakerSettings(min_calls=2, failure_rate=100, open_duration=1.0, half_open_calls=3),
+    )
     fail(breaker, 2)
     assert breaker.state(0.9) is OPEN
     permits = admitted(breaker, 10, 1.0)

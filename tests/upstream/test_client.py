@@ -18,7 +18,7 @@ from gateway.upstream.recordings import ListRecordings
 from gateway.upstream.requests import PageRef
 from tests.credentials import encoded
 from tests.plain_twilio import ACCOUNT, NOON, PlainTwilio, call, sid
-from tests.upstream.stage import ONCE, TOKEN_ACCOUNT, answering, connected, raising, seen_by
+from tests.upstream.stage import TOKEN_ACCOUNT, answering, connected, raising, seen_by
 
 KEY, KEY_SECRET = "SK" + "c" * 32, "s3cret-of-the-key"
 KEY_ACCOUNT = Account(ACCOUNT, KEY, Secret(KEY_SECRET))
@@ -162,7 +162,7 @@ async def test_nothing_of_the_credential_can_be_seen(
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):
         async with connected(
-            transport, account=account, limits=ONCE, hook=exchanges.append
+            transport, account=account, max_attempts=1, hook=exchanges.append
         ) as client:
             shown += [repr(client), str(client), *insides(client)]
             try:
@@ -195,7 +195,7 @@ async def test_httpx_and_httpcore_are_silent(caplog: pytest.LogCaptureFixture) -
 async def test_an_exchange_tells_the_path_the_time_and_the_end_but_no_query() -> None:
     exchanges: list[UpstreamExchange] = []
     twilio = PlainTwilio(calls=[call(1)])
-    async with connected(twilio, limits=ONCE, hook=exchanges.append) as client:
+    async with connected(twilio, max_attempts=1, hook=exchanges.append) as client:
         await client.page(ListCalls(to="+16175550101"))
         await client.fetch(FetchCall(sid=sid("CA", 77)))
         await client.page(ListRecordings(call_sid=sid("CA", 1)))
@@ -217,7 +217,7 @@ async def test_only_failures_are_logged_as_warnings(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.DEBUG, "gateway.telemetry.records"):
         async with connected(PlainTwilio(calls=[call(1)])) as client:
             await client.fetch(CALL)
-        async with connected(answering(503), limits=ONCE) as client:
+        async with connected(answering(503), max_attempts=1) as client:
             with pytest.raises(UpstreamError):
                 await client.fetch(CALL)
 

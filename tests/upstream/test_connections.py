@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from gateway.errors import RequestNotSent, UpstreamError, UpstreamTimeout
-from gateway.settings import Secret
+from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.calls import FetchCall
-from gateway.upstream.client import Account, ClientLimits, UpstreamClient
+from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.connections import Connections
 from tests.end_to_end.hanging import HangingUpstream
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
@@ -36,11 +36,11 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> Non
     """Some strike when a connection stands and nothing was sent: Note [Stranded connections]."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        account, limits = (
-            Account(ACCOUNT, ACCOUNT, Secret(TOKEN)),
-            ClientLimits(read=0.8, in_flight=16),
+        account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
+        base_url = settings["TWILIO_BASE_URL"]
+        client = UpstreamClient(
+            account, UpstreamSettings(base_url=base_url, read_timeout=0.8, max_in_flight=16)
         )
-        client = UpstreamClient(account, settings["TWILIO_BASE_URL"], limits=limits)
         before = descriptors()
 
         async def ask(number: int, seconds: float) -> str:
@@ -97,11 +97,11 @@ async def test_closing_while_requests_run_ends_them_in_order() -> None:
     """Each ends with an error of ours or its answer, and what they leave is nothing."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        account, limits = (
-            Account(ACCOUNT, ACCOUNT, Secret(TOKEN)),
-            ClientLimits(in_flight=20, read=3.0),
+        account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
+        base_url = settings["TWILIO_BASE_URL"]
+        client = UpstreamClient(
+            account, UpstreamSettings(base_url=base_url, max_in_flight=20, read_timeout=3.0)
         )
-        client = UpstreamClient(account, settings["TWILIO_BASE_URL"], limits=limits)
         numbers = range(20)
         asked = [asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", n)))) for n in numbers]
         async with asyncio.timeout(10):

@@ -23,11 +23,11 @@ from gateway.errors import (
 from gateway.telemetry.records import UpstreamExchange
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.calls import FetchCall, ListCalls
-from gateway.upstream.client import ClientLimits, RequestContext
+from gateway.upstream.client import RequestContext
 from gateway.upstream.recordings import FetchRecording
 from gateway.upstream.writes import make_call
 from tests.plain_twilio import PlainTwilio, call, sid
-from tests.upstream.stage import ONCE, connected, raising
+from tests.upstream.stage import connected, raising
 
 CALL = FetchCall(sid=sid("CA", 1))
 GOOD = httpx.Response(200, json=call(1))
@@ -92,10 +92,9 @@ PASSING: dict[str, Answer] = {
 async def test_a_read_is_tried_three_times_at_most(failure: Answer) -> None:
     heard: list[UpstreamExchange] = []
     mended, hopeless = Script(failure, failure, GOOD), Script(failure)
-    limits = ClientLimits(attempt=0.05)
-    async with connected(mended, limits=limits) as client:
+    async with connected(mended, attempt_timeout=0.05) as client:
         assert (await client.fetch(CALL, heard.append)) is not None
-    async with connected(hopeless, limits=limits) as client:
+    async with connected(hopeless, attempt_timeout=0.05) as client:
         with pytest.raises(UpstreamError):
             await client.fetch(CALL)
 
@@ -164,7 +163,7 @@ async def fail(client: Any, kind: Any, times: int) -> list[str]:
 
 async def test_recordings_that_are_down_are_not_asked_and_calls_are() -> None:
     script = Script(httpx.Response(503))
-    async with connected(script, limits=ONCE) as client:
+    async with connected(script, max_attempts=1) as client:
         names = await fail(client, FetchRecording, 25)
         assert names == ["UpstreamUnavailable"] * 20 + ["CircuitOpen"] * 5
         assert client.breakers() == {
@@ -184,7 +183,7 @@ async def test_recordings_that_are_down_are_not_asked_and_calls_are() -> None:
 async def test_an_open_breaker_refuses_before_the_line() -> None:
     """Who would not be asked waits for no place."""
     script = Script(httpx.Response(503))
-    async with connected(script, limits=ClientLimits(tries=1, in_flight=1)) as client:
+    async with connected(script, max_attempts=1, max_in_flight=1) as client:
         await fail(client, FetchRecording, 20)
         script.answers = [hanging]
         holding = asyncio.ensure_future(client.fetch(CALL))
@@ -198,11 +197,11 @@ async def test_an_open_breaker_refuses_before_the_line() -> None:
 
 async def test_4xx_and_clients_that_leave_do_not_open_the_breaker() -> None:
     script = Script(httpx.Response(400))
-    async with connected(script, limits=ONCE) as client:
+    async with connected(script, max_attempts=1) as client:
         assert await fail(client, FetchCall, 60) == ["UpstreamRejected"] * 60
         assert client.breakers()["calls"] is BreakerState.CLOSED
     script.answers = [hanging]
-    async with connected(script, limits=ONCE) as client:
+    async with connected(script, max_attempts=1) as client:
         for number in range(60):
             leaving = asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", number))))
             await asyncio.sleep(0.001)
@@ -215,7 +214,7 @@ async def test_4xx_and_clients_that_leave_do_not_open_the_breaker() -> None:
 async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
     """Who waits a twentieth of a second for an answer learns nothing about upstream."""
     script = Script(hanging)
-    async with connected(script, limits=ClientLimits(tries=1)) as client:
+    async with connected(script, max_attempts=1) as client:
         for _ in range(4):
             context = RequestContext(until=asyncio.get_running_loop().time() + 0.1)
             reads = [client.fetch(FetchCall(sid=sid("CA", n)), None, context) for n in range(8)]
@@ -223,7 +222,7 @@ async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
             assert {type(outcome) for outcome in outcomes} == {UpstreamTimeout}
         assert len(script.requests) == 32
         assert client.breakers()["calls"] is BreakerState.CLOSED
-    async with connected(script, limits=ClientLimits(tries=1, attempt=2.0)) as client:
+    async with connected(script, max_attempts=1, attempt_timeout=2.0) as client:
         reads = [client.fetch(FetchCall(sid=sid("CA", n))) for n in range(5)]
         await asyncio.gather(*reads, return_exceptions=True)
         assert client.breakers()["calls"] is BreakerState.OPEN
@@ -232,7 +231,7 @@ async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
 async def test_hangs_at_one_resource_do_not_slow_the_others() -> None:
     """They hold their places; the limit for the rest stays what it was."""
     script = Script(hanging)
-    async with connected(script, limits=ClientLimits(tries=1, attempt=2.1)) as client:
+    async with connected(script, max_attempts=1, attempt_timeout=2.1) as client:
         before = client.concurrency
         hung = [client.fetch(FetchCall(sid=sid("CA", n))) for n in range(3)]
         await asyncio.gather(*hung, return_exceptions=True)
@@ -267,7 +266,7 @@ async def test_a_shared_read_lives_as_long_as_its_most_patient_reader() -> None:
 
 async def test_a_read_ends_in_its_time_with_all_its_tries() -> None:
     started = time.monotonic()
-    async with connected(Script(hanging), limits=ClientLimits(attempt=0.2, read=0.5)) as client:
+    async with connected(Script(hanging), attempt_timeout=0.2, read_timeout=0.5) as client:
         with pytest.raises(UpstreamTimeout):
             await client.fetch(CALL)
     assert 0.3 < time.monotonic() - started < 3
@@ -275,7 +274,7 @@ async def test_a_read_ends_in_its_time_with_all_its_tries() -> None:
 
 async def test_who_gets_no_turn_in_time_sends_nothing() -> None:
     script = Script(hanging)
-    async with connected(script, limits=ClientLimits(in_flight=1, read=1.0)) as client:
+    async with connected(script, max_in_flight=1, read_timeout=1.0) as client:
         now = asyncio.get_running_loop().time()
         reads = [
             client.fetch(FetchCall(sid=sid("CA", n)), None, RequestContext(until=now + seconds))
@@ -319,7 +318,7 @@ UNKNOWN = {name: PASSING[name] for name in PASSING if name not in {"connect", "4
 async def test_a_form_that_may_have_done_something_is_never_sent_twice(failure: Answer) -> None:
     """A kept connection that is dropped among them: it is not told as never sent."""
     script = Script(failure, httpx.Response(201, json=call(1)))
-    async with connected(script, limits=ClientLimits(read=0.2)) as client:
+    async with connected(script, read_timeout=0.2) as client:
         with pytest.raises(OutcomeUnknown) as caught:
             await client.send(MAKE)
 
@@ -359,7 +358,7 @@ async def test_an_error_keeps_its_status_whatever_the_size_of_its_page() -> None
             yield b"<p>" * 10_000
 
     script = Script(lambda: httpx.Response(503, content=endless()))
-    async with connected(script, limits=ONCE) as client:
+    async with connected(script, max_attempts=1) as client:
         with pytest.raises(UpstreamUnavailable) as caught:
             await client.fetch(CALL)
     assert caught.value.status == 503
@@ -385,7 +384,7 @@ async def test_a_bomb_is_inflated_no_further_than_a_plain_body_may_be_large() ->
 @pytest.mark.parametrize("coding", ["br", "gzip, gzip", "zstd", "mystery"])
 async def test_a_coding_that_was_not_asked_for_is_an_invalid_answer(coding: str) -> None:
     script = Script(streamed(GOOD.content, Content_Encoding=coding))
-    async with connected(script, limits=ONCE) as client:
+    async with connected(script, max_attempts=1) as client:
         with pytest.raises(UpstreamInvalid):
             await client.fetch(CALL)
 
@@ -393,7 +392,7 @@ async def test_a_coding_that_was_not_asked_for_is_an_invalid_answer(coding: str)
 async def test_a_compressed_body_that_is_cut_off_is_an_invalid_answer() -> None:
     body = gzip.compress(GOOD.content)
     script = Script(streamed(body[:-9], Content_Encoding="gzip"))
-    async with connected(script, limits=ONCE) as client:
+    async with connected(script, max_attempts=1) as client:
         with pytest.raises(UpstreamInvalid):
             await client.fetch(CALL)
 
@@ -401,17 +400,17 @@ async def test_a_compressed_body_that_is_cut_off_is_an_invalid_answer() -> None:
 async def test_no_retries_where_the_settings_say_so() -> None:
     transport = raising(httpx.ReadError("reset"))
     heard: list[UpstreamExchange] = []
-    for limits in (ClientLimits(tries=1), ClientLimits(retry_share=0.0)):
-        async with connected(transport, limits=limits) as client:
+    once: list[dict[str, Any]] = [{"max_attempts": 1}, {"retry_budget_percent": 0}]
+    for settings in once:
+        async with connected(transport, **settings) as client:
             with pytest.raises(UpstreamUnavailable):
                 await client.fetch(CALL, heard.append)
     assert len(heard) == 2
 
 
 async def test_the_last_read_tells_how_upstream_is_and_nothing_of_our_own_line() -> None:
-    limits = ClientLimits(in_flight=1, waiting=1)
     twilio = PlainTwilio(calls=[call(1)], delay=0.1)
-    async with connected(twilio, limits=limits) as client:
+    async with connected(twilio, max_in_flight=1, max_queued=1) as client:
         clock = asyncio.get_running_loop().time
         reads = [
             asyncio.ensure_future(client.page(ListCalls(page_size=size))) for size in range(1, 5)

@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamInvalid
-from gateway.settings import Secret, Settings
+from gateway.settings import Secret
 from gateway.upstream.calls import AnsweredBy, CallDirection, CallResource, CallStatus
 from gateway.upstream.client import Account
 from gateway.upstream.notifications import NotificationLevel, NotificationResource
 from gateway.upstream.recordings import RecordingResource, RecordingSource
 from gateway.upstream.resources import LazyField, Resource, row_type
 from tests.plain_twilio import ACCOUNT, TOKEN, call, sid
+from tests.settings import settings_of
 from tests.upstream.stage import row
 
 FIVE_PM = datetime(2019, 10, 18, 17, tzinfo=UTC)
@@ -263,8 +264,8 @@ def test_what_holds_a_secret_shows_none() -> None:
         str(secret),
         f"{secret}",
         repr(Account(ACCOUNT, ACCOUNT, secret)),
-        repr(Settings(account_sid=ACCOUNT, auth_token=secret)),
-        str(Settings(account_sid=ACCOUNT, api_key="SK" + "0" * 32, api_secret=secret)),
+        repr(settings_of(account_sid=ACCOUNT, auth_token=secret)),
+        str(settings_of(account_sid=ACCOUNT, api_key="SK" + "0" * 32, api_secret=secret)),
     ]
 
     assert secret.reveal() == TOKEN

@@ -11,10 +11,9 @@ import pytest
 from gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from gateway.telemetry.records import UpstreamExchange
 from gateway.upstream.calls import FetchCall, ListCalls
-from gateway.upstream.client import ClientLimits
 from gateway.upstream.date_ranges import DateTimeRange
 from tests.plain_twilio import NOON, PlainTwilio, call, sid
-from tests.upstream.stage import ONCE, connected
+from tests.upstream.stage import connected
 
 CALL = FetchCall(sid=sid("CA", 1))
 
@@ -61,7 +60,7 @@ async def test_no_more_requests_are_in_flight_than_allowed_and_all_are_answered(
         most = max(most, twilio.in_flight)
 
     twilio.fault = watch
-    async with connected(twilio, limits=ClientLimits(in_flight=4)) as client:
+    async with connected(twilio, max_in_flight=4) as client:
         rows = await asyncio.gather(
             *(client.fetch(FetchCall(sid=sid("CA", number))) for number in range(30))
         )
@@ -73,7 +72,7 @@ async def test_no_more_requests_are_in_flight_than_allowed_and_all_are_answered(
 
 async def test_a_request_that_failed_or_was_cancelled_gives_its_place_back() -> None:
     gate = Gate(httpx.ReadError("broke"))
-    async with connected(gate, limits=ClientLimits(in_flight=1, tries=1)) as client:
+    async with connected(gate, max_in_flight=1, max_attempts=1) as client:
         for number in range(3):
             left = asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", number))))
             await settle()
@@ -90,7 +89,7 @@ async def test_a_request_that_failed_or_was_cancelled_gives_its_place_back() -> 
 async def test_the_place_is_waited_for_without_using_up_the_time_to_answer() -> None:
     """Sixteen requests of 20 ms each, one at a time, under a limit of 250 ms for each try."""
     twilio = PlainTwilio(calls=[call(n) for n in range(16)], delay=0.02)
-    async with connected(twilio, limits=ClientLimits(attempt=0.25, in_flight=1)) as client:
+    async with connected(twilio, attempt_timeout=0.25, max_in_flight=1) as client:
         rows = await asyncio.gather(*(client.fetch(FetchCall(sid=sid("CA", n))) for n in range(16)))
 
     assert all(rows)
@@ -107,9 +106,7 @@ async def test_a_body_that_drips_ends_at_the_total_deadline() -> None:
     exchanges: list[UpstreamExchange] = []
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=drip()))
     started = time.monotonic()
-    async with connected(
-        transport, limits=ClientLimits(read=0.05), hook=exchanges.append
-    ) as client:
+    async with connected(transport, read_timeout=0.05, hook=exchanges.append) as client:
         with pytest.raises(UpstreamTimeout):
             await client.fetch(CALL)
 
@@ -119,7 +116,7 @@ async def test_a_body_that_drips_ends_at_the_total_deadline() -> None:
 
 async def test_an_upstream_that_never_answers_ends_at_the_total_deadline() -> None:
     gate = Gate()
-    async with connected(gate, limits=ClientLimits(read=0.03)) as client:
+    async with connected(gate, read_timeout=0.03) as client:
         with pytest.raises(UpstreamTimeout):
             await client.fetch(CALL)
 
@@ -166,7 +163,7 @@ async def test_requests_one_after_the_other_are_two() -> None:
 
 async def test_an_error_reaches_every_waiter_and_is_not_kept() -> None:
     gate = Gate(httpx.ConnectError("no route"))
-    async with connected(gate, limits=ONCE) as client:
+    async with connected(gate, max_attempts=1) as client:
         waiting = [asyncio.ensure_future(client.fetch(CALL)) for _ in range(3)]
         await settle()
         gate.opened.set()

@@ -36,7 +36,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _verify(options: argparse.Namespace, settings: Settings) -> int:
-    configure_logging(settings.log_level)
+    configure_logging(settings.server.log_level)
     try:
         report = asyncio.run(_verified(settings, options.sample))
     except (UpstreamError, BudgetExceeded) as error:
