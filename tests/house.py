@@ -132,7 +132,9 @@ def recipes() -> dict[str, list[str]]:
         body = re.split(r"^#", body, flags=re.MULTILINE)[0]
         steps = re.findall(r"^\d+\. (.*(?:\n   .*)*)", body, re.MULTILINE)
         paths = dict.fromkeys(
-            path for step in steps for path in re.findall(r"`((?:gateway|docs)/[\w./]+)`", step)
+            path
+            for step in steps
+            for path in re.findall(r"`((?:gateway/|docs/|schema)[\w./]+)`", step)
         )
         found[title] = [path for path in paths if not path.startswith("gateway/sandbox")]
     return found

@@ -18,6 +18,7 @@ from tests.house import (
     broken_references,
     class_names_with_two_meanings,
     module_names_with_two_meanings,
+    recipes,
 )
 
 HOUSE = Path(__file__).parent.parent
@@ -63,6 +64,19 @@ def test_every_name_has_one_meaning_and_every_reference_leads_somewhere() -> Non
     assert class_names_with_two_meanings() == {}
     assert module_names_with_two_meanings() == {}
     assert broken_references() == []
+
+
+def test_the_recipes_of_contributing_touch_few_files() -> None:
+    """What is described once is changed in one place."""
+    touched = {title: len(paths) for title, paths in recipes().items()}
+
+    assert touched == {
+        "a property of Call": 3,
+        "an edge of Call": 8,
+        "a mutation": 5,
+        "a setting": 3,
+        "an error code": 2,
+    }
 
 
 def test_schema_graphql_is_the_schema() -> None:

@@ -90,7 +90,7 @@ def render(report: Report) -> str:
     ]
     for edge in edges:
         lines += [f"{edge.name} of {_describe(difference)}" for difference in edge.differences]
-    trusts = ["", "What the planner takes for granted (docs/planner.md):"]
+    trusts = ["", "What the planner takes for granted (docs/design/planner.md):"]
     trusts += [_trust(trust) for trust in report.trusts]
     return "\n".join([*lines, *(trusts if report.trusts else ()), "", _advice(report)])
 
