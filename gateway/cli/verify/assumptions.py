@@ -1,8 +1,8 @@
 """What the planner takes for granted about an account's lists, tested on the account's own rows.
 
-The closed list of docs/design/planner.md, one test for each line. Most need no request: they look at the
-rows that the comparison has read one by one. This module must not know how a request is sent, nor
-GraphQL.
+The closed list of docs/design/planner.md, one test for each line. Most need no request: they look
+at the rows that the comparison has read one by one. This module must not know how a request is
+sent, nor GraphQL.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
