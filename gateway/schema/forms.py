@@ -8,7 +8,7 @@ something by it. Pure: this module must not know who sends a request.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from strawberry import UNSET
 
@@ -36,12 +36,20 @@ from gateway.schema.inputs import (
 )
 from gateway.upstream.writes import CallForm, make_call, modify_call
 
-__all__ = ["END_CALL", "MAKE_CALL", "REDIRECT_CALL", "MutationSpec", "ValidationError"]
+__all__ = ["END_CALL", "MAKE_CALL", "REDIRECT_CALL", "Input", "MutationSpec", "ValidationError"]
 
-Input = TypeVar("Input", bound=MakeCallInput | RedirectCallInput | EndCallInput)
 Form = tuple[tuple[str, str], ...]
 LONGEST_TWIML = 4000
 LONGEST_CALL = 24 * 3600
+
+
+class MutationInput(Protocol):
+    """What every mutation's input has."""
+
+    idempotency_key: str | None
+
+
+Input = TypeVar("Input", bound=MutationInput)
 
 
 @dataclass(frozen=True, slots=True)

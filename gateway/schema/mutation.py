@@ -16,7 +16,7 @@ done in any case, so an idempotency key is free again.
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import strawberry
 
@@ -26,7 +26,7 @@ from gateway.live.idempotency import KeyReused, MutationResult, RecordedError, c
 from gateway.live.snapshots import event_of, status_of
 from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
-from gateway.schema.forms import END_CALL, MAKE_CALL, REDIRECT_CALL, MutationSpec
+from gateway.schema.forms import END_CALL, MAKE_CALL, REDIRECT_CALL, Input, MutationSpec
 from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
 from gateway.schema.lookup import call_by_sid
 from gateway.schema.user_errors import UserError, key_reused, of_missing, of_problem, of_refusal
@@ -101,7 +101,6 @@ class Mutation:
         return EndCallPayload(call=call, user_errors=user_errors)
 
 
-Input = TypeVar("Input", MakeCallInput, RedirectCallInput, EndCallInput)
 # At run time a CallResource stands for a Call.
 Answer = tuple[Any, list[UserError]]
 
@@ -199,7 +198,7 @@ def _fingerprint(request: CallForm) -> str:
     return sha256(repr((request.path, request.form)).encode()).hexdigest()
 
 
-def _unknown(given: Input, outcome: MutationResult) -> OutcomeUnknown:
+def _unknown(given: object, outcome: MutationResult) -> OutcomeUnknown:
     """It may have been done: says what to look for, with numbers cut down to their ends."""
     error = OutcomeUnknown(
         "Twilio was asked and it is not known whether it was done: look before you repeat it",
@@ -208,7 +207,7 @@ def _unknown(given: Input, outcome: MutationResult) -> OutcomeUnknown:
     named = (
         {"to": _end_of(given.to), "from": _end_of(given.from_)}
         if isinstance(given, MakeCallInput)
-        else {"sid": given.sid}
+        else {"sid": _changed_call(given)}
     )
     window = {"since": outcome.since, "until": outcome.until}
     times = {name: moment.isoformat() for name, moment in window.items() if moment}
