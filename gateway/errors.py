@@ -143,7 +143,7 @@ class InvalidFilter(CallerError):
 
 
 class InvalidCursor(CallerError):
-    """A cursor that is damaged or belongs to another list."""
+    """A cursor that is damaged, belongs to another list, or whose row is gone without a trace."""
 
     code = "INVALID_CURSOR"
 

@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from gateway.errors import BudgetExceeded, UpstreamError, UpstreamInvalid, UpstreamRejected
+from gateway.errors import (
+    BudgetExceeded,
+    InvalidCursor,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamRejected,
+)
 from gateway.schema.cursors import PositionKind, RowPosition
 from gateway.upstream.pages import (
     Budget,
@@ -27,6 +33,7 @@ from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
 __all__ = [
+    "LOST",
     "NEWEST",
     "CursorSplit",
     "Downward",
@@ -48,6 +55,9 @@ NEWEST = datetime.max.replace(tzinfo=UTC)
 MAX_PAGE_SIZE = 1000
 # What is read only to learn whether there is a row: Twilio's usual page.
 LOOK_PAGE_SIZE = 50
+LOST = (
+    "The row of this cursor is gone, and nothing tells where it was: begin again without a cursor"
+)
 
 
 def created(row: Resource) -> datetime | None:
@@ -163,12 +173,14 @@ def ref_of(place: RowPosition) -> PageRef:
 class CursorSplit(Generic[R]):
     """Takes off the rows of a list, page by page, down to a place. See Note [Places] in cursors.
 
-    `is_found` tells that it was passed; then all rows are after it.
+    `is_found` tells that it was passed; then all rows are after it. With `is_far` the first page is
+    not the place's own: then a place without a date is where its SIDs are, or lost.
     """
 
-    def __init__(self, place: RowPosition, *, is_found: bool = False) -> None:
+    def __init__(self, place: RowPosition, *, is_found: bool = False, is_far: bool = False) -> None:
         self.is_found = is_found
         self._place = place
+        self._is_far = is_far
         self._is_here = False
         self._undecided: list[StreamRow[R]] = []
         self._last: datetime | None = None
@@ -191,8 +203,8 @@ class CursorSplit(Generic[R]):
                 below = set(sids[sids.index(anchor) + 1 :])
                 return rows[sum(entry.row.sid not in below for entry in rows) :]
         if date is None or self._is_here:
-            self.is_found = True
-            return rows
+            self.is_found = self._is_here or not self._is_far
+            return rows if self.is_found else []
         rest = self._not_newer(rows, date)
         is_older = any((created(entry.row) or NEWEST) < date for entry in rest)
         self.is_found = is_older and self._descends and not self._ascends
@@ -200,6 +212,11 @@ class CursorSplit(Generic[R]):
             return rest
         self._undecided = rest
         return []
+
+    @property
+    def is_lost(self) -> bool:
+        """True at the list's end where nothing has told the place."""
+        return self._is_far and self._place.date is None and not (self.is_found or self._is_here)
 
     def end(self) -> list[StreamRow[R]]:
         """What is undecided counts as after the place, so that no row is lost."""
@@ -322,6 +339,8 @@ class Downward(Stream[R]):
             return place_of(self._mark)
         ref, size = following.page, following.page_size
         if not self._cut.is_found:
+            if self._place.date is None:
+                return self._place
             return place_at(PositionKind.INSIDE, ref, size, self._place.after, self._place.date)
         return place_at(PositionKind.BEGINS, ref, size, self._last_sid, place_of(self._mark).date)
 
@@ -349,6 +368,8 @@ class Downward(Stream[R]):
             self._last_sid = page.sids[-1] if page.sids else self._last_sid
             self._take(self._cut.below(page))
         if self._walk.next is None:
+            if self._cut.is_lost:
+                raise InvalidCursor(LOST)
             self._take(self._cut.end())
             self.is_ended = True
 
@@ -365,8 +386,8 @@ class Downward(Stream[R]):
             yield source.walk(ref, wanted), CursorSplit(place, is_found=True)
         else:
             yield source.walk(ref, source.size_at(place)), CursorSplit(place)
-        if ref != TOP and place.date is not None:
-            yield source.walk(TOP, MAX_PAGE_SIZE), CursorSplit(place)
+        if ref != TOP and (place.date is not None or place.after is not None):
+            yield source.walk(TOP, MAX_PAGE_SIZE), CursorSplit(place, is_far=True)
 
     def _take(self, rows: Iterable[StreamRow[R]]) -> None:
         for entry in rows:

@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
+from operator import le, lt
 from typing import Generic, TypeVar
 
-from gateway.errors import UpstreamInvalid, UpstreamRejected
+from gateway.errors import InvalidCursor, UpstreamInvalid, UpstreamRejected
 from gateway.schema.cursors import PositionKind, RowPosition
 from gateway.schema.streams import (
+    LOST,
     NEWEST,
     ListSource,
     Mark,
@@ -51,16 +53,23 @@ class Above(Generic[R]):
     """The rows above a place, of a list that is read downward page by page.
 
     The place is right above a `known` row, or by the cursor's row (see Note [Places] in cursors).
-    `is_found` tells that it was passed: no further row is above it.
+    `is_found` tells that it was passed: no further row is above it. With `holds_second`, rows of
+    the place's second are above it, where only the date tells.
     """
 
     def __init__(
-        self, place: RowPosition, known: Collection[str] = (), *, begins_here: bool = False
+        self,
+        place: RowPosition,
+        known: Collection[str] = (),
+        *,
+        begins_here: bool = False,
+        holds_second: bool = False,
     ) -> None:
         self.rows: list[StreamRow[R]] = []
         self.is_found = False
         self._place = place
         self._known = known
+        self._holds_second = holds_second
         # A page that begins at the place may show the row above it once more.
         self._is_here = begins_here
 
@@ -100,7 +109,8 @@ class Above(Generic[R]):
         steps = list(pairwise(filter(None, dates)))
         if any(upper < lower for upper, lower in steps) or all(map(_are_equal, steps)):
             return False
-        stop = next((n for n, one in enumerate(dates) if one is not None and one <= date), None)
+        is_below = lt if self._holds_second else le
+        stop = next((n for n, one in enumerate(dates) if one and is_below(one, date)), None)
         self.rows = self.rows[:stop]
         return True
 
@@ -124,6 +134,8 @@ class Upward(Stream[R]):
         self._place = place
         self._key = place.date or OLDEST
         self._met: set[str] = set()
+        # No row was left from the place's page on: what the list holds is above the place.
+        self._is_at_end = False
         # The topmost page whose rows, below the place, are known.
         self._top: Page[R] | None = None
         self._step: Callable[[], Awaitable[None]] = self._locate
@@ -155,6 +167,8 @@ class Upward(Stream[R]):
             return place_at(kind, ref, size, self._place.after, self._place.date)
         if self._step == self._climb and following is not None:
             return place_at(PositionKind.ENDS, following.page, following.page_size)
+        if not self._met:
+            return self._place
         request = self._top.request
         return place_at(PositionKind.BEGINS, request.page, request.page_size)
 
@@ -190,6 +204,7 @@ class Upward(Stream[R]):
         if self._walk.next is not None and not (self._above.is_found and is_met):
             return
         is_top = ref_of(self._place) == TOP
+        self._is_at_end = not is_met
         if not self._above.settle() and not is_top:
             self._met.clear()
             self._begin_search()
@@ -233,10 +248,8 @@ class Upward(Stream[R]):
             self.is_ended = page.request.page == TOP or not _has_rows(page)
 
     def _begin_search(self) -> None:
-        if not self._met and self._place.date is None:
-            raise UpstreamInvalid("The place of this cursor is in its list no more")
         self._walk = self._source.walk(TOP, self._source.roomy)
-        self._above = Above(self._place, self._met)
+        self._above = Above(self._place, self._met, holds_second=self._is_at_end)
         self._step = self._search
 
     async def _search(self) -> None:
@@ -246,8 +259,9 @@ class Upward(Stream[R]):
             self._above.add(page)
         if self._walk.next is None or self._above.is_found:
             if not self._above.is_found and self._met:
-                raise UpstreamInvalid("The place of this cursor is in its list no more")
-            self._above.settle()
+                raise UpstreamInvalid("The rows above which upstream's list was read are gone")
+            if not self._above.settle() and self._place.date is None and not self._is_at_end:
+                raise InvalidCursor(LOST)
             self._take(self._above.rows)
             self.is_ended = True
 

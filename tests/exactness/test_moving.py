@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
 from gateway.settings import PlannerMode
@@ -18,7 +18,7 @@ from tests.exactness.moves import Move, leaves_places, moves, stood_still
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import STATUSES, Edge, Filter, Root, document, filters, roots
 from tests.exactness.switches import Switches, Tokens
-from tests.exactness.test_walks import Walk
+from tests.exactness.test_walks import Walk, has_odd_status
 from tests.exactness.twilio import Account, OddTwilio
 from tests.plain_twilio import Row
 
@@ -144,6 +144,9 @@ async def test_a_walk_through_moving_lists_misses_nothing_that_stood_still(
 ) -> None:
     account, switches, wanted, script = walked
     is_numbered = switches.tokens is Tokens.NUMBERS
+    # Nothing tells which of several lists such a call belongs to (docs/paging.md).
+    is_ignored = "Status" in switches.ignored and len(wanted.statuses) > 1
+    assume(not (is_ignored and backwards and has_odd_status(account)))
     twilio = OddTwilio.of(account, switches)
     note(f"{told(twilio, account)}\n{script}")
     oracle = Oracle(twilio)
@@ -164,9 +167,16 @@ async def test_a_walk_through_moving_lists_misses_nothing_that_stood_still(
             assert len(set(sids)) == len(sids)
             assert at not in sids
             found += sids
-            if not sids or not info["hasPreviousPage" if backwards else "hasNextPage"]:
+            if not info["hasPreviousPage" if backwards else "hasNextPage"]:
                 break
-            at = sids[0] if backwards else sids[-1]
+            if sids:
+                at = sids[0] if backwards else sids[-1]
+                continue
+            # A page without a row that says to go on leads on from the same place, but further.
+            at = at or "the top"
+            place = info["startCursor" if backwards else "endCursor"]
+            assert place not in (None, walk.cursors.get(at))
+            walk.cursors[at] = place
         else:
             raise AssertionError("the walk does not end")
     still = stood_still(twilio.history, "calls", lambda row: oracle.is_wanted(row, wanted, None))

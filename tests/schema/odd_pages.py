@@ -25,13 +25,15 @@ class OddPages(PlainTwilio):
 
     `tokens`: what a link names its page by. `previous_by_number`: a previous link is there except
     on a page numbered 0, whether rows precede or not; else exactly where rows precede. `last_link`:
-    what the last page names as its next. `shows_never_dialed`: a range of start times holds calls
-    without one, too. `after_list` is called after each page of a list.
+    what the last page names as its next. `forgets`: a token of a deleted row is refused; else its
+    page is empty. `shows_never_dialed`: a range of start times holds calls without one, too.
+    `after_list` is called after each page of a list.
     """
 
     tokens: Tokens = "name rows"
     previous_by_number: bool = False
     last_link: LastLink = "null"
+    forgets: bool = True
     shows_never_dialed: bool = False
     after_list: Callable[[], None] = lambda: None
 
@@ -44,7 +46,9 @@ class OddPages(PlainTwilio):
         kept = [row for row in rows if self._is_kept(row, query)]
         named = token[2:]
         if named and named not in place and not named.startswith("nothing"):
-            return _error(400, 20001)
+            if self.forgets:
+                return _error(400, 20001)
+            named = "nothing"
         shown = kept[:size]
         if named.startswith("nothing"):
             shown = []

@@ -143,21 +143,6 @@ async def test_a_call_without_a_date_that_is_gone_with_its_neighbour_is_where_ot
     assert sids(up) == numbered(0, 1, 2)
 
 
-async def test_a_place_that_nothing_tells_of_any_more_is_said_to_be_lost() -> None:
-    """Neither its page nor its row is there, and no call had a date: the error says so."""
-    rows = [row | {"date_created": None} for row in calls_of(9)]
-    twilio = OddPages(calls=rows, tokens="opaque")
-    async with connect(twilio) as client:
-        cursor = await walked_to(client, None, 4)
-        for number in (3, 4):
-            meets(twilio, number, "gone")
-        down = await client.error(PAGE, first=2, after=cursor)
-        up = await client.error(PAGE, last=2, before=cursor)
-
-    codes = [error["extensions"]["code"] for error in (down, up)]
-    assert codes == ["UPSTREAM_REJECTED", "UPSTREAM_INVALID"]
-
-
 async def test_known_rows_that_vanish_while_the_top_is_read_leave_a_warning() -> None:
     twilio = OddPages(calls=calls_of(8), tokens="opaque", previous_by_number=True, largest_page=5)
     async with connect(twilio) as client:
