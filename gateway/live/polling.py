@@ -13,8 +13,9 @@ itself only: rounds overlap, and a call that is being looked at is in no other r
 
 Note [Gone]. A call that upstream has shown is gone when two reads that are further apart than
 READ_LAG answer 404, and none between them shows it; one that upstream never showed is gone at the
-first 404 that is no lag (Note [Lag] in `snapshots`). A call of unknown status can end unseen: a day
-after its status was known last, which is longer than a call lasts, nobody looks any more.
+first 404 that is no lag (Note [Lag] in `snapshots`). A call of unknown status, or one that cannot
+be read, can end unseen: a day after its status was known last, which is longer than a call lasts,
+nobody looks any more.
 """
 
 import asyncio
@@ -183,8 +184,8 @@ class Poller:
     def following(self, sid: str, end: End) -> Iterator[None]:
         """While somebody watches this call. `end` is called when there is nothing left to watch.
 
-        With CallNotFound where the call is gone, with None where its status stays unknown. See Note
-        [Gone].
+        With CallNotFound where the call is gone, with what reading it raises where it stays
+        unreadable, with None where its status stays unknown. See Note [Gone].
         """
         self._followers.setdefault(sid, []).append(end)
         self._add(sid)
@@ -267,7 +268,7 @@ class Poller:
             if len(sids) <= FEW:
                 await self._look_at_each(sids)
             elif await self._may_look(LISTS):
-                await self._look_at_lists(sids)
+                await _alone(self._look_at_lists(sids))
 
     async def _may_look(self, name: str) -> bool:
         seconds = 2 * self._schedule.pause(name) + 1
@@ -278,7 +279,8 @@ class Poller:
         await asyncio.gather(*(_alone(self._look_at(sid)) for sid in mine))
 
     async def _look_at(self, sid: str) -> None:
-        fresh = await self._rows.current(sid)
+        with self._ending([sid]):
+            fresh = await self._rows.current(sid)
         if fresh is not None and fresh.is_read:
             self._saw(fresh)
         elif self._schedule.missed(sid, self._clock()) and fresh is None:
@@ -289,7 +291,7 @@ class Poller:
     async def _look_at_lists(self, sids: Sequence[str]) -> None:
         """A call that is in none of the lists has ended, most likely: it is asked for by itself."""
         left = dict.fromkeys(sids)
-        with suppress(BudgetExceeded):
+        with self._ending(sids), suppress(BudgetExceeded):
             async for row in self._rows.live([ListCalls()]):
                 if row.sid in left:
                     del left[row.sid]
@@ -321,6 +323,17 @@ class Poller:
             self._let_go(sid)
         elif self._schedule.is_unknown_for_too_long(sid, self._clock()):
             self._end(sid, None)
+
+    @contextmanager
+    def _ending(self, sids: Iterable[str]) -> Iterator[None]:
+        """Where reading these calls fails, those that end by it do. See Note [Gone]."""
+        try:
+            yield
+        except GatewayError as error:
+            for sid in sids:
+                if self._schedule.is_unknown_for_too_long(sid, self._clock()):
+                    self._end(sid, error)
+            raise
 
     def _looked(self, name: str, found: object) -> None:
         self._schedule.looked(name, found, self._clock())
