@@ -18,7 +18,6 @@ from tests.exactness.accounts import accounts, exact_switches
 from tests.exactness.client import asked, examples, told
 from tests.exactness.oracle import ANYTHING, Oracle
 from tests.exactness.queries import (
-    HAS_IS_COMPLETE,
     Edge,
     Filter,
     Range,
@@ -32,7 +31,6 @@ from tests.exactness.switches import Switches, Tail, Ties, Tokens
 from tests.exactness.twilio import Account, OddTwilio
 from tests.plain_twilio import NOON, call, error
 
-NEEDS_IS_COMPLETE = pytest.mark.skipif(not HAS_IS_COMPLETE, reason="schema before issue 11")
 SIZES = st.sampled_from([1, 2, 3, 5])
 
 
@@ -74,7 +72,6 @@ async def page(client: Any, wanted: Filter, size: int, after: str | None) -> Pag
     )
 
 
-@NEEDS_IS_COMPLETE
 @settings(max_examples=examples(30))
 @given(lists(), SIZES, st.sampled_from([0, 2, 5]))
 async def test_a_list_that_goes_on_with_empty_pages_keeps_its_rows_and_says_that_it_goes_on(
@@ -102,7 +99,6 @@ async def test_a_list_that_goes_on_with_empty_pages_keeps_its_rows_and_says_that
     raise AssertionError(f"no progress: {found} of {rows}")
 
 
-@NEEDS_IS_COMPLETE
 @pytest.mark.parametrize("limit", ["page_budget", "row_budget"])
 @settings(max_examples=examples(25))
 @given(lists(), SIZES, st.integers(1, 4))
@@ -175,7 +171,6 @@ def two_lists(draw: st.DrawFn) -> tuple[Account, Switches, tuple[Root, ...]]:
     return account, switches, (one, other)
 
 
-@NEEDS_IS_COMPLETE
 @settings(max_examples=examples(100))
 @given(
     two_lists(),

@@ -16,7 +16,7 @@ from tests.conftest import Client
 from tests.exactness.accounts import accounts, paging_switches
 from tests.exactness.client import asked, examples, told
 from tests.exactness.oracle import Oracle
-from tests.exactness.queries import HAS_IS_COMPLETE, STATUSES, Filter, filters
+from tests.exactness.queries import STATUSES, Filter, filters
 from tests.exactness.switches import Order, Switches, Tail, Ties
 from tests.exactness.twilio import Account, OddTwilio, is_row
 from tests.plain_twilio import NOON, call
@@ -44,9 +44,8 @@ class Walk:
             given.append(f'{"before" if backwards else "after"}: "{self.cursors[at]}"')
         if self.filter != Filter():
             given.append(f"filter: {self.filter}")
-        whole = "isComplete" if HAS_IS_COMPLETE else ""
         info = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
-        shown = f"edges {{ cursor node {{ sid }} }} {whole} {info}"
+        shown = f"edges {{ cursor node {{ sid }} }} isComplete {info}"
         text = f"{{ calls({', '.join(given)}) {{ {shown} }} }}"
         calls = (await self.client.data(text))["calls"]
         sids = [edge["node"]["sid"] for edge in calls["edges"]]
@@ -54,7 +53,7 @@ class Walk:
         if calls["edges"]:
             assert calls["pageInfo"]["startCursor"] == calls["edges"][0]["cursor"]
             assert calls["pageInfo"]["endCursor"] == calls["edges"][-1]["cursor"]
-        return sids, calls["pageInfo"], calls.get("isComplete", True)
+        return sids, calls["pageInfo"], calls["isComplete"]
 
     async def whole(self) -> list[str]:
         """The list, read in one page."""
