@@ -5,7 +5,7 @@ at the rows that the comparison has read one by one. This module must not know h
 sent, nor GraphQL.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,7 +65,10 @@ class Seen:
 
 
 async def trusts(client: UpstreamClient, seen: Seen, now: datetime) -> Sequence[Assumption]:
-    """Every trust, tested. Raises UpstreamError where reading fails."""
+    """Every trust, tested. The comparison began at `now`. Raises UpstreamError where it fails."""
+    newest = {
+        each: await client.page(each.list_of(None).within(None, MAX_PAGE)) for each in RESOURCES
+    }
     found = [
         *_orders(seen),
         _never_dialed(seen),
@@ -73,10 +76,11 @@ async def trusts(client: UpstreamClient, seen: Seen, now: datetime) -> Sequence[
         _never_answered(seen),
         *(_inside(seen, resource, now) for resource in RESOURCES),
         _owners(seen),
-        await _final_states(client, seen, now),
+        _final_states(seen, newest[CALLS], now),
+        _shown_in_time(seen, newest, now),
     ]
     for resource in RESOURCES:
-        found.append(await _whole_days(client, resource, now))
+        found.append(await _whole_days(client, resource, newest[resource], now))
         found.append(await _links(client, resource))
     found.append(await _made_token(client, seen))
     return found
@@ -186,13 +190,10 @@ def _owners(seen: Seen) -> Assumption:
     )
 
 
-async def _final_states(client: UpstreamClient, seen: Seen, now: datetime) -> Assumption:
+def _final_states(seen: Seen, newest: Page[Any], now: datetime) -> Assumption:
     """Of the sample, the calls that were final when it began, read again at the end."""
+    again = {row.sid: row for row in newest.rows}
     settled = [row for row in seen.calls if _is_settled(row, now)][:SMALL]
-    again = {}
-    if settled:
-        page = await client.page(ListCalls(page_size=1000))
-        again = {row.sid: row for row in page.rows}
     compared = [(row, again[row.sid]) for row in settled if row.sid in again]
     names = ("status", "end_time", "duration")
     return Assumption(
@@ -203,16 +204,37 @@ async def _final_states(client: UpstreamClient, seen: Seen, now: datetime) -> As
     )
 
 
+def _shown_in_time(
+    seen: Seen, newest: Mapping[ResourceDescriptor[Any], Page[Any]], now: datetime
+) -> Assumption:
+    """The newest rows, read at the end, of which each call's own list must have had its own."""
+    settled = {row.sid for row in seen.calls if _is_settled(row, now)}
+    count, broken = 0, []
+    for resource, page in newest.items():
+        for row in page.rows:
+            owner, created = _read(row, resource.owner), _read(row, "date_created")
+            shown = seen.edges.get((owner, resource), ())
+            is_old = created is not None and created + SETTLED_AFTER <= now
+            if owner in settled and is_old and len(shown) < MAX_PAGE:
+                count += 1
+                broken += [row.sid] if row.sid not in {one.sid for one in shown} else []
+    return Assumption(
+        "The rows of a finished call are shown 30 seconds after its end, or after they are created",
+        "the newest rows of each list, read at the end, held against the calls' own lists",
+        count,
+        tuple(broken),
+    )
+
+
 def _is_settled(row: CallResource, now: datetime) -> bool:
     ended = _read(row, "end_time")
     return _read(row, "status") in FINAL and ended is not None and ended + SETTLED_AFTER <= now
 
 
 async def _whole_days(
-    client: UpstreamClient, resource: ResourceDescriptor[Any], now: datetime
+    client: UpstreamClient, resource: ResourceDescriptor[Any], page: Page[Any], now: datetime
 ) -> Assumption:
     """The newest day that lies whole in the list's first page, also read as that day's list."""
-    page = await client.page(resource.list_of(None).within(None, MAX_PAGE))
     read = {row.sid: _read(row, resource.day_filter) for row in page.rows}
     dates = {sid: date for sid, date in read.items() if date is not None}
     oldest = min((date.date() for date in dates.values()), default=now.date())
