@@ -8,16 +8,17 @@ a cursor) and once by a window of start times (which upstream can only narrow to
 way first reads down to it: the column "list" is the query without its edges). Time is real; each
 way has a gateway of its own, which has run the query once before it is measured: what it learned
 from that, and from the queries above in the table, is what it knows. The ways take turns, and the
-best run of each counts: the machine is shared. The bar for a window's time is about its edges: its
-list takes the same requests in every way, so that time is taken off both sides; the column "faster"
-is of the whole. With the scan of childCalls an answer may differ, as
-it does not show a call that was never dialed.
+best run of each counts: the machine is shared. It exits with 1 where a bar is not met. The bar for
+a window's time is about its edges: its list takes the same requests in every way, so that time is
+taken off both sides; the column "faster" is of the whole. With the scan of childCalls an answer may
+differ, as it does not show a call that was never dialed.
 """
 
 import argparse
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -176,9 +177,9 @@ async def gateways(there: Upstream) -> AsyncIterator[dict[str, Gateway]]:
     async with AsyncExitStack() as stack:
         made = {}
         for way, settings in WAYS.items():
-            client = UpstreamClient(credential, upstream, there)
-            stack.push_async_callback(client.aclose)
-            made[way] = Gateway(settings, Own(client), now=lambda: NOW)
+            own = Own(UpstreamClient(credential, upstream, there))
+            stack.push_async_callback(own.aclose)
+            made[way] = Gateway(settings, own, now=lambda: NOW)
         yield made
 
 
@@ -248,8 +249,17 @@ def verdict(found: Sequence[Measured]) -> Iterator[tuple[bool, str]]:
             yield value >= bar, f"200 and 2,000 a day, {place}, {way}: {bar}× {what}: {value:.1f}×"
 
 
-async def main(*, quick: bool) -> None:
-    """The table and the bars."""
+def judge(bars: Iterable[tuple[bool, str]]) -> int:
+    """Prints the bars; the exit code, 1 where one is not met."""
+    code = 0
+    for is_met, bar in bars:
+        print("pass" if is_met else "FAIL", bar)
+        code |= not is_met
+    return code
+
+
+async def main(*, quick: bool) -> int:
+    """The table and the bars; the exit code."""
     print(
         f"upstream: {LATENCY * 1000:.0f} ms and {PER_ROW * 1000} ms a row, {AT_A_TIME} at once; "
         f"a warm-up run, then the best of {1 if quick else 3}"
@@ -260,11 +270,10 @@ async def main(*, quick: bool) -> None:
         if not (quick and calls_a_day > QUICK):
             found += await measure_account(calls_a_day, days, 1 if quick else 3)
     print()
-    for is_met, bar in verdict(found):
-        print("pass" if is_met else "FAIL", bar)
+    return judge(verdict(found))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one run each, no largest account")
-    asyncio.run(main(quick=parser.parse_args().quick))
+    sys.exit(asyncio.run(main(quick=parser.parse_args().quick)))
