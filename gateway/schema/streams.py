@@ -103,7 +103,8 @@ def place_of(mark: Mark[R]) -> RowPosition:
     """The mark as part of a cursor. See Note [Places] in cursors."""
     if isinstance(mark, RowPosition):
         return mark
-    page, sid = mark.page, mark.row.sid
+    page, sid, sids = mark.page, mark.row.sid, sids_of(mark.page)
+    place = mark.index if sids[mark.index] == sid else sids.index(sid)
     kind, ref = PositionKind.INSIDE, page.request.page
     if tokens_name_rows(page):
         kind = PositionKind.NAMED
@@ -115,7 +116,7 @@ def place_of(mark: Mark[R]) -> RowPosition:
         token=ref.token,
         page_size=page.request.page_size,
         after=sid,
-        above=page.rows[mark.index - 1].sid if mark.index else None,
+        above=sids[place - 1] if place else None,
         date=mark.key or created(mark.row) or _nearest_date(page.rows, mark.index),
     )
 

@@ -199,6 +199,26 @@ async def test_a_walk_back_from_the_last_row_needs_no_order_of_the_list(size: in
     assert info["hasPreviousPage"]
 
 
+async def test_back_where_upstream_ignores_the_status_no_row_is_lost_beside_one_of_another() -> (
+    None
+):
+    """The call above the cursor's place stands above a failed one, which ends its page."""
+    rows = (
+        call(3, at=9),
+        call(2),
+        call(1, status="failed"),
+        call(0),
+    )
+    account = Account(rows, now=NOON + timedelta(days=3))
+    twilio = OddTwilio.of(account, Switches(tail=Tail.EMPTY, ignored=frozenset({"Status"})))
+    async with asked(twilio, account) as client:
+        walk = Walk(client, Filter(statuses=("completed", "failed")))
+        listed = await walk.whole()
+        sids, info, _ = await walk.page(1, listed[-1], backwards=True)
+    assert [sid[-1] for sid in listed] == ["3", "2", "0", "1"]
+    assert (sids, info["hasPreviousPage"]) == (listed[2:3], True)
+
+
 @settings(max_examples=examples(30))
 @given(lists())
 async def test_a_last_page_that_leads_back_to_the_first_is_the_last(asked_for: List) -> None:
