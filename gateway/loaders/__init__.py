@@ -1,1 +1,1 @@
-"""aiodataloader: keys in, one batch out; carries out what the planner decides."""
+"""aiodataloader: keys in, one batch out; executes what the planner decides."""

@@ -1,15 +1,15 @@
-"""aiodataloader: keys in, one batch out; fresh for every operation.
+"""aiodataloader: keys in, one batch out; new for every operation.
 
-A key is a request value, so one loader serves every edge: which relation is meant is the request's
-type. The loaders hand keys over; one queue collects what the whole operation asks and gives it to
-the planner at once, whatever level, alias or entity it comes from. Each key resolves as soon as its
-own answer is there. This module must not know GraphQL, nor which request is cheaper: that is the
-planner's.
+A key is a request value, so one loader serves every edge: the request's type says which. The
+loaders pass keys to one queue. It collects the requests of the whole operation, of every level,
+alias and entity, and passes them to the planner as one batch. Each key resolves as soon as its own
+answer is there. This module must not know GraphQL, nor which request is cheaper: the planner
+decides that.
 
-Note [Quiet]. Resolvers reach the queue some turns of the event loop apart: a level whose rows are
-known is a dozen turns behind the level above it, and nothing is gained by sending the first half
-alone. So the queue waits until nobody has asked anything for PATIENCE turns (some 0.1 ms), which
-is when only answers from upstream can bring the operation forward.
+Note [Batch window]. Resolvers reach the queue some turns of the event loop apart: a level whose
+rows are known is a dozen turns behind the level above it, and sending the first half alone gains
+nothing. So the queue waits until no request has come for BATCH_WINDOW_TURNS turns (some 0.1 ms).
+Then only answers from upstream can bring the operation forward.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ BATCH_WINDOW_TURNS = 16
 class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
     """aiodataloader 0.4.3 with its repairs: no waiter can cancel or poison a key for the others.
 
-    Its batch function answers at once with a future for each key, so no key waits for
-    another and no cancelled batch leaves anybody hanging.
+    Its batch function returns a future for each key at once. So no key waits for another, and a
+    cancelled batch leaves no waiter hanging.
     """
 
     async def answer(self, request: Request) -> Any:
-        """The answer to a request, shared with everybody in the operation who asks the same."""
+        """The answer to a request, shared by all equal requests of the operation."""
         shared = await asyncio.shield(self.load(request))
         return await asyncio.shield(shared)
 
@@ -52,11 +52,11 @@ class Loaders:
 
     @property
     def trace(self) -> UpstreamTrace:
-        """What was asked upstream through these loaders."""
+        """The trace of the upstream requests that these loaders cause."""
         return self._queue.trace
 
     async def row(self, request: FetchRequest[R], field: str) -> R | None:
-        """One resource, None when there is none; `field` is the path of the field that wants it.
+        """One resource, None when there is none; `field` is the path of the requesting field.
 
         Raises UpstreamError or BudgetExceeded.
         """
@@ -65,13 +65,13 @@ class Loaders:
         return row
 
     async def page(self, request: ListRequest[R], field: str) -> Page[R]:
-        """One page of a list; of the first page possibly more rows than asked. As `row`."""
+        """One page of a list; a first page may have more rows than requested. Raises as `row`."""
         self._queue.trace.note_field(request, field)
         page: Page[R] = await self._loader.answer(request)
         return page
 
     async def send(self, request: FormRequest[R], field: str) -> R:
-        """The row that a mutation made or changed; nothing read before is taken for known then.
+        """The row that a mutation made or changed; nothing read before counts as known afterwards.
 
         Raises as PlanExecutor.send.
         """
@@ -81,12 +81,12 @@ class Loaders:
             self._loader.clear_all()
 
     async def aclose(self) -> None:
-        """Cancels what is still being read: nobody is left to read it for."""
+        """Cancels the reads in flight: nobody waits for them any more."""
         await self._queue.aclose()
 
 
 class BatchQueue:
-    """What the operation asks, collected until it is quiet, then carried out as a whole."""
+    """Collects the operation's requests for a batch window, then executes them as one batch."""
 
     def __init__(self, executor: PlanExecutor) -> None:
         self.trace = executor.trace
@@ -97,16 +97,16 @@ class BatchQueue:
         self._rounds: set[asyncio.Task[None]] = set()
 
     async def send(self, request: FormRequest[R], field: str) -> R:
-        """At once: a mutation waits for nothing."""
+        """Sends a mutation at once: it waits for no batch window."""
         return await self._executor.send(request, field)
 
     async def load_batch(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
         """The loader's batch function: a future for each request."""
         self._turns_left = BATCH_WINDOW_TURNS
-        return [self._ask(request) for request in requests]
+        return [self._enqueue(request) for request in requests]
 
     async def aclose(self) -> None:
-        """Cancels every round and waits until it has ended; nothing more is sent."""
+        """Cancels every round and waits until it has ended; sends nothing more."""
         self._is_closed = True
         for future in self._waiting.values():
             future.cancel()
@@ -114,7 +114,7 @@ class BatchQueue:
             round_.cancel()
         await asyncio.gather(*self._rounds, return_exceptions=True)
 
-    def _ask(self, request: Request) -> asyncio.Future[Any]:
+    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         known = self._executor.known_answer(request)
@@ -131,7 +131,7 @@ class BatchQueue:
         return future
 
     def _wait_out_window(self) -> None:
-        """See Note [Quiet]."""
+        """See Note [Batch window]."""
         if self._is_closed:
             return
         if self._turns_left > 0:
@@ -139,11 +139,11 @@ class BatchQueue:
             asyncio.get_running_loop().call_soon(self._wait_out_window)
             return
         waiting, self._waiting = self._waiting, {}
-        round_ = asyncio.ensure_future(self._round(waiting))
+        round_ = asyncio.ensure_future(self._run_round(waiting))
         self._rounds.add(round_)
         round_.add_done_callback(self._rounds.discard)
 
-    async def _round(self, waiting: dict[Request, asyncio.Future[Any]]) -> None:
+    async def _run_round(self, waiting: dict[Request, asyncio.Future[Any]]) -> None:
         def resolve(request: Request, answer: Any) -> None:
             future = waiting[request]
             if isinstance(answer, Exception):
@@ -160,12 +160,12 @@ class BatchQueue:
             for future in waiting.values():
                 future.cancel()
             raise
-        for future in waiting.values():  # a fault of ours: nobody may be left waiting
+        for future in waiting.values():  # our own fault: no waiter may hang
             if not future.done():
                 future.set_exception(fault)
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:
-    """An answer that nobody waits for any more may fail in silence."""
+    """Keeps asyncio from logging an error that nobody waits for any more."""
     if not future.cancelled():
         future.exception()

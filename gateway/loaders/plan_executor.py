@@ -1,7 +1,8 @@
-"""Carries out what the planner decides, for one operation.
+"""Executes the planner's plan for one operation.
 
-It sends, hands pages to a scan, resolves each key as soon as its rows are certain, and asks per key
-what a scan leaves. This module must not know which way is cheaper, nor GraphQL.
+It sends requests, passes pages to scans, resolves each key as soon as its rows are certain, and
+requests per key what a scan leaves. This module must not know which strategy is cheaper, nor
+GraphQL.
 """
 
 import asyncio
@@ -33,13 +34,13 @@ __all__ = ["PlanExecutor"]
 R = TypeVar("R", bound=Resource)
 WRITE = "mutation"
 Resolve = Callable[[Request, Any], None]
-TOO_LATE = "The operation's deadline passed before this was read"
+DEADLINE_PASSED = "The operation's deadline passed before this was read"
 
 
 class PlanExecutor:
-    """One operation's way upstream. `deadline` is a time of the loop's clock, `budget` requests.
+    """Executes one operation. `deadline` is a time of the loop's clock, `budget` a request count.
 
-    In a dry run only the first page of a list is read, from which the rest can be planned.
+    A dry run reads only the first page of a list, from which the rest can be planned.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class PlanExecutor:
         self._context = RequestContext(self, priority, deadline)
 
     def known_answer(self, request: Request) -> KnownAnswer | None:
-        """The answer where it is known without asking; never, where every key is to be asked."""
+        """The answer if no request is needed; always None where the policy is not adaptive."""
         if not self._policy.adaptive:
             return None
         answer = self._known.answer(request)
@@ -74,7 +75,7 @@ class PlanExecutor:
         return answer or self._cached(request)
 
     def _cached(self, request: Request) -> KnownAnswer | None:
-        """What an earlier operation has read and cannot have changed."""
+        """An answer that an earlier operation has read and that cannot have changed."""
         value = self._client.cached(request)
         if value is None:
             return None
@@ -83,10 +84,10 @@ class PlanExecutor:
         return KnownAnswer(value)
 
     async def send(self, request: FormRequest[R], field: str) -> R:
-        """Posts what changes something; `field` is the path of the field that wants it.
+        """Posts a mutation; `field` is the path of the requesting field.
 
-        What was read before may be out of date with that: only the new row is known. Raises
-        UpstreamError or BudgetExceeded, and DryRun where nothing is to be sent.
+        Rows read before may be outdated then: only the new row is known. Raises UpstreamError or
+        BudgetExceeded, and DryRun in a dry run.
         """
         self.trace.note_field(request, field)
         record = self.trace.begin(request, WRITE, [request], (1, 0.0))
@@ -95,13 +96,13 @@ class PlanExecutor:
         clock = asyncio.get_running_loop().time
         if clock() >= self._deadline:
             raise UpstreamTimeout("The operation's deadline passed before this was sent")
-        self._spend()
+        self._spend_budget()
         record.began = clock()
         self._known = OperationCache(self._known.now)
         try:
             row = await self._client.send(request, record.on_attempt, self._context)
         except Exception as error:
-            record.end(clock(), 0, _code(error))
+            record.end(clock(), 0, _error_code(error))
             raise
         record.end(clock(), 1)
         record.used = 1
@@ -109,72 +110,78 @@ class PlanExecutor:
         return row
 
     async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
-        """Plans a batch and resolves every request of it, with its answer or with an Exception."""
+        """Plans a batch and resolves each of its requests with the answer or an Exception."""
         steps = plan(requests, self._known, self._costs, self._policy)
         async with asyncio.TaskGroup() as group:
             for step in steps:
                 if self._is_dry and not _is_first_page(step):
-                    self._only_plan(step, resolve)
+                    self._record_plan(step, resolve)
                 elif isinstance(step, Scan):
                     group.create_task(self._scan(step, resolve))
-                    await asyncio.sleep(0)  # first in the line: the round waits longest for it
+                    await asyncio.sleep(0)  # first in the queue: the round waits longest for it
                 else:
                     group.create_task(self._send(step, resolve))
 
-    def _only_plan(self, step: Send | Scan, resolve: Resolve) -> None:
+    def _record_plan(self, step: Send | Scan, resolve: Resolve) -> None:
         keys = step.keys if isinstance(step, Scan) else step.serves
-        for request in step.send() if isinstance(step, Scan) else [step.request]:
-            self._enter(request, step, keys)
+        for request in step.next_requests() if isinstance(step, Scan) else [step.request]:
+            self._begin_record(request, step, keys)
         for key in keys:
             resolve(key, DryRun("A dry run: this is planned and was not read"))
 
     async def _send(self, step: Send, resolve: Resolve) -> None:
-        record = self._enter(step.request, step, step.serves)
+        record = self._begin_record(step.request, step, step.serves)
         try:
             answer: Any = await self._read(step.request, record)
-        except Exception as error:  # whatever it is, nobody may be left waiting
+        except Exception as error:  # any error: no waiter may hang
             answer = error
         else:
             record.used = record.rows
         for request in step.serves:
             resolve(request, answer)
 
-    def _enter(self, request: Request, step: Send | Scan, keys: Iterable[Request]) -> RequestRecord:
-        way = Strategy.SCAN if isinstance(step, Scan) else Strategy.PER_KEY
+    def _begin_record(
+        self, request: Request, step: Send | Scan, keys: Iterable[Request]
+    ) -> RequestRecord:
+        strategy = Strategy.SCAN if isinstance(step, Scan) else Strategy.PER_KEY
         predicted = (step.predicted.requests, step.predicted.seconds)
-        return self.trace.begin(request, way, keys, predicted)
+        return self.trace.begin(request, strategy, keys, predicted)
 
     async def _scan(self, scan: Scan, resolve: Resolve) -> None:
-        reading: dict[asyncio.Task[Page[Any] | None], RequestRecord] = {}
+        in_flight: dict[asyncio.Task[Page[Any] | None], RequestRecord] = {}
         try:
-            while scan.left:
-                for request in scan.send():
-                    record = self._enter(request, scan, scan.keys)
-                    reading[asyncio.ensure_future(self._page(request, record))] = record
-                if not reading:
+            while scan.remaining:
+                for request in scan.next_requests():
+                    record = self._begin_record(request, scan, scan.keys)
+                    in_flight[asyncio.ensure_future(self._read_scan_page(request, record))] = record
+                if not in_flight:
                     break
-                done, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    self._take(scan, task.result(), reading.pop(task), resolve)
-        except Exception as error:  # a fault of ours costs the keys of this scan and no others
-            for key in scan.left:
+                    self._resolve_certain(scan, task.result(), in_flight.pop(task), resolve)
+        except Exception as error:  # our own fault fails the keys of this scan only
+            for key in scan.remaining:
                 resolve(key, error)
             return
         finally:
-            for task in reading:
+            for task in in_flight:
                 task.cancel()
         async with asyncio.TaskGroup() as group:
-            for step in per_key(scan.left, self._costs, self._policy):
+            for step in per_key(scan.remaining, self._costs, self._policy):
                 group.create_task(self._send(step, resolve))
 
     @staticmethod
-    def _take(scan: Scan, page: Page[Any] | None, record: RequestRecord, resolve: Resolve) -> None:
-        for request, answer in (scan.take(page) if page else {}).items():
+    def _resolve_certain(
+        scan: Scan, page: Page[Any] | None, record: RequestRecord, resolve: Resolve
+    ) -> None:
+        for request, answer in (scan.receive(page) if page else {}).items():
             record.used = (record.used or 0) + len(answer.value.rows)
             resolve(request, answer.value)
 
-    async def _page(self, request: ListRequest[Any], record: RequestRecord) -> Page[Any] | None:
-        """A page of a scan; None where it failed, which leaves its keys to be asked per key."""
+    async def _read_scan_page(
+        self, request: ListRequest[Any], record: RequestRecord
+    ) -> Page[Any] | None:
+        """A page of a scan; None where it failed, so that its keys are requested per key."""
         try:
             page: Page[Any] = await self._read(request, record)
         except (UpstreamError, BudgetExceeded):
@@ -186,15 +193,15 @@ class PlanExecutor:
         try:
             if clock() >= self._deadline:
                 raise TimeoutError
-            self._spend()
+            self._spend_budget()
             record.began = clock()
             async with asyncio.timeout_at(self._deadline):
-                answer = await self._ask(request, record)
+                answer = await self._fetch(request, record)
         except TimeoutError:
             record.end(clock(), 0, UpstreamTimeout.code)
-            raise UpstreamTimeout(TOO_LATE) from None
+            raise UpstreamTimeout(DEADLINE_PASSED) from None
         except Exception as error:
-            record.end(clock(), 0, _code(error))
+            record.end(clock(), 0, _error_code(error))
             raise
         record.end(
             clock(), answer.rows_read if isinstance(answer, Page) else int(answer is not None)
@@ -202,25 +209,25 @@ class PlanExecutor:
         self._known.note(answer)
         return answer
 
-    def _spend(self) -> None:
+    def _spend_budget(self) -> None:
         if self._budget <= 0:
             raise BudgetExceeded("This operation takes more upstream requests than it may send")
         self._budget -= 1
 
-    async def _ask(self, request: Request, record: RequestRecord) -> Any:
+    async def _fetch(self, request: Request, record: RequestRecord) -> Any:
         if not isinstance(request, ListRequest):
             return await self._client.fetch(request, record.on_attempt, self._context)
         page = await self._client.page(request, record.on_attempt, self._context)
-        self._costs.note(page)
+        self._costs.learn(page)
         return page
 
 
-def _code(error: Exception) -> str:
-    """The error's code; what is none of our tree is an internal error."""
+def _error_code(error: Exception) -> str:
+    """The error's code; an error outside our own hierarchy is an internal error."""
     return error.code if isinstance(error, GatewayError) else GatewayError.code
 
 
 def _is_first_page(step: Send | Scan) -> bool:
-    """True for the top of a list that is no call's edge: from it the edges can be planned."""
+    """True for the top of a list that is no call's edge: edges can be planned from its rows."""
     request = step.request if isinstance(step, Send) else None
     return isinstance(request, ListRequest) and edge_of(request) is None

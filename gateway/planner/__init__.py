@@ -1,10 +1,10 @@
-"""Pure, no I/O: a batch of requests → the cheapest REST requests, and the rows back to their keys.
+"""Plans the REST requests for a batch of requests; pure, no I/O.
 
-Three ways (PLANNER.md): *known*, answered from rows that this operation has read already; *scan*,
-one covering list for the keys of an edge; *per key*, one request for each. Correctness before
-thrift: a scan is planned only where `windows` says that it is right, and answers only what
-`operation_cache` calls certain. This module must not know the clock, HTTP or GraphQL: values in,
-values out.
+Three strategies (docs/planner.md): *known* answers a request from rows that this operation has
+read, *scan* reads one covering list for many keys of an edge, *per key* sends one request for each
+key. Correctness comes before cost: a scan is planned only where `windows` says that it is right,
+and answers only keys that `operation_cache` calls certain. This module must not know the clock,
+HTTP or GraphQL: values in, values out.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Strategy(StrEnum):
-    """How a request comes by its answer."""
+    """How a request gets its answer."""
 
     KNOWN = "known"
     SCAN = "scan"
@@ -44,9 +44,9 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is allowed. `concurrency` is how many requests may run at once.
+    """What the planner may do. `concurrency` is how many requests may run at once.
 
-    Without `read_upward` childCalls are read by covering lists only, or per key (`gateway verify`).
+    Without `read_upward`, childCalls are read from covering lists or per key (`gateway verify`).
     """
 
     adaptive: bool = True
@@ -60,7 +60,7 @@ PlanScan = Callable[[ListRequest[Any], list[Key], OperationCache, Costs, Policy,
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One REST request to send, and the requests that its answer serves."""
+    """One REST request, and the requests that its response answers."""
 
     request: Request
     serves: tuple[Request, ...]
@@ -70,68 +70,71 @@ class Send:
 def plan(
     requests: Iterable[Request], known: OperationCache, costs: Costs, policy: Policy
 ) -> Sequence[Send | Scan]:
-    """The REST requests to send for a batch of requests that are not known."""
-    asked = list(requests)
+    """The REST requests and scans for a batch of requests that are not known."""
+    batch = list(requests)
     if not policy.adaptive:
-        return per_key(asked, costs, policy)
+        return per_key(batch, costs, policy)
     scans: list[Scan] = []
     scanned: set[Request] = set()
-    for account_list, keys in _edges(asked, known):
-        for way in _ways(account_list, policy):
-            left = [key for key in keys if key[0] not in scanned]
-            scan = way(account_list, left, known, costs, policy, len(asked))
+    for account_list, keys in _scannable_edges(batch, known):
+        for plan_scan in _scan_planners(account_list, policy):
+            remaining = [key for key in keys if key[0] not in scanned]
+            scan = plan_scan(account_list, remaining, known, costs, policy, len(batch))
             if scan is not None:
                 scans.append(scan)
                 scanned.update(scan.keys)
-    return [*scans, *per_key([key for key in asked if key not in scanned], costs, policy)]
+    return [*scans, *per_key([key for key in batch if key not in scanned], costs, policy)]
 
 
-def _ways(account_list: ListRequest[Any], policy: Policy) -> Sequence[PlanScan]:
-    """How the keys of an edge may be read together, the first choice first."""
+def _scan_planners(account_list: ListRequest[Any], policy: Policy) -> Sequence[PlanScan]:
+    """The ways to scan an edge, in order of preference."""
     if account_list.resource is not CALLS:
-        return (_scan,)
-    upward = (_upward,) if policy.read_upward else ()
-    return (*upward, _scan) if policy.scan_child_calls else upward
+        return (_plan_covering,)
+    upward = (_plan_upward,) if policy.read_upward else ()
+    return (*upward, _plan_covering) if policy.scan_child_calls else upward
 
 
-def _upward(
+def _plan_upward(
     _account_list: ListRequest[Any],
     keys: list[Key],
     known: OperationCache,
     costs: Costs,
     policy: Policy,
-    asked: int,
+    batch_size: int,
 ) -> Scan | None:
-    return upward(keys, known, costs, policy.concurrency, asked)
+    return upward(keys, known, costs, policy.concurrency, batch_size)
 
 
-def _scan(
+def _plan_covering(
     account_list: ListRequest[Any],
     keys: list[Key],
     known: OperationCache,
     costs: Costs,
     policy: Policy,
-    asked: int,
+    batch_size: int,
 ) -> Scan | None:
-    return covering(account_list, keys, known, costs, policy.concurrency, asked)
+    return covering(account_list, keys, known, costs, policy.concurrency, batch_size)
 
 
 def per_key(requests: Iterable[Request], costs: Costs, policy: Policy) -> list[Send]:
-    """One request for each; first pages of one list that differ in size only are the largest."""
-    together: dict[Request, list[Request]] = {}
+    """One request for each key.
+
+    First pages of one list that differ only in size become one request of the largest size.
+    """
+    groups: dict[Request, list[Request]] = {}
     for request in requests:
-        together.setdefault(_shared_key(request), []).append(request)
+        groups.setdefault(_group_key(request), []).append(request)
     return [
         Send(
-            max(same, key=_page_size),
-            tuple(same),
-            costs.per_key(same[0].kind, 1, policy.concurrency),
+            max(group, key=_page_size),
+            tuple(group),
+            costs.per_key(group[0].kind, 1, policy.concurrency),
         )
-        for same in together.values()
+        for group in groups.values()
     ]
 
 
-def _shared_key(request: Request) -> Request:
+def _group_key(request: Request) -> Request:
     if isinstance(request, ListRequest) and request.page == TOP:
         return request.list
     return request
@@ -141,10 +144,10 @@ def _page_size(request: Request) -> int:
     return request.page_size if isinstance(request, ListRequest) else 1
 
 
-def _edges(
+def _scannable_edges(
     requests: Iterable[Request], known: OperationCache
 ) -> Iterable[tuple[ListRequest[Any], list[Key]]]:
-    """The keys that a scan would be right for, by the account's list that holds their rows."""
+    """Groups the keys that a scan would be right for by the account list that holds their rows."""
     edges: dict[ListRequest[Any], list[Key]] = {}
     for request in requests:
         scannable = known.window(request)

@@ -1,13 +1,13 @@
-"""What requests cost and how dense an account's lists are: priors, then what was learned.
+"""What requests cost and how dense an account's lists are: priors, then learned values.
 
-Moving averages over every page that passes, a handful of numbers for an account. Being wrong costs
-time, never an answer, and no more requests than a scan's allowance. This module must not know what
-a decision is for, nor the clock: seconds come in as values.
+Moving averages over every page that is read: a handful of numbers for an account. A wrong estimate
+costs time, never an answer, and no more requests than a scan's allowance. This module must not know
+what a decision is for, nor the clock: seconds come in as values.
 
-Note [Reach]. How dense a day is cannot be told from a busy minute of another. What can be told is a
-fact: the largest page of a list, read from its top, came down to this moment and no further. Until
-that was seen of a list, it is taken to fit into one page: a try in vain is one request, and a list
-that is not tried is one request for each call.
+Note [Reach]. A busy minute of one day does not show how dense another day is. A list's reach is a
+fact: its largest page, read from the top, came down to this moment and no further. A list without a
+known reach is assumed to fit into one page: a wrong guess costs one request, and not trying costs
+one request for each call.
 """
 
 from collections.abc import Hashable
@@ -27,23 +27,23 @@ __all__ = ["Costs", "Estimate"]
 
 MAX_PAGE_SIZE = 1000
 SMALL_PAGE = 60
-# An edge's page counts 1 against this.
-WEIGHT = 50
-# A scan may be predicted to take this much longer than asking per key: it spares upstream.
+# Weight of an edge's average so far; the page of one call has weight 1.
+PRIOR_WEIGHT = 50
+# A scan may take this many times as long as requests per key: it spares upstream.
 TOLERANCE = 1.1
-# Seconds that a page may take longer for each request that it spares, where the list may fit it.
-WORTH = 0.005
-# Of how many lists it is remembered how far a page of them reaches.
-LISTS = 1000
-MAX_UNPROVED = 8
-# How many rows a prior density is worth (a first page outweighs it), and how many days a learned
-# one remembers.
+# Extra seconds that a page may take for each request it spares, if the list may fit into it.
+SECONDS_PER_SPARED_REQUEST = 0.005
+# The number of lists whose reach is stored.
+MAX_LISTS = 1000
+MAX_UNPROVED_PAGES = 8
+# A prior density weighs as much as this many rows (a first page outweighs it). A learned density
+# remembers this many days.
 PRIOR_ROWS, MEMORY_DAYS = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a way is predicted to cost: REST requests, and seconds until its last answer."""
+    """The predicted cost of a strategy: REST requests, and seconds until its last answer."""
 
     requests: int
     seconds: float
@@ -53,8 +53,8 @@ class Estimate:
 class Costs:
     """One account's numbers. The defaults are the priors; seconds and rows.
 
-    A density is rows seen by days seen: a page that spans a night counts for more than one of the
-    busiest minutes, as it does in what is predicted from it.
+    A density is rows seen divided by days seen. So a page that spans a night counts for more than a
+    busy minute, as it does in a prediction.
     """
 
     latency: float = 0.15
@@ -67,96 +67,96 @@ class Costs:
     _days_seen: dict[str, float] = field(default_factory=dict)
     _reach: dict[Hashable, datetime] = field(default_factory=dict)
     _tokens_name_rows: bool = False
-    _unproved: int = 0
+    _unproved_pages: int = 0
 
     @property
-    def can_guess(self) -> bool:
-        """True when a page token may be made. See Note [Upward] in upward."""
-        return self._tokens_name_rows and self._unproved < MAX_UNPROVED
+    def can_make_token(self) -> bool:
+        """True when a page token may be made. See Note [Start page] in upward."""
+        return self._tokens_name_rows and self._unproved_pages < MAX_UNPROVED_PAGES
 
     @property
-    def request_rows(self) -> float:
-        """How many rows take as long as a request."""
+    def rows_per_request(self) -> float:
+        """The number of rows that take as long as a request."""
         return self.latency / max(self.per_row, 1e-6)
 
-    def guess(self) -> None:
-        """A page is being read from the middle of a list; it is unproved as yet."""
-        self._unproved += 1
+    def record_unproved_page(self) -> None:
+        """Counts a page of an upward scan, which has proved nothing yet."""
+        self._unproved_pages += 1
 
-    def proved(self) -> None:
-        """Such a page showed what it was read for."""
-        self._unproved = 0
+    def record_proved_page(self) -> None:
+        """Resets that count: such a page made keys certain."""
+        self._unproved_pages = 0
 
-    def note(self, page: Page[Any]) -> None:
-        """Learns from a page: its time always, its rows where they say how dense a list is."""
+    def learn(self, page: Page[Any]) -> None:
+        """Learns from a page: its time always, its rows where they show how dense a list is."""
         self._learn_time(page)
         self.note_links(page)
         kind = page.request.kind
         if edge_of(page.request) is not None:
-            self._learn(self.rows_per_call, kind, float(page.rows_read), 1)
+            self._update_average(self.rows_per_call, kind, float(page.rows_read), 1)
         elif is_by_days_only(page.request):
-            self._learn_density(kind, len(page.rows) - 1, _days(page))
-        self._learn_reach(page)
+            self._learn_density(kind, len(page.rows) - 1, _days_spanned(page))
+        self._learn_reach_from(page)
 
-    def note_rows(self, kind: str, keys: int, rows: int) -> None:
-        """Learns how many rows an edge has from those of so many keys."""
-        self._learn(self.rows_per_call, kind, rows / keys, keys)
+    def learn_rows_per_call(self, kind: str, keys: int, rows: int) -> None:
+        """Learns an edge's rows per call from keys that have `rows` rows together."""
+        self._update_average(self.rows_per_call, kind, rows / keys, keys)
 
     def note_reach(self, request: ListRequest[Any], oldest: datetime) -> None:
-        """The largest page of this list comes down to this moment, and no further."""
-        self._reach.pop(_top_of(request), None)
-        self._reach[_top_of(request)] = oldest
-        if len(self._reach) > LISTS:
+        """Stores the reach of a list: its largest page comes down to `oldest` and no further."""
+        self._reach.pop(_list_from_top(request), None)
+        self._reach[_list_from_top(request)] = oldest
+        if len(self._reach) > MAX_LISTS:
             del self._reach[next(iter(self._reach))]
 
     def note_links(self, page: Page[Any]) -> None:
-        """Learns whether upstream's own links name the row that their page begins at."""
+        """Learns whether upstream's links name the row that their page begins at."""
         token = page.next.token if page.next else None
         if token is not None and page.rows and len(page.rows) == page.rows_read:
             self._tokens_name_rows = token == PageRef.after(page.rows[-1].sid).token
 
-    def rows(self, kind: str, span: timedelta) -> float:
-        """How many rows of a list lie in this span of time."""
+    def rows_in_span(self, kind: str, span: timedelta) -> float:
+        """The expected rows of a list in this span of time."""
         return self._per_day(kind) * (span / ONE_DAY)
 
-    def expected(self, kind: str, portion: Portion) -> float:
-        """How many rows of a list to expect in a span of time of which this much was read."""
+    def expected_rows(self, kind: str, portion: Portion) -> float:
+        """The expected rows of a list in a span of time of which this portion was read."""
         each = 1.0 if kind == CALLS.name else self.rows_per_call[kind]
-        unread = max(self.rows(kind, portion.unread), portion.others * each)
+        unread = max(self.rows_in_span(kind, portion.unread), portion.others * each)
         return portion.calls * each + unread
 
     def reach(self, request: ListRequest[Any]) -> datetime | None:
-        """The moment down to which the largest page of this list came. See Note [Reach]."""
-        return self._reach.get(_top_of(request))
+        """The moment down to which the list's largest page came. See Note [Reach]."""
+        return self._reach.get(_list_from_top(request))
 
-    def room(self, kind: str, keys: int, asked: int, concurrency: int) -> float:
-        """How many rows of one page may be read instead of asking for so many keys."""
-        alone = self.per_key(kind, max(keys, asked), concurrency).seconds * TOLERANCE
-        spared = (keys - 1) * WORTH
-        return (alone + spared - self.latency) / max(self.per_row, 1e-6)
+    def affordable_rows(self, kind: str, keys: int, batch_size: int, concurrency: int) -> float:
+        """How many rows one page may read in place of one request for each key."""
+        seconds = self.per_key(kind, max(keys, batch_size), concurrency).seconds * TOLERANCE
+        seconds += (keys - 1) * SECONDS_PER_SPARED_REQUEST
+        return (seconds - self.latency) / max(self.per_row, 1e-6)
 
     def per_key(self, kind: str, keys: int, concurrency: int) -> Estimate:
-        """One request for each key, so many at a time."""
+        """One request for each key, `concurrency` at a time."""
         rounds = -(-keys // concurrency)
         each = self.latency + self.rows_per_call[kind] * self.per_row
         return Estimate(keys, rounds * each)
 
-    def pages(self, rows: float, side_by_side: int = 1) -> Estimate:
-        """The rows of covering lists, read in the largest pages, so many lists side by side."""
-        pages = max(side_by_side, -(-int(rows + 0.999) // MAX_PAGE_SIZE), 1)
-        rounds = -(-pages // side_by_side)
-        return Estimate(pages, rounds * self.latency + rows / side_by_side * self.per_row)
+    def pages(self, rows: float, parallel_lists: int = 1) -> Estimate:
+        """Covering lists of `rows` rows together, read in the largest pages and in parallel."""
+        pages = max(parallel_lists, -(-int(rows + 0.999) // MAX_PAGE_SIZE), 1)
+        rounds = -(-pages // parallel_lists)
+        return Estimate(pages, rounds * self.latency + rows / parallel_lists * self.per_row)
 
     def is_cheaper(
-        self, kind: str, rows: float, lists: int, keys: int, asked: int, concurrency: int
+        self, kind: str, rows: float, lists: int, keys: int, batch_size: int, concurrency: int
     ) -> bool:
-        """True when these rows are fewer requests than one for each key, and not slower.
+        """True when these rows take fewer requests than one for each key, and are not slower.
 
-        `asked` is how many keys wait for the same connections, of this edge and of others.
+        `batch_size` is how many keys share the connections: those of this edge and of others.
         """
         scan = self.pages(rows, min(lists, concurrency))
-        alone = self.per_key(kind, max(keys, asked), concurrency)
-        return scan.requests < keys and scan.seconds <= alone.seconds * TOLERANCE
+        per_key_cost = self.per_key(kind, max(keys, batch_size), concurrency)
+        return scan.requests < keys and scan.seconds <= per_key_cost.seconds * TOLERANCE
 
     def _per_day(self, kind: str) -> float:
         per_day = self.rows_per_day.get(kind)
@@ -172,7 +172,7 @@ class Costs:
         self.rows_per_day[kind] = (per_day * seen + rows) / (seen + days)
         self._days_seen[kind] = min(seen + days, MEMORY_DAYS)
 
-    def _learn_reach(self, page: Page[Any]) -> None:
+    def _learn_reach_from(self, page: Page[Any]) -> None:
         request = page.request
         is_largest = request.page_size >= MAX_PAGE_SIZE and request.page == TOP
         if not (is_largest and page.next and page.rows):
@@ -196,19 +196,19 @@ class Costs:
             self.per_row += (sample - self.per_row) / 4
 
     @staticmethod
-    def _learn(averages: dict[str, float], kind: str, sample: float, weight: int) -> None:
+    def _update_average(averages: dict[str, float], kind: str, sample: float, weight: int) -> None:
         known = averages.get(kind)
-        share = weight / (weight + WEIGHT)
+        share = weight / (weight + PRIOR_WEIGHT)
         averages[kind] = sample if known is None else known + (sample - known) * share
 
 
-def _top_of(request: ListRequest[Any]) -> Hashable:
-    """A list as seen from its top: the same however far down it goes."""
+def _list_from_top(request: ListRequest[Any]) -> Hashable:
+    """Identifies a list by its top: equal for lists that differ only in how far down they go."""
     return without_days(request), request.days.lt if request.days else None
 
 
-def _days(page: Page[Any]) -> float:
-    """The days between a page's first and last row; 0 where they cannot be told."""
+def _days_spanned(page: Page[Any]) -> float:
+    """The days between a page's first and last row; 0 where a date is missing or unreadable."""
     try:
         dates = [row.date_created for row in (page.rows[0], page.rows[-1])] if page.rows else []
     except UpstreamInvalid:
@@ -217,9 +217,9 @@ def _days(page: Page[Any]) -> float:
 
 
 def page_size(rows: float, depth: float) -> int:
-    """The page that holds this many expected rows with room to spare, at most Twilio's 1000.
+    """The page for this many expected rows, with room to spare; at most Twilio's 1000.
 
-    Of these `depth` lie above the first key: short of that, the page would have been read in vain,
-    so for them there is twice the room.
+    `depth` of these rows lie above the first key. A page that does not come down to it is read in
+    vain, so these rows get twice the room.
     """
     return min(MAX_PAGE_SIZE, max(50, int(max(rows * 1.5, min(rows, depth) * 2)) + 50))

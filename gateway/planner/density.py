@@ -1,4 +1,4 @@
-"""How dense calls are at a time, by what one operation has read: the best sample there is.
+"""How dense calls are at a time, from what one operation has read: the best sample there is.
 
 This module must not know what is learned from earlier operations, nor the clock: `now` comes in as
 a value.
@@ -20,9 +20,10 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What was read of a span of time.
+    """How much of a span of time was read.
 
-    `calls` lie where every call was read; `others` are known of the rest, which lasts `unread`.
+    `calls` lie where every call was read. `others` are known calls in the rest, which lasts
+    `unread`.
     """
 
     calls: int
@@ -31,23 +32,23 @@ class Portion:
 
 
 class Density:
-    """The calls of one operation by date, and the times of which it has read every call."""
+    """One operation's calls by date, and the spans of time of which it has read every call."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._dates: dict[str, datetime] = {}
         self._sorted: list[datetime] | None = None
-        self._read: list[tuple[datetime, datetime]] = []
+        self._read_spans: list[tuple[datetime, datetime]] = []
 
-    def note(self, call: CallResource) -> None:
-        """Counts a call, wherever it was read."""
+    def add(self, call: CallResource) -> None:
+        """Counts a call, from whatever page."""
         created = _created(call)
         if created is not None:
             self._dates[call.sid] = created
             self._sorted = None
 
-    def note_page(self, page: Page[CallResource]) -> None:
-        """Counts a page's time as read, where the list leaves out no call of its days."""
+    def add_page(self, page: Page[CallResource]) -> None:
+        """Counts a page's span of time as read, if its list leaves out no call of these days."""
         request = page.request
         if not isinstance(request, ListCalls) or not is_by_days_only(request):
             return
@@ -59,30 +60,30 @@ class Density:
         until = end if request.page == TOP else first
         since = begin if page.next is None else last
         if since is not None and until is not None and since < until:
-            self._read.append((since, until))
-            self._read.sort()
+            self._read_spans.append((since, until))
+            self._read_spans.sort()
 
-    def of(self, since: datetime, until: datetime) -> Portion:
-        """What was read of this span."""
-        dates = self._in_order()
+    def portion(self, since: datetime, until: datetime) -> Portion:
+        """How much of this span was read."""
+        dates = self._sorted_dates()
         first, beyond = bisect_left(dates, since), bisect_right(dates, until)
-        calls, read, place, counted = 0, timedelta(0), since, first
-        for begin, end in self._read:
-            begin, end = max(begin, place), min(end, until)
+        calls, read, position, counted = 0, timedelta(0), since, first
+        for begin, end in self._read_spans:
+            begin, end = max(begin, position), min(end, until)
             if begin < end:
                 begin_at = max(bisect_left(dates, begin), counted)
                 counted = max(bisect_right(dates, end), begin_at)
                 calls += counted - begin_at
                 read += end - begin
-                place = end
+                position = end
         length = max(until - since, timedelta(0))
         return Portion(calls, max(beyond - first - calls, 0), length - read)
 
     def has_after(self, moment: datetime) -> bool:
-        """True when a call is known that was created later."""
+        """True when a known call was created later."""
         return any(created > moment for created in self._dates.values())
 
-    def _in_order(self) -> list[datetime]:
+    def _sorted_dates(self) -> list[datetime]:
         if self._sorted is None:
             self._sorted = sorted(self._dates.values())
         return self._sorted

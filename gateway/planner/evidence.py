@@ -1,32 +1,32 @@
 """Evidence: lists as they were read, and what they prove about the rows of one call.
 
-This module must not know what an operation asks, what a request costs, nor the clock.
+This module must not know what an operation requests, what a request costs, nor the clock.
 
-Note [Newest first]. Lists run newest first, but nobody promises by which date: calls descend by
-their creation and by their start in all that was seen (FACTS section 5), and the two differ where a
-call is answered later than a leg that it dialed. Nor does anybody promise the order of rows of the
-same second. So each possible order of a list is watched row by row. One that a row contradicts is
-no longer possible; a list that contradicts all of them proves nothing. What was not read stands
-below the last row, so it is not newer than that row in the order that the list really has: rows are
-all read down to a moment when every order that is still possible was seen to descend and has come
-to a row strictly older than the moment. Likewise upwards. A row without a date says nothing.
+Note [Newest first]. Lists run newest first, but Twilio does not promise by which date. All calls
+seen descend by creation and by start (FACTS section 5); the two orders differ where a call is
+answered later than a leg that it dialed. The order of rows of the same second is not promised
+either. So each possible order of a list is checked row by row. A row that contradicts an order
+rules it out, and a list that contradicts all of them proves nothing. Unread rows stand below the
+last row, so in the real order of the list they are not newer than it. All rows down to a moment are
+read when every order still possible was seen to descend and has reached a row strictly older than
+the moment. The same holds upwards. A row without a date says nothing.
 
 Note [Children]. A child is created no earlier than its parent and starts no earlier than it is
-created. So the list of all calls, read without a gap from its top down to a row that is strictly
-older than the parent's creation, holds all of the parent's children; read from rows strictly newer
-than the end of the parent's window, it holds them, too, because a child is dialed while its parent
-lives (with the slack of Note [Slack] in descriptors). A list of all calls also shows those that
-were never dialed, which a range of start times does not. The parent itself must be there: a list
-that lacks it is not whole.
+created. So the list of all calls, read without a gap from its top down to a row strictly older than
+the parent's creation, holds all of the parent's children. A run that begins with rows strictly
+newer than the end of the parent's window holds them, too, because a child is dialed while its
+parent lives (with the slack of Note [Slack] in descriptors). The list of all calls also shows calls
+that were never dialed; a range of start times does not. The parent itself must be in the list: a
+list that lacks it is not whole.
 
 Note [Covered]. A covering list of whole days holds a call's rows for certain when every day of the
 call's window was read to its end, or down past the beginning of the window. Rows that lie in two
 covering lists are left to upstream: how it orders them was not seen.
 
-Note [Without a gap]. A page continues what was read where it was asked for by the link beside it.
-A link that is a number only means the next page of the same size, and none upwards, as rows may
-have come in above; a token means a place whatever the size only where it names the row that it
-stands beside. A page with rows that were left out is a gap: the missing row may be anybody's.
+Note [Without a gap]. A page continues a run if it was requested by the link beside the run. A link
+that is only a number means the next page of the same size, and never continues a run upwards: new
+rows may have come in above. A token means a place for pages of any size only where it names the row
+beside it. A page with left-out rows is a gap: the missing row may belong to any call.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ ALL_DAYS = DateTimeRange()
 
 
 class Order:
-    """Rows held against one order, newest first: `newest` and `oldest` are its ends so far."""
+    """One possible order, checked row by row. `newest` and `oldest` are its ends so far."""
 
     def __init__(self, order: DateOrder) -> None:
         self._dates = order
@@ -54,8 +54,8 @@ class Order:
         self.newest: datetime | None = None
         self.oldest: datetime | None = None
 
-    def watch(self, row: Any) -> None:
-        """The next row down."""
+    def check(self, row: Any) -> None:
+        """Checks the next row down."""
         moment = self._date(row)
         if moment is None:
             return
@@ -67,7 +67,7 @@ class Order:
         self.oldest = moment
 
     def _date(self, row: Any) -> datetime | None:
-        """The first date of the order that the row has; None where that cannot be read."""
+        """The first date of the order that the row has; None where that is unreadable."""
         try:
             dates = (getattr(row, name) for name in self._dates)
             return next((moment for moment in dates if moment is not None), None)
@@ -76,7 +76,7 @@ class Order:
 
 
 class Orders:
-    """Rows of a list from the top down, held against each order that it may have.
+    """The rows of a list from the top down, checked against each order that it may have.
 
     See Note [Newest first].
     """
@@ -84,36 +84,36 @@ class Orders:
     def __init__(self, orders: Iterable[DateOrder], rows: Iterable[Any] = ()) -> None:
         self._orders = [Order(dates) for dates in orders]
         for row in rows:
-            self.watch(row)
+            self.check(row)
 
-    def watch(self, row: Any) -> None:
-        """The next row down."""
+    def check(self, row: Any) -> None:
+        """Checks the next row down."""
         for order in self._orders:
-            order.watch(row)
+            order.check(row)
 
     @property
     def possible(self) -> Sequence[Order]:
-        """Those that no row contradicts."""
+        """The orders that no row contradicts."""
         return [order for order in self._orders if order.is_possible]
 
     def are_past(self, moment: datetime) -> bool:
-        """True when every row that stands below is older than `moment`."""
+        """True when every row below is older than `moment`."""
         return self._is_newest_first and all(
             order.descends and order.oldest is not None and order.oldest < moment
             for order in self.possible
         )
 
     def began_after(self, moment: datetime) -> bool:
-        """True when every row that stands above is newer than `moment`."""
+        """True when every row above is newer than `moment`."""
         return self._is_newest_first and all(
             order.newest is not None and moment < order.newest for order in self.possible
         )
 
     @property
     def _is_newest_first(self) -> bool:
-        """False also where a list that runs oldest first may look otherwise by chance.
+        """False also where a list that runs oldest first seems to descend by chance.
 
-        Then the order that it has was seen to end later than it began.
+        Its real order was then seen to end later than it began.
         """
         ends = ((order.newest, order.oldest) for order in self._orders)
         return bool(self.possible) and not any(
@@ -122,9 +122,10 @@ class Orders:
 
 
 class RowRun:
-    """Pages of one list that follow one another. See Note [Without a gap].
+    """Consecutive pages of one list. See Note [Without a gap].
 
-    `above` and `below` are upstream's links beside it, and the sizes of the pages that gave them.
+    `above` and `below` are upstream's links beside the run, `size_above` and `size_below` the sizes
+    of the pages that gave them.
     """
 
     def __init__(self, page: Page[Any]) -> None:
@@ -135,41 +136,41 @@ class RowRun:
         self.size_above = self.size_below = page.request.page_size
 
     def add(self, page: Page[Any]) -> bool:
-        """Takes a page in if it continues the run, downwards or upwards; False if it does not."""
-        place, size = page.request.page, page.request.page_size
-        if place == self.below and (size == self.size_below or self.names_last_row):
+        """Adds a page that continues the run down or up; returns False for any other page."""
+        page_ref, size = page.request.page, page.request.page_size
+        if page_ref == self.below and (size == self.size_below or self.names_last_row):
             self.rows += page.rows
             self.below, self.size_below = page.next, size
-        elif place == self.above and (size == self.size_above or self.names_first_row):
-            if place.token is None:
+        elif page_ref == self.above and (size == self.size_above or self.names_first_row):
+            if page_ref.token is None:
                 return False
             self.rows = [*page.rows, *self.rows]
             self.above, self.size_above = page.previous, size
         else:
             return False
-        self.pages.add(place)
+        self.pages.add(page_ref)
         return True
 
     @property
     def names_last_row(self) -> bool:
-        """True when the link below names the row that it stands beside."""
+        """True when the link below names the last row."""
         return bool(self.rows) and _is_token(self.below, PageRef.after(self.rows[-1].sid))
 
     @property
     def names_first_row(self) -> bool:
-        """True when the link above names the row that it stands beside."""
+        """True when the link above names the first row."""
         return bool(self.rows) and _is_token(self.above, PageRef.before(self.rows[0].sid))
 
-    def once(self) -> Iterable[Any]:
-        """The rows, each once, where it stands first."""
+    def unique_rows(self) -> Iterable[Any]:
+        """Each row once, at its first place."""
         rows: dict[str, Any] = {}
         for row in self.rows:
             rows.setdefault(row.sid, row)
         return rows.values()
 
 
-def _is_token(link: PageRef | None, made: PageRef) -> bool:
-    return link is not None and link.token == made.token
+def _is_token(link: PageRef | None, named: PageRef) -> bool:
+    return link is not None and link.token == named.token
 
 
 class ContiguousRun(RowRun):
@@ -177,55 +178,55 @@ class ContiguousRun(RowRun):
 
     def __init__(self, page: Page[CallResource]) -> None:
         super().__init__(page)
-        self._family: ChildIndex | None = None
+        self._index: ChildIndex | None = None
 
     def add(self, page: Page[CallResource]) -> bool:
-        """As Run.add."""
-        self._family = None
+        """As RowRun.add."""
+        self._index = None
         return super().add(page)
 
     def has(self, sid: str) -> bool:
-        """True when the call was read here."""
-        return sid in self._told().sids
+        """True when this run holds the call."""
+        return sid in self._child_index().sids
 
     def is_past(self, created: datetime | None) -> bool:
-        """True when no child of a call that was created then stands below."""
-        is_older = created is not None and self._told().orders.are_past(created)
+        """True when no child of a call that was created at `created` stands below."""
+        is_older = created is not None and self._child_index().orders.are_past(created)
         return is_older or self.below is None
 
     def began_after(self, until: datetime | None) -> bool:
-        """True when no child that was dialed by then (None: whenever) stands above."""
-        is_newer = until is not None and self._told().orders.began_after(until)
+        """True when no child that was dialed by `until` (None: at any time) stands above."""
+        is_newer = until is not None and self._child_index().orders.began_after(until)
         return is_newer or self.is_from_top
 
     def children(
         self, sid: str, created: datetime | None, until: datetime | None
     ) -> Sequence[CallResource] | None:
-        """Every child of a call that was created then, in the list's order.
+        """Every child of a call that was created at `created`, in the list's order.
 
-        `until` is when the last one was dialed at the latest (None: whenever). None where this part
-        of the list does not prove it.
+        `until` is the latest time when a child was dialed (None: any time). Returns None where this
+        run does not prove that the children are complete.
         """
-        family = self._told()
-        if sid not in family.sids or not family.is_readable or not family.orders.possible:
+        index = self._child_index()
+        if sid not in index.sids or not index.is_readable or not index.orders.possible:
             return None
         if not self.is_past(created) or not self.began_after(until):
             return None
-        return family.children.get(sid, ())
+        return index.children.get(sid, ())
 
-    def ends(self) -> tuple[datetime | None, datetime | None]:
+    def newest_and_oldest(self) -> tuple[datetime | None, datetime | None]:
         """The dates of the first and the last row."""
-        order = next(iter(self._told().orders.possible), None)
+        order = next(iter(self._child_index().orders.possible), None)
         return (order.newest, order.oldest) if order else (None, None)
 
-    def _told(self) -> "ChildIndex":
-        if self._family is None:
-            self._family = ChildIndex(self.once())
-        return self._family
+    def _child_index(self) -> "ChildIndex":
+        if self._index is None:
+            self._index = ChildIndex(self.unique_rows())
+        return self._index
 
 
 class ChildIndex:
-    """Calls in the list's order, and the children among them."""
+    """Calls in the list's order, and the children of each parent."""
 
     def __init__(self, rows: Iterable[CallResource]) -> None:
         self.sids: set[str] = set()
@@ -234,11 +235,11 @@ class ChildIndex:
         self.is_readable = True
         for row in rows:
             self.sids.add(row.sid)
-            self.orders.watch(row)
+            self.orders.check(row)
             try:
                 if row.parent_call_sid is not None:
                     self.children.setdefault(row.parent_call_sid, []).append(row)
-            except UpstreamInvalid:  # it may be anybody's
+            except UpstreamInvalid:  # its parent may be any call
                 self.is_readable = False
 
 
@@ -256,11 +257,11 @@ class CoveringList:
 
     @property
     def is_open(self) -> bool:
-        """True when the list has no upper bound: it shows all that there is at its moment."""
+        """True when the list has no upper bound: it shows all rows that exist when it is read."""
         return self._days.lt is None
 
     def add(self, page: Page[Any]) -> None:
-        """Takes a page of this list in."""
+        """Adds a page of this list; ignores pages of other lists."""
         if page.request.list != self._request:
             return
         if self._run is None:
@@ -271,11 +272,11 @@ class CoveringList:
         for row in page.rows if is_new else ():
             if row.sid not in self._sids:
                 self._sids.add(row.sid)
-                self._orders.watch(row)
+                self._orders.check(row)
                 self._add_row(row)
 
     def covers(self, day: date, since: datetime) -> bool:
-        """True when every row of this day that is dated `since` or later is here."""
+        """True when every row of this day that is dated `since` or later was read."""
         if self._run is None or not self._is_readable or not self._days.holds(midnight(day)):
             return False
         return self._run.below is None or self._orders.are_past(since)

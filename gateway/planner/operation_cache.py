@@ -1,4 +1,4 @@
-"""What one operation has read so far, and what follows from it without asking.
+"""The rows that one operation has read, and the answers that follow from them.
 
 This module must not know what a request costs, nor the clock: `now` comes in as a value.
 """
@@ -42,29 +42,29 @@ class KnownAnswer:
 
 
 class OperationCache:
-    """The rows of one operation, begun at `now` (UTC)."""
+    """The rows of one operation that began at `now` (UTC)."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.density = Density(now)
         self._calls: dict[str, CallResource] = {}
         self._first_pages: dict[ListRequest[Any], Page[Any]] = {}
-        self._stretches: list[ContiguousRun] = []
+        self._runs: list[ContiguousRun] = []
         self._coverings: dict[ListRequest[Any], list[CoveringList]] = {}
 
     def note(self, answer: Resource | Page[Any] | None) -> None:
-        """Remembers an answer of upstream's."""
+        """Stores a row or a page that upstream sent."""
         if isinstance(answer, CallResource):
-            self._note_call(answer)
+            self._add_call(answer)
         elif isinstance(answer, Page):
-            self._note_page(answer)
+            self._add_page(answer)
 
     def begin_covering(self, request: ListRequest[Any]) -> None:
-        """From now on the pages of this covering list count as evidence."""
+        """Makes the pages of this covering list count as evidence from now on."""
         self._coverings.setdefault(without_days(request), []).append(CoveringList(request))
 
     def answer(self, request: Request) -> KnownAnswer | None:
-        """The answer to a request where it is known, else None."""
+        """The answer to a request if it is known, else None."""
         if isinstance(request, FetchCall):
             row = self._calls.get(request.sid)
             return KnownAnswer(row) if row is not None else None
@@ -73,7 +73,7 @@ class OperationCache:
         return None
 
     def window(self, request: Request) -> tuple[ListRequest[Any], DateWindow] | None:
-        """In which account's list an edge's rows are, and where; None where a scan is not right."""
+        """The account list and the window of an edge's rows; None where a scan is not right."""
         edge = edge_of(request)
         if edge is None:
             return None
@@ -82,45 +82,45 @@ class OperationCache:
         window = window_of(call, account_list.resource, self.now) if call else None
         return (account_list, window) if window else None
 
-    def part_with(self, sid: str) -> ContiguousRun | None:
-        """The part of the list of all calls in which a call was read."""
-        return next((part for part in self._stretches if part.has(sid)), None)
+    def run_with(self, sid: str) -> ContiguousRun | None:
+        """The run of the list of all calls that holds this call."""
+        return next((run for run in self._runs if run.has(sid)), None)
 
-    def part_at(self, page: PageRef) -> ContiguousRun | None:
-        """The part of the list of all calls that this page belongs to."""
-        return next((part for part in self._stretches if page in part.pages), None)
+    def run_at(self, page: PageRef) -> ContiguousRun | None:
+        """The run of the list of all calls that holds this page."""
+        return next((run for run in self._runs if page in run.pages), None)
 
     def call_before(self, created: datetime) -> CallResource | None:
-        """The newest call that was read and is strictly older."""
+        """The newest known call that is strictly older."""
         dates = ((_created(call), sid) for sid, call in self._calls.items())
         older = [(date, sid) for date, sid in dates if date is not None and date < created]
         return self._calls[max(older)[1]] if older else None
 
-    def _note_call(self, call: CallResource) -> None:
+    def _add_call(self, call: CallResource) -> None:
         self._calls[call.sid] = call
-        self.density.note(call)
+        self.density.add(call)
 
-    def _note_page(self, page: Page[Any]) -> None:
+    def _add_page(self, page: Page[Any]) -> None:
         for row in page.rows:
             if isinstance(row, CallResource):
-                self._note_call(row)
-        self.density.note_page(page)
-        if page.left_out:  # what is missing may be anybody's
+                self._add_call(row)
+        self.density.add_page(page)
+        if page.left_out:  # the missing row may belong to any call
             return
         if page.request.page == TOP:
             self._first_pages[page.request.list] = page
         if page.request.list == ALL_CALLS:
-            self._note_stretch(page)
+            self._add_to_runs(page)
         for coverings in self._coverings.values():
             for covering in coverings:
                 covering.add(page)
 
-    def _note_stretch(self, page: Page[CallResource]) -> None:
-        if page.request.page == TOP:  # read again: what is newest is on this page
-            self._stretches = [part for part in self._stretches if not part.is_from_top]
-        continued = [part for part in self._stretches if part.add(page)]
+    def _add_to_runs(self, page: Page[CallResource]) -> None:
+        if page.request.page == TOP:  # read again: this page is newer
+            self._runs = [run for run in self._runs if not run.is_from_top]
+        continued = [run for run in self._runs if run.add(page)]
         if not continued:
-            self._stretches.append(ContiguousRun(page))
+            self._runs.append(ContiguousRun(page))
 
     def _first_page(self, request: ListRequest[Any]) -> KnownAnswer | None:
         page = self._first_pages.get(request.list)
@@ -138,10 +138,10 @@ class OperationCache:
             return None
         window = window_of(parent, CALLS, self.now)
         until = window.until if window and not window.is_open else None
-        for part in self._stretches:
-            children = part.children(parent.sid, _created(parent), until)
+        for run in self._runs:
+            children = run.children(parent.sid, _created(parent), until)
             if children is not None:
-                return _sifted(request, children)
+                return _filtered_page(request, children)
         return None
 
     def _covered(self, request: ListRequest[Any]) -> KnownAnswer | None:
@@ -154,22 +154,22 @@ class OperationCache:
         account_list, window = scannable
         if window.is_open and not account_list.resource.days_show_live:
             return None
-        needed = [_covering(coverings, window, day) for day in _days(window)]
-        lists = {id(covering): covering for covering in needed if covering}
-        found = [rows for covering in lists.values() if (rows := covering.rows_of(edge[0]))]
-        if None in needed or len(found) > 1:
+        covering_of_day = [_covering(coverings, window, day) for day in _days(window)]
+        lists = {id(covering): covering for covering in covering_of_day if covering}
+        rows_of_lists = [rows for covering in lists.values() if (rows := covering.rows_of(edge[0]))]
+        if None in covering_of_day or len(rows_of_lists) > 1:
             return None
-        rows = found[0] if found else ()
-        return _sifted(request, rows)
+        rows = rows_of_lists[0] if rows_of_lists else ()
+        return _filtered_page(request, rows)
 
 
-def _sifted(request: ListRequest[Any], rows: Sequence[Any]) -> KnownAnswer | None:
-    """The page of those that are wanted; None where one does not say: upstream knows."""
+def _filtered_page(request: ListRequest[Any], rows: Sequence[Any]) -> KnownAnswer | None:
+    """The page of the rows that match; None where a row leaves that open: upstream knows."""
     verdicts = [request.verdict(row) for row in rows]
     if None in verdicts:
         return None
-    wanted = tuple(row for row, verdict in zip(rows, verdicts, strict=True) if verdict)
-    return KnownAnswer(Page(request, wanted))
+    matching = tuple(row for row, verdict in zip(rows, verdicts, strict=True) if verdict)
+    return KnownAnswer(Page(request, matching))
 
 
 def _days(window: DateWindow) -> list[date]:
@@ -181,7 +181,7 @@ def _covering(
 ) -> "CoveringList | None":
     """A list that certainly holds the rows of this day of the window.
 
-    On the last day of a call that may get more, one without an end: it shows all that there is.
+    On the last day of a call that may get more rows, only an open-ended list: it shows all of them.
     """
     since = max(window.since, midnight(day))
     must_be_open = window.is_open and day == window.last
@@ -197,9 +197,9 @@ def _created(call: CallResource) -> datetime | None:
 
 
 def has_run_no_twiml(call: CallResource) -> bool:
-    """An outbound call that was never answered ran no TwiML, so it has no children.
+    """True for an outbound call that was never answered: it ran no TwiML, so it has no children.
 
-    One that lasted some time was answered, whatever its status says.
+    A call that lasted some time was answered, whatever its status says.
     """
     try:
         is_outbound = call.direction in OUTBOUND

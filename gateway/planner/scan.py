@@ -1,12 +1,12 @@
-"""One scan: covering lists read for many keys of one edge, as a machine without I/O.
+"""One scan: covering lists read for many keys of one edge, as a state machine without I/O.
 
-Whoever executes it sends what `send` gives and hands the pages to `take`; keys that become certain
-come out at once, and what is left in the end is asked per key. This module must not know how a page
-is sent.
+The executor sends the requests of `next_requests` and passes each page to `receive`, which returns
+the keys that are now certain. It requests the remaining keys per key. This module must not know how
+a page is sent.
 
-Note [Allowance]. A scan may send a page only while it has covered at least as many keys as it has
+Note [Allowance]. A scan may send a page only while it has answered at least as many keys as it has
 sent pages. So an edge never costs more than one request for each key and one probe, however wrong
-the prediction was: every page past the probe is paid for by a key that needs no request of its own.
+the prediction was: each page past the probe is paid for by a key that needs no request of its own.
 """
 
 from collections import deque
@@ -28,22 +28,22 @@ Answers = Mapping[Request, KnownAnswer]
 
 
 class PageStrategy(Protocol):
-    """Where a scan goes on after a page."""
+    """Decides which page a scan reads next."""
 
-    def sent(self) -> None:
-        """A page is being read."""
+    def on_sent(self) -> None:
+        """Called for each page that the scan sends."""
 
-    def following(
-        self, page: Page[Any], answers: Answers, left: Sequence[Request]
+    def next_request(
+        self, page: Page[Any], answers: Answers, remaining: Sequence[Request]
     ) -> ListRequest[Any] | None:
-        """The page to read after this one, which made these keys certain; None to stop."""
+        """The page to read after this one, which gave these answers; None to stop."""
 
 
 class Scan:
     """The keys of one edge and the lists that may answer them.
 
-    `lists` are read in their order, side by side as far as the allowance goes, and on from each
-    page as the course says. `predicted` is what the scan should cost.
+    The scan reads `lists` in order, in parallel as far as the allowance permits. `strategy` chooses
+    what follows each page. `predicted` is what the scan should cost.
     """
 
     def __init__(
@@ -56,36 +56,37 @@ class Scan:
     ) -> None:
         self.keys = tuple(keys)
         self.predicted = predicted
-        self.left = dict.fromkeys(keys)
+        self.remaining = dict.fromkeys(keys)
         self._known = known
         self._strategy = strategy
-        self._waiting = deque(lists)
+        self._queue = deque(lists)
         self._sent: set[ListRequest[Any]] = set()
 
-    def send(self) -> list[ListRequest[Any]]:
+    def next_requests(self) -> list[ListRequest[Any]]:
         """The requests that may be sent now. See Note [Allowance]."""
         allowed: list[ListRequest[Any]] = []
-        while self._waiting and self.left and len(self._sent) <= len(self.keys) - len(self.left):
-            request = self._waiting.popleft()
+        answered = len(self.keys) - len(self.remaining)
+        while self._queue and self.remaining and len(self._sent) <= answered:
+            request = self._queue.popleft()
             if request not in self._sent:
                 self._sent.add(request)
-                self._strategy.sent()
+                self._strategy.on_sent()
                 allowed.append(request)
         return allowed
 
-    def take(self, page: Page[Any]) -> dict[Request, KnownAnswer]:
-        """Takes in a page that the known rows hold already; gives the keys that are certain now."""
-        answers = {key: answer for key in self.left if (answer := self._known.answer(key))}
+    def receive(self, page: Page[Any]) -> dict[Request, KnownAnswer]:
+        """Takes a page that the cache holds already; returns the answers that are now certain."""
+        answers = {key: answer for key in self.remaining if (answer := self._known.answer(key))}
         for key in answers:
-            del self.left[key]
-        following = self._strategy.following(page, answers, tuple(self.left))
-        if following is not None:
-            self._waiting.appendleft(following)
+            del self.remaining[key]
+        next_request = self._strategy.next_request(page, answers, tuple(self.remaining))
+        if next_request is not None:
+            self._queue.appendleft(next_request)
         return answers
 
 
 class ScanDown:
-    """Reading on down a covering list, to the beginning of the windows, while it pays."""
+    """Reads on down a covering list to the beginning of the windows, while it pays."""
 
     def __init__(self, costs: Costs, since: datetime, concurrency: int, density: Density) -> None:
         self._costs = costs
@@ -93,18 +94,18 @@ class ScanDown:
         self._concurrency = concurrency
         self._density = density
 
-    def sent(self) -> None:
-        """Nothing is learned from that."""
+    def on_sent(self) -> None:
+        """Learns nothing."""
 
-    def following(
-        self, page: Page[Any], answers: Answers, left: Sequence[Request]
+    def next_request(
+        self, page: Page[Any], answers: Answers, remaining: Sequence[Request]
     ) -> ListRequest[Any] | None:
-        """The next page, where the pages down to `since` cost less than the keys that are left."""
+        """The next page, if the pages down to `since` cost less than the remaining keys."""
         kind = page.request.kind
         if answers:
             found = sum(len(answer.value.rows) for answer in answers.values())
-            self._costs.note_rows(kind, len(answers), found)
-        if page.next is None or page.left_out or not left:
+            self._costs.learn_rows_per_call(kind, len(answers), found)
+        if page.next is None or page.left_out or not remaining:
             return None
         try:
             oldest = getattr(page.rows[-1], page.request.resource.day_filter) if page.rows else None
@@ -112,8 +113,9 @@ class ScanDown:
             oldest = None
         if oldest is None:
             return None
-        rows = self._costs.expected(kind, self._density.of(self._since, oldest))
-        if not self._costs.is_cheaper(kind, rows, 1, len(left), len(left), self._concurrency):
+        rows = self._costs.expected_rows(kind, self._density.portion(self._since, oldest))
+        keys = len(remaining)
+        if not self._costs.is_cheaper(kind, rows, 1, keys, keys, self._concurrency):
             return None
         names_last_row = page.next.token == PageRef.after(page.rows[-1].sid).token
         return page.request.at(page.next, MAX_PAGE_SIZE if names_last_row else None)

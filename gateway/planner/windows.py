@@ -1,9 +1,9 @@
-"""Windows: in which days the rows of a call's edge lie.
+"""Windows: on which days the rows of a call's edge lie.
 
-The rows of a call that is over and settled lie from its date_created to past its end, with the
-slack that the resource needs (Note [Slack] in descriptors). A call that is not may get rows
-at any time: for it, only a list without an upper bound is right, and only as of the moment when it
-is read. This module must not know what a scan costs.
+The rows of a settled call are dated from its date_created to past its end, with the slack that the
+resource needs (Note [Slack] in descriptors). A call that is not settled may get rows at any time:
+for it, only a list without an upper bound is right, and only as of the moment when it is read. This
+module must not know what a scan costs.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ __all__ = [
     "without_days",
 ]
 
+# How long before its call's creation a row may be dated.
 EARLY = timedelta(minutes=1)
-# Long enough for upstream's lists to show what is already there.
+# How long after a call's end upstream's lists show all rows that are there.
 SETTLED_AFTER = timedelta(seconds=30)
 
 
@@ -33,7 +34,7 @@ SETTLED_AFTER = timedelta(seconds=30)
 class DateWindow:
     """When the rows of one call's edge may be dated: from `since` to `until`, included, UTC.
 
-    `is_open` where the call may get more: the window is then as of now, and `until` is now.
+    `is_open` means that the call may get more rows: the window is then as of now, `until` is now.
     """
 
     since: datetime
@@ -52,9 +53,9 @@ class DateWindow:
 
 
 def edge_of(request: Any) -> tuple[str, ListRequest[Any]] | None:
-    """Whose edge a request asks for, and the account's list that also holds its rows.
+    """The SID of the call whose edge this is, and the account list that also holds its rows.
 
-    None when it is no edge's first page, or only the call's own list has the rows.
+    None where the request is not an edge's first page, or only the call's own list has the rows.
     """
     if not isinstance(request, ListRequest) or request.page != TOP:
         return None
@@ -63,12 +64,12 @@ def edge_of(request: Any) -> tuple[str, ListRequest[Any]] | None:
 
 
 def without_days(request: ListRequest[Any]) -> ListRequest[Any]:
-    """The list as such, of all days."""
+    """The same list, of all days."""
     return request.within(None, 0).list
 
 
 def is_by_days_only(request: ListRequest[Any]) -> bool:
-    """True for an account's list that is narrowed by nothing but days: its rows are its density."""
+    """True for an account list narrowed only by days: its rows show the account's density."""
     return without_days(request) == request.resource.list_of(None).list
 
 
@@ -92,7 +93,7 @@ def window_of(
 
 
 def _end(call: CallResource) -> datetime | None:
-    """When a call ended; None where it is not over, or cannot be told."""
+    """When a call ended; None where it is not over, or its end is unreadable."""
     try:
         return (call.end_time or call.date_updated) if call.status in FINAL else None
     except UpstreamInvalid:

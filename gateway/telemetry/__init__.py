@@ -1,1 +1,1 @@
-"""What happened: the trace of an operation, a record of each upstream request, log lines."""
+"""Telemetry: the trace of an operation, a record of each upstream request, log lines."""

@@ -1,4 +1,4 @@
-"""Log lines that nobody can forge: a record begins one line, and no text in it can begin another.
+"""Log lines that nobody can forge: each record begins one line, and its text cannot begin another.
 
 This module must not know what is logged.
 """
@@ -11,13 +11,13 @@ from gateway.settings import LogLevel
 
 __all__ = ["EscapingFormatter", "configure_logging"]
 
-# Whatever a terminal or a log reader takes for a new line, or for an order.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-CONTINUED = "    | "
+# Characters that a terminal or a log reader may take for a new line or a command.
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTINUATION = "    | "
 
 
 class EscapingFormatter(logging.Formatter):
-    """Control characters are written as escapes; a traceback's lines are set in."""
+    """Writes control characters as escapes and indents the lines of a traceback."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -29,19 +29,19 @@ class EscapingFormatter(logging.Formatter):
     def formatException(self, ei: object) -> str:  # noqa: N802
         """The traceback, below its record."""
         lines = super().formatException(ei).split("\n")  # type: ignore[arg-type]
-        return "\n".join(CONTINUED + _escaped(line) for line in lines)
+        return "\n".join(CONTINUATION + _escaped(line) for line in lines)
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802
-        """A stack that was asked for."""
-        return "\n".join(CONTINUED + _escaped(line) for line in stack_info.split("\n"))
+        """The stack, if one was requested."""
+        return "\n".join(CONTINUATION + _escaped(line) for line in stack_info.split("\n"))
 
 
 def _escaped(text: str) -> str:
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROL_CHARACTERS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def configure_logging(level: LogLevel) -> None:
-    """Log lines go to standard error: what is printed on standard output stays clean."""
+    """Sends log lines to standard error: standard output stays clean."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EscapingFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
@@ -49,5 +49,5 @@ def configure_logging(level: LogLevel) -> None:
 
 
 def _has_no_url(record: logging.LogRecord) -> bool:
-    """uvicorn logs each WebSocket's address as if it were an error, with the query string."""
+    """False for uvicorn's line about a WebSocket: it logs the URL with its query as an error."""
     return '"WebSocket %s"' not in str(record.msg)

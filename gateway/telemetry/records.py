@@ -1,7 +1,7 @@
-"""What was asked upstream: one record, one hook protocol, a log line.
+"""Exchanges with upstream: one record, one hook protocol, a log line.
 
-Paths hold SIDs only. Queries hold phone numbers, which are personal data: they are not in the
-record and so in no log. This module must not know who asks or what for.
+Paths hold SIDs only. Queries hold phone numbers, which are personal data, so no record and no log
+has them. This module must not know who sends a request, nor why.
 """
 
 import logging
@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UpstreamExchange:
-    """One REST request and how it ended.
+    """One REST request and its result.
 
     `path` is relative to the account, `seconds` from sending to the last byte, `status` the HTTP
-    status or None where there was no answer, `failure` the name of the error or None.
+    status or None without a response, `failure` the name of the error or None.
     """
 
     path: str
@@ -30,13 +30,13 @@ class UpstreamExchange:
 
 
 class UpstreamHook(Protocol):
-    """Whoever wants to know of every exchange. It must be quick and must not raise."""
+    """Called after every exchange. It must be quick and must not raise."""
 
     def __call__(self, exchange: UpstreamExchange, /) -> None: ...
 
 
 def log_exchange(exchange: UpstreamExchange) -> None:
-    """The default hook: failures as warnings, the rest at debug level. A 404 is an answer."""
+    """The default hook: logs failures as warnings, the rest at debug level. A 404 is no failure."""
     level = logging.WARNING if exchange.failure and exchange.status != 404 else logging.DEBUG
     log.log(
         level,

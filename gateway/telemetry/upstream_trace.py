@@ -1,9 +1,9 @@
-"""What one operation asked upstream, and why: the explanation in `extensions.upstream`.
+"""The upstream requests of one operation and their reasons: `extensions.upstream`.
 
-Also what its answer lacks although no field failed: the warnings in `extensions.warnings`.
+Also the warnings of `extensions.warnings`: what an answer lacks although no field failed.
 
-Paths are relative to the account and hold no host and no secret; queries may hold numbers, so an
-explanation goes to the one who asked and into no log. This module must not know who decides.
+Paths are relative to the account and hold no host and no secret. Queries may hold phone numbers, so
+an explanation goes to the caller and into no log. This module must not know who decides.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,15 +16,15 @@ from gateway.telemetry.records import UpstreamExchange
 
 __all__ = ["Explain", "RequestRecord", "UpstreamTrace", "WarningCode"]
 
-# Parameters that name nobody; whatever else is sent may.
-IMPERSONAL = {
+# Parameters whose values identify nobody; all others may.
+NON_PERSONAL_PARAMETERS = {
     "DateCreated", "EndTime", "Log", "MessageDate", "Page", "PageSize", "PageToken",
     "ParentCallSid", "StartTime", "Status",
 }  # fmt: skip
 
 
 class Explain(StrEnum):
-    """How much an operation wants to know of its upstream requests."""
+    """How much of its upstream requests an operation has explained."""
 
     NOTHING = "nothing"
     TOTALS = "totals"
@@ -63,22 +63,24 @@ class RequestRecord:
     status: str = "planned"
 
     def on_attempt(self, exchange: UpstreamExchange) -> None:
-        """The hook of each try of the read that this entry began; one it shares does not report."""
+        """Called for each attempt. A read shared with another operation reports nothing."""
         self.seconds = exchange.seconds
         self.attempts += 1
 
     def end(self, now: float, rows: int, status: str = "ok") -> None:
-        """The answer is there, or the error with this code."""
+        """Records the response, or the error whose code is `status`."""
         self.ended, self.rows, self.used, self.status = now, rows, self.used or 0, status
 
     @property
     def retries(self) -> int:
-        """How many tries there were after the first."""
+        """The number of attempts after the first."""
         return max(0, self.attempts - 1)
 
     def explain(self, began: float) -> dict[str, Any]:
-        """For the answer, in milliseconds since the operation began. What is not the last try is
-        wait: for a turn, for tries that failed, for the pauses between them."""
+        """The record as the answer shows it, in milliseconds since the operation began.
+
+        `wait` is all but the last attempt: the wait for a slot, failed attempts, and backoff.
+        """
         requests, seconds = self.predicted
         plan = {
             "path": self.path,
@@ -90,13 +92,13 @@ class RequestRecord:
         }
         if self.began is None or self.ended is None:
             return plan
-        whole = self.ended - self.began
-        duration = min(whole if self.seconds is None else self.seconds, whole)
+        total = self.ended - self.began
+        duration = min(total if self.seconds is None else self.seconds, total)
         return plan | {
             "rows": self.rows,
             "used": self.used,
             "start": _milliseconds(self.began - began),
-            "wait": _milliseconds(whole - duration),
+            "wait": _milliseconds(total - duration),
             "duration": _milliseconds(duration),
             "retries": self.retries,
         }
@@ -108,9 +110,9 @@ def _milliseconds(seconds: float) -> float:
 
 @dataclass
 class UpstreamTrace:
-    """One operation's entries. `clock` is the loop's, in seconds.
+    """The records of one operation. `clock` is the loop's, in seconds.
 
-    Unless it `shows_personal`, the value of a parameter that may name somebody is masked.
+    Unless it `shows_personal`, the value of a parameter that may identify somebody is masked.
     """
 
     clock: Callable[[], float]
@@ -125,18 +127,18 @@ class UpstreamTrace:
         self._began = self.clock()
 
     def note_field(self, request: Any, field_path: str) -> None:
-        """Remembers which field of the operation asks for a request."""
+        """Records that a field of the operation needs a request."""
         self._fields.setdefault(request, {})[field_path] = None
 
     def warn(
         self, code: WarningCode, field_path: str, count: int = 1, reason: str | None = None
     ) -> None:
-        """The field's answer lacks something, `count` times; `reason` is an error's code."""
+        """Records that the answer lacks something, `count` times; `reason` is an error's code."""
         key = (code, field_path, reason)
         self._warnings[key] = self._warnings.get(key, 0) + count
 
     def warnings(self) -> list[dict[str, Any]]:
-        """`extensions.warnings`: one for each code, field and reason. `path` has no list places."""
+        """`extensions.warnings`: one for each code, field and reason. `path` has no indexes."""
         return [
             {"code": code.value, "path": path.split("."), "count": count, "message": WARNINGS[code]}
             | ({"reason": reason} if reason else {})
@@ -146,24 +148,24 @@ class UpstreamTrace:
     def begin(
         self, request: Any, way: str, serves: Iterable[Any], predicted: tuple[int, float]
     ) -> RequestRecord:
-        """An entry for a REST request that serves these requests."""
-        wanted = (path for served in serves for path in self._fields.get(served, ()))
+        """Adds the record of a REST request that serves these requests."""
+        field_paths = (path for served in serves for path in self._fields.get(served, ()))
         record = RequestRecord(
             path=request.path,
             query="&".join(f"{name}={self._shown(name, value)}" for name, value in request.query),
             way=way,
-            fields=tuple(dict.fromkeys(wanted)),
+            fields=tuple(dict.fromkeys(field_paths)),
             predicted=predicted,
         )
         self.records.append(record)
         return record
 
     def _shown(self, name: str, value: str) -> str:
-        is_shown = self.shows_personal or name.rstrip("<>") in IMPERSONAL
+        is_shown = self.shows_personal or name.rstrip("<>") in NON_PERSONAL_PARAMETERS
         return value if is_shown else masked_end(value)
 
-    def explain(self, how: Explain) -> dict[str, Any]:
-        """`extensions.upstream`: totals, and each request where that is wanted."""
+    def explain(self, level: Explain) -> dict[str, Any]:
+        """`extensions.upstream`: the totals and, unless only these are wanted, each request."""
         totals: dict[str, Any] = {
             "requests": sum(record.began is not None for record in self.records),
             "rows": sum(record.rows or 0 for record in self.records),
@@ -172,6 +174,6 @@ class UpstreamTrace:
             "retries": sum(record.retries for record in self.records),
             "milliseconds": _milliseconds(self.clock() - self._began),
         }
-        if how is Explain.TOTALS:
+        if level is Explain.TOTALS:
             return totals
         return totals | {"exchanges": [record.explain(self._began) for record in self.records]}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.planner import Costs, OperationCache, Policy, Scan, plan
-from gateway.planner.costs import LISTS
+from gateway.planner.costs import MAX_LISTS
 from gateway.planner.density import Density, Portion
 from gateway.planner.windows import edge_of
 from gateway.upstream.calls import CallResource, ListCalls
@@ -45,7 +45,7 @@ def learned(*spans: timedelta) -> Costs:
     costs = Costs()
     for span in spans:
         rows = tuple(call(n, NOON - span * (n / 100)) for n in range(101))
-        costs.note(Page(ListCalls(), rows, rows_read=101))
+        costs.learn(Page(ListCalls(), rows, rows_read=101))
     return costs
 
 
@@ -57,7 +57,7 @@ def asked_yesterday(costs: Costs) -> list[ListRequest[Any]]:
         known.note(row)
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     scans = [step for step in plan(keys, known, costs, Policy()) if isinstance(step, Scan)]
-    return [request for scan in scans for request in scan.send()]
+    return [request for scan in scans for request in scan.next_requests()]
 
 
 def test_a_density_is_rows_by_time_so_that_a_night_weighs_more_than_a_busy_minute() -> None:
@@ -87,7 +87,7 @@ def recorded(number: int, at: datetime) -> RecordingResource:
 def reaching(costs: Costs, down_to: datetime, days: DateTimeRange = YESTERDAY) -> Costs:
     """They have seen a page of 1,000 recordings that came down to this moment and no further."""
     request = ListRecordings(date_created=days, page_size=1000)
-    costs.note(Page(request, (recorded(1, down_to),), PageRef(1, "x"), rows_read=1))
+    costs.learn(Page(request, (recorded(1, down_to),), PageRef(1, "x"), rows_read=1))
     return costs
 
 
@@ -128,7 +128,7 @@ def test_a_page_whose_last_date_cannot_be_told_teaches_no_reach_and_no_density(
 ) -> None:
     costs = Costs(rows_per_day={"calls": 2000.0})
     rows = (call(1, NOON), call(2, NOON, date_created=date_created))
-    costs.note(Page(ListCalls(page_size=1000), rows, PageRef(1, "x"), rows_read=2))
+    costs.learn(Page(ListCalls(page_size=1000), rows, PageRef(1, "x"), rows_read=2))
 
     assert costs.reach(ListCalls()) is None
     assert costs.rows_per_day == {"calls": 2000.0}
@@ -136,7 +136,7 @@ def test_a_page_whose_last_date_cannot_be_told_teaches_no_reach_and_no_density(
 
 def test_of_so_many_lists_it_is_remembered_how_far_a_page_reaches_and_of_the_newest() -> None:
     costs = Costs()
-    lists = [ListCalls(to=f"+1{number}") for number in range(LISTS + 1)]
+    lists = [ListCalls(to=f"+1{number}") for number in range(MAX_LISTS + 1)]
     for number, request in enumerate(lists[:-1]):
         costs.note_reach(request, NOON + timedelta(seconds=number))
     costs.note_reach(lists[0], NOON)  # seen again: the second is the oldest now
@@ -147,8 +147,8 @@ def test_of_so_many_lists_it_is_remembered_how_far_a_page_reaches_and_of_the_new
 
 
 def test_so_many_rows_as_a_few_keys_are_worth_are_read_for_them() -> None:
-    few = Costs().room("recordings", 3, 3, 16)
-    many = Costs().room("recordings", 50, 50, 16)
+    few = Costs().affordable_rows("recordings", 3, 3, 16)
+    many = Costs().affordable_rows("recordings", 50, 50, 16)
 
     assert 0 < few < 200 < 1000 < many
 
@@ -158,32 +158,32 @@ def test_what_was_read_of_a_time_is_expected_there_and_nothing_more() -> None:
     density = Density(NOW)
     rows = tuple(call(n, NOON - timedelta(seconds=10 * n)) for n in range(50))
     for row in rows:
-        density.note(row)
+        density.add(row)
     for _ in range(2):  # what is read twice is not twice as long
-        density.note_page(Page(ListCalls(), rows, PageRef(1, "x"), rows_read=50))
+        density.add_page(Page(ListCalls(), rows, PageRef(1, "x"), rows_read=50))
     since, hour = NOON - timedelta(seconds=490), timedelta(hours=1)
 
-    assert density.of(since, NOW) == Portion(50, 0, timedelta(0))
-    assert density.of(since - hour, since + hour) == Portion(50, 0, hour)
-    assert density.of(since - 2 * hour, since - hour) == Portion(0, 0, hour)
-    density.note_page(Page(ListCalls(page=PageRef(1, "x")), rows[-1:], None, rows_read=1))
-    assert density.of(since - 2 * hour, since - hour) == Portion(0, 0, timedelta(0))
+    assert density.portion(since, NOW) == Portion(50, 0, timedelta(0))
+    assert density.portion(since - hour, since + hour) == Portion(50, 0, hour)
+    assert density.portion(since - 2 * hour, since - hour) == Portion(0, 0, hour)
+    density.add_page(Page(ListCalls(page=PageRef(1, "x")), rows[-1:], None, rows_read=1))
+    assert density.portion(since - 2 * hour, since - hour) == Portion(0, 0, timedelta(0))
     costs = Costs(rows_per_day={"calls": 2400.0, "recordings": 240.0})
-    assert costs.expected("calls", Portion(50, 0, hour)) == 150
-    assert costs.expected("recordings", Portion(50, 0, hour)) == 35
+    assert costs.expected_rows("calls", Portion(50, 0, hour)) == 150
+    assert costs.expected_rows("recordings", Portion(50, 0, hour)) == 35
 
 
 def test_calls_of_a_filtered_list_are_the_least_that_is_there() -> None:
     density = Density(NOW)
     rows = tuple(call(n, NOON - timedelta(minutes=n)) for n in range(50))
     for row in rows:
-        density.note(row)
-    density.note_page(Page(ListCalls(to="+1"), rows, None, rows_read=50))
-    portion = density.of(NOON - timedelta(hours=1), NOON + timedelta(hours=1))
+        density.add(row)
+    density.add_page(Page(ListCalls(to="+1"), rows, None, rows_read=50))
+    portion = density.portion(NOON - timedelta(hours=1), NOON + timedelta(hours=1))
 
     assert portion == Portion(0, 50, timedelta(hours=2))
-    assert Costs(rows_per_day={"calls": 12.0}).expected("calls", portion) == 50
-    assert Costs(rows_per_day={"calls": 2400.0}).expected("calls", portion) == 200
+    assert Costs(rows_per_day={"calls": 12.0}).expected_rows("calls", portion) == 50
+    assert Costs(rows_per_day={"calls": 2400.0}).expected_rows("calls", portion) == 200
 
 
 @given(st.lists(st.integers(0, 40), max_size=12), st.data())
@@ -192,14 +192,17 @@ def test_the_parts_of_a_span_are_the_span(moments: list[int], data: st.DataObjec
     density, end = Density(NOW), NOON + timedelta(minutes=40)
     rows = [call(n, NOON + timedelta(minutes=at)) for n, at in enumerate(sorted(moments)[::-1])]
     for row in rows:
-        density.note(row)
+        density.add(row)
     for _ in range(data.draw(st.integers(0, 3))):
         start = data.draw(st.integers(0, len(rows)))
         shown = rows[start : start + data.draw(st.integers(0, 5))]
         request = ListCalls(page=PageRef(1, "x"), page_size=5)
-        density.note_page(Page(request, tuple(shown), PageRef(2, "y"), rows_read=len(shown)))
+        density.add_page(Page(request, tuple(shown), PageRef(2, "y"), rows_read=len(shown)))
     middle = NOON + timedelta(minutes=data.draw(st.integers(0, 40)))
-    whole, parts = density.of(NOON, end), [density.of(NOON, middle), density.of(middle, end)]
+    whole, parts = (
+        density.portion(NOON, end),
+        [density.portion(NOON, middle), density.portion(middle, end)],
+    )
 
     assert whole.calls + whole.others == len(rows)
     assert timedelta(0) <= whole.unread <= end - NOON

@@ -192,7 +192,7 @@ def test_no_list_is_read_for_days_to_come() -> None:
         known.note(row)
     keys = [ListNotifications(call_sid=row.sid) for row in rows]
     (scan,) = [step for step in plan(keys, known, busy, Policy()) if isinstance(step, Scan)]
-    (sent,) = scan.send()
+    (sent,) = scan.next_requests()
 
     assert isinstance(sent, ListNotifications)
     assert sent.message_date == DateTimeRange(midnight(TODAY))
@@ -240,14 +240,14 @@ def test_a_call_that_has_lasted_for_hours_does_not_spoil_the_lists_of_the_others
     busy = Costs(rows_per_day={"recordings": 20_000.0})
     request = ListRecordings(date_created=DateTimeRange(midnight(TODAY)), page_size=1000)
     reached = (recording(1, 7, NOW - timedelta(hours=1)),)
-    busy.note(Page(request, reached, NEXT, rows_read=1))
+    busy.learn(Page(request, reached, NEXT, rows_read=1))
     rows = [call(n, NOW - timedelta(seconds=10 * n), 0, "in-progress") for n in range(2, 60)]
     long = call(99, NOW - timedelta(hours=14), 0, "in-progress")
     (scan,) = recordings_of([*rows, long], busy)
 
     assert ListRecordings(call_sid=long.sid) not in scan.keys
     assert len(scan.keys) > 50
-    (sent,) = scan.send()
+    (sent,) = scan.next_requests()
     assert isinstance(sent, ListRecordings)
     assert sent.date_created == DateTimeRange(midnight(TODAY))
     assert 200 < sent.page_size < 1000
@@ -256,7 +256,7 @@ def test_a_call_that_has_lasted_for_hours_does_not_spoil_the_lists_of_the_others
 def test_calls_of_many_days_are_one_list_where_it_may_fit_into_a_page() -> None:
     days = [call(n, NOW - timedelta(days=3 * n + 1), 60, "completed") for n in range(50)]
     (scan,) = recordings_of(days, Costs())
-    (request,) = scan.send()
+    (request,) = scan.next_requests()
 
     assert len(scan.keys) == 50
     assert isinstance(request, ListRecordings)
@@ -276,14 +276,14 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     costs = Costs()
     (scan,) = [s for s in plan(keys, known, costs, Policy()) if isinstance(s, Scan)]
-    (sent,) = scan.send()
+    (sent,) = scan.next_requests()
     found = tuple(recording(n, n, NOW - timedelta(minutes=40 + n)) for n in range(8))
     token = PageRef.after(found[-1].sid).token if names_last else "opaque"
     page = Page(sent, found, next=PageRef(1, token), rows_read=8)
     known.note(page)
-    assert scan.take(page)
+    assert scan.receive(page)
     assert costs.rows_per_call["recordings"] > Costs().rows_per_call["recordings"]
-    (following,) = scan.send()
+    (following,) = scan.next_requests()
 
     assert following.page == page.next
     assert following.page_size == (size if names_last else sent.page_size)
@@ -291,8 +291,8 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
     more = (recording(9, 99, NOW - timedelta(minutes=48)),)
     below = replace(page, request=following, rows=more, left_out=1, next=PageRef(2, "y"))
     known.note(below)
-    scan.take(below)
-    assert scan.send() == []
+    scan.receive(below)
+    assert scan.next_requests() == []
 
 
 def nine() -> tuple[OperationCache, Scan, ListRequest[Any]]:
@@ -303,7 +303,7 @@ def nine() -> tuple[OperationCache, Scan, ListRequest[Any]]:
         known.note(row)
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     (scan,) = [s for s in plan(keys, known, Costs(), Policy()) if isinstance(s, Scan)]
-    (sent,) = scan.send()
+    (sent,) = scan.next_requests()
     return known, scan, sent
 
 
@@ -317,8 +317,8 @@ def test_nothing_is_read_below_a_row_whose_date_cannot_be_told(date_created: str
     page = Page(sent, (*found, odd), next=NEXT, rows_read=9)
     known.note(page)
 
-    assert len(scan.take(page)) == 6  # of the others rows may stand below, a minute before them
-    assert scan.send() == []
+    assert len(scan.receive(page)) == 6  # of the others rows may stand below, a minute before them
+    assert scan.next_requests() == []
 
 
 def test_a_list_that_names_a_page_again_is_read_no_further() -> None:
@@ -328,9 +328,9 @@ def test_a_list_that_names_a_page_again_is_read_no_further() -> None:
     page = Page(sent, found, next=sent.page, rows_read=8)
     known.note(page)
 
-    assert len(scan.take(page)) == 6
-    assert scan.send() == []
-    assert len(scan.left) == 3
+    assert len(scan.receive(page)) == 6
+    assert scan.next_requests() == []
+    assert len(scan.remaining) == 3
 
 
 def test_a_recording_whose_call_cannot_be_read_may_be_anybodys() -> None:
@@ -347,6 +347,6 @@ def test_nothing_is_read_below_a_page_with_a_row_left_out() -> None:
     page = Page(sent, (), next=NEXT, rows_read=1, left_out=1)
     known.note(page)
 
-    assert scan.take(page) == {}
-    assert scan.send() == []
-    assert len(scan.left) == 9
+    assert scan.receive(page) == {}
+    assert scan.next_requests() == []
+    assert len(scan.remaining) == 9

@@ -248,7 +248,7 @@ async def test_children_read_upward_are_those_per_key_with_the_legs_that_were_ne
     account: Account, learned: Costs, concurrency: int, astray: int | None, upside_down: bool
 ) -> None:
     """Wherever a made token leads, and in whatever order the list is."""
-    learned.note(Page(ListCalls(), tuple(account.calls), PageRef.after(account.calls[-1].sid)))
+    learned.learn(Page(ListCalls(), tuple(account.calls), PageRef.after(account.calls[-1].sid)))
     account.astray = astray
     if upside_down:
         account.calls.reverse()

@@ -24,7 +24,7 @@ def costs(per_day: float, token: str | None = None) -> Costs:
     learned = Costs(rows_per_day={"calls": per_day})
     if per_day > 1000:
         newest = call(99, NOW - timedelta(hours=1), 60, "completed")
-        learned.note(Page(ListCalls(page_size=1000), (newest,), PageRef(1, "x"), rows_read=1))
+        learned.learn(Page(ListCalls(page_size=1000), (newest,), PageRef(1, "x"), rows_read=1))
     if token is not None:
         learned.note_links(Page(ListCalls(), tuple(FORTY), PageRef(1, token), rows_read=40))
     return learned
@@ -46,7 +46,7 @@ def known(*read: CallResource | Page[CallResource]) -> OperationCache:
 
 def pages(planned: list[Scan]) -> list[PageRef]:
     """The first pages of the scans."""
-    return [request.page for scan in planned for request in scan.send()]
+    return [request.page for scan in planned for request in scan.next_requests()]
 
 
 def test_the_top_is_read_where_it_is_near_and_no_token_has_to_be_made() -> None:
@@ -82,11 +82,11 @@ def test_a_row_of_the_windows_very_last_second_is_not_past_it() -> None:
     for seconds, is_certain in ((0, False), (1, True)):
         operation = known(*FORTY)
         (scan,) = scans(learned, operation)
-        (request,) = scan.send()
+        (request,) = scan.next_requests()
         above = call(99, newest_of_forty + timedelta(seconds=seconds), 60, "completed")
         page = Page(request, (above, *FORTY[:-1]), rows_read=40)
         operation.note(page)
-        assert (ListCalls(parent_call_sid=FORTY[0].sid) in scan.take(page)) is is_certain
+        assert (ListCalls(parent_call_sid=FORTY[0].sid) in scan.receive(page)) is is_certain
 
 
 def test_pages_in_vain_end_the_guessing_and_one_that_shows_its_calls_starts_it_again() -> None:
@@ -95,14 +95,14 @@ def test_pages_in_vain_end_the_guessing_and_one_that_shows_its_calls_starts_it_a
         assert pages(scans(learned, known(*FORTY))) == [MADE]
     assert scans(learned, known(*FORTY)) == []
 
-    learned.proved()
+    learned.record_proved_page()
     operation = known(*FORTY)
     (scan,) = scans(learned, operation)
-    (request,) = scan.send()
+    (request,) = scan.next_requests()
     newer = [call(99, YESTERDAY + timedelta(hours=1), 60, "completed")]
     page = Page(request, tuple(newer + FORTY[:-1]), rows_read=40)
     operation.note(page)
-    assert len(scan.take(page)) == 39
+    assert len(scan.receive(page)) == 39
     for _ in range(8):
         assert pages(scans(learned, known(*FORTY))) == [MADE]
 
@@ -134,17 +134,17 @@ def middle(rows: list[CallResource]) -> tuple[OperationCache, Scan]:
 def read(operation: OperationCache, scan: Scan, page: Page[CallResource]) -> int:
     """How many keys a page makes certain."""
     operation.note(page)
-    return len(scan.take(page))
+    return len(scan.receive(page))
 
 
 def test_it_goes_on_upward_while_ends_are_not_yet_passed() -> None:
     operation, scan = middle(FORTY)
     assert ListCalls(parent_call_sid=OLDEST) not in scan.keys  # one more page for it alone
-    (request,) = scan.send()
+    (request,) = scan.next_requests()
     newer = call(98, YESTERDAY + timedelta(seconds=30), 60, "completed")
     above = PageRef(2, "far above")
     assert read(operation, scan, Page(request, (newer,), request.page, above, rows_read=1)) == 28
-    (following,) = scan.send()
+    (following,) = scan.next_requests()
 
     assert following.page == above
     past = call(99, YESTERDAY + timedelta(hours=1), 60, "completed")
@@ -156,10 +156,10 @@ def test_it_goes_on_downward_where_rows_of_the_last_second_are_not_yet_passed() 
     twin = call(77, YESTERDAY - timedelta(minutes=39), 60, "completed")
     operation, scan = middle([*FORTY, twin])
     assert len(scan.keys) == 41
-    (request,) = scan.send()
+    (request,) = scan.next_requests()
     past = call(99, YESTERDAY + timedelta(hours=1), 60, "completed")
     assert read(operation, scan, Page(request, (past,), PageRef(4, "some"), rows_read=1)) == 39
-    (following,) = scan.send()
+    (following,) = scan.next_requests()
 
     assert following.page == PageRef(5, "below")
     assert following.page_size == 50
@@ -169,22 +169,22 @@ def test_it_goes_on_downward_where_rows_of_the_last_second_are_not_yet_passed() 
 
 def test_nothing_is_read_beside_a_page_with_a_row_left_out() -> None:
     operation, scan = middle(FORTY)
-    (request,) = scan.send()
+    (request,) = scan.next_requests()
     page = Page(request, (), request.page, PageRef(2, "x"), rows_read=1, left_out=1)
 
     assert read(operation, scan, page) == 27  # those whose end the page itself is past
-    assert scan.send() == []
+    assert scan.next_requests() == []
 
 
 def test_the_lists_top_is_tried_where_no_page_of_it_was_seen_to_fall_short() -> None:
     """The first time, and for what is newer than such a page came down to."""
     learned = Costs(rows_per_day={"calls": 20_000.0})
     (scan,) = scans(learned, known(*FORTY))
-    (request,) = scan.send()
+    (request,) = scan.next_requests()
     assert (request.page, request.page_size) == (TOP, 1000)
     assert len(scan.keys) == 40
 
-    learned.note(Page(request, (FORTY[0],), PageRef(1, "x"), rows_read=1))
+    learned.learn(Page(request, (FORTY[0],), PageRef(1, "x"), rows_read=1))
     assert scans(learned, known(*FORTY)) == []
     few = Costs(rows_per_day={"calls": 200.0})
     few.note_reach(ListCalls(), YESTERDAY)
