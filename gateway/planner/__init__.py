@@ -1,9 +1,9 @@
 """Plans the REST requests for a batch of requests; pure, no I/O.
 
-Three strategies (docs/planner.md): *known* answers a request from rows that this operation has
-read, *scan* reads one covering list for many keys of an edge, *per key* sends one request for each
-key. Correctness comes before cost: a scan is planned only where `windows` says that it is right,
-and answers only keys that `operation_cache` calls certain. This module must not know the clock,
+Three strategies: *known* answers a request from rows that this operation has read, *scan* reads one
+covering list for many keys of an edge, *per key* sends one request for each key. Correctness comes
+before cost: a scan is planned only where `windows` says that it is right, and answers only keys
+that `operation_cache` calls certain (docs/design/planner.md). This module must not know the clock,
 HTTP or GraphQL: values in, values out.
 """
 

@@ -22,8 +22,8 @@ from gateway.upstream.requests import ListRequest
 
 __all__ = ["covering"]
 
-# A first page must reach a key's beginning (Note [Allowance] in scan). Up to this many pages of
-# expected rows it is tried: a probe in vain is one request, no probe is one for each key.
+# A first page must reach a key's beginning (Note [Allowance] in scan). A list is tried if that is
+# expected within this many pages: a probe in vain is one request, no probe is one for each key.
 DEPTH_TOLERANCE = 1.25
 # The oldest keys of a cluster are left out in this many steps.
 DROP_STEPS = 16

@@ -194,7 +194,7 @@ class UpwardPlanner:
         return 0.0 if is_sure else self._costs.rows_per_request
 
     def _expected_rows_of(self, cluster: Sequence[Key]) -> float:
-        """The expected rows from the oldest call to the last end, as dense as usual or as the batch."""
+        """The expected rows from the oldest call to the last end: as usual, or as in the batch."""
         first, last = cluster[0][1].since, cluster[-1][1].since
         until = max(window.until for _, window in cluster)
         span = until - first - EARLY

@@ -24,16 +24,16 @@ TWO = FetchCall(sid=sid("CA", 2))
 
 @asynccontextmanager
 async def loading(
-    twilio: PlainTwilio, seconds: float = 5, kind: type[PlanExecutor] = PlanExecutor
+    twilio: PlainTwilio, seconds: float = 5, executor_type: type[PlanExecutor] = PlanExecutor
 ) -> AsyncIterator[Loaders]:
-    """The loaders of one operation with this much time."""
+    """The loaders of one operation with this many seconds."""
     client = UpstreamClient(Account(ACCOUNT, ACCOUNT, Secret(TOKEN)), UpstreamSettings(), twilio)
     deadline = asyncio.get_running_loop().time() + seconds
     known, trace = (
         OperationCache(datetime.now(UTC)),
         UpstreamTrace(asyncio.get_running_loop().time),
     )
-    executor = kind(client, known, Costs(), Policy(), trace, deadline, 1000)
+    executor = executor_type(client, known, Costs(), Policy(), trace, deadline, 1000)
     loaders = Loaders(executor)
     try:
         yield loaders
@@ -42,9 +42,9 @@ async def loading(
         await client.aclose()
 
 
-def account(**given: float) -> PlainTwilio:
+def account(**options: float) -> PlainTwilio:
     """Two calls."""
-    return PlainTwilio(calls=[call(1), call(2)], **given)  # type: ignore[arg-type]
+    return PlainTwilio(calls=[call(1), call(2)], **options)  # type: ignore[arg-type]
 
 
 async def test_equal_requests_of_an_operation_are_one() -> None:
@@ -81,7 +81,7 @@ async def test_a_waiter_that_leaves_before_the_batch_leaves_the_key_unharmed() -
 
 
 async def test_each_key_resolves_as_soon_as_its_own_answer_is_there() -> None:
-    """A slow page holds nobody back."""
+    """A slow page delays no other key."""
     twilio = account()
     gate = asyncio.Event()
 
@@ -135,7 +135,7 @@ async def test_closing_cancels_what_is_still_being_read() -> None:
     async with loading(twilio) as loaders:
         reads = [asyncio.ensure_future(loaders.row(request, "call")) for request in (ONE, TWO)]
         async with asyncio.timeout(20):
-            while twilio.in_flight < 2:  # noqa: ASYNC110 (nobody tells)
+            while twilio.in_flight < 2:  # noqa: ASYNC110 (no event to wait for)
                 await asyncio.sleep(0)
 
     assert twilio.in_flight == 0
@@ -162,8 +162,8 @@ async def test_an_unexpected_error_reaches_every_waiter_and_hangs_nobody() -> No
     assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 2
 
 
-class Faulty(PlanExecutor):
-    """One whose planner breaks, or forgets what it was asked."""
+class BrokenExecutor(PlanExecutor):
+    """An executor that raises, or resolves no request."""
 
     fault: Exception | None = None
 
@@ -178,8 +178,8 @@ class Faulty(PlanExecutor):
 async def test_a_planner_that_breaks_or_forgets_leaves_nobody_waiting(
     fault: Exception | None, expected: type[Exception]
 ) -> None:
-    async with loading(account(), kind=Faulty) as loaders:
-        Faulty.fault = fault
+    async with loading(account(), executor_type=BrokenExecutor) as loaders:
+        BrokenExecutor.fault = fault
         outcomes = await asyncio.wait_for(
             asyncio.gather(
                 loaders.row(ONE, "call"), loaders.row(TWO, "call"), return_exceptions=True

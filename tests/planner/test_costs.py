@@ -1,4 +1,4 @@
-"""What the planner learns and what it makes of it: density, reach, and who goes first."""
+"""What the planner learns and how it uses that: density, reach, and the order of requests."""
 
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
@@ -27,8 +27,8 @@ NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
 YESTERDAY = DateTimeRange.day(NOON.date())
 
 
-def call(number: int, created: datetime, lag: int = 0, **given: Any) -> CallResource:
-    """A call of a minute, which started `lag` seconds after it was created."""
+def call(number: int, created: datetime, lag: int = 0, **properties: Any) -> CallResource:
+    """A call that lasts a minute and starts `lag` seconds after it was created."""
     wire = {
         "sid": f"CA{number:032x}",
         "status": "completed",
@@ -37,11 +37,11 @@ def call(number: int, created: datetime, lag: int = 0, **given: Any) -> CallReso
         "start_time": format_datetime(created + timedelta(seconds=lag)),
         "end_time": format_datetime(created + timedelta(seconds=60)),
     }
-    return msgspec.convert(wire | given, CallResource)
+    return msgspec.convert(wire | properties, CallResource)
 
 
-def learned(*spans: timedelta) -> Costs:
-    """Costs that have seen pages of 101 calls, over these spans of time."""
+def costs_from_spans(*spans: timedelta) -> Costs:
+    """Costs that have seen pages of 101 calls, which span these times."""
     costs = Costs()
     for span in spans:
         rows = tuple(call(n, NOON - span * (n / 100)) for n in range(101))
@@ -49,8 +49,8 @@ def learned(*spans: timedelta) -> Costs:
     return costs
 
 
-def asked_yesterday(costs: Costs) -> list[ListRequest[Any]]:
-    """The first pages of the scans that are planned for the recordings of 50 calls at noon."""
+def requests_for_yesterday(costs: Costs) -> list[ListRequest[Any]]:
+    """The first pages of the planned scans for the recordings of 50 calls at noon."""
     known = OperationCache(NOW)
     rows = [call(n, NOON + timedelta(seconds=n)) for n in range(50)]
     for row in rows:
@@ -61,7 +61,7 @@ def asked_yesterday(costs: Costs) -> list[ListRequest[Any]]:
 
 
 def test_a_density_is_rows_by_time_so_that_a_night_weighs_more_than_a_busy_minute() -> None:
-    per_day = learned(timedelta(minutes=1), timedelta(hours=12)).rows_per_day["calls"]
+    per_day = costs_from_spans(timedelta(minutes=1), timedelta(hours=12)).rows_per_day["calls"]
 
     assert per_day == pytest.approx(400, rel=0.1)
 
@@ -70,60 +70,62 @@ def test_a_density_is_rows_by_time_so_that_a_night_weighs_more_than_a_busy_minut
 def test_a_density_is_learned_within_three_pages(per_day: int) -> None:
     span = timedelta(days=100 / per_day)
 
-    assert learned(span, span, span).rows_per_day["calls"] == pytest.approx(per_day, rel=0.2)
+    assert costs_from_spans(span, span, span).rows_per_day["calls"] == pytest.approx(
+        per_day, rel=0.2
+    )
 
 
 @pytest.mark.parametrize("seconds", [0, -60])
 def test_a_page_that_spans_no_time_teaches_no_density(seconds: int) -> None:
-    assert learned(timedelta(seconds=seconds)).rows_per_day == Costs().rows_per_day
+    assert costs_from_spans(timedelta(seconds=seconds)).rows_per_day == Costs().rows_per_day
 
 
-def recorded(number: int, at: datetime) -> RecordingResource:
+def recording_at(number: int, at: datetime) -> RecordingResource:
     """A recording."""
     wire = {"sid": f"RE{number:032x}", "date_created": format_datetime(at)}
     return msgspec.convert(wire, RecordingResource)
 
 
-def reaching(costs: Costs, down_to: datetime, days: DateTimeRange = YESTERDAY) -> Costs:
-    """They have seen a page of 1,000 recordings that came down to this moment and no further."""
+def with_reach(costs: Costs, down_to: datetime, days: DateTimeRange = YESTERDAY) -> Costs:
+    """The costs after a page of 1,000 recordings that came down to this moment and no further."""
     request = ListRecordings(date_created=days, page_size=1000)
-    costs.learn(Page(request, (recorded(1, down_to),), PageRef(1, "x"), rows_read=1))
+    costs.learn(Page(request, (recording_at(1, down_to),), PageRef(1, "x"), rows_read=1))
     return costs
 
 
 @pytest.mark.parametrize("per_day", [1.0, 5000.0, 500_000.0])
-def test_a_list_is_tried_in_one_large_page_where_none_was_seen_to_fall_short(
+def test_a_list_of_unknown_reach_is_tried_in_one_large_page(
     per_day: float,
 ) -> None:
-    """How dense other days are says nothing of this one: in vain it is one request."""
-    (request,) = asked_yesterday(Costs(rows_per_day={"recordings": per_day}))
+    """The density of other days says nothing about this one; a try in vain is one request."""
+    (request,) = requests_for_yesterday(Costs(rows_per_day={"recordings": per_day}))
 
     assert request.page_size == 1000
     assert isinstance(request, ListRecordings)
     assert request.date_created == YESTERDAY
 
 
-def test_no_list_is_tried_whose_largest_page_was_seen_not_to_come_to_a_key() -> None:
-    """It could not go on: see Note [Allowance]."""
+def test_a_list_whose_largest_page_does_not_reach_a_key_is_not_tried() -> None:
+    """The scan could not go on: see Note [Allowance]."""
     costs = Costs(rows_per_day={"recordings": 200.0})
 
-    assert asked_yesterday(reaching(costs, NOON + timedelta(hours=1))) == []
-    assert len(asked_yesterday(reaching(costs, NOON - timedelta(hours=1)))) == 1
+    assert requests_for_yesterday(with_reach(costs, NOON + timedelta(hours=1))) == []
+    assert len(requests_for_yesterday(with_reach(costs, NOON - timedelta(hours=1)))) == 1
     earlier = DateTimeRange(YESTERDAY.gte, NOON - timedelta(days=7))
-    assert len(asked_yesterday(reaching(Costs(), NOON + timedelta(hours=1), earlier))) == 1
+    assert len(requests_for_yesterday(with_reach(Costs(), NOON + timedelta(hours=1), earlier))) == 1
 
 
 def test_a_list_that_falls_short_is_read_in_pages_of_the_expected_size() -> None:
     """The page that must come to a key has twice the room."""
-    costs = reaching(Costs(rows_per_day={"recordings": 400.0}), NOON - timedelta(hours=1))
-    (request,) = asked_yesterday(costs)
+    costs = with_reach(Costs(rows_per_day={"recordings": 400.0}), NOON - timedelta(hours=1))
+    (request,) = requests_for_yesterday(costs)
 
     expected = 400 * (0.5 + 1 / 24 / 60)
     assert 2.0 * expected <= request.page_size < 2.1 * expected + 50
 
 
 @pytest.mark.parametrize("date_created", [None, "yesterday"])
-def test_a_page_whose_last_date_cannot_be_told_teaches_no_reach_and_no_density(
+def test_a_page_whose_last_date_is_unreadable_teaches_no_reach_and_no_density(
     date_created: str | None,
 ) -> None:
     costs = Costs(rows_per_day={"calls": 2000.0})
@@ -134,32 +136,32 @@ def test_a_page_whose_last_date_cannot_be_told_teaches_no_reach_and_no_density(
     assert costs.rows_per_day == {"calls": 2000.0}
 
 
-def test_of_so_many_lists_it_is_remembered_how_far_a_page_reaches_and_of_the_newest() -> None:
+def test_the_reaches_of_the_newest_lists_are_stored_up_to_a_limit() -> None:
     costs = Costs()
     lists = [ListCalls(to=f"+1{number}") for number in range(MAX_LISTS + 1)]
     for number, request in enumerate(lists[:-1]):
         costs.note_reach(request, NOON + timedelta(seconds=number))
-    costs.note_reach(lists[0], NOON)  # seen again: the second is the oldest now
+    costs.note_reach(lists[0], NOON)  # stored again: the second is now the oldest
     costs.note_reach(lists[-1], NOON)
 
     reaches = [costs.reach(request) for request in lists]
     assert [n for n, reach in enumerate(reaches) if reach is None] == [1]
 
 
-def test_so_many_rows_as_a_few_keys_are_worth_are_read_for_them() -> None:
+def test_more_keys_can_afford_more_rows() -> None:
     few = Costs().affordable_rows("recordings", 3, 3, 16)
     many = Costs().affordable_rows("recordings", 50, 50, 16)
 
     assert 0 < few < 200 < 1000 < many
 
 
-def test_what_was_read_of_a_time_is_expected_there_and_nothing_more() -> None:
-    """Ten minutes with 50 calls: the rest of the day, which was read, has none."""
+def test_in_a_span_that_was_read_only_the_rows_read_are_expected() -> None:
+    """50 calls in some minutes: the rest of the day, which was read, has none."""
     density = Density(NOW)
     rows = tuple(call(n, NOON - timedelta(seconds=10 * n)) for n in range(50))
     for row in rows:
         density.add(row)
-    for _ in range(2):  # what is read twice is not twice as long
+    for _ in range(2):  # a span that is read twice counts once
         density.add_page(Page(ListCalls(), rows, PageRef(1, "x"), rows_read=50))
     since, hour = NOON - timedelta(seconds=490), timedelta(hours=1)
 
@@ -173,7 +175,7 @@ def test_what_was_read_of_a_time_is_expected_there_and_nothing_more() -> None:
     assert costs.expected_rows("recordings", Portion(50, 0, hour)) == 35
 
 
-def test_calls_of_a_filtered_list_are_the_least_that_is_there() -> None:
+def test_calls_of_a_filtered_list_are_a_lower_bound() -> None:
     density = Density(NOW)
     rows = tuple(call(n, NOON - timedelta(minutes=n)) for n in range(50))
     for row in rows:
@@ -187,8 +189,8 @@ def test_calls_of_a_filtered_list_are_the_least_that_is_there() -> None:
 
 
 @given(st.lists(st.integers(0, 40), max_size=12), st.data())
-def test_the_parts_of_a_span_are_the_span(moments: list[int], data: st.DataObject) -> None:
-    """However pages lie: what was read and what was not add up, and no call is counted twice."""
+def test_the_portions_of_a_span_add_up_to_the_span(moments: list[int], data: st.DataObject) -> None:
+    """Wherever pages lie, read and unread time add up, and no call is counted twice."""
     density, end = Density(NOW), NOON + timedelta(minutes=40)
     rows = [call(n, NOON + timedelta(minutes=at)) for n, at in enumerate(sorted(moments)[::-1])]
     for row in rows:
@@ -233,8 +235,8 @@ def test_calls_that_start_out_of_the_order_of_their_creation_are_covered() -> No
     assert list(answer.value.rows) == [child]
 
 
-async def test_scans_are_sent_before_the_keys_that_are_asked_one_by_one() -> None:
-    """The round waits longest for them, and connections are few."""
+async def test_scans_are_sent_before_requests_per_key() -> None:
+    """The round waits longest for scans, and connections are few."""
     rows = [wire_call(n, at=60 * n) for n in range(30)][::-1]
     recordings = [wire_recording(n, of=n, at=60 * n + 9) for n in range(30)][::-1]
     twilio = PlainTwilio(rows, recordings)

@@ -1,4 +1,4 @@
-"""The planner against a plain oracle: what it calls known is what upstream would answer."""
+"""The planner against a simple oracle: a known answer is the answer that upstream would give."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,7 +24,7 @@ def sid(number: int) -> str:
     return f"CA{number:032x}"
 
 
-def row(number: int, age: int, parent: int | None = None, **given: Any) -> CallResource:
+def row(number: int, age: int, parent: int | None = None, **properties: Any) -> CallResource:
     """A call as the client decodes it."""
     wire = {
         "sid": sid(number),
@@ -33,17 +33,17 @@ def row(number: int, age: int, parent: int | None = None, **given: Any) -> CallR
         "status": "completed",
         "direction": "inbound" if parent is None else "outbound-dial",
     }
-    return msgspec.convert(wire | given, CallResource)
+    return msgspec.convert(wire | properties, CallResource)
 
 
 def page(
-    request: ListRequest[Any], rows: list[CallResource], following: PageRef | None
+    request: ListRequest[Any], rows: list[CallResource], next_page: PageRef | None
 ) -> Page[Any]:
     """A page as the client makes it."""
-    return Page(request, tuple(rows), next=following, rows_read=len(rows))
+    return Page(request, tuple(rows), next=next_page, rows_read=len(rows))
 
 
-def sends(requests: Iterable[Request]) -> list[Send]:
+def planned_requests(requests: Iterable[Request]) -> list[Send]:
     """The plan for requests that no scan would be right for."""
     steps = plan(requests, OperationCache(NOON), Costs(), Policy())
     return [step for step in steps if isinstance(step, Send)]
@@ -53,46 +53,46 @@ START, CREATION = "start", "creation"
 
 
 @st.composite
-def families(draw: st.DrawFn) -> list[CallResource]:
-    """An account as its list gives it: newest first by creation or by start, equals in any order.
+def call_lists(draw: st.DrawFn) -> list[CallResource]:
+    """An account's list of calls: newest first by creation or by start, equal dates in any order.
 
-    Each child was created after its parent, or in the same second, and each call starts some
-    seconds after it was created, a parent perhaps after its child (answerOnBridge), or never does.
+    Each child was created after its parent, or in the same second. Each call starts some seconds
+    after its creation or never does; a parent may start after its child (answerOnBridge).
     """
-    born: list[tuple[int, int, int | None]] = []
+    drawn: list[tuple[int, int, int | None]] = []
     second = 0
     for number in range(draw(st.integers(1, 14))):
         second += draw(st.integers(0, 2))
         parent = draw(st.none() | st.integers(0, number - 1)) if number else None
-        born.append((second, draw(st.sampled_from([0, 0, 0, 1, 4])), parent))
+        drawn.append((second, draw(st.sampled_from([0, 0, 0, 1, 4])), parent))
     order = draw(st.sampled_from([START, CREATION]))
     never = draw(st.sampled_from([False, False, True]))
     rows = []
-    for number, (created, lag, parent) in enumerate(born):
+    for number, (created, lag, parent) in enumerate(drawn):
         started = format_datetime(NOON - timedelta(seconds=second - created - lag))
         is_dialed = not (never and number % 3 == 2)
-        given = {"start_time": started if is_dialed else None}
+        properties = {"start_time": started if is_dialed else None}
         place = created + lag if order == START and is_dialed else created
         key = (place, draw(st.integers(0, 9)))
-        rows.append((key, row(number, second - created, parent, **given)))
+        rows.append((key, row(number, second - created, parent, **properties)))
     return [call for _, call in sorted(rows, key=lambda pair: pair[0], reverse=True)]
 
 
 def read_from_top(account: list[CallResource], page_size: int, pages: int) -> OperationCache:
-    """An operation that has read so many pages of the list."""
+    """The cache of an operation that has read this many pages of the list."""
     known = OperationCache(NOON + timedelta(hours=1))
     request = ListCalls(page_size=page_size)
     for index in range(pages):
         start = index * page_size
         rows = account[start : start + page_size]
-        following = PageRef(index + 1, f"PA{start}") if account[start + page_size :] else None
-        known.note(page(request, rows, following))
+        next_page = PageRef(index + 1, f"PA{start}") if account[start + page_size :] else None
+        known.note(page(request, rows, next_page))
         request = request.at(PageRef(index + 1, f"PA{start}"))
     return known
 
 
 @settings(max_examples=max(500, settings().max_examples))
-@given(families(), st.integers(1, 6), st.integers(0, 4))
+@given(call_lists(), st.integers(1, 6), st.integers(0, 4))
 def test_known_children_are_the_children_that_upstream_would_list(
     account: list[CallResource], page_size: int, pages: int
 ) -> None:
@@ -100,10 +100,10 @@ def test_known_children_are_the_children_that_upstream_would_list(
     read = account[: pages * page_size]
     for parent in account:
         answer = known.answer(ListCalls(parent_call_sid=parent.sid))
-        wanted = [child for child in account if child.parent_call_sid == parent.sid]
+        children = [child for child in account if child.parent_call_sid == parent.sid]
         if answer is not None:
-            assert list(answer.value.rows) == wanted
-        elif parent in read:  # no row was read that is older than its creation for certain
+            assert list(answer.value.rows) == children
+        elif parent in read:  # no row read is certainly older than its creation
             assert read != account
             assert all(times(it)[1] >= times(parent)[0] for it in read) or not _descends(read)
 
@@ -117,24 +117,24 @@ def times(call: CallResource) -> tuple[datetime, datetime]:
 def _descends(rows: list[CallResource]) -> bool:
     """True where an order that no row contradicts was seen to descend."""
     columns = list(zip(*map(times, rows), strict=True))
-    kept = [dates for dates in columns if list(dates) == sorted(dates, reverse=True)]
+    descending = [dates for dates in columns if list(dates) == sorted(dates, reverse=True)]
     is_newest_first = all(dates[0] >= dates[-1] for dates in columns)
-    return is_newest_first and bool(kept) and all(len(set(dates)) > 1 for dates in kept)
+    return is_newest_first and bool(descending) and all(len(set(dates)) > 1 for dates in descending)
 
 
-@given(families(), st.data())
+@given(call_lists(), st.data())
 def test_a_list_in_any_other_order_is_never_evidence_of_fewer_children(
     account: list[CallResource], data: st.DataObject
 ) -> None:
-    """Whatever the order, what is called known holds every child that was on the page."""
+    """Whatever the order, a known answer holds every child that was on the page."""
     shuffled = data.draw(st.permutations(account))
     known = OperationCache(NOON)
     known.note(page(ListCalls(page_size=50), shuffled, PageRef(1, "PAx")))
 
     for parent in shuffled:
         answer = known.answer(ListCalls(parent_call_sid=parent.sid))
-        wanted = [child for child in shuffled if child.parent_call_sid == parent.sid]
-        assert answer is None or list(answer.value.rows) == wanted
+        children = [child for child in shuffled if child.parent_call_sid == parent.sid]
+        assert answer is None or list(answer.value.rows) == children
 
 
 def test_a_page_that_leaves_a_gap_proves_nothing() -> None:
@@ -163,7 +163,7 @@ def test_a_list_that_descends_and_then_does_not_proves_nothing() -> None:
 
 
 def test_rows_of_one_second_prove_nothing_about_one_another() -> None:
-    """Another row of that second, a child, may be on the next page, whatever was seen so far."""
+    """The next page may hold another row of that second, a child."""
     known = OperationCache(NOON)
     rows = [row(9, 0), row(1, 5), row(2, 5), row(3, 5, parent=1)]
     known.note(page(ListCalls(page_size=4), rows, PageRef(1, "PA3")))
@@ -198,8 +198,8 @@ def test_a_list_by_start_is_read_down_to_a_start_before_the_parents_creation() -
     assert list(answer.value.rows) == [child]
 
 
-def test_an_order_that_a_row_contradicts_asks_for_no_proof() -> None:
-    """One starts before another that stands below it: the list is by creation."""
+def test_an_order_that_a_row_contradicts_needs_no_proof() -> None:
+    """One call starts before another that stands below it: the list is by creation."""
     parent = row(1, 0, start_time=at(20))
     rows = [row(9, -1, start_time=at(15)), parent, row(3, 60, start_time=at(12))]
     known = OperationCache(NOON + timedelta(hours=1))
@@ -223,7 +223,7 @@ def test_a_row_whose_date_is_missing_or_unreadable_says_nothing_of_the_order() -
     assert known.answer(ListCalls(parent_call_sid=sid(7))) is not None
 
 
-def test_a_row_whose_parent_cannot_be_read_may_be_anybodys() -> None:
+def test_a_row_whose_parent_is_unreadable_proves_nothing() -> None:
     known = OperationCache(NOON)
     rows = [row(9, 0), row(2, 0, parent_call_sid=7), row(1, 1)]
     known.note(page(ListCalls(), rows, None))
@@ -238,16 +238,16 @@ def test_a_page_with_rows_left_out_proves_nothing_and_is_a_gap() -> None:
         page(request.at(PageRef(1, "PA8")), [row(7, 2)], PageRef(2, "PA7")),
         page(request.at(PageRef(2, "PA7")), [row(6, 3), row(5, 4)], None),
     ]
-    whole, torn = OperationCache(NOON), OperationCache(NOON)
+    complete, with_gap = OperationCache(NOON), OperationCache(NOON)
     for read in pages:
-        whole.note(read)
+        complete.note(read)
     for read in [pages[0], replace(pages[1], left_out=1), pages[2]]:
-        torn.note(read)
+        with_gap.note(read)
     keys = [ListCalls(parent_call_sid=sid(number)) for number in (9, 8, 7, 6, 5)]
 
-    assert all(whole.answer(key) for key in keys)
-    assert [torn.answer(key) is not None for key in keys] == [True, False, False, False, False]
-    assert torn.answer(FetchCall(sid=sid(7))) is not None
+    assert all(complete.answer(key) for key in keys)
+    assert [with_gap.answer(key) is not None for key in keys] == [True, False, False, False, False]
+    assert with_gap.answer(FetchCall(sid=sid(7))) is not None
 
 
 def test_a_first_page_with_rows_left_out_is_no_answer_for_another_size() -> None:
@@ -260,8 +260,8 @@ def test_a_first_page_with_rows_left_out_is_no_answer_for_another_size() -> None
     assert known.answer(replace(request, page_size=5)) is not None
 
 
-def test_a_page_that_is_named_by_its_number_does_not_continue_a_part_upward() -> None:
-    """Calls that came in meanwhile have moved rows from that page on to the next.
+def test_a_page_that_is_named_by_its_number_does_not_continue_a_run_upward() -> None:
+    """New calls may have moved rows from that page to the next.
 
     Nor does a token that may stand for a number, in pages of another size.
     """
@@ -281,7 +281,7 @@ def test_a_page_that_is_named_by_its_number_does_not_continue_a_part_upward() ->
         assert (known.answer(ListCalls(parent_call_sid=sid(5))) is not None) is is_certain
 
 
-def test_a_list_that_lacks_the_parent_itself_is_not_whole() -> None:
+def test_a_list_that_lacks_the_parent_itself_is_not_complete() -> None:
     known = OperationCache(NOON + timedelta(hours=1))
     known.note(row(5, 1, end_time=at(9)))
     known.note(page(ListCalls(), [row(9, 0), row(1, 60)], None))
@@ -291,7 +291,7 @@ def test_a_list_that_lacks_the_parent_itself_is_not_whole() -> None:
 
 
 def test_a_live_call_may_get_children_above_whatever_was_read() -> None:
-    """But for the list's top: calls that came in since the operation began prove nothing."""
+    """Only the list's top is proof: calls newer than the operation prove nothing."""
     for place, is_certain in ((PageRef(2, "some"), False), (TOP, True)):
         known = OperationCache(NOON)
         rows = [row(9, -30), row(1, 0, status="in-progress"), row(2, 60)]
@@ -313,7 +313,7 @@ def test_a_token_that_names_no_row_continues_only_in_pages_of_one_size() -> None
 
 
 def test_a_list_that_was_not_seen_to_descend_proves_nothing() -> None:
-    """All of one second: it may as well run oldest first, the children on its last page."""
+    """All rows of one second: the list may run oldest first, with the children on its last page."""
     known = OperationCache(NOON)
     known.note(page(ListCalls(page_size=2), [row(1, 0), row(2, 0)], PageRef(1, "PA2")))
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
@@ -360,7 +360,7 @@ def test_known_children_are_filtered_like_upstream_would() -> None:
 def test_only_an_outbound_call_that_was_never_answered_has_no_children_for_certain(
     direction: str, status: str, duration: Any, is_certain: bool
 ) -> None:
-    """One that lasted some time ran TwiML, whatever its status; so may one of unknown length."""
+    """A call that lasted some time ran TwiML, whatever its status; one of unknown length may."""
     known = OperationCache(NOON)
     known.note(row(1, 0, direction=direction, status=status, duration=duration))
 
@@ -381,12 +381,12 @@ def test_a_recording_is_not_known_from_a_list_whose_form_lacks_properties() -> N
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=12))
 def test_first_pages_of_one_list_are_one_request_of_the_largest_size(
-    asked: list[tuple[int, int]],
+    drawn: list[tuple[int, int]],
 ) -> None:
-    requests = {ListCalls(to=str(to), page_size=size) for to, size in asked}
-    steps = sends(requests)
+    requests = {ListCalls(to=str(to), page_size=size) for to, size in drawn}
+    steps = planned_requests(requests)
 
-    largest = {str(to): max(size for same, size in asked if same == to) for to, _ in asked}
+    largest = {str(to): max(size for same, size in drawn if same == to) for to, _ in drawn}
     assert {step.request for step in steps} == {
         ListCalls(to=to, page_size=size) for to, size in largest.items()
     }
@@ -399,5 +399,5 @@ def test_a_later_page_stays_a_request_of_its_own() -> None:
     first = ListRecordings(call_sid=sid(1))
     later = first.at(PageRef(1, "PAx"))
 
-    assert [step.request for step in sends([first, later])] == [first, later]
+    assert [step.request for step in planned_requests([first, later])] == [first, later]
     assert first.page == TOP

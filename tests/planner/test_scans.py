@@ -1,9 +1,9 @@
-"""Scans against the plain way: planned answers equal per-key answers, row for row and in order.
+"""Scans against requests per key: planned answers are equal, row for row and in order.
 
-Made-up accounts with everything that PLANNER.md warns of: late and early rows, rows of no call,
-orphans, live calls, clock edges at midnight GMT, empty and dense days, rows that come again, a
-broken order, rows added while a scan reads. And never more requests than per key and one probe for
-an edge.
+Random accounts with everything that can go wrong (docs/design/planner.md): late and early rows,
+rows of no call, orphans, live calls, clock edges at midnight GMT, empty and dense days, repeated
+rows, a broken order, rows added while a scan reads. An edge never takes more requests than per key
+and one probe.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
 from tests.listed_account import NOW, Account, call, call_sid, notification, recording
 
 MIDNIGHT = datetime(2026, 3, 9, tzinfo=UTC)
-# Rows are dated within the slack of Note [Slack], less what the order may be broken by.
+# Rows are dated within the slack of Note [Slack], less the DISORDER of a broken order.
 EARLY = timedelta(seconds=20)
 DISORDER = 20
 SLACK = 9 * 60
@@ -52,7 +52,7 @@ ODDITIES: list[dict[str, Any]] = [
 
 @st.composite
 def accounts(draw: st.DrawFn) -> Account:
-    """A made-up account."""
+    """A random account."""
     calls = []
     for number, created in enumerate(draw(st.lists(moments, min_size=2, max_size=14))):
         status = draw(st.sampled_from(["completed"] * 6 + ["busy", "canceled", "in-progress"]))
@@ -62,8 +62,8 @@ def accounts(draw: st.DrawFn) -> Account:
     notifications = _newest_first(draw, _rows(draw, calls, "notifications"))
     account = Account(
         calls,
-        [recording(*row) for row in _order(draw, recordings)],
-        [notification(*row) for row in _order(draw, notifications)],
+        [recording(*row) for row in _reordered(draw, recordings)],
+        [notification(*row) for row in _reordered(draw, notifications)],
         cap=draw(st.sampled_from([2, 3, 5, 20, 1000])),
         arriving=draw(st.integers(0, 2)),
         repeats=draw(st.booleans()),
@@ -71,24 +71,24 @@ def accounts(draw: st.DrawFn) -> Account:
     return account
 
 
-Made = tuple[int, int | None, datetime]
+DrawnRow = tuple[int, int | None, datetime]
 
 
-def _rows(draw: st.DrawFn, calls: list[CallResource], kind: str) -> list[Made]:
-    made: list[tuple[int | None, datetime]] = []
+def _rows(draw: st.DrawFn, calls: list[CallResource], kind: str) -> list[DrawnRow]:
+    drawn: list[tuple[int | None, datetime]] = []
     for number, row in enumerate(calls):
         begin, end = _times(row)
         span = int((end + LATE[kind] - begin + EARLY).total_seconds())
         for _ in range(draw(st.integers(0, 3))):
             late = draw(st.one_of(st.integers(0, span), st.sampled_from([0, span])))
-            made.append((number, begin - EARLY + timedelta(seconds=late)))
-    nobodys = st.tuples(st.none() | st.integers(500, 510), moments)
-    made.extend(draw(st.lists(nobodys, max_size=25)))
-    return [(number, of, at) for number, (of, at) in enumerate(made)]
+            drawn.append((number, begin - EARLY + timedelta(seconds=late)))
+    orphans = st.tuples(st.none() | st.integers(500, 510), moments)
+    drawn.extend(draw(st.lists(orphans, max_size=25)))
+    return [(number, owner, at) for number, (owner, at) in enumerate(drawn)]
 
 
-def _newest_first(draw: st.DrawFn, rows: list[Made]) -> list[Made]:
-    """By date, those of one second in any order."""
+def _newest_first(draw: st.DrawFn, rows: list[DrawnRow]) -> list[DrawnRow]:
+    """By date; rows of one second in any order."""
     keys = [(row[2], draw(st.integers(0, 9))) for row in rows]
     pairs = sorted(zip(keys, rows, strict=True), key=lambda pair: pair[0], reverse=True)
     return [row for _, row in pairs]
@@ -102,8 +102,8 @@ def _times(row: CallResource) -> tuple[datetime, datetime]:
     return begin, max(row.end_time or row.date_updated or begin, begin)
 
 
-def _order(draw: st.DrawFn, rows: list[Made]) -> list[Made]:
-    """Newest first, mostly; out of order by some seconds; or turned upside down."""
+def _reordered(draw: st.DrawFn, rows: list[DrawnRow]) -> list[DrawnRow]:
+    """Mostly newest first; else out of order by some seconds, or upside down."""
     kind = draw(st.sampled_from(["kept"] * 4 + ["disorder", "upside down"]))
     if kind == "disorder":
         shift = draw(st.lists(st.integers(0, DISORDER), min_size=len(rows), max_size=len(rows)))
@@ -127,9 +127,9 @@ async def answers(
     policy: Policy,
     read: Sequence[Any] | None = None,
 ) -> dict[Request, list[str]]:
-    """What the executor answers for the keys of one operation.
+    """The executor's answers for the keys of one operation.
 
-    It has read this before: rows and pages; each call by itself, if not given.
+    The operation has read `read` before: rows and pages; by default each call by itself.
     """
     known = OperationCache(NOW)
     for answer in account.calls if read is None else read:
@@ -156,7 +156,7 @@ async def answers(
 
 
 def edges(account: Account) -> list[ListRequest[Any]]:
-    """Both edges of every call."""
+    """The recordings and notifications of every call."""
     sids = [row.sid for row in account.calls]
     return [
         *(ListRecordings(call_sid=sid, page_size=1000) for sid in sids),
@@ -165,7 +165,7 @@ def edges(account: Account) -> list[ListRequest[Any]]:
 
 
 def expected(account: Account, keys: Iterable[ListRequest[Any]]) -> dict[Any, list[str]]:
-    """The plain filter over the account's lists, in their order."""
+    """The rows of the account's lists that each key matches, in their order."""
     return {
         key: [row.sid for row in getattr(account, key.kind) if key.matches(row)] for key in keys
     }
@@ -178,13 +178,13 @@ async def test_planned_answers_equal_per_key_answers_with_at_most_a_probe_for_ea
 ) -> None:
     account.cap = max(account.cap, 2)
     keys = edges(account)
-    wanted = expected(account, keys)
-    whole = account.cap
+    per_key = expected(account, keys)
+    cap = account.cap
     found = await answers(account, keys, learned, Policy(concurrency=concurrency))
 
     for key in keys:
-        # a page that upstream cuts short is asked per key as it is with no planner at all
-        assert found[key][:whole] == wanted[key][:whole]
+        # a page that upstream cuts short is requested per key, as without a planner
+        assert found[key][:cap] == per_key[key][:cap]
     for kind in ("recordings", "notifications"):
         sent = [request for request in account.requests if request.kind == kind]
         note(f"{kind}: {len(sent)} requests for {len(account.calls)} calls")
@@ -192,34 +192,34 @@ async def test_planned_answers_equal_per_key_answers_with_at_most_a_probe_for_ea
 
 
 @st.composite
-def families(draw: st.DrawFn, *, dialed: bool) -> Account:
+def call_trees(draw: st.DrawFn, *, dialed: bool) -> Account:
     """Calls and their legs, made while their parent lived or soon after; newest first.
 
-    By creation or by start, those of one second in any order; a call starts some seconds after its
-    creation, a parent perhaps after its legs. A leg that is not `dialed` may have been canceled
-    with no start time: it stands where it was created.
+    The list runs by creation or by start, with rows of one second in any order. A call starts some
+    seconds after its creation, a parent perhaps after its legs. A leg that is not `dialed` may have
+    been canceled without a start time: it stands where it was created.
     """
-    made: list[CallResource] = []
+    drawn: list[CallResource] = []
     for number, created in enumerate(draw(st.lists(moments, min_size=2, max_size=8))):
         seconds, lag = draw(st.integers(0, 4000)), draw(lags)
         status = draw(st.sampled_from(["completed"] * 6 + ["in-progress"]))
         started = format_datetime(created + timedelta(seconds=min(lag, seconds)))
-        made.append(call(number, created, seconds, status, start_time=started))
+        drawn.append(call(number, created, seconds, status, start_time=started))
         for leg in range(draw(st.integers(0, 3))):
             late = draw(st.sampled_from([0, seconds, None]))
             after = draw(st.integers(0, seconds + SLACK)) if late is None else late
             begun = created + timedelta(seconds=after)
-            given: dict[str, Any] = {"parent_call_sid": call_sid(number)}
-            given["start_time"] = format_datetime(begun + timedelta(seconds=draw(lags)))
+            properties: dict[str, Any] = {"parent_call_sid": call_sid(number)}
+            properties["start_time"] = format_datetime(begun + timedelta(seconds=draw(lags)))
             if not dialed and draw(st.booleans()):
-                given |= {"start_time": None, "end_time": None}
-            status = "canceled" if given["start_time"] is None else "completed"
-            made.append(call(100 + 10 * number + leg, begun, 60, status, **given))
+                properties |= {"start_time": None, "end_time": None}
+            status = "canceled" if properties["start_time"] is None else "completed"
+            drawn.append(call(100 + 10 * number + leg, begun, 60, status, **properties))
     by_start = draw(st.booleans())
-    keys = [((row.start_time if by_start else None) or row.date_created, row) for row in made]
+    keys = [((row.start_time if by_start else None) or row.date_created, row) for row in drawn]
     ties = [(key, draw(st.integers(0, 9)), row.sid) for key, row in keys]
     places = {sid: place for place, (_, _, sid) in enumerate(sorted(ties, reverse=True))}
-    newest_first = sorted(made, key=lambda row: places[row.sid])
+    newest_first = sorted(drawn, key=lambda row: places[row.sid])
     return Account(newest_first, [], [], cap=draw(st.sampled_from([2, 3, 5, 20, 1000])))
 
 
@@ -227,7 +227,7 @@ lags = st.sampled_from([0, 0, 0, 1, 4, 30])
 
 
 @settings(max_examples=max(500, settings().max_examples))
-@given(families(dialed=True), costs, st.integers(1, 16), st.booleans())
+@given(call_trees(dialed=True), costs, st.integers(1, 16), st.booleans())
 async def test_child_calls_by_scan_are_those_per_key_where_every_leg_was_dialed(
     account: Account, learned: Costs, concurrency: int, scans: bool
 ) -> None:
@@ -238,7 +238,7 @@ async def test_child_calls_by_scan_are_those_per_key_where_every_leg_was_dialed(
 
 @settings(max_examples=max(500, settings().max_examples))
 @given(
-    families(dialed=False),
+    call_trees(dialed=False),
     costs,
     st.integers(1, 16),
     st.sampled_from([0, 0, 0, 1, 5, None]),
@@ -256,7 +256,7 @@ async def test_children_read_upward_are_those_per_key_with_the_legs_that_were_ne
 
 
 @settings(max_examples=max(500, settings().max_examples))
-@given(families(dialed=False), costs, st.integers(1, 16), st.data())
+@given(call_trees(dialed=False), costs, st.integers(1, 16), st.data())
 async def test_children_of_a_page_from_the_middle_of_the_list_are_read_by_its_own_link(
     account: Account, learned: Costs, concurrency: int, data: st.DataObject
 ) -> None:
@@ -271,11 +271,11 @@ async def test_children_of_a_page_from_the_middle_of_the_list_are_read_by_its_ow
 
 
 @settings(max_examples=max(500, settings().max_examples))
-@given(families(dialed=False), costs, st.integers(1, 16), st.integers(2, 9))
+@given(call_trees(dialed=False), costs, st.integers(1, 16), st.integers(2, 9))
 async def test_children_of_the_lists_first_pages_are_those_per_key(
     account: Account, learned: Costs, concurrency: int, size: int
 ) -> None:
-    """What the last second lacks is read below, and then no more than a probe is in vain."""
+    """What the last second lacks is read below, with at most one probe in vain."""
     page = await account.page(ListCalls(page_size=size))
     account.requests.clear()
     await children_are_those_per_key(account, learned, Policy(concurrency=concurrency), [page])
@@ -286,7 +286,7 @@ async def test_children_of_the_lists_first_pages_are_those_per_key(
 async def children_are_those_per_key(
     account: Account, learned: Costs, policy: Policy, read: Sequence[Any] | None = None
 ) -> None:
-    """The promise of childCalls: the rows, their order, and at most one probe."""
+    """The promise of childCalls: the same rows in the same order, with at most one probe."""
     rows = read[0].rows if read else account.calls
     keys = [ListCalls(parent_call_sid=row.sid, page_size=1000) for row in rows]
     found = await answers(account, keys, learned, policy, read)

@@ -1,1 +1,1 @@
-"""What happened, as it is told."""
+"""Tests of the telemetry."""

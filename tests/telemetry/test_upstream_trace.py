@@ -1,4 +1,4 @@
-"""The journal's warnings: one for each code, field and reason."""
+"""The trace's warnings: one for each code, field and reason."""
 
 from gateway.telemetry.upstream_trace import UpstreamTrace, WarningCode
 
