@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.sandbox import control, reading, writing
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.desk import SandboxRequest
+from gateway.sandbox.context import SandboxContext
 from gateway.sandbox.errors import (
     TwilioError,
     internal,
@@ -28,7 +28,7 @@ from gateway.sandbox.errors import (
     unauthorized,
 )
 from gateway.sandbox.formats import BY_SUFFIX, Document
-from gateway.sandbox.orders import Form
+from gateway.sandbox.forms import Form
 from gateway.sandbox.reading import ParsedRequest, ResourcePath
 from gateway.sandbox.rendering import UriContext
 from gateway.sandbox.resources import Row
@@ -41,7 +41,7 @@ _GUARDED = (ACCOUNTS, control.PREFIX)
 DEFAULT = SandboxConfig()
 
 R = TypeVar("R", bound=Row)
-Handler = Callable[[SandboxRequest, ParsedRequest], Document | None]
+Handler = Callable[[SandboxContext, ParsedRequest], Document | None]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -79,7 +79,7 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
-            await sandbox.run(lambda desk: None)
+            await sandbox.run(lambda context: None)
             yield
         finally:
             await sandbox.aclose()
@@ -128,11 +128,11 @@ def _routes(sandbox: Sandbox) -> list[Route]:
 
 
 def _readable(sandbox: Sandbox, path: str, resource: ResourcePath[R]) -> list[Route]:
-    def listing(desk: SandboxRequest, asked: ParsedRequest) -> Document:
-        return reading.listing(resource, desk.store, asked)
+    def listing(context: SandboxContext, parsed: ParsedRequest) -> Document:
+        return reading.listing(resource, context.store, parsed)
 
-    def instance(desk: SandboxRequest, asked: ParsedRequest) -> Document:
-        return reading.instance(resource, desk.store, asked)
+    def instance(context: SandboxContext, parsed: ParsedRequest) -> Document:
+        return reading.instance(resource, context.store, parsed)
 
     return [
         Route(path + SUFFIX, _endpoint(sandbox, listing, 200)),
@@ -142,13 +142,13 @@ def _readable(sandbox: Sandbox, path: str, resource: ResourcePath[R]) -> list[Ro
 
 def _endpoint(sandbox: Sandbox, handler: Handler, status: int) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        asked = _asked(request, await _form(request))
-        if asked.place.account_sid != sandbox.config.account_sid:
-            raise not_found(asked.path)
+        parsed = _parse(request, await _form(request))
+        if parsed.uris.account_sid != sandbox.config.account_sid:
+            raise not_found(parsed.path)
         format_ = BY_SUFFIX[request.path_params["suffix"]]
 
-        def answer(desk: SandboxRequest) -> tuple[bytes, int]:
-            document = handler(desk, asked)
+        def answer(context: SandboxContext) -> tuple[bytes, int]:
+            document = handler(context, parsed)
             return (format_.write(document), document.rows) if document else (b"", 0)
 
         body, request.state.rows = await sandbox.run(answer)
@@ -157,13 +157,11 @@ def _endpoint(sandbox: Sandbox, handler: Handler, status: int) -> Endpoint:
     return endpoint
 
 
-def _asked(request: Request, form: Form) -> ParsedRequest:
+def _parse(request: Request, form: Form) -> ParsedRequest:
     names = request.path_params
     suffix = BY_SUFFIX[names["suffix"]].suffix
-    place = UriContext(names["account_sid"], suffix, names.get("call_sid"))
-    return ParsedRequest(
-        request.url.path, place, names.get("sid"), dict(request.query_params), form
-    )
+    uris = UriContext(names["account_sid"], suffix, names.get("call_sid"))
+    return ParsedRequest(request.url.path, uris, names.get("sid"), dict(request.query_params), form)
 
 
 async def _form(request: Request) -> Form:

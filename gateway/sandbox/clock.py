@@ -11,11 +11,11 @@ class Clock:
     """Seconds since 1970, UTC, from a start on; may be read from any thread."""
 
     def __init__(
-        self, start: float, speed: float = 1.0, ticks: Callable[[], float] = time.monotonic
+        self, start: float, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._ticks = ticks
+        self._monotonic = monotonic
         self._speed = speed
-        self._shown, self._since = start, ticks()
+        self._base, self._base_monotonic = start, monotonic()
 
     @property
     def speed(self) -> float:
@@ -24,18 +24,18 @@ class Clock:
 
     def now(self) -> float:
         """The sandbox's present."""
-        return self._shown + (self._ticks() - self._since) * self._speed
+        return self._base + (self._monotonic() - self._base_monotonic) * self._speed
 
     def step(self, seconds: float) -> None:
         """Moves the present forward at once."""
-        self._shown += seconds
+        self._base += seconds
 
-    def run(self, speed: float) -> None:
+    def set_speed(self, speed: float) -> None:
         """Goes on from the present at another speed."""
-        self._shown, self._since = self.now(), self._ticks()
+        self._base, self._base_monotonic = self.now(), self._monotonic()
         self._speed = speed
 
-    def wait(self, moment: float) -> float | None:
+    def real_seconds_until(self, moment: float) -> float | None:
         """Real seconds until a moment comes by itself; none when it never does."""
         left = moment - self.now()
         if left <= 0:

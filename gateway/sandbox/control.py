@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.desk import SandboxRequest
+from gateway.sandbox.context import SandboxContext
 from gateway.sandbox.errors import TwilioError
 from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
 from gateway.sandbox.seed import example_rows
 from gateway.sandbox.service import Sandbox
-from gateway.sandbox.traffic import FaultInjector, Logged, Rules
+from gateway.sandbox.traffic import FaultInjector, LoggedRequest, Rules
 
 PREFIX = "/sandbox/"
 
@@ -52,7 +52,7 @@ class ClockChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 class Log(msgspec.Struct):
     """The requests below the accounts, oldest first."""
 
-    requests: list[Logged]
+    requests: list[LoggedRequest]
 
 
 def rules_of(config: SandboxConfig) -> Rules:
@@ -70,14 +70,14 @@ def routes(sandbox: Sandbox, traffic: FaultInjector) -> list[Route]:
 
     async def reset(request: Request) -> Response:
         asked = await _body(request, Reset)
-        await sandbox.run(lambda desk: _reset(desk, sandbox.config, asked))
+        await sandbox.run(lambda context: _reset(context, sandbox.config, asked))
         traffic.rules = rules_of(sandbox.config)
         traffic.log.clear()
         return Response(status_code=204)
 
     async def rows(request: Request) -> Response:
         given = await _body(request, LoadRows)
-        await sandbox.run(lambda desk: _put(desk, given))
+        await sandbox.run(lambda context: _put(context, given))
         return Response(status_code=204)
 
     async def clock(request: Request) -> Response:
@@ -86,7 +86,7 @@ def routes(sandbox: Sandbox, traffic: FaultInjector) -> list[Route]:
             if asked.speed is not None:
                 await sandbox.set_speed(asked.speed)
             await sandbox.step(asked.step)
-        now = await sandbox.run(lambda desk: desk.now)
+        now = await sandbox.run(lambda context: context.now)
         return _json(ClockChange(now=now))
 
     async def rules(request: Request) -> Response:
@@ -120,18 +120,18 @@ def _json(answer: msgspec.Struct) -> Response:
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
-def _reset(desk: SandboxRequest, config: SandboxConfig, asked: Reset) -> None:
-    desk.store.clear()
-    desk.board.forget()
+def _reset(context: SandboxContext, config: SandboxConfig, asked: Reset) -> None:
+    context.store.clear()
+    context.simulator.reset()
     calls = config.calls if asked.calls is None else asked.calls
     seed = config.seed if asked.seed is None else asked.seed
-    desk.store.add(example_rows(calls, seed, int(desk.now)))
+    context.store.add(example_rows(calls, seed, int(context.now)))
 
 
-def _put(desk: SandboxRequest, given: LoadRows) -> None:
+def _put(context: SandboxContext, given: LoadRows) -> None:
     rows: list[Row] = [*given.calls, *given.recordings, *given.notifications]
     for row in rows:
-        if desk.store.get(type(row), row.sid) is None:
-            desk.store.add([row])
+        if context.store.get(type(row), row.sid) is None:
+            context.store.add([row])
         else:
-            desk.store.change(row)
+            context.store.update(row)

@@ -104,7 +104,7 @@ RECORDINGS: dict[str, Filter] = {
 NOTIFICATIONS: dict[str, Filter] = {"Log": _text("log"), **_dates("MessageDate", "message_date")}
 
 
-def given(filters: Mapping[str, Filter], query: Mapping[str, str]) -> dict[str, str]:
+def recognized(filters: Mapping[str, Filter], query: Mapping[str, str]) -> dict[str, str]:
     """The parameters of a query that a list knows, in the order they were sent."""
     return {name: value for name, value in query.items() if name in filters and value}
 
@@ -113,7 +113,7 @@ def conditions(filters: Mapping[str, Filter], query: Mapping[str, str]) -> list[
     """What a row must fulfil to be listed; raises a 400 when a date cannot be read."""
     return [
         condition
-        for name, value in given(filters, query).items()
+        for name, value in recognized(filters, query).items()
         for condition in filters[name](name, value)
     ]
 

@@ -120,7 +120,7 @@ BY_SUFFIX = {"": XML, ".xml": XML, ".json": JSON, ".csv": CSV}
 _SUFFIX = re.compile(r"\.(?:json|xml|csv)$")
 
 
-def of_path(path: str) -> tuple[str, Format]:
+def split_suffix(path: str) -> tuple[str, Format]:
     """A path without its suffix, and the format that the suffix asks for."""
     match = _SUFFIX.search(path)
     suffix = match[0] if match else ""

@@ -18,11 +18,11 @@ import msgspec
 
 from gateway.sandbox.resources import CallRow
 
-_SIDEWAYS = frozenset({"busy", "no-answer", "failed", "canceled"})
+_UNANSWERED = frozenset({"busy", "no-answer", "failed", "canceled"})
 
 FOLLOWS: Mapping[str, frozenset[str]] = {
-    "queued": _SIDEWAYS | {"ringing"},
-    "ringing": _SIDEWAYS | {"in-progress"},
+    "queued": _UNANSWERED | {"ringing"},
+    "ringing": _UNANSWERED | {"in-progress"},
     "in-progress": frozenset({"completed"}),
     "completed": frozenset(),
     "busy": frozenset(),
@@ -59,6 +59,6 @@ def _ended(call: CallRow, at: int) -> CallRow:
     return msgspec.structs.replace(call, end_time=at, duration=duration)
 
 
-def hung_up(status: str) -> str:
+def status_after_hang_up(status: str) -> str:
     """What becomes of a live call that is hung up: one that was not answered is canceled."""
     return "completed" if status == "in-progress" else "canceled"

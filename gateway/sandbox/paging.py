@@ -32,8 +32,8 @@ class PageRange:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
         """Reads Page, PageSize and PageToken; sizes out of range are clamped."""
-        page = max(_whole(query.get("Page"), 0), 0)
-        size = min(max(_whole(query.get("PageSize"), DEFAULT_SIZE), 1), LARGEST_SIZE)
+        page = max(_integer(query.get("Page"), 0), 0)
+        size = min(max(_integer(query.get("PageSize"), DEFAULT_SIZE), 1), LARGEST_SIZE)
         token = query.get("PageToken")
         if not token:
             return cls(page, size)
@@ -50,7 +50,7 @@ class PageRange:
         return 0 if self.after or self.before else self.page * self.size
 
 
-def _whole(text: str | None, default: int) -> int:
+def _integer(text: str | None, default: int) -> int:
     return int(text) if text and re.fullmatch(r"-?[0-9]{1,9}", text) else default
 
 
@@ -60,10 +60,10 @@ def envelope(
     """The list's properties around its rows: exactly those the official client allows."""
 
     def link(page: int, token: str | None = None) -> str:
-        place = {"PageSize": str(window.size), "Page": str(page)}
+        paging = {"PageSize": str(window.size), "Page": str(page)}
         if token:
-            place["PageToken"] = token
-        return f"{path}?{urlencode({**filters, **place})}"
+            paging["PageToken"] = token
+        return f"{path}?{urlencode({**filters, **paging})}"
 
     start = window.page * window.size if sids else 0
     previous = link(window.page - 1, f"PB{sids[0]}") if sids and window.page else None

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from gateway.sandbox import filters, paging, rendering
 from gateway.sandbox.errors import invalid, not_found
 from gateway.sandbox.filters import Condition, Equal, Filter
-from gateway.sandbox.formats import Document, Instance, Listing, of_path
+from gateway.sandbox.formats import Document, Instance, Listing, split_suffix
 from gateway.sandbox.paging import PageRange
 from gateway.sandbox.rendering import Properties, UriContext
 from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
@@ -21,7 +21,7 @@ class ParsedRequest:
     """A request, taken apart."""
 
     path: str
-    place: UriContext
+    uris: UriContext
     sid: str | None = None
     """The SID of the instance asked for; none for a list."""
     query: Mapping[str, str] = field(default_factory=dict)
@@ -38,10 +38,10 @@ class ResourcePath(Generic[R]):
     listed: Callable[[R, UriContext], Properties]
     alone: Callable[[R, UriContext], Properties]
 
-    def columns(self, place: UriContext) -> list[str]:
+    def columns(self, uris: UriContext) -> list[str]:
         """The names of a listed row's properties, also when there is no row."""
         nothing: dict[str, Any] = dict.fromkeys(self.kind.__struct_fields__)
-        return list(self.listed(self.kind(**nothing), place))
+        return list(self.listed(self.kind(**nothing), uris))
 
 
 CALLS = ResourcePath(CallRow, filters.CALLS, rendering.call, rendering.call)
@@ -56,39 +56,39 @@ NOTIFICATIONS = ResourcePath(
 )
 
 
-def instance(resource: ResourcePath[R], store: SandboxDatabase, asked: ParsedRequest) -> Document:
+def instance(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
     """One row by its SID; a row of another call is not found below this one."""
-    row = store.get(resource.kind, asked.sid or "")
-    call_sid = asked.place.call_sid
+    row = store.get(resource.kind, request.sid or "")
+    call_sid = request.uris.call_sid
     if row is None or (call_sid and getattr(row, "call_sid", call_sid) != call_sid):
-        raise not_found(asked.path)
-    if filters.hides_deleted(asked.query) and getattr(row, "status", None) == "deleted":
-        raise not_found(asked.path)
-    return Instance(resource.kind.element(), resource.alone(row, asked.place))
+        raise not_found(request.path)
+    if filters.hides_deleted(request.query) and getattr(row, "status", None) == "deleted":
+        raise not_found(request.path)
+    return Instance(resource.kind.element(), resource.alone(row, request.uris))
 
 
-def listing(resource: ResourcePath[R], store: SandboxDatabase, asked: ParsedRequest) -> Document:
+def listing(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
     """One page of a list, newest first; below a call that is gone there is nothing."""
-    call_sid = asked.place.call_sid
+    call_sid = request.uris.call_sid
     if call_sid and store.get(CallRow, call_sid) is None:
-        raise not_found(asked.path)
-    window = PageRange.of(asked.query)
-    rows, more = page(store, resource.kind, _conditions(resource, asked), window)
-    given = filters.given(resource.filters, asked.query)
-    path = of_path(asked.path)[0] + asked.place.suffix
-    envelope = paging.envelope(path, given, window, [row.sid for row in rows], more=more)
+        raise not_found(request.path)
+    window = PageRange.of(request.query)
+    rows, more = page(store, resource.kind, _conditions(resource, request), window)
+    recognized = filters.recognized(resource.filters, request.query)
+    path = split_suffix(request.path)[0] + request.uris.suffix
+    envelope = paging.envelope(path, recognized, window, [row.sid for row in rows], more=more)
     element = resource.kind.element()
-    items = [resource.listed(row, asked.place) for row in rows]
-    return Listing(f"{element.lower()}s", element, items, envelope, resource.columns(asked.place))
+    items = [resource.listed(row, request.uris) for row in rows]
+    return Listing(f"{element.lower()}s", element, items, envelope, resource.columns(request.uris))
 
 
-def _conditions(resource: ResourcePath[R], asked: ParsedRequest) -> list[Condition]:
-    found = filters.conditions(resource.filters, asked.query)
-    if asked.place.call_sid:
-        found.append(Equal("call_sid", asked.place.call_sid))
+def _conditions(resource: ResourcePath[R], request: ParsedRequest) -> list[Condition]:
+    found = filters.conditions(resource.filters, request.query)
+    if request.uris.call_sid:
+        found.append(Equal("call_sid", request.uris.call_sid))
     if resource.kind is RecordingRow:
         found += filters.hides_deleted(
-            asked.query if "IncludeSoftDeleted" in resource.filters else {}
+            request.query if "IncludeSoftDeleted" in resource.filters else {}
         )
     return found
 

@@ -73,15 +73,15 @@ def formatted(party: str) -> str:
     return "({}) {}-{}".format(*match.groups()) if match else party
 
 
-def call(row: CallRow, place: UriContext) -> Properties:
+def call(row: CallRow, uris: UriContext) -> Properties:
     """A call's properties (FACTS section 3)."""
-    base = f"{place.account}/Calls/{row.sid}"
+    base = f"{uris.account}/Calls/{row.sid}"
     return {
         "sid": row.sid,
         "date_created": date(row.date_created),
         "date_updated": date(row.date_updated),
         "parent_call_sid": row.parent_call_sid,
-        "account_sid": place.account_sid,
+        "account_sid": uris.account_sid,
         "to": row.to,
         "to_formatted": formatted(row.to),
         "from": row.from_,
@@ -101,19 +101,19 @@ def call(row: CallRow, place: UriContext) -> Properties:
         "caller_name": row.caller_name,
         "queue_time": _text(row.queue_time),
         "trunk_sid": row.trunk_sid,
-        "uri": base + place.suffix,
+        "uri": base + uris.suffix,
         "subresource_uris": {
-            key: f"{base}/{part}{place.suffix}" for key, part in _CALL_PARTS.items()
+            key: f"{base}/{part}{uris.suffix}" for key, part in _CALL_PARTS.items()
         },
     }
 
 
-def recording(row: RecordingRow, place: UriContext) -> Properties:
+def recording(row: RecordingRow, uris: UriContext) -> Properties:
     """A recording's properties; they differ below a call and at account level (FACTS section 4)."""
-    base = f"{place.parent}/Recordings/{row.sid}"
+    base = f"{uris.parent}/Recordings/{row.sid}"
     common: Properties = {
         "sid": row.sid,
-        "account_sid": place.account_sid,
+        "account_sid": uris.account_sid,
         "call_sid": row.call_sid,
         "conference_sid": row.conference_sid,
         "api_version": row.api_version,
@@ -128,17 +128,17 @@ def recording(row: RecordingRow, place: UriContext) -> Properties:
         "source": row.source,
         "error_code": row.error_code,
         "encryption_details": _encryption(row),
-        "uri": base + place.suffix,
+        "uri": base + uris.suffix,
     }
-    if place.call_sid:
+    if uris.call_sid:
         return {**common, "track": row.track}
     return {
         **common,
         "subresource_uris": {
-            "add_on_results": f"{base}/AddOnResults{place.suffix}",
-            "transcriptions": f"{base}/Transcriptions{place.suffix}",
+            "add_on_results": f"{base}/AddOnResults{uris.suffix}",
+            "transcriptions": f"{base}/Transcriptions{uris.suffix}",
         },
-        "media_url": place.origin + base,
+        "media_url": uris.origin + base,
     }
 
 
@@ -152,11 +152,11 @@ def _encryption(row: RecordingRow) -> Properties | None:
     }
 
 
-def notification(row: NotificationRow, place: UriContext) -> Properties:
+def notification(row: NotificationRow, uris: UriContext) -> Properties:
     """A notification's properties as lists show them (FACTS section 4)."""
     return {
         "sid": row.sid,
-        "account_sid": place.account_sid,
+        "account_sid": uris.account_sid,
         "call_sid": row.call_sid,
         "api_version": row.api_version,
         "date_created": date(row.date_created),
@@ -168,14 +168,14 @@ def notification(row: NotificationRow, place: UriContext) -> Properties:
         "more_info": row.more_info,
         "request_method": row.request_method,
         "request_url": row.request_url,
-        "uri": f"{place.parent}/Notifications/{row.sid}{place.suffix}",
+        "uri": f"{uris.parent}/Notifications/{row.sid}{uris.suffix}",
     }
 
 
-def whole_notification(row: NotificationRow, place: UriContext) -> Properties:
+def whole_notification(row: NotificationRow, uris: UriContext) -> Properties:
     """A notification alone, with the request and the response that lists leave out."""
     return {
-        **notification(row, place),
+        **notification(row, uris),
         "request_variables": row.request_variables,
         "response_body": row.response_body,
         "response_headers": row.response_headers,

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
 
-from gateway.sandbox import scenes
+from gateway.sandbox import fixtures
+from gateway.sandbox.fixtures import Fixture, FixtureBuilder
 from gateway.sandbox.resources import CallRow, Row
-from gateway.sandbox.scenes import FixtureBuilder, Scene
 
 HOUR = 3600
 DAYS = 14
@@ -20,55 +20,59 @@ SHOWN = 30 * 60
 _HOURS = (2, 1, 1, 1, 1, 1, 2, 6, 14, 22, 25, 24, 26, 38, 52, 60, 58, 54, 50, 48, 40, 28, 12, 5)
 """Contacts by hour of the day, UTC: London in the morning, New York from 13 h."""
 _WEEKDAYS = (1.2, 1.1, 1.0, 1.0, 0.95, 0.3, 0.18)
-_BY_DAY: dict[Scene, int] = {
-    scenes.answered: 34,
-    scenes.campaign: 22,
-    scenes.abandoned: 10,
-    scenes.hunted: 8,
-    scenes.transferred: 7,
-    scenes.browser: 7,
-    scenes.voicemail: 4,
-    scenes.broken: 2,
-    scenes.trunked: 2,
-    scenes.undialable: 1,
-    scenes.misused: 1,
-    scenes.conference: 1,
-    scenes.orphaned: 1,
+_BY_DAY: dict[Fixture, int] = {
+    fixtures.answered: 34,
+    fixtures.campaign: 22,
+    fixtures.abandoned: 10,
+    fixtures.hunted: 8,
+    fixtures.transferred: 7,
+    fixtures.browser: 7,
+    fixtures.voicemail: 4,
+    fixtures.broken: 2,
+    fixtures.trunked: 2,
+    fixtures.undialable: 1,
+    fixtures.misused: 1,
+    fixtures.conference: 1,
+    fixtures.orphaned: 1,
 }
-_BY_NIGHT: dict[Scene, int] = {scenes.voicemail: 60, scenes.abandoned: 25, scenes.answered: 15}
-_SHOWCASE: tuple[tuple[int, Scene], ...] = (
-    (2, lambda stage, at: scenes.campaign(stage, at, "completed", queue_time=7000)),
-    (4, scenes.answered),
-    (9, scenes.hunted),
-    (14, lambda stage, at: scenes.campaign(stage, at, "no-answer", queue_time=0)),
-    (22, scenes.transferred),
-    (35, scenes.browser),
-    (50, scenes.answered),
-    (65, scenes.voicemail),
-    (80, lambda stage, at: scenes.campaign(stage, at, "busy")),
-    (95, scenes.hunted),
-    (120, scenes.trunked),
-    (140, lambda stage, at: scenes.campaign(stage, at, "canceled")),
-    (150, scenes.transferred),
-    (170, lambda stage, at: scenes.campaign(stage, at, "failed")),
-    (190, scenes.answered),
-    (240, scenes.broken),
-    (290, scenes.conference),
-    (320, lambda stage, at: scenes.campaign(stage, at, "completed")),
-    (360, scenes.undialable),
-    (420, scenes.voicemail),
-    (480, scenes.orphaned),
-    (540, scenes.transferred),
-    (660, scenes.hunted),
-    (720, lambda stage, at: scenes.campaign(stage, at, "completed")),
-    (780, scenes.misused),
-    (840, scenes.answered),
-    (960, scenes.browser),
-    (1080, lambda stage, at: scenes.campaign(stage, at, "no-answer")),
-    (1200, scenes.answered),
-    (1380, scenes.transferred),
-    (1560, scenes.abandoned),
-    (1740, scenes.hunted),
+_BY_NIGHT: dict[Fixture, int] = {
+    fixtures.voicemail: 60,
+    fixtures.abandoned: 25,
+    fixtures.answered: 15,
+}
+_SHOWCASE: tuple[tuple[int, Fixture], ...] = (
+    (2, lambda builder, at: fixtures.campaign(builder, at, "completed", queue_time=7000)),
+    (4, fixtures.answered),
+    (9, fixtures.hunted),
+    (14, lambda builder, at: fixtures.campaign(builder, at, "no-answer", queue_time=0)),
+    (22, fixtures.transferred),
+    (35, fixtures.browser),
+    (50, fixtures.answered),
+    (65, fixtures.voicemail),
+    (80, lambda builder, at: fixtures.campaign(builder, at, "busy")),
+    (95, fixtures.hunted),
+    (120, fixtures.trunked),
+    (140, lambda builder, at: fixtures.campaign(builder, at, "canceled")),
+    (150, fixtures.transferred),
+    (170, lambda builder, at: fixtures.campaign(builder, at, "failed")),
+    (190, fixtures.answered),
+    (240, fixtures.broken),
+    (290, fixtures.conference),
+    (320, lambda builder, at: fixtures.campaign(builder, at, "completed")),
+    (360, fixtures.undialable),
+    (420, fixtures.voicemail),
+    (480, fixtures.orphaned),
+    (540, fixtures.transferred),
+    (660, fixtures.hunted),
+    (720, lambda builder, at: fixtures.campaign(builder, at, "completed")),
+    (780, fixtures.misused),
+    (840, fixtures.answered),
+    (960, fixtures.browser),
+    (1080, lambda builder, at: fixtures.campaign(builder, at, "no-answer")),
+    (1200, fixtures.answered),
+    (1380, fixtures.transferred),
+    (1560, fixtures.abandoned),
+    (1740, fixtures.hunted),
 )
 
 
@@ -77,9 +81,9 @@ def example_rows(calls: int, seed: int, now: int) -> Iterator[Row]:
 
     The same three values always give the same rows. ``now`` is in seconds since 1970, UTC.
     """
-    stage = FixtureBuilder(Random(f"{seed}/{calls}/{now}"), now)  # noqa: S311 - examples are no secrets
-    shown = _showcase(stage, calls)
-    yield from _history(stage, calls - _calls(shown))
+    builder = FixtureBuilder(Random(f"{seed}/{calls}/{now}"), now)  # noqa: S311 - examples are no secrets
+    shown = _showcase(builder, calls)
+    yield from _history(builder, calls - _calls(shown))
     yield from shown
 
 
@@ -87,29 +91,29 @@ def _calls(rows: list[Row]) -> int:
     return sum(isinstance(row, CallRow) for row in rows)
 
 
-def _showcase(stage: FixtureBuilder, calls: int) -> list[Row]:
+def _showcase(builder: FixtureBuilder, calls: int) -> list[Row]:
     """The last half hour: newest scenes first, as long as they fit, then in order of time."""
     shown, left = list[list[Row]](), calls
-    for ago, scene in _SHOWCASE:
-        rows = scene(stage, stage.now - ago)
+    for ago, fixture in _SHOWCASE:
+        rows = fixture(builder, builder.now - ago)
         if _calls(rows) <= left:
             shown.append(rows)
             left -= _calls(rows)
     return [row for rows in reversed(shown) for row in rows]
 
 
-def _history(stage: FixtureBuilder, calls: int) -> Iterator[Row]:
+def _history(builder: FixtureBuilder, calls: int) -> Iterator[Row]:
     """The time before, hour by hour: each hour fills up to its share of all calls."""
-    hours = range(stage.now - SHOWN - DAYS * 24 * HOUR, stage.now - SHOWN, HOUR)
+    hours = range(builder.now - SHOWN - DAYS * 24 * HOUR, builder.now - SHOWN, HOUR)
     shares = list(accumulate(_busyness(hour) for hour in hours))
     made = 0
     for hour, share in zip(hours, shares, strict=True):
         due = round(calls * share / shares[-1])
         while made < due:
-            begin = hour + stage.rng.randrange(HOUR)
-            rows = _scene(stage, hour)(stage, begin)
+            begin = hour + builder.rng.randrange(HOUR)
+            rows = _fixture(builder, hour)(builder, begin)
             if made + _calls(rows) > calls:
-                rows = scenes.abandoned(stage, begin)
+                rows = fixtures.abandoned(builder, begin)
             made += _calls(rows)
             yield from rows
 
@@ -119,6 +123,6 @@ def _busyness(moment: int) -> float:
     return _HOURS[hour] * _WEEKDAYS[(day + 3) % 7]  # 1970 began on a Thursday
 
 
-def _scene(stage: FixtureBuilder, moment: int) -> Scene:
+def _fixture(builder: FixtureBuilder, moment: int) -> Fixture:
     kinds = _BY_DAY if _busyness(moment) > 6 else _BY_NIGHT
-    return stage.rng.choices(tuple(kinds), tuple(kinds.values()))[0]
+    return builder.rng.choices(tuple(kinds), tuple(kinds.values()))[0]

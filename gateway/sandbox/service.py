@@ -5,7 +5,7 @@ their own. Knows no routes.
 
 Note [Catching up]. Nothing runs while nobody looks: each function handed over first sees all that
 has become due since the last one. Only while something is due later, or has to be sent, a task
-(``_attend``) wakes up for it.
+(``_run_background``) wakes up for it.
 """
 
 import asyncio
@@ -19,26 +19,26 @@ from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
-from gateway.sandbox import errands
+from gateway.sandbox import outbound
 from gateway.sandbox.clock import Clock
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.desk import SandboxRequest
-from gateway.sandbox.errands import OutboundRequest, OutboundResponse
-from gateway.sandbox.ledger import CallRepository
+from gateway.sandbox.context import SandboxContext
+from gateway.sandbox.outbound import OutboundRequest, OutboundResponse
+from gateway.sandbox.repository import CallRepository
 from gateway.sandbox.seed import example_rows
+from gateway.sandbox.simulator import CallSimulator
 from gateway.sandbox.store import SandboxDatabase
-from gateway.sandbox.switchboard import CallSimulator
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class _Opened:
+class _State:
     """What exists once the store is open."""
 
     store: SandboxDatabase
-    book: CallRepository
-    board: CallSimulator
+    calls: CallRepository
+    simulator: CallSimulator
     clock: Clock
     config: SandboxConfig
 
@@ -49,19 +49,19 @@ class Sandbox:
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
-        self._state: _Opened | None = None
-        self._attending: asyncio.Task[None] | None = None
-        self._sending = asyncio.Lock()
-        self._woken = asyncio.Event()
+        self._state: _State | None = None
+        self._background: asyncio.Task[None] | None = None
+        self._settling = asyncio.Lock()
+        self._wakeup = asyncio.Event()
 
-    async def run(self, function: Callable[[SandboxRequest], T]) -> T:
+    async def run(self, function: Callable[[SandboxContext], T]) -> T:
         """Calls the function in the worker thread, once all that is due has happened.
 
         What an exception interrupts has not happened. One function runs at a time.
         """
-        result, busy = await self._in_worker(lambda opened: _at_desk(opened, function))
+        result, busy = await self._in_worker(lambda state: _catch_up_and_run(state, function))
         if busy:
-            self._attend_to_the_rest()
+            self._start_background()
         return result
 
     async def step(self, seconds: float) -> None:
@@ -69,108 +69,108 @@ class Sandbox:
 
         Answers of applications are part of it: what they cause in that time has happened, too.
         """
-        await self._in_worker(lambda opened: opened.clock.step(seconds))
+        await self._in_worker(lambda state: state.clock.step(seconds))
         await self._settle()
 
     async def set_speed(self, speed: float) -> None:
         """Lets the clock go on at another speed."""
-        await self._in_worker(lambda opened: opened.clock.run(speed))
-        self._attend_to_the_rest()
+        await self._in_worker(lambda state: state.clock.set_speed(speed))
+        self._start_background()
 
     async def aclose(self) -> None:
         """Closes the store. The sandbox cannot be asked again; closing twice is harmless."""
-        if self._attending is not None:
-            self._attending.cancel()
+        if self._background is not None:
+            self._background.cancel()
             with suppress(asyncio.CancelledError):
-                await self._attending
-            self._attending = None
+                await self._background
+            self._background = None
         if self._state is not None:
-            await self._in_worker(lambda opened: opened.store.close())
+            await self._in_worker(lambda state: state.store.close())
             self._state = None
         self._worker.shutdown(wait=False)
 
-    async def _in_worker(self, function: Callable[[_Opened], T]) -> T:
+    async def _in_worker(self, function: Callable[[_State], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, lambda: function(self._opened()))
+        return await loop.run_in_executor(self._worker, lambda: function(self._open_once()))
 
-    def _opened(self) -> _Opened:
+    def _open_once(self) -> _State:
         if self._state is None:
             self._state = _open(self.config)
             weakref.finalize(self, self._state.store.close)
         return self._state
 
-    def _attend_to_the_rest(self) -> None:
-        self._woken.set()
-        if self._attending is None or self._attending.done():
-            self._attending = asyncio.create_task(self._attend())
+    def _start_background(self) -> None:
+        self._wakeup.set()
+        if self._background is None or self._background.done():
+            self._background = asyncio.create_task(self._run_background())
 
-    async def _attend(self) -> None:
+    async def _run_background(self) -> None:
         while True:
             await self._settle()
             wait = await self._in_worker(_real_seconds_to_wait)
             if wait is None:
                 return
-            self._woken.clear()
+            self._wakeup.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait)
+                await asyncio.wait_for(self._wakeup.wait(), wait)
 
     async def _settle(self) -> None:
         """Plays what is due and sends what waits, until there is neither."""
-        async with self._sending:
-            while waiting := await self._in_worker(_catch_up):
-                calls = groupby(sorted(waiting, key=lambda errand: errand.sid), _sid)
-                await asyncio.gather(*(self._send(list(of_call)) for _, of_call in calls))
+        async with self._settling:
+            while outgoing := await self._in_worker(_catch_up):
+                calls = groupby(sorted(outgoing, key=lambda request: request.sid), _sid)
+                await asyncio.gather(*(self._send(list(requests)) for _, requests in calls))
 
-    async def _send(self, of_call: Iterable[OutboundRequest]) -> None:
+    async def _send(self, requests: Iterable[OutboundRequest]) -> None:
         """Sends the requests about one call, one after the other."""
-        for errand in of_call:
-            reply = await asyncio.to_thread(
-                errands.send,
-                errand,
+        for request in requests:
+            response = await asyncio.to_thread(
+                outbound.send,
+                request,
                 self.config.auth_token,
                 anywhere=self.config.callbacks_anywhere,
             )
-            await self._in_worker(partial(_answer, errand=errand, reply=reply))
+            await self._in_worker(partial(_handle_response, request=request, response=response))
 
 
-def _sid(errand: OutboundRequest) -> str:
-    return errand.sid
+def _sid(request: OutboundRequest) -> str:
+    return request.sid
 
 
-def _open(config: SandboxConfig) -> _Opened:
+def _open(config: SandboxConfig) -> _State:
     store = SandboxDatabase(config.database)
     start = (config.now or datetime.now(UTC)).timestamp()
     if store.is_new:
         store.load(example_rows(config.calls, config.seed, int(start)))
-    book = CallRepository(store, config.account_sid)
-    board = CallSimulator(book, config.calls_per_second)
-    return _Opened(store, book, board, Clock(start, config.speed), config)
+    calls = CallRepository(store, config.account_sid)
+    simulator = CallSimulator(calls, config.calls_per_second)
+    return _State(store, calls, simulator, Clock(start, config.speed), config)
 
 
-def _at_desk(opened: _Opened, function: Callable[[SandboxRequest], T]) -> tuple[T, bool]:
+def _catch_up_and_run(state: _State, function: Callable[[SandboxContext], T]) -> tuple[T, bool]:
     """The function's result, and whether something is left to do without being asked."""
-    store, now = opened.store, opened.clock.now()
+    store, now = state.store, state.clock.now()
     with store.transaction():
-        opened.board.catch_up(now)
+        state.simulator.catch_up(now)
     with store.transaction():
-        result = function(SandboxRequest(store, opened.book, opened.board, opened.config, now))
-    return result, bool(opened.book.outbox) or store.next_due() is not None
+        result = function(SandboxContext(store, state.calls, state.simulator, state.config, now))
+    return result, bool(state.calls.outbox) or store.next_due() is not None
 
 
-def _catch_up(opened: _Opened) -> list[OutboundRequest]:
+def _catch_up(state: _State) -> list[OutboundRequest]:
     """Plays what is due and takes what has to be sent."""
-    with opened.store.transaction():
-        opened.board.catch_up(opened.clock.now())
-    waiting = list(opened.book.outbox)
-    opened.book.outbox.clear()
-    return waiting
+    with state.store.transaction():
+        state.simulator.catch_up(state.clock.now())
+    outgoing = list(state.calls.outbox)
+    state.calls.outbox.clear()
+    return outgoing
 
 
-def _answer(opened: _Opened, errand: OutboundRequest, reply: OutboundResponse) -> None:
-    with opened.store.transaction():
-        opened.board.answered(errand, reply)
+def _handle_response(state: _State, request: OutboundRequest, response: OutboundResponse) -> None:
+    with state.store.transaction():
+        state.simulator.handle_response(request, response)
 
 
-def _real_seconds_to_wait(opened: _Opened) -> float | None:
-    due = opened.store.next_due()
-    return None if due is None else opened.clock.wait(due)
+def _real_seconds_to_wait(state: _State) -> float | None:
+    due = state.store.next_due()
+    return None if due is None else state.clock.real_seconds_until(due)

@@ -98,8 +98,8 @@ class SandboxDatabase:
             self._connection.execute("RELEASE sandbox")
 
     def clear(self) -> None:
-        """Forgets every row, plan and event."""
-        for table in (*_TABLES.values(), "plans", "agenda"):
+        """Forgets every row, script and event."""
+        for table in (*_TABLES.values(), "scripts", "events"):
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our names
 
     def load(self, rows: Iterable[Row]) -> None:
@@ -121,7 +121,7 @@ class SandboxDatabase:
                 for kind, of_kind in groupby(sorted(batch, key=_kind), key=type):
                     self._connection.executemany(_insert(kind), map(_values, of_kind))
 
-    def change(self, row: Row) -> None:
+    def update(self, row: Row) -> None:
         """Writes a row over the one of the same SID, which keeps its place."""
         fields = row.__struct_fields__
         assignments = ", ".join(f'"{name}" = ?' for name in fields)
@@ -161,53 +161,56 @@ class SandboxDatabase:
         rest = f"{where} AND position > ? ORDER BY position LIMIT ?"
         return list(self._select(kind, rest, [*values, than, limit]))[::-1]
 
-    def set_plan(self, sid: str, plan: bytes) -> None:
+    def set_script(self, sid: str, script: bytes) -> None:
         """Keeps what a call has been told."""
-        self._connection.execute("INSERT OR REPLACE INTO plans VALUES (?, ?)", [sid, plan])
+        self._connection.execute("INSERT OR REPLACE INTO scripts VALUES (?, ?)", [sid, script])
 
-    def plan(self, sid: str) -> bytes | None:
+    def script(self, sid: str) -> bytes | None:
         """What a call has been told, if anything."""
-        found = self._connection.execute("SELECT plan FROM plans WHERE sid = ?", [sid])
-        return next((plan for (plan,) in found), None)
+        found = self._connection.execute("SELECT script FROM scripts WHERE sid = ?", [sid])
+        return next((script for (script,) in found), None)
 
     def schedule(self, due: float, sid: str, event: bytes) -> None:
-        """Puts an event of a call on the agenda, behind those due at the same moment."""
-        insert = "INSERT INTO agenda (due, sid, event) VALUES (?, ?, ?)"
+        """Puts an event of a call on the events, behind those due at the same moment."""
+        insert = "INSERT INTO events (due, sid, event) VALUES (?, ?, ?)"
         self._connection.execute(insert, [due, sid, event])
 
     def unschedule(self, sid: str) -> None:
-        """Takes all events of a call off the agenda."""
-        self._connection.execute("DELETE FROM agenda WHERE sid = ?", [sid])
+        """Takes all events of a call off the events."""
+        self._connection.execute("DELETE FROM events WHERE sid = ?", [sid])
 
     def next_due(self) -> float | None:
-        """When the first event of the agenda is due."""
-        due: float | None = self._connection.execute("SELECT min(due) FROM agenda").fetchone()[0]
+        """When the first event of the events is due."""
+        due: float | None = self._connection.execute("SELECT min(due) FROM events").fetchone()[0]
         return due
 
     def take_due(self, until: float, waiting: Iterable[str]) -> tuple[float, bytes] | None:
-        """Takes the first event due by a moment off the agenda; waiting calls' events stay."""
+        """Takes the first event due by a moment off the events; waiting calls' events stay."""
         held = list(waiting)
-        marks = ", ".join("?" * len(held))
-        first = f"due <= ? AND sid NOT IN ({marks}) ORDER BY due, number LIMIT 1"
+        placeholders = ", ".join("?" * len(held))
+        first = f"due <= ? AND sid NOT IN ({placeholders}) ORDER BY due, number LIMIT 1"
         found = self._connection.execute(
-            f"SELECT due, event, number FROM agenda WHERE {first}",  # noqa: S608 - only marks
+            f"SELECT due, event, number FROM events WHERE {first}",  # noqa: S608 - only placeholders
             [until, *held],
         ).fetchone()
         if found is None:
             return None
-        self._connection.execute("DELETE FROM agenda WHERE number = ?", [found[2]])
+        self._connection.execute("DELETE FROM events WHERE number = ?", [found[2]])
         return found[0], found[1]
 
     def _where(self, kind: type[Row], conditions: Iterable[Condition]) -> tuple[str, list[object]]:
         """Conditions in SQL; a comparison with null is never true, as the conditions want it."""
         clauses, values = ["WHERE true"], list[object]()
         for condition in conditions:
-            for operand, value in [*_comparisons(condition), *self._places(kind, condition)]:
+            for operand, value in [
+                *_comparisons(condition),
+                *self._position_bounds(kind, condition),
+            ]:
                 clauses.append(f"{operand} ?")
                 values.append(value)
         return " AND ".join(clauses), values
 
-    def _places(self, kind: type[Row], condition: Condition) -> Iterator[tuple[str, int]]:
+    def _position_bounds(self, kind: type[Row], condition: Condition) -> Iterator[tuple[str, int]]:
         """The positions between which the rows of a range of instants lie, see Note [Lags]."""
         if not isinstance(condition, Within):
             return
@@ -247,13 +250,13 @@ def _schema() -> str:
         for kind, table in _TABLES.items()
     ]
     hidden = [
-        "plans (sid PRIMARY KEY, plan) WITHOUT ROWID",
-        "agenda (number INTEGER PRIMARY KEY, due REAL, sid, event)",
+        "scripts (sid PRIMARY KEY, script) WITHOUT ROWID",
+        "events (number INTEGER PRIMARY KEY, due REAL, sid, event)",
     ]
     indexes = {
         **_INDEXES,
-        "agenda_due": ("INDEX", "agenda (due)"),
-        "agenda_sid": ("INDEX", "agenda (sid)"),
+        "agenda_due": ("INDEX", "events (due)"),
+        "agenda_sid": ("INDEX", "events (sid)"),
     }
     return "\n".join(
         [f"CREATE TABLE IF NOT EXISTS {table};" for table in [*tables, *hidden]]
@@ -262,10 +265,10 @@ def _schema() -> str:
 
 
 def _insert(kind: type[Row]) -> str:
-    table, marks = _TABLES[kind], ", ".join("?" * len(kind.__struct_fields__))
+    table, placeholders = _TABLES[kind], ", ".join("?" * len(kind.__struct_fields__))
     top = f"SELECT max(position) FROM {table}"  # noqa: S608 - our names
     second = f"position BETWEEN ? AND ? + {_PER_SECOND - 1}"
-    return f"INSERT INTO {table} SELECT coalesce(({top} WHERE {second}) + 1, ?), {marks}"
+    return f"INSERT INTO {table} SELECT coalesce(({top} WHERE {second}) + 1, ?), {placeholders}"
 
 
 def _values(row: Row) -> tuple[object, ...]:

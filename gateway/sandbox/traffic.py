@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.sandbox.errors import TwilioError, too_many_requests
-from gateway.sandbox.formats import Instance, of_path
+from gateway.sandbox.formats import Instance, split_suffix
 
-LOGGED = 10_000
+LOG_SIZE = 10_000
 """Requests that the log remembers."""
 _HEADERS = {
     "Access-Control-Allow-Origin": "*",
@@ -49,7 +49,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     cut: bool = False
     """The connection ends in the middle of the answer."""
 
-    def strikes(self, method: str, path: str) -> bool:
+    def applies_to(self, method: str, path: str) -> bool:
         """Whether this request is hit; counts those that match."""
         if self.times <= 0 or self.method not in (None, method) or not re.search(self.path, path):
             return False
@@ -74,7 +74,7 @@ class Rules(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     faults: list[Fault] = []
 
 
-class Logged(msgspec.Struct, frozen=True):
+class LoggedRequest(msgspec.Struct, frozen=True):
     """One request, as the log remembers it."""
 
     request_id: str
@@ -91,8 +91,8 @@ class FaultInjector:
 
     def __init__(self, rules: Rules, seed: int) -> None:
         self.rules = rules
-        self.log: deque[Logged] = deque(maxlen=LOGGED)
-        self.under_way = 0
+        self.log: deque[LoggedRequest] = deque(maxlen=LOG_SIZE)
+        self.in_flight = 0
         self._random = Random(seed)  # noqa: S311 - jitter is no secret
 
     def latency(self, rows: int) -> float:
@@ -106,19 +106,19 @@ class FaultInjector:
         if seconds := self.latency(rows):
             await asyncio.sleep(seconds)
 
-    def refused(self) -> bool:
+    def is_over_limit(self) -> bool:
         """Whether there are more requests under way than the limit allows."""
         limit = self.rules.concurrency
-        return limit is not None and self.under_way > limit
+        return limit is not None and self.in_flight > limit
 
     def fault(self, method: str, path: str) -> Fault | None:
         """The fault that hits a request, if any."""
-        return next((fault for fault in self.rules.faults if fault.strikes(method, path)), None)
+        return next((fault for fault in self.rules.faults if fault.applies_to(method, path)), None)
 
 
 def error_response(path: str, error: TwilioError) -> Response:
     """An error in the format that the path asks for."""
-    format_ = of_path(path)[1]
+    format_ = split_suffix(path)[1]
     body = format_.write(Instance("RestException", error.body()))
     return Response(body, error.status, error.headers, media_type=format_.media_type)
 
@@ -136,33 +136,33 @@ class TrafficMiddleware:
         if scope["type"] != "http" or not scope["path"].startswith(self._below):
             await self._app(scope, receive, send)
             return
-        self._traffic.under_way += 1
+        self._traffic.in_flight += 1
         try:
-            await self._counted(scope, receive, send)
+            await self._handle(scope, receive, send)
         finally:
-            self._traffic.under_way -= 1
+            self._traffic.in_flight -= 1
 
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began, request_id = time.perf_counter(), f"RQ{uuid.uuid4().hex}"
-        under_way = self._traffic.under_way
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, request_id = time.perf_counter(), f"RQ{uuid.uuid4().hex}"
+        in_flight = self._traffic.in_flight
 
-        async def labelled(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await self._traffic.delay(scope.get("state", {}).get("rows", 0))
-                duration = time.perf_counter() - began
+                duration = time.perf_counter() - started
                 self._log(scope, request_id, message["status"], duration)
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers["Twilio-Request-Id"] = request_id
                 headers["Twilio-Request-Duration"] = f"{duration:.3f}"
-                headers["Twilio-Concurrent-Requests"] = str(under_way)
+                headers["Twilio-Concurrent-Requests"] = str(in_flight)
             await send(message)
 
-        await self._answer(scope, receive, labelled)
+        await self._answer(scope, receive, send_with_headers)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if self._traffic.refused():
+        if self._traffic.is_over_limit():
             await error_response(path, too_many_requests())(scope, receive, send)
             return
         fault = self._traffic.fault(scope["method"], path)
@@ -171,23 +171,25 @@ class TrafficMiddleware:
         if fault is None or not (fault.cut or fault.body is not None or fault.status):
             await self._app(scope, receive, send)
         elif fault.cut:
-            await _cut(send)
+            await _cut_connection(send)
         else:
-            await _broken(path, fault)(scope, receive, send)
+            await _fault_response(path, fault)(scope, receive, send)
 
     def _log(self, scope: Scope, request_id: str, status: int, duration: float) -> None:
         query = scope["query_string"].decode("latin-1")
-        logged = Logged(request_id, scope["method"], scope["path"], query, status, duration)
+        logged = LoggedRequest(request_id, scope["method"], scope["path"], query, status, duration)
         self._traffic.log.append(logged)
 
 
-def _broken(path: str, fault: Fault) -> Response:
+def _fault_response(path: str, fault: Fault) -> Response:
     if fault.body is not None:
-        return Response(fault.body, fault.status or 200, media_type=of_path(path)[1].media_type)
+        return Response(
+            fault.body, fault.status or 200, media_type=split_suffix(path)[1].media_type
+        )
     return error_response(path, TwilioError(fault.status or 500, fault.code, fault.message))
 
 
-async def _cut(send: Send) -> None:
+async def _cut_connection(send: Send) -> None:
     """Promises a long body and ends early: the server then closes the connection."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

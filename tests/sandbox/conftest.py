@@ -89,7 +89,7 @@ async def open_account() -> AsyncIterator[OpenAccount]:
             config = config or STILL
             app = create_app(config)
             stack.push_async_callback(app.state.sandbox.aclose)
-            await app.state.sandbox.run(lambda desk: desk.store.add(rows))
+            await app.state.sandbox.run(lambda context: context.store.add(rows))
             client = httpx.AsyncClient(
                 transport=httpx.ASGITransport(app=app),
                 base_url="http://sandbox",

@@ -30,8 +30,8 @@ def call(number: int, at: int = NOON, **fields: Any) -> CallRow:
 
 def newest_first(rows: Sequence[CallRow]) -> list[CallRow]:
     """The order of every list; of one second, the row that was added last comes first."""
-    places = sorted(((row.date_created, place) for place, row in enumerate(rows)), reverse=True)
-    return [rows[place] for _, place in places]
+    order = sorted(((row.date_created, index) for index, row in enumerate(rows)), reverse=True)
+    return [rows[index] for _, index in order]
 
 
 def recording(number: int, call_number: int | None, at: int = NOON, **fields: Any) -> RecordingRow:

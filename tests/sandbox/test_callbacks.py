@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.sandbox import SandboxConfig
-from gateway.sandbox.errands import signature
+from gateway.sandbox.outbound import signature
 from tests.sandbox.conftest import Account, OpenAccount
 from tests.sandbox.receiver import Application, Received
 

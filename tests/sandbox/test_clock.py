@@ -21,7 +21,7 @@ def test_the_clock_runs_at_its_speed_and_steps_add_to_it() -> None:
     clock.step(5)
 
     assert clock.now() == 1025
-    assert clock.wait(1035) == 1
+    assert clock.real_seconds_until(1035) == 1
 
 
 def test_a_changed_speed_counts_from_then_on() -> None:
@@ -29,7 +29,7 @@ def test_a_changed_speed_counts_from_then_on() -> None:
     clock = Clock(1000, 10, wall)
 
     wall.seconds += 1
-    clock.run(0)
+    clock.set_speed(0)
     wall.seconds += 99
 
     assert (clock.now(), clock.speed) == (1010, 0)
@@ -38,5 +38,5 @@ def test_a_changed_speed_counts_from_then_on() -> None:
 def test_a_clock_that_stands_still_never_comes_to_a_later_moment() -> None:
     clock = Clock(1000, 0, Wall())
 
-    assert clock.wait(1001) is None
-    assert clock.wait(1000) == 0
+    assert clock.real_seconds_until(1001) is None
+    assert clock.real_seconds_until(1000) == 0

@@ -4,7 +4,14 @@ from itertools import product
 
 import pytest
 
-from gateway.sandbox.lifecycle import FINAL, FOLLOWS, LIVE, IllegalChange, change, hung_up
+from gateway.sandbox.lifecycle import (
+    FINAL,
+    FOLLOWS,
+    LIVE,
+    IllegalChange,
+    change,
+    status_after_hang_up,
+)
 from tests.sandbox.rows import NOON, call
 
 SEED = [
@@ -72,4 +79,4 @@ def test_a_call_that_was_not_answered_has_no_length(status: str) -> None:
 
 def test_hanging_up_is_a_legal_change_of_every_live_call() -> None:
     for status in LIVE:
-        assert hung_up(status) in FOLLOWS[status]
+        assert status_after_hang_up(status) in FOLLOWS[status]

@@ -38,7 +38,7 @@ ROWS: list[Row] = [
 @pytest.fixture
 def official() -> Iterator[Official]:
     app = create_app(KEYED)
-    asyncio.run(app.state.sandbox.run(lambda desk: desk.store.add(ROWS)))
+    asyncio.run(app.state.sandbox.run(lambda context: context.store.add(ROWS)))
     with served(app) as base:
         running = Official(base)
         yield running

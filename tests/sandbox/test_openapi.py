@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.sandbox import filters, orders
+from gateway.sandbox import filters, forms
 from tests.sandbox.conftest import STILL, Account, OpenAccount
 
 SPEC: dict[str, Any] = json.loads(
@@ -187,4 +187,4 @@ def test_a_fault_would_be_found() -> None:
 
 
 def test_callback_events_are_those_of_the_description() -> None:
-    assert set(SCHEMAS["call_enum_event"]["enum"]) >= set(orders.EVENTS)
+    assert set(SCHEMAS["call_enum_event"]["enum"]) >= set(forms.EVENTS)

@@ -6,13 +6,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.sandbox.errands import OutboundResponse
-from gateway.sandbox.ledger import CallRepository
+from gateway.sandbox.call_script import Callback, CallScript
 from gateway.sandbox.lifecycle import FINAL, FOLLOWS, LIVE
-from gateway.sandbox.plans import Callback, Plan
+from gateway.sandbox.outbound import OutboundResponse
+from gateway.sandbox.repository import CallRepository
 from gateway.sandbox.resources import CallRow, RecordingRow
+from gateway.sandbox.simulator import OUTCOMES, CallSimulator
 from gateway.sandbox.store import SandboxDatabase
-from gateway.sandbox.switchboard import OUTCOMES, CallSimulator
 from tests.sandbox.rows import NOON
 
 VERBS = st.sampled_from(
@@ -34,7 +34,7 @@ REPLIES = st.one_of(
     ),
 )
 PLANS = st.builds(
-    Plan,
+    CallScript,
     url=st.sampled_from([None, "http://127.0.0.1/voice"]),
     twiml=TWIML,
     fallback_url=st.sampled_from([None, "http://127.0.0.1/fallback"]),
@@ -66,8 +66,8 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = SandboxDatabase(":memory:")
-        self.book = CallRepository(self.store, "AC" + "0" * 32)
-        self.board = CallSimulator(self.book, calls_per_second=2)
+        self.calls = CallRepository(self.store, "AC" + "0" * 32)
+        self.simulator = CallSimulator(self.calls, calls_per_second=2)
         self.now = float(NOON)
         self.known: dict[str, CallRow] = {}
 
@@ -76,52 +76,52 @@ class Lives(RuleBasedStateMachine):
         for _ in range(600):
             self.answer(OutboundResponse(status=200, text="<Response/>"))
             self.wait(60)
-            if self.store.next_due() is None and not self.book.outbox:
+            if self.store.next_due() is None and not self.calls.outbox:
                 break
         assert self.store.next_due() is None
-        assert all(call.status in FINAL for call in self.calls())
+        assert all(call.status in FINAL for call in self.all_calls())
         self.promises()
         self.store.close()
 
-    def calls(self) -> list[CallRow]:
+    def all_calls(self) -> list[CallRow]:
         return self.store.older(CallRow, [], limit=1000)
 
-    @rule(to=st.sampled_from(["+14155550199", "client:tommy", *OUTCOMES]), plan=PLANS)
-    def make(self, to: str, plan: Plan) -> None:
-        self.board.make(to, "+14155550100", plan, self.now)
+    @rule(to=st.sampled_from(["+14155550199", "client:tommy", *OUTCOMES]), script=PLANS)
+    def make(self, to: str, script: CallScript) -> None:
+        self.simulator.make_call(to, "+14155550100", script, self.now)
 
     @rule(seconds=st.floats(0, 40))
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.board.catch_up(self.now)
+        self.simulator.catch_up(self.now)
 
-    @rule(reply=REPLIES)
-    def answer(self, reply: OutboundResponse) -> None:
-        waiting, self.book.outbox[:] = list(self.book.outbox), []
-        for errand in waiting:
-            self.board.answered(errand, reply)
+    @rule(response=REPLIES)
+    def answer(self, response: OutboundResponse) -> None:
+        waiting, self.calls.outbox[:] = list(self.calls.outbox), []
+        for request in waiting:
+            self.simulator.handle_response(request, response)
 
-    @rule(pick=st.integers(0, 50), plan=PLANS)
-    def redirect(self, pick: int, plan: Plan) -> None:
-        calls = [call for call in self.calls() if call.status == "in-progress"]
+    @rule(pick=st.integers(0, 50), script=PLANS)
+    def redirect(self, pick: int, script: CallScript) -> None:
+        calls = [call for call in self.all_calls() if call.status == "in-progress"]
         if calls:
-            self.board.redirect(calls[pick % len(calls)], plan, self.now)
+            self.simulator.redirect(calls[pick % len(calls)], script, self.now)
 
     @rule(pick=st.integers(0, 50))
     def hang_up(self, pick: int) -> None:
-        calls = [call for call in self.calls() if call.status in LIVE]
+        calls = [call for call in self.all_calls() if call.status in LIVE]
         if calls:
-            self.board.hang_up(calls[pick % len(calls)], self.now)
+            self.simulator.hang_up(calls[pick % len(calls)], self.now)
 
     @rule(pick=st.integers(0, 50), seconds=st.integers(0, 30))
     def limit(self, pick: int, seconds: int) -> None:
-        calls = [call for call in self.calls() if call.status in LIVE]
+        calls = [call for call in self.all_calls() if call.status in LIVE]
         if calls:
-            self.board.limit(calls[pick % len(calls)], seconds, self.now)
+            self.simulator.set_time_limit(calls[pick % len(calls)], seconds, self.now)
 
     @invariant()
     def promises(self) -> None:
-        calls = {call.sid: call for call in self.calls()}
+        calls = {call.sid: call for call in self.all_calls()}
         for sid, call in calls.items():
             before = self.known.get(sid)
             assert before is None or (before.status, call.status) in REACHABLE

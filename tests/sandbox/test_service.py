@@ -55,7 +55,9 @@ async def test_the_lifespan_opens_and_closes_the_store() -> None:
     app = create_app(SandboxConfig(calls=10))
 
     async with app.router.lifespan_context(app):
-        calls = await app.state.sandbox.run(lambda desk: desk.store.older(CallRow, [], limit=99))
+        calls = await app.state.sandbox.run(
+            lambda context: context.store.older(CallRow, [], limit=99)
+        )
 
     assert len(calls) == 10
     await app.state.sandbox.aclose()
@@ -71,7 +73,7 @@ async def test_closing_a_sandbox_that_was_never_asked_or_twice_is_harmless() -> 
 def test_a_sandbox_that_is_forgotten_closes_its_store() -> None:
     """In process nobody may run its lifespan or close it: no warning escapes all the same."""
     app = create_app(SandboxConfig(calls=0))
-    store = asyncio.run(app.state.sandbox.run(lambda desk: desk.store))
+    store = asyncio.run(app.state.sandbox.run(lambda context: context.store))
 
     del app
     gc.collect()

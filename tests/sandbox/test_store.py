@@ -170,7 +170,7 @@ def test_a_changed_row_keeps_its_place() -> None:
     store.add([call(1), call(2), call(3)])
     middle = store.position(CallRow, sid("CA", 2))
 
-    store.change(call(2, status="busy", date_updated=NOON + 5))
+    store.update(call(2, status="busy", date_updated=NOON + 5))
 
     assert store.position(CallRow, sid("CA", 2)) == middle
     assert [row.status for row in store.older(CallRow, [], limit=9)] == [

@@ -33,9 +33,9 @@ async def test_requests_above_the_limit_are_refused_and_not_processed(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account(config=replace(STILL, concurrency=2, latency=0.02))
-    order = {"To": "client:tommy", "From": "client:amara", "Twiml": "<Response/>"}
+    form = {"To": "client:tommy", "From": "client:amara", "Twiml": "<Response/>"}
 
-    answers = await asyncio.gather(*(account.post("/Calls.json", **order) for _ in range(5)))
+    answers = await asyncio.gather(*(account.post("/Calls.json", **form) for _ in range(5)))
 
     assert sorted(answer.status_code for answer in answers) == [201, 201, 429, 429, 429]
     refused = next(answer for answer in answers if answer.status_code == 429)

@@ -32,7 +32,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     method: Literal["GET", "POST"] = "POST"
     parameters: tuple[tuple[str, str], ...]
     purpose: Literal["twiml", "fallback", "status", "recording"]
-    turn: int = 0
+    generation: int = 0
 
 
 class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,16 +55,16 @@ def signature(token: str, url: str, parameters: Sequence[tuple[str, str]]) -> st
     return base64.b64encode(digest).decode()
 
 
-def send(errand: OutboundRequest, token: str, *, anywhere: bool) -> OutboundResponse:
+def send(request: OutboundRequest, token: str, *, anywhere: bool) -> OutboundResponse:
     """Sends a request, signed, and follows redirects as the service does, with GET."""
-    url, method, parameters = errand.url, errand.method, errand.parameters
+    url, method, parameters = request.url, request.method, request.parameters
     for _ in range(_REDIRECTS):
         try:
-            reply, location = _send_once(method, url, parameters, token, anywhere=anywhere)
+            response, location = _send_once(method, url, parameters, token, anywhere=anywhere)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return OutboundResponse(status=None, text=str(error) or type(error).__name__)
         if not location:
-            return reply
+            return response
         url, method, parameters = urljoin(url, location), "GET", ()
     return OutboundResponse(status=None, text="too many redirects")
 

@@ -5,7 +5,7 @@ the notifications that are left when they do not answer well. Pure.
 import math
 from urllib.parse import urlencode
 
-from gateway.sandbox.errands import OutboundRequest, OutboundResponse
+from gateway.sandbox.outbound import OutboundRequest, OutboundResponse
 from gateway.sandbox.rendering import rfc2822
 from gateway.sandbox.resources import API_VERSION, CallRow, NotificationRow, RecordingRow
 
@@ -21,12 +21,12 @@ _SIP_RESPONSES = {
 _WARNINGS = frozenset({"15003"})
 
 
-def voice_request(account_sid: str, call: CallRow) -> Form:
+def voice_request_form(account_sid: str, call: CallRow) -> Form:
     """What is sent to the URL of a call's TwiML."""
-    return _party(account_sid, call, call.status)
+    return _call_form(account_sid, call, call.status)
 
 
-def _party(account_sid: str, call: CallRow, status: str) -> Form:
+def _call_form(account_sid: str, call: CallRow, status: str) -> Form:
     known = {
         "CallSid": call.sid,
         "AccountSid": account_sid,
@@ -42,7 +42,7 @@ def _party(account_sid: str, call: CallRow, status: str) -> Form:
     return tuple((name, value) for name, value in known.items() if value is not None)
 
 
-def call_report(
+def call_status_form(
     account_sid: str,
     call: CallRow,
     status: str,
@@ -51,18 +51,18 @@ def call_report(
     recording: RecordingRow | None = None,
 ) -> Form:
     """A status callback; with the last one come the lengths and the recording."""
-    report = (
-        *_party(account_sid, call, status),
+    form = (
+        *_call_form(account_sid, call, status),
         ("Timestamp", rfc2822(int(at))),
         ("CallbackSource", "call-progress-events"),
         ("SequenceNumber", str(number)),
     )
     if status not in _SIP_RESPONSES:
-        return report
-    return (*report, *_lengths(call), *_recorded(account_sid, recording))
+        return form
+    return (*form, *_durations(call), *_recording_form(account_sid, recording))
 
 
-def _lengths(call: CallRow) -> Form:
+def _durations(call: CallRow) -> Form:
     """``Duration`` is in minutes, ``CallDuration`` in seconds."""
     seconds = call.duration or 0
     return (
@@ -72,7 +72,7 @@ def _lengths(call: CallRow) -> Form:
     )
 
 
-def _recorded(account_sid: str, recording: RecordingRow | None) -> Form:
+def _recording_form(account_sid: str, recording: RecordingRow | None) -> Form:
     if recording is None:
         return ()
     known = (
@@ -89,12 +89,12 @@ def _media_url(account_sid: str, recording: RecordingRow) -> str:
     return f"https://api.twilio.com{path}"
 
 
-def recording_report(account_sid: str, recording: RecordingRow) -> Form:
+def recording_status_form(account_sid: str, recording: RecordingRow) -> Form:
     """A recording status callback."""
     return (
         ("AccountSid", account_sid),
         ("CallSid", recording.call_sid or ""),
-        *_recorded(account_sid, recording),
+        *_recording_form(account_sid, recording),
         ("RecordingStatus", recording.status),
         ("RecordingChannels", str(recording.channels)),
         ("RecordingStartTime", rfc2822(recording.start_time or 0)),
@@ -104,25 +104,27 @@ def recording_report(account_sid: str, recording: RecordingRow) -> Form:
 
 
 def notification(
-    sid: str, errand: OutboundRequest, code: str, message: str, reply: OutboundResponse
+    sid: str, request: OutboundRequest, code: str, message: str, response: OutboundResponse
 ) -> NotificationRow:
     """What the account finds in its log about a request that did not go well."""
-    at = int(errand.at)
+    at = int(request.at)
     level = "WARN" if code in _WARNINGS else "ERROR"
-    text = {"url": errand.url, "ErrorCode": code, "LogLevel": level, "Msg": message}
+    text = {"url": request.url, "ErrorCode": code, "LogLevel": level, "Msg": message}
     return NotificationRow(
         sid=sid,
         date_created=at,
         date_updated=at,
         message_date=at,
-        call_sid=errand.sid,
+        call_sid=request.sid,
         error_code=code,
         log="1" if code in _WARNINGS else "0",
         message_text=urlencode(text),
         more_info=f"https://www.twilio.com/docs/errors/{code}",
-        request_method=errand.method,
-        request_url=errand.url,
-        request_variables=urlencode(errand.parameters),
-        response_body=reply.text if reply.status else "",
-        response_headers=urlencode({"Content-Type": reply.content_type}) if reply.status else "",
+        request_method=request.method,
+        request_url=request.url,
+        request_variables=urlencode(request.parameters),
+        response_body=response.text if response.status else "",
+        response_headers=urlencode({"Content-Type": response.content_type})
+        if response.status
+        else "",
     )

@@ -2,12 +2,12 @@
 
 import pytest
 
-from gateway.sandbox.errands import OutboundRequest, send
+from gateway.sandbox.outbound import OutboundRequest, send
 from tests.sandbox.receiver import Application
 from tests.sandbox.rows import NOON, sid
 
 
-def errand(url: str) -> OutboundRequest:
+def request(url: str) -> OutboundRequest:
     return OutboundRequest(
         sid=sid("CA", 1), at=NOON, url=url, parameters=(("To", "+1"),), purpose="status"
     )
@@ -28,39 +28,39 @@ def errand(url: str) -> OutboundRequest:
     ],
 )
 def test_what_cannot_be_sent_is_a_reply_that_says_why(url: str, words: str) -> None:
-    reply = send(errand(url), "token", anywhere=False)
+    response = send(request(url), "token", anywhere=False)
 
-    assert (reply.status, reply.ok) == (None, False)
-    assert words in reply.text
+    assert (response.status, response.ok) == (None, False)
+    assert words in response.text
 
 
 def test_this_machine_may_be_called_by_its_name(app: Application) -> None:
-    reply = send(errand(app.origin.replace("127.0.0.1", "localhost")), "token", anywhere=False)
+    response = send(request(app.origin.replace("127.0.0.1", "localhost")), "token", anywhere=False)
 
-    assert reply.ok
+    assert response.ok
     assert app.received[0].form == {"To": "+1"}
 
 
 def test_redirects_end_somewhere(app: Application) -> None:
     app.answers["/round"] = (302, "/round")
 
-    reply = send(errand(app.origin + "/round"), "token", anywhere=True)
+    response = send(request(app.origin + "/round"), "token", anywhere=True)
 
-    assert (reply.status, reply.text) == (None, "too many redirects")
+    assert (response.status, response.text) == (None, "too many redirects")
     assert [one.method for one in app.received] == ["POST", "GET", "GET", "GET", "GET"]
 
 
 def test_a_redirect_does_not_lead_to_another_machine(app: Application) -> None:
     app.answers["/away"] = (302, "http://192.0.2.1/")
 
-    reply = send(errand(app.origin + "/away"), "token", anywhere=False)
+    response = send(request(app.origin + "/away"), "token", anywhere=False)
 
-    assert "only connects to this machine" in reply.text
+    assert "only connects to this machine" in response.text
 
 
 def test_the_token_shows_in_no_reply(app: Application) -> None:
     replies = [
-        send(errand(url), "a-secret-token", anywhere=False)
+        send(request(url), "a-secret-token", anywhere=False)
         for url in (app.origin, "http://127.0.0.1:1/", "nowhere")
     ]
 

@@ -1,7 +1,7 @@
 """What happens in a call centre: each scene is one contact with its legs, recordings and logs.
 
-A scene takes the stage and the second it begins and returns rows, parents before children. It is
-written as if nothing were cut short; the stage turns whatever is not over by ``now`` into a live
+A scene takes the builder and the second it begins and returns rows, parents before children. It is
+written as if nothing were cut short; the builder turns whatever is not over by ``now`` into a live
 call. Knows neither SQL nor HTTP.
 """
 
@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from gateway.sandbox import people
+from gateway.sandbox import parties
 from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
 
-Scene = Callable[["FixtureBuilder", int], list[Row]]
+Fixture = Callable[["FixtureBuilder", int], list[Row]]
 
 PRICE_DELAY = 2 * 3600
 """Seconds after its end in which a call has no price yet."""
@@ -158,33 +158,33 @@ class FixtureBuilder:
         )
 
 
-def _inbound(stage: FixtureBuilder, at: int, seconds: int, **more: Any) -> CallRow:
+def _inbound(builder: FixtureBuilder, at: int, seconds: int, **more: Any) -> CallRow:
     """The customer's leg: answered at once by the call centre's TwiML."""
-    rng = stage.rng
-    line = rng.choice(tuple(people.LINES))
-    return stage.leg(
+    rng = builder.rng
+    line = rng.choice(tuple(parties.LINES))
+    return builder.leg(
         at,
         line,
-        people.customer(rng),
+        parties.customer(rng),
         "inbound",
         ring=0,
         talk=seconds,
         **{
-            "phone_number_sid": people.LINES[line],
-            "caller_name": people.caller_name(rng),
-            "forwarded_from": people.customer(rng) if rng.random() < 0.06 else None,
-            "group_sid": people.GROUP_SID if rng.random() < 0.02 else None,
+            "phone_number_sid": parties.LINES[line],
+            "caller_name": parties.caller_name(rng),
+            "forwarded_from": parties.customer(rng) if rng.random() < 0.06 else None,
+            "group_sid": parties.GROUP_SID if rng.random() < 0.02 else None,
             **more,
         },
     )
 
 
 def _dialled(
-    stage: FixtureBuilder, parent: CallRow, at: int, ring: int, talk: int, **more: Any
+    builder: FixtureBuilder, parent: CallRow, at: int, ring: int, talk: int, **more: Any
 ) -> CallRow:
     """A leg to an agent, made by the parent's ``<Dial>``."""
-    to = more.pop("to", None) or stage.rng.choice(people.AGENTS)
-    return stage.leg(
+    to = more.pop("to", None) or builder.rng.choice(parties.AGENTS)
+    return builder.leg(
         at,
         to,
         parent.from_,
@@ -192,103 +192,103 @@ def _dialled(
         ring=ring,
         talk=talk,
         parent_call_sid=parent.sid,
-        phone_number_sid=stage.rng.choice(("", None)),
+        phone_number_sid=builder.rng.choice(("", None)),
         **more,
     )
 
 
 def _played(
-    stage: FixtureBuilder, parent: CallRow, children: list[CallRow], *rest: Row
+    builder: FixtureBuilder, parent: CallRow, children: list[CallRow], *rest: Row
 ) -> list[Row]:
     """What has happened by now: legs and rows that still lie in the future are left out."""
-    return [row for row in (parent, *children, *rest) if row.date_created <= stage.now]
+    return [row for row in (parent, *children, *rest) if row.date_created <= builder.now]
 
 
-def answered(stage: FixtureBuilder, at: int) -> list[Row]:
+def answered(builder: FixtureBuilder, at: int) -> list[Row]:
     """A customer waits, then talks to an agent; half of these are recorded on the parent leg."""
-    rng = stage.rng
+    rng = builder.rng
     wait, ring = rng.randint(4, 90), rng.randint(3, 15)
     talk = int(rng.lognormvariate(5.2, 0.7))
-    parent = _inbound(stage, at, wait + ring + talk + 2)
-    child = _dialled(stage, parent, at + wait, ring, talk)
-    rows = _played(stage, parent, [child])
-    if rng.random() < 0.5 and at + wait + ring <= stage.now:
-        length = min(talk, stage.ended(parent) - at) if parent.end_time else talk
+    parent = _inbound(builder, at, wait + ring + talk + 2)
+    child = _dialled(builder, parent, at + wait, ring, talk)
+    rows = _played(builder, parent, [child])
+    if rng.random() < 0.5 and at + wait + ring <= builder.now:
+        length = min(talk, builder.ended(parent) - at) if parent.end_time else talk
         source = "DialVerb" if rng.random() < 0.9 else "StartCallRecordingAPI"
-        rows.append(stage.recording(parent, source, at + wait + ring + 1, length, channels=2))
+        rows.append(builder.recording(parent, source, at + wait + ring + 1, length, channels=2))
     return rows
 
 
-def hunted(stage: FixtureBuilder, at: int) -> list[Row]:
+def hunted(builder: FixtureBuilder, at: int) -> list[Row]:
     """The first agents do not pick up or are busy; the next one does."""
-    rng = stage.rng
+    rng = builder.rng
     begun, children = at + rng.randint(3, 25), list[tuple[int, str]]()
     for outcome in rng.choices(("no-answer", "busy", "canceled"), k=rng.choice((1, 1, 2))):
         children.append((begun, outcome))
         begun += 20 if outcome == "no-answer" else 3
     talk = int(rng.lognormvariate(5.0, 0.6))
-    parent = _inbound(stage, at, begun - at + 6 + talk)
+    parent = _inbound(builder, at, begun - at + 6 + talk)
     missed = [
-        _dialled(stage, parent, when, 18 if outcome == "no-answer" else 2, 0, outcome=outcome)
+        _dialled(builder, parent, when, 18 if outcome == "no-answer" else 2, 0, outcome=outcome)
         for when, outcome in children
     ]
-    return _played(stage, parent, [*missed, _dialled(stage, parent, begun, 5, talk)])
+    return _played(builder, parent, [*missed, _dialled(builder, parent, begun, 5, talk)])
 
 
-def transferred(stage: FixtureBuilder, at: int) -> list[Row]:
+def transferred(builder: FixtureBuilder, at: int) -> list[Row]:
     """An agent hands the customer to another, sometimes on to the supervisor; all recorded."""
-    rng = stage.rng
+    rng = builder.rng
     talks = [rng.randint(30, 240) for _ in range(rng.choice((2, 2, 3)))]
-    parent = _inbound(stage, at, 12 + sum(talks) + 8 * len(talks))
+    parent = _inbound(builder, at, 12 + sum(talks) + 8 * len(talks))
     children, rows, begun = list[CallRow](), list[Row](), at + 10
     for number, talk in enumerate(talks):
-        to = people.SUPERVISOR if number == 2 else None
-        children.append(_dialled(stage, parent, begun, 6, talk, to=to))
-        if begun + 7 <= stage.now:
-            rows.append(stage.recording(parent, "DialVerb", begun + 7, talk - 1, channels=2))
+        to = parties.SUPERVISOR if number == 2 else None
+        children.append(_dialled(builder, parent, begun, 6, talk, to=to))
+        if begun + 7 <= builder.now:
+            rows.append(builder.recording(parent, "DialVerb", begun + 7, talk - 1, channels=2))
         begun += 6 + talk + 2
-    return _played(stage, parent, children, *rows)
+    return _played(builder, parent, children, *rows)
 
 
-def voicemail(stage: FixtureBuilder, at: int) -> list[Row]:
+def voicemail(builder: FixtureBuilder, at: int) -> list[Row]:
     """Nobody is there: the customer leaves a message."""
-    rng = stage.rng
+    rng = builder.rng
     length = rng.choice((0, rng.randint(4, 30), rng.randint(15, 110)))
     rang = rng.random() < 0.4
     greeting = 34 if rang else 12
-    parent = _inbound(stage, at, greeting + length + 2)
-    children = [_dialled(stage, parent, at + 2, 20, 0, outcome="no-answer")] if rang else []
-    rows = _played(stage, parent, children)
-    if at + greeting <= stage.now:
-        rows.append(stage.recording(parent, "RecordVerb", at + greeting, length))
+    parent = _inbound(builder, at, greeting + length + 2)
+    children = [_dialled(builder, parent, at + 2, 20, 0, outcome="no-answer")] if rang else []
+    rows = _played(builder, parent, children)
+    if at + greeting <= builder.now:
+        rows.append(builder.recording(parent, "RecordVerb", at + greeting, length))
     return rows
 
 
-def abandoned(stage: FixtureBuilder, at: int) -> list[Row]:
+def abandoned(builder: FixtureBuilder, at: int) -> list[Row]:
     """The customer hangs up in the queue."""
-    return _played(stage, _inbound(stage, at, stage.rng.randint(2, 150)), [])
+    return _played(builder, _inbound(builder, at, builder.rng.randint(2, 150)), [])
 
 
-def broken(stage: FixtureBuilder, at: int) -> list[Row]:
+def broken(builder: FixtureBuilder, at: int) -> list[Row]:
     """The call centre's own application fails, and Twilio says so."""
-    code = stage.rng.choice(("11200", "11200", "11205", "12100", "12300"))
-    parent = _inbound(stage, at, stage.rng.randint(1, 8))
-    return _played(stage, parent, [], stage.notification(code, at + 1, parent))
+    code = builder.rng.choice(("11200", "11200", "11205", "12100", "12300"))
+    parent = _inbound(builder, at, builder.rng.randint(1, 8))
+    return _played(builder, parent, [], builder.notification(code, at + 1, parent))
 
 
-def undialable(stage: FixtureBuilder, at: int) -> list[Row]:
+def undialable(builder: FixtureBuilder, at: int) -> list[Row]:
     """The number that the TwiML dials does not exist or may not be called."""
-    parent = _inbound(stage, at, 15)
-    wrong = _dialled(stage, parent, at + 3, 1, 0, outcome="failed", to="+15005550001")
-    code = stage.rng.choice(("13224", "13227"))
-    return _played(stage, parent, [wrong], stage.notification(code, at + 4, parent))
+    parent = _inbound(builder, at, 15)
+    wrong = _dialled(builder, parent, at + 3, 1, 0, outcome="failed", to="+15005550001")
+    code = builder.rng.choice(("13224", "13227"))
+    return _played(builder, parent, [wrong], builder.notification(code, at + 4, parent))
 
 
 def campaign(
-    stage: FixtureBuilder, at: int, outcome: str | None = None, queue_time: int | None = None
+    builder: FixtureBuilder, at: int, outcome: str | None = None, queue_time: int | None = None
 ) -> list[Row]:
     """One call of an outbound campaign, with answering machine detection."""
-    rng = stage.rng
+    rng = builder.rng
     if queue_time is None:
         queue_time = rng.choice((0, 0, 0, 1000, 2000, 7000))
     outcome = (
@@ -297,7 +297,7 @@ def campaign(
             0
         ]
     )
-    to = "+15005550002" if outcome == "failed" and rng.random() < 0.3 else people.customer(rng)
+    to = "+15005550002" if outcome == "failed" and rng.random() < 0.3 else parties.customer(rng)
     heard = rng.choice(
         (
             "human",
@@ -311,84 +311,86 @@ def campaign(
         )
     )
     ring = 60 if outcome == "no-answer" else rng.randint(2, 25)
-    call = stage.leg(
+    call = builder.leg(
         at,
         to,
-        people.CAMPAIGN_LINE,
+        parties.CAMPAIGN_LINE,
         "outbound-api",
         ring=ring,
         talk=rng.randint(6, 90),
         outcome=outcome,
-        phone_number_sid=people.LINES[people.CAMPAIGN_LINE],
+        phone_number_sid=parties.LINES[parties.CAMPAIGN_LINE],
         queue_time=queue_time,
     )
     if call.status == "completed":
         call = msgspec.structs.replace(call, answered_by=heard)
-    rows = _played(stage, call, [])
+    rows = _played(builder, call, [])
     if call.end_time and rng.random() < 0.05:
-        rows += _played(stage, call, [], stage.notification("15003", call.end_time + 2, call))[1:]
+        rows += _played(builder, call, [], builder.notification("15003", call.end_time + 2, call))[
+            1:
+        ]
     return rows
 
 
-def browser(stage: FixtureBuilder, at: int) -> list[Row]:
+def browser(builder: FixtureBuilder, at: int) -> list[Row]:
     """An agent calls a customer from the browser: the client's leg is the inbound one."""
-    rng = stage.rng
+    rng = builder.rng
     outcome = rng.choice(("completed", "completed", "completed", "busy", "no-answer"))
     ring, talk = rng.randint(5, 20), rng.randint(20, 400) if outcome == "completed" else 1
-    agent = rng.choice(people.AGENTS[:4])
-    parent = stage.leg(at, people.customer(rng), agent, "inbound", ring=0, talk=ring + talk + 3)
-    child = stage.leg(
+    agent = rng.choice(parties.AGENTS[:4])
+    parent = builder.leg(at, parties.customer(rng), agent, "inbound", ring=0, talk=ring + talk + 3)
+    child = builder.leg(
         at + 1,
         parent.to,
-        people.MAIN_LINE,
+        parties.MAIN_LINE,
         "outbound-dial",
         ring=ring,
         talk=talk,
         parent_call_sid=parent.sid,
-        phone_number_sid=people.LINES[people.MAIN_LINE],
+        phone_number_sid=parties.LINES[parties.MAIN_LINE],
         outcome=outcome,
     )
-    return _played(stage, parent, [child])
+    return _played(builder, parent, [child])
 
 
-def trunked(stage: FixtureBuilder, at: int) -> list[Row]:
+def trunked(builder: FixtureBuilder, at: int) -> list[Row]:
     """A call over the office's own trunk, recorded there."""
-    rng = stage.rng
+    rng = builder.rng
     ways = [
-        ("trunking-originating", people.MAIN_LINE, people.customer(rng)),
-        ("trunking-terminating", people.customer(rng), "sip:desk-07@pbx.example.com"),
+        ("trunking-originating", parties.MAIN_LINE, parties.customer(rng)),
+        ("trunking-terminating", parties.customer(rng), "sip:desk-07@pbx.example.com"),
     ]
     direction, to, from_ = rng.choice(ways)
-    call = stage.leg(
-        at, to, from_, direction, ring=4, talk=rng.randint(30, 600), trunk_sid=people.TRUNK_SID
+    call = builder.leg(
+        at, to, from_, direction, ring=4, talk=rng.randint(30, 600), trunk_sid=parties.TRUNK_SID
     )
-    rows = _played(stage, call, [])
+    rows = _played(builder, call, [])
     if call.status in ("in-progress", "completed"):
         length = (call.duration or 600) - 5
-        rows.append(stage.recording(call, "Trunking", at + 5, length))
-    return [row for row in rows if row.date_created <= stage.now]
+        rows.append(builder.recording(call, "Trunking", at + 5, length))
+    return [row for row in rows if row.date_created <= builder.now]
 
 
-def orphaned(stage: FixtureBuilder, at: int) -> list[Row]:
+def orphaned(builder: FixtureBuilder, at: int) -> list[Row]:
     """What remains of a call that was deleted: its dialled leg and its recording."""
-    gone = _inbound(stage, at, 90)
-    child = _dialled(stage, gone, at + 8, 5, 70)
-    return _played(stage, gone, [child], stage.recording(gone, "DialVerb", at + 14, 68))[1:]
+    gone = _inbound(builder, at, 90)
+    child = _dialled(builder, gone, at + 8, 5, 70)
+    return _played(builder, gone, [child], builder.recording(gone, "DialVerb", at + 14, 68))[1:]
 
 
-def misused(stage: FixtureBuilder, at: int) -> list[Row]:
+def misused(builder: FixtureBuilder, at: int) -> list[Row]:
     """A mistake in a use of the REST API: a log entry with no call; and one more lost customer."""
-    code = stage.rng.choice(("20001", "21201"))
-    return [*abandoned(stage, at), stage.notification(code, at, None)]
+    code = builder.rng.choice(("20001", "21201"))
+    return [*abandoned(builder, at), builder.notification(code, at, None)]
 
 
-def conference(stage: FixtureBuilder, at: int) -> list[Row]:
+def conference(builder: FixtureBuilder, at: int) -> list[Row]:
     """Two agents and a customer meet in a conference, which is recorded as such."""
-    rng = stage.rng
+    rng = builder.rng
     talk = rng.randint(60, 500)
-    parent = _inbound(stage, at, talk + 15)
-    room = stage.sid("CF")
-    rows = _played(stage, parent, [_dialled(stage, parent, at + 5, 6, talk)])
-    if at + 12 <= stage.now:
-        rows.append(stage.recording(parent, "Conference", at + 12, talk, conference_sid=room))
+    parent = _inbound(builder, at, talk + 15)
+    room = builder.sid("CF")
+    rows = _played(builder, parent, [_dialled(builder, parent, at + 5, 6, talk)])
+    if at + 12 <= builder.now:
+        rows.append(builder.recording(parent, "Conference", at + 12, talk, conference_sid=room))
     return rows

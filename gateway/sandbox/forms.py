@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.sandbox import people
+from gateway.sandbox import parties
+from gateway.sandbox.call_script import RINGING_LIMIT, TIME_LIMIT, Callback, CallScript
 from gateway.sandbox.errors import TwilioError, invalid
-from gateway.sandbox.plans import RINGING_LIMIT, TIME_LIMIT, Callback, Plan
 
 Form = Mapping[str, Sequence[str]]
 
@@ -37,13 +37,13 @@ class CreateCall(msgspec.Struct, frozen=True):
 
     to: str
     from_: str
-    plan: Plan
+    script: CallScript
 
 
 class UpdateCall(msgspec.Struct, frozen=True):
     """A call to be redirected or ended."""
 
-    redirect: Plan | None
+    redirect: CallScript | None
     status: str | None
     time_limit: int | None
 
@@ -56,17 +56,17 @@ class CreateRecording(msgspec.Struct, frozen=True):
     callback: Callback | None
 
 
-def making(form: Form) -> CreateCall:
+def parse_create_call(form: Form) -> CreateCall:
     """Checks POST Calls."""
     to, from_ = _to(form), _from(form)
     is_number = _E164.fullmatch(to) is not None
     if is_number and not _E164.fullmatch(from_):
         raise _refused(21212, f"From is not a valid phone number: {from_}")
-    plan = _instructions(form)
-    return CreateCall(to, from_, plan)
+    script = _script(form)
+    return CreateCall(to, from_, script)
 
 
-def modifying(form: Form) -> UpdateCall:
+def parse_update_call(form: Form) -> UpdateCall:
     """Checks POST to a call."""
     status = one(form, "Status")
     if status not in (None, "canceled", "completed"):
@@ -76,20 +76,20 @@ def modifying(form: Form) -> UpdateCall:
     redirected = one(form, "Url") or one(form, "Twiml")
     limit = one(form, "TimeLimit")
     return UpdateCall(
-        _instructions(form) if redirected else None,
+        _script(form) if redirected else None,
         status,
-        _whole(form, "TimeLimit", 0) if limit else None,
+        _integer(form, "TimeLimit", 0) if limit else None,
     )
 
 
-def recording(form: Form) -> CreateRecording:
+def parse_create_recording(form: Form) -> CreateRecording:
     """Checks POST to the recordings of a call."""
     return CreateRecording(
         _channels(form), _choice(form, "RecordingTrack", _TRACKS), _recording_callback(form)
     )
 
 
-def recording_status(form: Form) -> Literal["in-progress", "paused", "stopped"]:
+def parse_recording_status(form: Form) -> Literal["in-progress", "paused", "stopped"]:
     """Checks POST to a recording of a call."""
     match one(form, "Status"):
         case "in-progress" | "paused" | "stopped" as status:
@@ -124,7 +124,7 @@ def _from(form: Form) -> str:
         raise _refused(21213, "Caller phone number is required.")
     if from_ == "+15005550001" or not (_E164.fullmatch(from_) or _PARTY.fullmatch(from_)):
         raise _refused(21212, f"From is not a valid phone number: {from_}")
-    if _E164.fullmatch(from_) and from_ not in (*people.LINES, VALID_FROM):
+    if _E164.fullmatch(from_) and from_ not in (*parties.LINES, VALID_FROM):
         raise _refused(
             21210,
             f"The source phone number provided, {from_}, is not yet verified for your account."
@@ -134,7 +134,7 @@ def _from(form: Form) -> str:
     return from_
 
 
-def _instructions(form: Form) -> Plan:
+def _script(form: Form) -> CallScript:
     application = one(form, "ApplicationSid")
     if application is not None and not re.fullmatch("AP[0-9a-f]{32}", application):
         raise _refused(21218, "ApplicationSid is not valid")
@@ -146,11 +146,11 @@ def _instructions(form: Form) -> Plan:
         )
     if len(one(form, "Twiml") or "") > LONGEST_TWIML:
         raise invalid("Twiml")
-    plan = _ringing(form)
-    return plan if application else _told(form, plan)
+    script = _call_options(form)
+    return script if application else _with_application(form, script)
 
 
-def _ringing(form: Form) -> Plan:
+def _call_options(form: Form) -> CallScript:
     """The instructions that hold for any call, whoever answers it."""
     digits = one(form, "SendDigits") or ""
     if not re.fullmatch("[0-9A-D#*wW]{0,32}", digits):
@@ -160,12 +160,12 @@ def _ringing(form: Form) -> Plan:
         raise _refused(21234, f"MachineDetection is not valid: {detection}")
     _check_detection(form)
     _check_sip(form)
-    timeout = _whole(form, "Timeout", RINGING_LIMIT)
+    timeout = _integer(form, "Timeout", RINGING_LIMIT)
     if not 0 < timeout <= LONGEST_RINGING:
         raise _refused(21208, "Timeout is not valid")
-    return Plan(
+    return CallScript(
         timeout=timeout,
-        time_limit=_whole(form, "TimeLimit", TIME_LIMIT),
+        time_limit=_integer(form, "TimeLimit", TIME_LIMIT),
         machine_detection=detection is not None and not digits,
         record=(one(form, "Record") or "false").lower() == "true",
         channels=_channels(form),
@@ -207,10 +207,10 @@ def _check_sip(form: Form) -> None:
         raise _refused(21225, "SipAuthUsername and SipAuthPassword go together")
 
 
-def _told(form: Form, plan: Plan) -> Plan:
+def _with_application(form: Form, script: CallScript) -> CallScript:
     """The instructions that an application of its own would bring along."""
     return msgspec.structs.replace(
-        plan,
+        script,
         url=_url(form, "Url", 21205),
         method=_method(form, "Method"),
         twiml=one(form, "Twiml"),
@@ -222,18 +222,18 @@ def _told(form: Form, plan: Plan) -> Plan:
 
 def _status_callback(form: Form) -> Callback | None:
     url = _url(form, "StatusCallback", 21609)
-    given = [event for value in form.get("StatusCallbackEvent", ()) for event in value.split()]
-    if not set(given) <= set(EVENTS):
-        raise _refused(21626, f"StatusCallbackEvent is not valid: {' '.join(given)}")
+    events = [event for value in form.get("StatusCallbackEvent", ()) for event in value.split()]
+    if not set(events) <= set(EVENTS):
+        raise _refused(21626, f"StatusCallbackEvent is not valid: {' '.join(events)}")
     method = _method(form, "StatusCallbackMethod")
-    return Callback(url, method, tuple(given) or ("completed",)) if url else None
+    return Callback(url, method, tuple(events) or ("completed",)) if url else None
 
 
 def _recording_callback(form: Form) -> Callback | None:
     url = _url(form, "RecordingStatusCallback", 21609)
-    given = [e for value in form.get("RecordingStatusCallbackEvent", ()) for e in value.split()]
+    events = [e for value in form.get("RecordingStatusCallbackEvent", ()) for e in value.split()]
     method = _method(form, "RecordingStatusCallbackMethod")
-    return Callback(url, method, tuple(given) or ("completed",)) if url else None
+    return Callback(url, method, tuple(events) or ("completed",)) if url else None
 
 
 def _url(form: Form, name: str, code: int) -> str | None:
@@ -273,7 +273,7 @@ def _choice(form: Form, name: str, choices: Sequence[str], code: int | None = No
     return value
 
 
-def _whole(form: Form, name: str, default: int) -> int:
+def _integer(form: Form, name: str, default: int) -> int:
     value = one(form, name)
     if value is None:
         return default

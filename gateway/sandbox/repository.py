@@ -1,4 +1,4 @@
-"""The book of the calls that are made: their rows, their plans, and who is told what.
+"""The calls of the calls that are made: their rows, their scripts, and who is told what.
 
 Writes down what the switchboard decides, and puts what has to be told into the outbox. Takes the
 moment of everything, in seconds since 1970, UTC. Knows no HTTP and no SQL.
@@ -11,20 +11,20 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.sandbox import lifecycle
-from gateway.sandbox.errands import OutboundRequest, OutboundResponse
-from gateway.sandbox.filters import Equal
-from gateway.sandbox.plans import Callback, Event, Plan
-from gateway.sandbox.reports import (
+from gateway.sandbox.call_script import Callback, CallScript, Event
+from gateway.sandbox.callbacks import (
     Form,
-    call_report,
+    call_status_form,
     notification,
-    recording_report,
-    voice_request,
+    recording_status_form,
+    voice_request_form,
 )
+from gateway.sandbox.filters import Equal
+from gateway.sandbox.outbound import OutboundRequest, OutboundResponse
 from gateway.sandbox.resources import CallRow, RecordingRow
 from gateway.sandbox.store import SandboxDatabase
 
-_MANY = 1000
+_MAX_ROWS = 1000
 
 
 class CallRepository:
@@ -37,7 +37,7 @@ class CallRepository:
 
     # Calls
 
-    def open(self, at: float, **fields: Any) -> CallRow:
+    def create(self, at: float, **fields: Any) -> CallRow:
         """A new call, queued."""
         second = int(at)
         call = CallRow(
@@ -46,7 +46,7 @@ class CallRepository:
         self.store.add([call])
         return call
 
-    def live(self, sid: str | None, status: str | None = None) -> CallRow | None:
+    def live_call(self, sid: str | None, status: str | None = None) -> CallRow | None:
         """The call of this SID if it is live, and if it has the status asked for."""
         call = self.store.get(CallRow, sid) if sid else None
         if call is None or call.status not in lifecycle.LIVE:
@@ -55,18 +55,18 @@ class CallRepository:
 
     def live_children(self, call: CallRow) -> list[CallRow]:
         """The dialled legs of a call that have not ended, in the order they were dialled."""
-        children = self.store.older(CallRow, [Equal("parent_call_sid", call.sid)], limit=_MANY)
+        children = self.store.older(CallRow, [Equal("parent_call_sid", call.sid)], limit=_MAX_ROWS)
         return [child for child in children[::-1] if child.status in lifecycle.LIVE]
 
-    def change(self, call: CallRow, status: str, at: float) -> CallRow:
+    def change_status(self, call: CallRow, status: str, at: float) -> CallRow:
         """The call with another status; raises IllegalChange."""
         changed = lifecycle.change(call, status, int(at))
-        self.store.change(changed)
+        self.store.update(changed)
         return changed
 
     # Recordings
 
-    def record(
+    def start_recording(
         self, call: CallRow, at: float, source: str, *, channels: int = 1, track: str = "both"
     ) -> RecordingRow:
         """A recording that goes on until the call ends or it is stopped."""
@@ -83,10 +83,10 @@ class CallRepository:
             track=track,
         )
         self.store.add([recording])
-        self._tell_of(recording, at)
+        self._queue_recording_callback(recording, at)
         return recording
 
-    def stop(self, recording: RecordingRow, at: float) -> RecordingRow:
+    def stop_recording(self, recording: RecordingRow, at: float) -> RecordingRow:
         """The recording, completed or, when it is empty, absent; a callback tells of it."""
         length = int(at) - (recording.start_time or int(at))
         done = msgspec.structs.replace(
@@ -97,81 +97,92 @@ class CallRepository:
             price=f"{-0.0025 * max(1, math.ceil(length / 60)):.4f}",
             price_unit="USD",
         )
-        self.store.change(done)
-        self._tell_of(done, at)
+        self.store.update(done)
+        self._queue_recording_callback(done, at)
         return done
 
-    def stop_all(self, call: CallRow, at: float, source: str | None = None) -> RecordingRow | None:
+    def stop_recordings(
+        self, call: CallRow, at: float, source: str | None = None
+    ) -> RecordingRow | None:
         """Ends the recordings of a call that go on; returns the newest of them."""
-        rows = self.store.older(RecordingRow, [Equal("call_sid", call.sid)], limit=_MANY)
+        rows = self.store.older(RecordingRow, [Equal("call_sid", call.sid)], limit=_MAX_ROWS)
         going = [
             row
             for row in rows
             if row.status in ("in-progress", "paused") and source in (None, row.source)
         ]
-        return next(iter([self.stop(row, at) for row in going]), None)
+        return next(iter([self.stop_recording(row, at) for row in going]), None)
 
     # Plans and the agenda
 
-    def plan(self, sid: str) -> Plan:
-        """What a call has been told; one that was never told anything has an empty plan."""
-        plan = self.store.plan(sid)
-        return msgspec.json.decode(plan, type=Plan) if plan else Plan()
+    def script(self, sid: str) -> CallScript:
+        """What a call has been told; one that was never told anything has an empty script."""
+        script = self.store.script(sid)
+        return msgspec.json.decode(script, type=CallScript) if script else CallScript()
 
-    def keep(self, sid: str, plan: Plan) -> None:
+    def save_script(self, sid: str, script: CallScript) -> None:
         """Writes down what a call has been told."""
-        self.store.set_plan(sid, msgspec.json.encode(plan))
+        self.store.set_script(sid, msgspec.json.encode(script))
 
-    def at(self, due: float, event: Event) -> None:
+    def schedule(self, due: float, event: Event) -> None:
         """Puts an event on the agenda."""
         self.store.schedule(due, event.sid, msgspec.json.encode(event))
 
     # Applications
 
-    def question(
-        self, call: CallRow, plan: Plan, at: float, *, trouble: tuple[str, str] | None = None
+    def twiml_request(
+        self,
+        call: CallRow,
+        script: CallScript,
+        at: float,
+        *,
+        trouble: tuple[str, str] | None = None,
     ) -> OutboundRequest:
-        """The request for the plan's TwiML or, after trouble with it, to the fallback URL."""
-        request = voice_request(self._account_sid, call)
+        """The request for the script's TwiML or, after trouble with it, to the fallback URL."""
+        form = voice_request_form(self._account_sid, call)
         if not trouble:
-            where = Callback(plan.url or "", plan.method)
-            return self._errand(call.sid, where, request, at, "twiml")
-        request = (*request, ("ErrorCode", trouble[0]), ("ErrorUrl", trouble[1]))
-        where = Callback(plan.fallback_url or "", plan.fallback_method)
-        return self._errand(call.sid, where, request, at, "fallback")
+            where = Callback(script.url or "", script.method)
+            return self._request(call.sid, where, form, at, "twiml")
+        form = (*form, ("ErrorCode", trouble[0]), ("ErrorUrl", trouble[1]))
+        where = Callback(script.fallback_url or "", script.fallback_method)
+        return self._request(call.sid, where, form, at, "fallback")
 
-    def tell(
+    def queue_status_callback(
         self, call: CallRow, event: str, at: float, *, recording: RecordingRow | None = None
     ) -> None:
         """Sends a status callback, if the application wants to be told of this event."""
-        plan = self.plan(call.sid)
-        callback = plan.status_callback
+        script = self.script(call.sid)
+        callback = script.status_callback
         if callback is None or event not in callback.events:
             return
         status = "initiated" if event == "initiated" else call.status
-        report = call_report(self._account_sid, call, status, at, plan.told, recording)
-        self.keep(call.sid, msgspec.structs.replace(plan, told=plan.told + 1))
-        self.outbox.append(self._errand(call.sid, callback, report, at, "status"))
+        form = call_status_form(
+            self._account_sid, call, status, at, script.callbacks_sent, recording
+        )
+        self.save_script(
+            call.sid, msgspec.structs.replace(script, callbacks_sent=script.callbacks_sent + 1)
+        )
+        self.outbox.append(self._request(call.sid, callback, form, at, "status"))
 
-    def _tell_of(self, recording: RecordingRow, at: float) -> None:
+    def _queue_recording_callback(self, recording: RecordingRow, at: float) -> None:
         """Sends a recording callback, if the application wants to be told of this status."""
         sid = recording.call_sid or ""
-        callback = self.plan(sid).recording_callback
+        callback = self.script(sid).recording_callback
         if callback and recording.status in callback.events:
-            report = recording_report(self._account_sid, recording)
-            self.outbox.append(self._errand(sid, callback, report, at, "recording"))
+            form = recording_status_form(self._account_sid, recording)
+            self.outbox.append(self._request(sid, callback, form, at, "recording"))
 
-    def notify(
-        self, errand: OutboundRequest, code: str, message: str, reply: OutboundResponse
+    def add_notification(
+        self, request: OutboundRequest, code: str, message: str, response: OutboundResponse
     ) -> None:
         """Leaves a notification about a request that did not go well."""
-        self.store.add([notification(_sid("NO"), errand, code, message, reply)])
+        self.store.add([notification(_sid("NO"), request, code, message, response)])
 
-    def _errand(
+    def _request(
         self,
         sid: str,
         callback: Callback,
-        report: Form,
+        form: Form,
         at: float,
         purpose: Literal["twiml", "fallback", "status", "recording"],
     ) -> OutboundRequest:
@@ -180,9 +191,9 @@ class CallRepository:
             at=at,
             url=callback.url,
             method="GET" if callback.method == "GET" else "POST",
-            parameters=report,
+            parameters=form,
             purpose=purpose,
-            turn=self.plan(sid).turn,
+            generation=self.script(sid).generation,
         )
 
 

@@ -1,19 +1,19 @@
-"""What a request finds in the worker thread: the store, the book, the switchboard, the hour."""
+"""What a request finds in the worker thread: the store, the calls, the switchboard, the hour."""
 
 from dataclasses import dataclass
 
 from gateway.sandbox.config import SandboxConfig
-from gateway.sandbox.ledger import CallRepository
+from gateway.sandbox.repository import CallRepository
+from gateway.sandbox.simulator import CallSimulator
 from gateway.sandbox.store import SandboxDatabase
-from gateway.sandbox.switchboard import CallSimulator
 
 
 @dataclass(frozen=True)
-class SandboxRequest:
+class SandboxContext:
     """One moment of one account. ``now`` is in seconds since 1970, UTC."""
 
     store: SandboxDatabase
-    book: CallRepository
-    board: CallSimulator
+    calls: CallRepository
+    simulator: CallSimulator
     config: SandboxConfig
     now: float

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.sandbox.errands import OutboundRequest, OutboundResponse
-from gateway.sandbox.ledger import CallRepository
-from gateway.sandbox.plans import Plan
+from gateway.sandbox.call_script import CallScript
+from gateway.sandbox.outbound import OutboundRequest, OutboundResponse
+from gateway.sandbox.repository import CallRepository
 from gateway.sandbox.resources import CallRow
+from gateway.sandbox.simulator import CallSimulator
 from gateway.sandbox.store import SandboxDatabase
-from gateway.sandbox.switchboard import CallSimulator
 from tests.sandbox.rows import NOON
 
 URL = "http://127.0.0.1/voice"
-PAUSE = Plan(twiml='<Response><Pause length="30"/></Response>')
+PAUSE = CallScript(twiml='<Response><Pause length="30"/></Response>')
 
 
 class Exchange:
@@ -21,11 +21,11 @@ class Exchange:
 
     def __init__(self) -> None:
         self.store = SandboxDatabase(":memory:")
-        self.book = CallRepository(self.store, "AC" + "0" * 32)
-        self.board = CallSimulator(self.book, calls_per_second=1)
+        self.calls = CallRepository(self.store, "AC" + "0" * 32)
+        self.simulator = CallSimulator(self.calls, calls_per_second=1)
 
-    def make(self, plan: Plan) -> str:
-        return self.board.make("+14155550199", "+14155550100", plan, NOON).sid
+    def make(self, script: CallScript) -> str:
+        return self.simulator.make_call("+14155550199", "+14155550100", script, NOON).sid
 
     def call(self, sid: str) -> CallRow:
         found = self.store.get(CallRow, sid)
@@ -34,7 +34,7 @@ class Exchange:
 
     def sent(self) -> list[OutboundRequest]:
         """What has to be sent, taken out of the outbox."""
-        waiting, self.book.outbox[:] = list(self.book.outbox), []
+        waiting, self.calls.outbox[:] = list(self.calls.outbox), []
         return waiting
 
 
@@ -50,27 +50,27 @@ def hang_up() -> OutboundResponse:
 
 
 def test_an_answer_to_a_question_that_was_taken_back_is_ignored(exchange: Exchange) -> None:
-    sid = exchange.make(Plan(url=URL))
-    exchange.board.catch_up(NOON + 5)
+    sid = exchange.make(CallScript(url=URL))
+    exchange.simulator.catch_up(NOON + 5)
     (question,) = exchange.sent()
 
-    exchange.board.redirect(exchange.call(sid), PAUSE, NOON + 6)
-    exchange.board.answered(question, hang_up())
-    exchange.board.catch_up(NOON + 20)
+    exchange.simulator.redirect(exchange.call(sid), PAUSE, NOON + 6)
+    exchange.simulator.handle_response(question, hang_up())
+    exchange.simulator.catch_up(NOON + 20)
 
     assert exchange.call(sid).status == "in-progress"
-    exchange.board.catch_up(NOON + 36)
+    exchange.simulator.catch_up(NOON + 36)
     assert exchange.call(sid).status == "completed"
 
 
 def test_an_answer_to_a_call_that_has_ended_changes_nothing(exchange: Exchange) -> None:
-    sid = exchange.make(Plan(url=URL))
-    exchange.board.catch_up(NOON + 5)
+    sid = exchange.make(CallScript(url=URL))
+    exchange.simulator.catch_up(NOON + 5)
     (question,) = exchange.sent()
 
-    ended = exchange.board.hang_up(exchange.call(sid), NOON + 6)
-    exchange.board.answered(question, OutboundResponse(status=500, text=""))
-    exchange.board.catch_up(NOON + 10)
+    ended = exchange.simulator.hang_up(exchange.call(sid), NOON + 6)
+    exchange.simulator.handle_response(question, OutboundResponse(status=500, text=""))
+    exchange.simulator.catch_up(NOON + 10)
 
     assert exchange.call(sid) == ended
 
@@ -78,15 +78,17 @@ def test_an_answer_to_a_call_that_has_ended_changes_nothing(exchange: Exchange) 
 def test_while_an_application_thinks_its_call_stands_still_and_others_go_on(
     exchange: Exchange,
 ) -> None:
-    thinking = exchange.make(Plan(url=URL, time_limit=10))
-    other = exchange.make(Plan(twiml="<Response/>"))
+    thinking = exchange.make(CallScript(url=URL, time_limit=10))
+    other = exchange.make(CallScript(twiml="<Response/>"))
 
-    exchange.board.catch_up(NOON + 60)
+    exchange.simulator.catch_up(NOON + 60)
     assert exchange.call(thinking).status == "in-progress"
     assert exchange.call(other).status == "completed"
     (question,) = exchange.sent()
-    exchange.board.answered(question, OutboundResponse(status=200, text=PAUSE.twiml or ""))
-    exchange.board.catch_up(NOON + 60)
+    exchange.simulator.handle_response(
+        question, OutboundResponse(status=200, text=PAUSE.twiml or "")
+    )
+    exchange.simulator.catch_up(NOON + 60)
 
     assert exchange.call(thinking).end_time == NOON + 5 + 10
 
@@ -94,13 +96,13 @@ def test_while_an_application_thinks_its_call_stands_still_and_others_go_on(
 def test_a_call_that_has_ended_leaves_nothing_on_the_agenda_but_its_price(
     exchange: Exchange,
 ) -> None:
-    sid = exchange.make(Plan(twiml="<Response/>"))
+    sid = exchange.make(CallScript(twiml="<Response/>"))
 
-    exchange.board.catch_up(NOON + 6)
+    exchange.simulator.catch_up(NOON + 6)
 
     assert exchange.call(sid).price is None
     assert exchange.store.next_due() == NOON + 5 + 30
-    exchange.board.catch_up(NOON + 36)
+    exchange.simulator.catch_up(NOON + 36)
     assert exchange.call(sid).price is not None
     assert exchange.store.next_due() is None
 
@@ -110,7 +112,7 @@ def test_events_happen_at_their_own_moments_however_late_they_are_played(
 ) -> None:
     sid = exchange.make(PAUSE)
 
-    exchange.board.catch_up(NOON + 5000)
+    exchange.simulator.catch_up(NOON + 5000)
 
     call = exchange.call(sid)
     assert (call.start_time, call.end_time) == (NOON + 1, NOON + 35)

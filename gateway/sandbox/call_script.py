@@ -21,7 +21,7 @@ class Callback(msgspec.Struct, frozen=True):
     events: tuple[str, ...] = ("completed",)
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class CallScript(msgspec.Struct, frozen=True, kw_only=True):
     """The instructions of one call and how far it has come with them."""
 
     url: str | None = None
@@ -40,9 +40,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     steps: tuple[Step, ...] = ()
     """What is left of its TwiML."""
-    turn: int = 0
-    """Counts its redirects: what was due for an earlier turn is void."""
-    told: int = 0
+    generation: int = 0
+    """Counts its redirects: what was due for an earlier generation is void."""
+    callbacks_sent: int = 0
     """Status callbacks sent so far."""
 
 
@@ -75,14 +75,14 @@ class Proceed(msgspec.Struct, frozen=True, tag=True):
     """A call takes its next step, unless it has been redirected meanwhile."""
 
     sid: str
-    turn: int
+    generation: int
 
 
 class Fetch(msgspec.Struct, frozen=True, tag=True):
     """A call asks for other TwiML, unless it has been redirected meanwhile."""
 
     sid: str
-    turn: int
+    generation: int
 
 
 class StopRecording(msgspec.Struct, frozen=True, tag=True):
