@@ -1,7 +1,7 @@
-"""A local Twilio Calls API for machines with no account.
+"""A local Twilio Calls API for machines without an account.
 
-Written from the seed document and the facts about the service, independently of the gateway's
-client: the two meet on the wire only. No module here imports another room of the gateway.
+It is written from the seed document and the facts about the service, independently of the
+gateway's client: the two meet on the wire only. No module here imports another room of the gateway.
 """
 
 from gateway.sandbox.app import create_app

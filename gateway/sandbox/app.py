@@ -1,4 +1,4 @@
-"""The routes of the seed document over one sandbox. Knows HTTP; knows no SQL and no properties."""
+"""The routes of the seed document over one sandbox. Knows HTTP, but no SQL and no properties."""
 
 import base64
 import binascii
@@ -58,7 +58,7 @@ class _Name(Convertor[str]):
 
 
 class _Suffix(_Name):
-    """The format asked for."""
+    """The suffix that selects the response format."""
 
     regex = r"(?:\.json|\.xml|\.csv)?"
 
@@ -68,10 +68,10 @@ register_url_convertor("suffix", _Suffix())
 
 
 def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
-    """The sandbox as an app: cheap to make, seeded in a worker thread when first asked.
+    """The sandbox as an app. It is cheap to create; the first request seeds it in a worker thread.
 
-    ``app.state.sandbox`` is the account behind it; its ``aclose()`` does what the end of the
-    lifespan does, for those who run the app without one.
+    ``app.state.sandbox`` is the account behind it. Whoever runs the app without its lifespan
+    calls ``app.state.sandbox.aclose()`` at the end.
     """
     sandbox = Sandbox(config)
     traffic = FaultInjector(control.rules_of(config), config.seed)
@@ -93,7 +93,11 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
             Middleware(TrafficMiddleware, traffic=traffic, below=ACCOUNTS),
             Middleware(_Credentials, config=config),
         ],
-        exception_handlers={TwilioError: _refused, HTTPException: _unrouted, Exception: _failed},
+        exception_handlers={
+            TwilioError: _twilio_error,
+            HTTPException: _routing_error,
+            Exception: _internal_error,
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -105,21 +109,21 @@ def create_app(config: SandboxConfig = DEFAULT) -> Starlette:
 def _routes(sandbox: Sandbox) -> list[Route]:
     account = ACCOUNTS + "{account_sid:name}"
     call = account + "/Calls/{call_sid:name}"
-    one = "/{sid:name}"
+    by_sid = "/{sid:name}"
     writing_routes: list[tuple[str, str, Handler, int]] = [
         ("POST", account + "/Calls", writing.make_call, 201),
-        ("POST", account + "/Calls" + one, writing.modify_call, 200),
+        ("POST", account + "/Calls" + by_sid, writing.modify_call, 200),
         ("POST", call + "/Recordings", writing.start_recording, 201),
-        ("POST", call + "/Recordings" + one, writing.modify_recording, 200),
-        ("DELETE", call + "/Recordings" + one, writing.delete_recording, 204),
-        ("DELETE", account + "/Recordings" + one, writing.delete_recording, 204),
+        ("POST", call + "/Recordings" + by_sid, writing.modify_recording, 200),
+        ("DELETE", call + "/Recordings" + by_sid, writing.delete_recording, 204),
+        ("DELETE", account + "/Recordings" + by_sid, writing.delete_recording, 204),
     ]
     return [
-        *_readable(sandbox, account + "/Calls", reading.CALLS),
-        *_readable(sandbox, account + "/Recordings", reading.RECORDINGS),
-        *_readable(sandbox, account + "/Notifications", reading.NOTIFICATIONS),
-        *_readable(sandbox, call + "/Recordings", reading.CALL_RECORDINGS),
-        *_readable(sandbox, call + "/Notifications", reading.NOTIFICATIONS),
+        *_read_routes(sandbox, account + "/Calls", reading.CALLS),
+        *_read_routes(sandbox, account + "/Recordings", reading.RECORDINGS),
+        *_read_routes(sandbox, account + "/Notifications", reading.NOTIFICATIONS),
+        *_read_routes(sandbox, call + "/Recordings", reading.CALL_RECORDINGS),
+        *_read_routes(sandbox, call + "/Notifications", reading.NOTIFICATIONS),
         *(
             Route(path + SUFFIX, _endpoint(sandbox, handler, status), methods=[method])
             for method, path, handler, status in writing_routes
@@ -127,16 +131,16 @@ def _routes(sandbox: Sandbox) -> list[Route]:
     ]
 
 
-def _readable(sandbox: Sandbox, path: str, resource: ResourcePath[R]) -> list[Route]:
-    def listing(context: SandboxContext, parsed: ParsedRequest) -> Document:
+def _read_routes(sandbox: Sandbox, path: str, resource: ResourcePath[R]) -> list[Route]:
+    def list_rows(context: SandboxContext, parsed: ParsedRequest) -> Document:
         return reading.listing(resource, context.store, parsed)
 
-    def instance(context: SandboxContext, parsed: ParsedRequest) -> Document:
+    def fetch_row(context: SandboxContext, parsed: ParsedRequest) -> Document:
         return reading.instance(resource, context.store, parsed)
 
     return [
-        Route(path + SUFFIX, _endpoint(sandbox, listing, 200)),
-        Route(path + "/{sid:name}" + SUFFIX, _endpoint(sandbox, instance, 200)),
+        Route(path + SUFFIX, _endpoint(sandbox, list_rows, 200)),
+        Route(path + "/{sid:name}" + SUFFIX, _endpoint(sandbox, fetch_row, 200)),
     ]
 
 
@@ -165,7 +169,7 @@ def _parse(request: Request, form: Form) -> ParsedRequest:
 
 
 async def _form(request: Request) -> Form:
-    """The parameters of a body, if it is form-encoded: other bodies hold none."""
+    """The parameters of a form-encoded body; any other body has none."""
     form: dict[str, list[str]] = {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and kind == "application/x-www-form-urlencoded":
@@ -175,23 +179,23 @@ async def _form(request: Request) -> Form:
     return form
 
 
-async def _refused(request: Request, error: Any) -> Response:
+async def _twilio_error(request: Request, error: Any) -> Response:
     return error_response(request.url.path, error)
 
 
-async def _unrouted(request: Request, error: Any) -> Response:
+async def _routing_error(request: Request, error: Any) -> Response:
     path = request.url.path
     if error.status_code == 405:
         return error_response(path, method_not_allowed(error.headers))
     return error_response(path, not_found(path))
 
 
-async def _failed(request: Request, _: Exception) -> Response:
+async def _internal_error(request: Request, _: Exception) -> Response:
     return error_response(request.url.path, internal())
 
 
 class _Credentials:
-    """HTTP Basic in front of everything below the accounts (FACTS section 2)."""
+    """Requires HTTP Basic credentials on all guarded paths (FACTS section 2)."""
 
     def __init__(self, app: ASGIApp, config: SandboxConfig) -> None:
         self._app = app
@@ -209,8 +213,8 @@ class _Credentials:
     def _accepts(self, header: str) -> bool:
         scheme, _, encoded = header.partition(" ")
         try:
-            given = base64.b64decode(encoded.strip(), validate=True)
+            credentials = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
             return False
-        known = [hmac.compare_digest(given, accepted) for accepted in self._accepted]
-        return scheme.lower() == "basic" and any(known)
+        matches = [hmac.compare_digest(credentials, accepted) for accepted in self._accepted]
+        return scheme.lower() == "basic" and any(matches)

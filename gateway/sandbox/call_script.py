@@ -1,6 +1,6 @@
-"""What a live call has been told, and what will happen to it: kept beside the rows, never shown.
+"""A live call's instructions and its scheduled events. Both are stored, but never in a response.
 
-Values only; the switchboard acts on them. Knows neither SQL nor HTTP.
+Values only: the simulator acts on them. Knows neither SQL nor HTTP.
 """
 
 import msgspec
@@ -8,13 +8,13 @@ import msgspec
 from gateway.sandbox.twiml import Step
 
 RINGING_LIMIT = 60
-"""Seconds a call rings when it is told no Timeout."""
+"""Seconds that a call rings if its request sets no Timeout."""
 TIME_LIMIT = 4 * 3600
-"""Seconds a call lasts at most when it is told no TimeLimit."""
+"""Seconds that a call lasts at most if its request sets no TimeLimit."""
 
 
 class Callback(msgspec.Struct, frozen=True):
-    """Where an application wants to be told, and of what."""
+    """A callback URL and the events that are sent to it."""
 
     url: str
     method: str = "POST"
@@ -22,14 +22,14 @@ class Callback(msgspec.Struct, frozen=True):
 
 
 class CallScript(msgspec.Struct, frozen=True, kw_only=True):
-    """The instructions of one call and how far it has come with them."""
+    """The instructions of one call, and its progress through them."""
 
     url: str | None = None
     method: str = "POST"
     fallback_url: str | None = None
     fallback_method: str = "POST"
     twiml: str | None = None
-    """Only followed when there is no ``url``."""
+    """Used only if there is no ``url``."""
     status_callback: Callback | None = None
     timeout: int = RINGING_LIMIT
     time_limit: int = TIME_LIMIT
@@ -39,15 +39,15 @@ class CallScript(msgspec.Struct, frozen=True, kw_only=True):
     recording_callback: Callback | None = None
 
     steps: tuple[Step, ...] = ()
-    """What is left of its TwiML."""
+    """The steps of its TwiML that have not run yet."""
     generation: int = 0
-    """Counts its redirects: what was due for an earlier generation is void."""
+    """Counts redirects. Events and responses of an earlier generation are ignored."""
     callbacks_sent: int = 0
     """Status callbacks sent so far."""
 
 
 class DialCall(msgspec.Struct, frozen=True, tag=True):
-    """A queued call is placed: its number is dialed."""
+    """A queued call is dialed."""
 
     sid: str
 
@@ -59,41 +59,41 @@ class Ring(msgspec.Struct, frozen=True, tag=True):
 
 
 class AnswerCall(msgspec.Struct, frozen=True, tag=True):
-    """Somebody, or a machine, picks up."""
+    """A person or a machine answers."""
 
     sid: str
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
-    """A call that is still live ends; without a status, as a hang-up ends it."""
+    """Ends a live call with this status; None means the status that a hang-up gives it."""
 
     sid: str
     status: str | None = None
 
 
 class Proceed(msgspec.Struct, frozen=True, tag=True):
-    """A call takes its next step, unless it has been redirected meanwhile."""
+    """A call runs its next step, unless it was redirected in the meantime."""
 
     sid: str
     generation: int
 
 
 class Fetch(msgspec.Struct, frozen=True, tag=True):
-    """A call asks for other TwiML, unless it has been redirected meanwhile."""
+    """A call requests new TwiML, unless it was redirected in the meantime."""
 
     sid: str
     generation: int
 
 
 class StopRecording(msgspec.Struct, frozen=True, tag=True):
-    """A recording ends, unless it has ended already."""
+    """Stops a recording, unless it has already ended."""
 
     sid: str
     recording_sid: str
 
 
 class SetPrice(msgspec.Struct, frozen=True, tag=True):
-    """The price of a call becomes known."""
+    """Sets the price of a call."""
 
     sid: str
 

@@ -1,5 +1,6 @@
-"""What applications are told: the forms of TwiML requests and callbacks (FACTS section 9), and
-the notifications that are left when they do not answer well. Pure.
+"""The forms of TwiML requests and callbacks (FACTS section 9), and notifications of failed ones.
+
+Pure: sends and stores nothing.
 """
 
 import math
@@ -22,12 +23,12 @@ _WARNINGS = frozenset({"15003"})
 
 
 def voice_request_form(account_sid: str, call: CallRow) -> Form:
-    """What is sent to the URL of a call's TwiML."""
+    """The form of a request for a call's TwiML."""
     return _call_form(account_sid, call, call.status)
 
 
 def _call_form(account_sid: str, call: CallRow, status: str) -> Form:
-    known = {
+    parameters = {
         "CallSid": call.sid,
         "AccountSid": account_sid,
         "From": call.from_,
@@ -39,7 +40,7 @@ def _call_form(account_sid: str, call: CallRow, status: str) -> Form:
         "CallerName": call.caller_name,
         "ParentCallSid": call.parent_call_sid,
     }
-    return tuple((name, value) for name, value in known.items() if value is not None)
+    return tuple((name, value) for name, value in parameters.items() if value is not None)
 
 
 def call_status_form(
@@ -47,15 +48,15 @@ def call_status_form(
     call: CallRow,
     status: str,
     at: float,
-    number: int,
+    sequence_number: int,
     recording: RecordingRow | None = None,
 ) -> Form:
-    """A status callback; with the last one come the lengths and the recording."""
+    """The form of a status callback; the last one also has the durations and the recording."""
     form = (
         *_call_form(account_sid, call, status),
         ("Timestamp", rfc2822(int(at))),
         ("CallbackSource", "call-progress-events"),
-        ("SequenceNumber", str(number)),
+        ("SequenceNumber", str(sequence_number)),
     )
     if status not in _SIP_RESPONSES:
         return form
@@ -75,13 +76,13 @@ def _durations(call: CallRow) -> Form:
 def _recording_form(account_sid: str, recording: RecordingRow | None) -> Form:
     if recording is None:
         return ()
-    known = (
+    form = (
         ("RecordingUrl", _media_url(account_sid, recording)),
         ("RecordingSid", recording.sid),
     )
     if recording.duration is None:
-        return known
-    return (*known, ("RecordingDuration", str(recording.duration)))
+        return form
+    return (*form, ("RecordingDuration", str(recording.duration)))
 
 
 def _media_url(account_sid: str, recording: RecordingRow) -> str:
@@ -90,7 +91,7 @@ def _media_url(account_sid: str, recording: RecordingRow) -> str:
 
 
 def recording_status_form(account_sid: str, recording: RecordingRow) -> Form:
-    """A recording status callback."""
+    """The form of a recording status callback."""
     return (
         ("AccountSid", account_sid),
         ("CallSid", recording.call_sid or ""),
@@ -106,10 +107,11 @@ def recording_status_form(account_sid: str, recording: RecordingRow) -> Form:
 def notification(
     sid: str, request: OutboundRequest, code: str, message: str, response: OutboundResponse
 ) -> NotificationRow:
-    """What the account finds in its log about a request that did not go well."""
+    """The log entry about a failed request to an application."""
     at = int(request.at)
     level = "WARN" if code in _WARNINGS else "ERROR"
     text = {"url": request.url, "ErrorCode": code, "LogLevel": level, "Msg": message}
+    headers = urlencode({"Content-Type": response.content_type})
     return NotificationRow(
         sid=sid,
         date_created=at,
@@ -124,7 +126,5 @@ def notification(
         request_url=request.url,
         request_variables=urlencode(request.parameters),
         response_body=response.text if response.status else "",
-        response_headers=urlencode({"Content-Type": response.content_type})
-        if response.status
-        else "",
+        response_headers=headers if response.status else "",
     )

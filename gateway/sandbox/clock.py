@@ -1,4 +1,4 @@
-"""The sandbox's own time: it can run faster than the wall's, stand still, and be stepped by hand.
+"""The sandbox's own clock: it can run faster than real time, stop, and be stepped.
 
 Knows nothing of calls.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Seconds since 1970, UTC, from a start on; may be read from any thread."""
+    """Time in seconds since 1970, UTC. Any thread may read it."""
 
     def __init__(
         self, start: float, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic
@@ -19,25 +19,25 @@ class Clock:
 
     @property
     def speed(self) -> float:
-        """Sandbox seconds per second; at 0 the clock moves by steps only."""
+        """Sandbox seconds per real second; at 0 only ``step`` moves the clock."""
         return self._speed
 
     def now(self) -> float:
-        """The sandbox's present."""
+        """The current sandbox time."""
         return self._base + (self._monotonic() - self._base_monotonic) * self._speed
 
     def step(self, seconds: float) -> None:
-        """Moves the present forward at once."""
+        """Moves the clock forward by so many seconds."""
         self._base += seconds
 
     def set_speed(self, speed: float) -> None:
-        """Goes on from the present at another speed."""
+        """Changes the speed from now on."""
         self._base, self._base_monotonic = self.now(), self._monotonic()
         self._speed = speed
 
     def real_seconds_until(self, moment: float) -> float | None:
-        """Real seconds until a moment comes by itself; none when it never does."""
-        left = moment - self.now()
-        if left <= 0:
+        """Real seconds until the clock reaches a moment; None if it is stopped before it."""
+        remaining = moment - self.now()
+        if remaining <= 0:
             return 0.0
-        return left / self._speed if self._speed else None
+        return remaining / self._speed if self._speed else None

@@ -1,4 +1,4 @@
-"""What a request finds in the worker thread: the store, the calls, the switchboard, the hour."""
+"""What a request handler gets in the worker thread."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from gateway.sandbox.store import SandboxDatabase
 
 @dataclass(frozen=True)
 class SandboxContext:
-    """One moment of one account. ``now`` is in seconds since 1970, UTC."""
+    """One account at one moment: ``now`` is in seconds since 1970, UTC."""
 
     store: SandboxDatabase
     calls: CallRepository

@@ -1,7 +1,7 @@
-"""The control surface for tests: reset, rows, clock, traffic and request log, below ``/sandbox``.
+"""The control API for tests: reset, rows, clock, traffic and request log, below ``/sandbox``.
 
-Only there when the sandbox is started with it, and only for those who know the credentials. It is
-no part of Twilio's API. Bodies and answers are JSON; instants are seconds since 1970, UTC.
+It is off by default, requires the account's credentials, and is no part of Twilio's API. Requests
+and responses are JSON; instants are seconds since 1970, UTC.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,14 +27,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Reset(msgspec.Struct, forbid_unknown_fields=True):
-    """How many example calls to begin again with; none means as many as at the start."""
+    """Example calls to start over with; None means the value of the configuration."""
 
     calls: int | None = None
     seed: int | None = None
 
 
 class LoadRows(msgspec.Struct, forbid_unknown_fields=True):
-    """Rows to put in, as the store keeps them; one whose SID is there takes its place."""
+    """Rows to insert, as the store keeps them; a row with an existing SID replaces that row."""
 
     calls: list[CallRow] = []
     recordings: list[RecordingRow] = []
@@ -42,7 +42,7 @@ class LoadRows(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ClockChange(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A step forward and a new speed; in an answer, what the clock shows."""
+    """A step in seconds and a new speed; a response has only ``now``, the current time."""
 
     step: float = 0.0
     speed: float | None = None
@@ -56,7 +56,7 @@ class Log(msgspec.Struct):
 
 
 def rules_of(config: SandboxConfig) -> Rules:
-    """The traffic rules that a sandbox starts with."""
+    """The initial traffic rules of a sandbox."""
     return Rules(
         concurrency=config.concurrency,
         latency=config.latency,
@@ -66,26 +66,26 @@ def rules_of(config: SandboxConfig) -> Rules:
 
 
 def routes(sandbox: Sandbox, traffic: FaultInjector) -> list[Route]:
-    """The routes of the control surface."""
+    """The routes of the control API."""
 
     async def reset(request: Request) -> Response:
-        asked = await _body(request, Reset)
-        await sandbox.run(lambda context: _reset(context, sandbox.config, asked))
+        options = await _body(request, Reset)
+        await sandbox.run(lambda context: _reset(context, sandbox.config, options))
         traffic.rules = rules_of(sandbox.config)
         traffic.log.clear()
         return Response(status_code=204)
 
     async def rows(request: Request) -> Response:
-        given = await _body(request, LoadRows)
-        await sandbox.run(lambda context: _put(context, given))
+        body = await _body(request, LoadRows)
+        await sandbox.run(lambda context: _put(context, body))
         return Response(status_code=204)
 
     async def clock(request: Request) -> Response:
         if request.method == "POST":
-            asked = await _body(request, ClockChange)
-            if asked.speed is not None:
-                await sandbox.set_speed(asked.speed)
-            await sandbox.step(asked.step)
+            change = await _body(request, ClockChange)
+            if change.speed is not None:
+                await sandbox.set_speed(change.speed)
+            await sandbox.step(change.step)
         now = await sandbox.run(lambda context: context.now)
         return _json(ClockChange(now=now))
 
@@ -95,10 +95,10 @@ def routes(sandbox: Sandbox, traffic: FaultInjector) -> list[Route]:
         return _json(traffic.rules)
 
     async def log(request: Request) -> Response:
-        answer = _json(Log(list(traffic.log)))
+        response = _json(Log(list(traffic.log)))
         if request.method == "DELETE":
             traffic.log.clear()
-        return answer
+        return response
 
     return [
         Route(PREFIX + "reset", reset, methods=["POST"]),
@@ -109,27 +109,27 @@ def routes(sandbox: Sandbox, traffic: FaultInjector) -> list[Route]:
     ]
 
 
-async def _body(request: Request, kind: type[B]) -> B:
+async def _body(request: Request, body_type: type[B]) -> B:
     try:
-        return msgspec.json.decode(await request.body() or b"{}", type=kind)
+        return msgspec.json.decode(await request.body() or b"{}", type=body_type)
     except msgspec.MsgspecError as error:
         raise TwilioError(400, None, str(error)) from None
 
 
-def _json(answer: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+def _json(body: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")
 
 
-def _reset(context: SandboxContext, config: SandboxConfig, asked: Reset) -> None:
+def _reset(context: SandboxContext, config: SandboxConfig, options: Reset) -> None:
     context.store.clear()
     context.simulator.reset()
-    calls = config.calls if asked.calls is None else asked.calls
-    seed = config.seed if asked.seed is None else asked.seed
+    calls = config.calls if options.calls is None else options.calls
+    seed = config.seed if options.seed is None else options.seed
     context.store.add(example_rows(calls, seed, int(context.now)))
 
 
-def _put(context: SandboxContext, given: LoadRows) -> None:
-    rows: list[Row] = [*given.calls, *given.recordings, *given.notifications]
+def _put(context: SandboxContext, body: LoadRows) -> None:
+    rows: list[Row] = [*body.calls, *body.recordings, *body.notifications]
     for row in rows:
         if context.store.get(type(row), row.sid) is None:
             context.store.add([row])

@@ -1,10 +1,10 @@
-"""Twilio's own error answers (FACTS section 7). Knows codes and texts, not formats."""
+"""Twilio's error responses (FACTS section 7). Knows codes and texts, but no formats."""
 
 from collections.abc import Mapping
 
 
 class TwilioError(Exception):
-    """An answer that is an error: raising it anywhere in the sandbox sends it."""
+    """An error response; raising it anywhere in the sandbox sends it."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class TwilioError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, object]:
-        """The error's properties; ``code`` and ``more_info`` are absent when there is no code."""
+        """The error's properties; without a code it has neither ``code`` nor ``more_info``."""
         body: dict[str, object] = {"message": self.message, "status": self.status}
         if self.code is not None:
             body["code"] = self.code
@@ -34,7 +34,7 @@ class TwilioError(Exception):
 
 
 def unauthorized() -> TwilioError:
-    """No credential, or one that is not this account's."""
+    """The credential is missing or not this account's."""
     return TwilioError(
         401,
         20003,
@@ -45,7 +45,7 @@ def unauthorized() -> TwilioError:
 
 
 def not_found(path: str) -> TwilioError:
-    """Nothing lives at this path, or nothing that this account may see."""
+    """This path has no resource that the account may see."""
     return TwilioError(404, 20404, f"The requested resource {path} was not found")
 
 
@@ -55,15 +55,15 @@ def method_not_allowed(headers: Mapping[str, str] | None = None) -> TwilioError:
 
 
 def too_many_requests() -> TwilioError:
-    """More requests at a time than the account may send: this one was not processed."""
+    """The account exceeds its concurrency limit; the request was not processed."""
     return TwilioError(429, 20429, "Too Many Requests")
 
 
 def internal() -> TwilioError:
-    """The sandbox's own mistake: nothing that a request may contain causes it."""
+    """A bug in the sandbox; no request may cause it."""
     return TwilioError(500, 20500, "Internal Server Error")
 
 
 def invalid(parameter: str) -> TwilioError:
-    """A value that cannot be read; answered without a code, as other 2010 resources do."""
+    """A parameter cannot be parsed. There is no code, as with other 2010 resources."""
     return TwilioError(400, None, f"Invalid {parameter}")

@@ -1,13 +1,13 @@
-"""Query parameters of the five lists into conditions on rows. Knows no SQL and no paging.
+"""Turns the query parameters of the five lists into conditions on rows. Knows no SQL, no paging.
 
-Names are case-sensitive; a name that a list does not know, and a name with no value, filter
-nothing. ``StartTime<=2009-07-06`` is no operator: it is the parameter ``StartTime<`` with the
-value 2009-07-06 (FACTS section 1).
+Names are case-sensitive. An unknown parameter or an empty value filters nothing. The ``<=`` of
+``StartTime<=2009-07-06`` is no operator: the parameter is ``StartTime<``, its value 2009-07-06
+(FACTS section 1).
 
-Note [Whole days]. A date means a GMT day, also when the value carries a time of day: ``StartTime``
-is that whole day, ``StartTime>`` is at or after the midnight it starts with, ``StartTime<`` is at
-or before that midnight (seed). Whether the service looks at the time of day in an inequality is
-unknown; the seed and the older sources say that it does not.
+Note [Whole days]. A date means a whole GMT day, even if the value has a time of day: ``StartTime``
+is that day, ``StartTime>`` is at or after the midnight at its start, ``StartTime<`` is at or
+before that midnight (seed). It is unknown whether the service reads the time of day in an
+inequality; the seed and the older sources say that it does not.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Equal:
-    """The column holds exactly this value."""
+    """The column equals this value."""
 
     column: str
     value: str
@@ -29,7 +29,7 @@ class Equal:
 
 @dataclass(frozen=True)
 class Differ:
-    """The column holds any other value."""
+    """The column is not null and differs from this value."""
 
     column: str
     value: str
@@ -37,7 +37,7 @@ class Differ:
 
 @dataclass(frozen=True)
 class Within:
-    """The instant lies in ``start <= column < end``, in seconds; a row without it never does."""
+    """``start <= column < end``, in seconds; a null never matches."""
 
     column: str
     start: int | None
@@ -49,7 +49,7 @@ Filter = Callable[[str, str], list[Condition]]
 
 
 def midnight(name: str, text: str) -> int:
-    """The start of the GMT day named by a date or an ISO 8601 instant; raises "Invalid …"."""
+    """The start of the GMT day of a date or an ISO 8601 instant; raises "Invalid …"."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -105,12 +105,12 @@ NOTIFICATIONS: dict[str, Filter] = {"Log": _text("log"), **_dates("MessageDate",
 
 
 def recognized(filters: Mapping[str, Filter], query: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of a query that a list knows, in the order they were sent."""
+    """The non-empty parameters of a query that the list supports, in the order of the query."""
     return {name: value for name, value in query.items() if name in filters and value}
 
 
 def conditions(filters: Mapping[str, Filter], query: Mapping[str, str]) -> list[Condition]:
-    """What a row must fulfil to be listed; raises a 400 when a date cannot be read."""
+    """The conditions that a listed row meets; raises a 400 if a date cannot be parsed."""
     return [
         condition
         for name, value in recognized(filters, query).items()
@@ -119,7 +119,7 @@ def conditions(filters: Mapping[str, Filter], query: Mapping[str, str]) -> list[
 
 
 def hides_deleted(query: Mapping[str, str]) -> list[Condition]:
-    """Deleted recordings are listed only with ``IncludeSoftDeleted=true`` (FACTS section 4)."""
+    """Excludes deleted recordings unless ``IncludeSoftDeleted=true`` (FACTS section 4)."""
     if query.get("IncludeSoftDeleted", "").lower() == "true":
         return []
     return [Differ("status", "deleted")]

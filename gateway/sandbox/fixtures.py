@@ -1,7 +1,7 @@
-"""What happens in a call centre: each scene is one contact with its legs, recordings and logs.
+"""Example contacts of a call centre: each fixture is one, with its legs, recordings and logs.
 
-A scene takes the builder and the second it begins and returns rows, parents before children. It is
-written as if nothing were cut short; the builder turns whatever is not over by ``now`` into a live
+A fixture takes the builder and the second at which it starts, and returns rows, parents before
+children. It describes the whole contact; the builder makes a leg that is not over by ``now`` a live
 call. Knows neither SQL nor HTTP.
 """
 
@@ -18,7 +18,7 @@ from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Ro
 Fixture = Callable[["FixtureBuilder", int], list[Row]]
 
 PRICE_DELAY = 2 * 3600
-"""Seconds after its end in which a call has no price yet."""
+"""Seconds after its end for which a call has no price."""
 _OUTCOMES_WITHOUT_TALK = ("busy", "no-answer", "failed", "canceled")
 _WEBHOOK = "https://ivr.callcentre.example.com"
 _MESSAGES = {
@@ -35,22 +35,22 @@ _MESSAGES = {
 
 
 class FixtureBuilder:
-    """Makes rows with SIDs from a seeded generator, as they look at ``now``."""
+    """Builds rows as they are at ``now``, with SIDs from a seeded generator."""
 
     def __init__(self, rng: Random, now: int) -> None:
         self.rng = rng
         self.now = now
 
     def sid(self, prefix: str) -> str:
-        """A SID that no other draw of this generator repeats."""
+        """A new SID with this prefix."""
         return f"{prefix}{self.rng.getrandbits(128):032x}"
 
     def leg(
         self, at: int, to: str, from_: str, direction: str, *, ring: int, talk: int, **more: Any
     ) -> CallRow:
-        """A leg created at a second, that rings and then talks for so many seconds.
+        """A leg created at ``at`` that rings for ``ring`` seconds and talks for ``talk`` seconds.
 
-        ``outcome`` names how a leg without talk ends; the rest are the call's own fields.
+        ``outcome`` is the final status of a leg that is not answered; ``more`` has further fields.
         """
         outcome = more.pop("outcome", "completed")
         common: dict[str, Any] = {
@@ -64,8 +64,8 @@ class FixtureBuilder:
         start = at + self.rng.choice((0, 1)) + more.get("queue_time", 0) // 1000
         answered = start + ring
         if answered > self.now:
-            status, begun = ("queued", None) if start > self.now else ("ringing", start)
-            return CallRow(**common, date_updated=at, status=status, start_time=begun)
+            status, start_time = ("queued", None) if start > self.now else ("ringing", start)
+            return CallRow(**common, date_updated=at, status=status, start_time=start_time)
         if outcome in _OUTCOMES_WITHOUT_TALK:
             return CallRow(**common, **self._unanswered(outcome, start, answered))
         return CallRow(**common, **self._answered(start, answered + talk, more))
@@ -73,7 +73,7 @@ class FixtureBuilder:
     def _answered(self, start: int, end: int, call: dict[str, Any]) -> dict[str, Any]:
         if end > self.now:
             return {"status": "in-progress", "start_time": start, "date_updated": start}
-        known = end <= self.now - PRICE_DELAY and self.rng.random() > 0.005
+        has_price = end <= self.now - PRICE_DELAY and self.rng.random() > 0.005
         return {
             "status": "completed",
             "start_time": start,
@@ -81,31 +81,31 @@ class FixtureBuilder:
             "date_updated": end,
             "duration": end - start,
             "price": self.price(end - start, 0.014 if call.get("parent_call_sid") else 0.0085)
-            if known
+            if has_price
             else None,
         }
 
     def _unanswered(self, outcome: str, start: int, end: int) -> dict[str, Any]:
-        """The service shows these in more than one way (FACTS section 1): so does the example."""
+        """The service shows these in several ways (FACTS section 1); so do the examples."""
         if outcome == "canceled" and self.rng.random() < 0.6:
             return {"status": outcome, "date_updated": end}
-        shown: dict[str, Any] = {"status": outcome, "start_time": start, "date_updated": end}
+        fields: dict[str, Any] = {"status": outcome, "start_time": start, "date_updated": end}
         if self.rng.random() < 0.5:
-            return {**shown, "end_time": end, "duration": 0}
-        return {**shown, "end_time": end}
+            return {**fields, "end_time": end, "duration": 0}
+        return {**fields, "end_time": end}
 
     def price(self, seconds: int, per_minute: float) -> str:
-        """What so many seconds cost, by the begun minute."""
+        """The price of so many seconds, by the started minute."""
         return f"{-per_minute * max(1, -(-seconds // 60)):.5f}"
 
     def ended(self, call: CallRow) -> int:
-        """When a call ended or, for a live one, now."""
+        """The end of a call; for a live one, now."""
         return call.end_time or self.now
 
     def recording(
         self, call: CallRow, source: str, at: int, length: int, **more: Any
     ) -> RecordingRow:
-        """A recording on a leg; in progress or processing when it is not long over."""
+        """A recording of a leg: in progress until its end, processing for 20 seconds after."""
         common: dict[str, Any] = {
             "sid": self.sid("RE"),
             "call_sid": call.sid,
@@ -117,24 +117,24 @@ class FixtureBuilder:
         if at + length > self.now:
             status = "in-progress" if self.rng.random() < 0.85 else "paused"
             return RecordingRow(**common, date_updated=at, status=status)
-        done: dict[str, Any] = {"date_updated": at + length, "duration": length}
+        ended: dict[str, Any] = {"date_updated": at + length, "duration": length}
         if at + length > self.now - 20:
-            return RecordingRow(**common, **done, status="processing")
+            return RecordingRow(**common, **ended, status="processing")
         if length < 2:
-            return RecordingRow(**common, **done, status="absent", error_code=13617)
+            return RecordingRow(**common, **ended, status="absent", error_code=13617)
         price = self.price(length, 0.0025)
-        kept = "deleted" if self.rng.random() < 0.01 else "completed"
-        return RecordingRow(**common, **done, status=kept, price=price, price_unit="USD")
+        status = "deleted" if self.rng.random() < 0.01 else "completed"
+        return RecordingRow(**common, **ended, status=status, price=price, price_unit="USD")
 
     def notification(
         self, code: str, at: int, call: CallRow | None, url: str = f"{_WEBHOOK}/voice"
     ) -> NotificationRow:
-        """A log entry at a second, stored then or a second later."""
+        """A log entry about a second, stored then or a second later."""
         log, message = _MESSAGES[code]
         level = "ERROR" if log == "0" else "WARN"
         text = urlencode({"LogLevel": level, "ErrorCode": code, "Msg": message, "url": url})
         stored = at + self.rng.choice((0, 1))
-        about = call and {
+        variables = call and {
             "CallSid": call.sid,
             "CallStatus": call.status,
             "Direction": call.direction,
@@ -152,14 +152,14 @@ class FixtureBuilder:
             more_info=f"https://www.twilio.com/docs/errors/{code}",
             request_method=self.rng.choice(("POST", "POST", "GET")) if call else None,
             request_url=url if call else "",
-            request_variables=urlencode(about or {}),
+            request_variables=urlencode(variables or {}),
             response_headers="Content-Type=text%2Fhtml&Server=example",
             response_body="" if code == "11205" else "<h1>Service Unavailable</h1>",
         )
 
 
 def _inbound(builder: FixtureBuilder, at: int, seconds: int, **more: Any) -> CallRow:
-    """The customer's leg: answered at once by the call centre's TwiML."""
+    """The customer's leg, which the call centre's TwiML answers at once."""
     rng = builder.rng
     line = rng.choice(tuple(parties.LINES))
     return builder.leg(
@@ -182,7 +182,7 @@ def _inbound(builder: FixtureBuilder, at: int, seconds: int, **more: Any) -> Cal
 def _dialled(
     builder: FixtureBuilder, parent: CallRow, at: int, ring: int, talk: int, **more: Any
 ) -> CallRow:
-    """A leg to an agent, made by the parent's ``<Dial>``."""
+    """A leg to an agent, dialled by the parent's ``<Dial>``."""
     to = more.pop("to", None) or builder.rng.choice(parties.AGENTS)
     return builder.leg(
         at,
@@ -197,21 +197,21 @@ def _dialled(
     )
 
 
-def _played(
-    builder: FixtureBuilder, parent: CallRow, children: list[CallRow], *rest: Row
+def _until_now(
+    builder: FixtureBuilder, parent: CallRow, children: list[CallRow], *more: Row
 ) -> list[Row]:
-    """What has happened by now: legs and rows that still lie in the future are left out."""
-    return [row for row in (parent, *children, *rest) if row.date_created <= builder.now]
+    """The rows that exist by now; those created later are left out."""
+    return [row for row in (parent, *children, *more) if row.date_created <= builder.now]
 
 
 def answered(builder: FixtureBuilder, at: int) -> list[Row]:
-    """A customer waits, then talks to an agent; half of these are recorded on the parent leg."""
+    """A customer waits, then talks to an agent; half of these calls are recorded, on the parent."""
     rng = builder.rng
     wait, ring = rng.randint(4, 90), rng.randint(3, 15)
     talk = int(rng.lognormvariate(5.2, 0.7))
     parent = _inbound(builder, at, wait + ring + talk + 2)
     child = _dialled(builder, parent, at + wait, ring, talk)
-    rows = _played(builder, parent, [child])
+    rows = _until_now(builder, parent, [child])
     if rng.random() < 0.5 and at + wait + ring <= builder.now:
         length = min(talk, builder.ended(parent) - at) if parent.end_time else talk
         source = "DialVerb" if rng.random() < 0.9 else "StartCallRecordingAPI"
@@ -220,45 +220,47 @@ def answered(builder: FixtureBuilder, at: int) -> list[Row]:
 
 
 def hunted(builder: FixtureBuilder, at: int) -> list[Row]:
-    """The first agents do not pick up or are busy; the next one does."""
+    """The first agents are busy or do not answer; the next one does."""
     rng = builder.rng
-    begun, children = at + rng.randint(3, 25), list[tuple[int, str]]()
+    next_at, children = at + rng.randint(3, 25), list[tuple[int, str]]()
     for outcome in rng.choices(("no-answer", "busy", "canceled"), k=rng.choice((1, 1, 2))):
-        children.append((begun, outcome))
-        begun += 20 if outcome == "no-answer" else 3
+        children.append((next_at, outcome))
+        next_at += 20 if outcome == "no-answer" else 3
     talk = int(rng.lognormvariate(5.0, 0.6))
-    parent = _inbound(builder, at, begun - at + 6 + talk)
+    parent = _inbound(builder, at, next_at - at + 6 + talk)
     missed = [
-        _dialled(builder, parent, when, 18 if outcome == "no-answer" else 2, 0, outcome=outcome)
-        for when, outcome in children
+        _dialled(
+            builder, parent, dialled_at, 18 if outcome == "no-answer" else 2, 0, outcome=outcome
+        )
+        for dialled_at, outcome in children
     ]
-    return _played(builder, parent, [*missed, _dialled(builder, parent, begun, 5, talk)])
+    return _until_now(builder, parent, [*missed, _dialled(builder, parent, next_at, 5, talk)])
 
 
 def transferred(builder: FixtureBuilder, at: int) -> list[Row]:
-    """An agent hands the customer to another, sometimes on to the supervisor; all recorded."""
+    """An agent transfers the customer to another, who may transfer to the supervisor; recorded."""
     rng = builder.rng
     talks = [rng.randint(30, 240) for _ in range(rng.choice((2, 2, 3)))]
     parent = _inbound(builder, at, 12 + sum(talks) + 8 * len(talks))
-    children, rows, begun = list[CallRow](), list[Row](), at + 10
+    children, rows, next_at = list[CallRow](), list[Row](), at + 10
     for number, talk in enumerate(talks):
         to = parties.SUPERVISOR if number == 2 else None
-        children.append(_dialled(builder, parent, begun, 6, talk, to=to))
-        if begun + 7 <= builder.now:
-            rows.append(builder.recording(parent, "DialVerb", begun + 7, talk - 1, channels=2))
-        begun += 6 + talk + 2
-    return _played(builder, parent, children, *rows)
+        children.append(_dialled(builder, parent, next_at, 6, talk, to=to))
+        if next_at + 7 <= builder.now:
+            rows.append(builder.recording(parent, "DialVerb", next_at + 7, talk - 1, channels=2))
+        next_at += 6 + talk + 2
+    return _until_now(builder, parent, children, *rows)
 
 
 def voicemail(builder: FixtureBuilder, at: int) -> list[Row]:
-    """Nobody is there: the customer leaves a message."""
+    """Nobody answers; the customer leaves a message."""
     rng = builder.rng
     length = rng.choice((0, rng.randint(4, 30), rng.randint(15, 110)))
-    rang = rng.random() < 0.4
-    greeting = 34 if rang else 12
+    is_dialled = rng.random() < 0.4
+    greeting = 34 if is_dialled else 12
     parent = _inbound(builder, at, greeting + length + 2)
-    children = [_dialled(builder, parent, at + 2, 20, 0, outcome="no-answer")] if rang else []
-    rows = _played(builder, parent, children)
+    children = [_dialled(builder, parent, at + 2, 20, 0, outcome="no-answer")] if is_dialled else []
+    rows = _until_now(builder, parent, children)
     if at + greeting <= builder.now:
         rows.append(builder.recording(parent, "RecordVerb", at + greeting, length))
     return rows
@@ -266,14 +268,14 @@ def voicemail(builder: FixtureBuilder, at: int) -> list[Row]:
 
 def abandoned(builder: FixtureBuilder, at: int) -> list[Row]:
     """The customer hangs up in the queue."""
-    return _played(builder, _inbound(builder, at, builder.rng.randint(2, 150)), [])
+    return _until_now(builder, _inbound(builder, at, builder.rng.randint(2, 150)), [])
 
 
 def broken(builder: FixtureBuilder, at: int) -> list[Row]:
-    """The call centre's own application fails, and Twilio says so."""
+    """The call centre's application fails; Twilio logs an error."""
     code = builder.rng.choice(("11200", "11200", "11205", "12100", "12300"))
     parent = _inbound(builder, at, builder.rng.randint(1, 8))
-    return _played(builder, parent, [], builder.notification(code, at + 1, parent))
+    return _until_now(builder, parent, [], builder.notification(code, at + 1, parent))
 
 
 def undialable(builder: FixtureBuilder, at: int) -> list[Row]:
@@ -281,7 +283,7 @@ def undialable(builder: FixtureBuilder, at: int) -> list[Row]:
     parent = _inbound(builder, at, 15)
     wrong = _dialled(builder, parent, at + 3, 1, 0, outcome="failed", to="+15005550001")
     code = builder.rng.choice(("13224", "13227"))
-    return _played(builder, parent, [wrong], builder.notification(code, at + 4, parent))
+    return _until_now(builder, parent, [wrong], builder.notification(code, at + 4, parent))
 
 
 def campaign(
@@ -291,14 +293,11 @@ def campaign(
     rng = builder.rng
     if queue_time is None:
         queue_time = rng.choice((0, 0, 0, 1000, 2000, 7000))
-    outcome = (
-        outcome
-        or rng.choices(("completed", "no-answer", "busy", "failed", "canceled"), (60, 18, 9, 7, 6))[
-            0
-        ]
-    )
+    if outcome is None:
+        outcomes = ("completed", "no-answer", "busy", "failed", "canceled")
+        outcome = rng.choices(outcomes, (60, 18, 9, 7, 6))[0]
     to = "+15005550002" if outcome == "failed" and rng.random() < 0.3 else parties.customer(rng)
-    heard = rng.choice(
+    answered_by = rng.choice(
         (
             "human",
             "human",
@@ -323,17 +322,17 @@ def campaign(
         queue_time=queue_time,
     )
     if call.status == "completed":
-        call = msgspec.structs.replace(call, answered_by=heard)
-    rows = _played(builder, call, [])
+        call = msgspec.structs.replace(call, answered_by=answered_by)
+    rows = _until_now(builder, call, [])
     if call.end_time and rng.random() < 0.05:
-        rows += _played(builder, call, [], builder.notification("15003", call.end_time + 2, call))[
-            1:
-        ]
+        rows += _until_now(
+            builder, call, [], builder.notification("15003", call.end_time + 2, call)
+        )[1:]
     return rows
 
 
 def browser(builder: FixtureBuilder, at: int) -> list[Row]:
-    """An agent calls a customer from the browser: the client's leg is the inbound one."""
+    """An agent calls a customer from the browser; the client's leg is inbound."""
     rng = builder.rng
     outcome = rng.choice(("completed", "completed", "completed", "busy", "no-answer"))
     ring, talk = rng.randint(5, 20), rng.randint(20, 400) if outcome == "completed" else 1
@@ -350,21 +349,21 @@ def browser(builder: FixtureBuilder, at: int) -> list[Row]:
         phone_number_sid=parties.LINES[parties.MAIN_LINE],
         outcome=outcome,
     )
-    return _played(builder, parent, [child])
+    return _until_now(builder, parent, [child])
 
 
 def trunked(builder: FixtureBuilder, at: int) -> list[Row]:
-    """A call over the office's own trunk, recorded there."""
+    """A recorded call over the office's own trunk."""
     rng = builder.rng
-    ways = [
+    variants = [
         ("trunking-originating", parties.MAIN_LINE, parties.customer(rng)),
         ("trunking-terminating", parties.customer(rng), "sip:desk-07@pbx.example.com"),
     ]
-    direction, to, from_ = rng.choice(ways)
+    direction, to, from_ = rng.choice(variants)
     call = builder.leg(
         at, to, from_, direction, ring=4, talk=rng.randint(30, 600), trunk_sid=parties.TRUNK_SID
     )
-    rows = _played(builder, call, [])
+    rows = _until_now(builder, call, [])
     if call.status in ("in-progress", "completed"):
         length = (call.duration or 600) - 5
         rows.append(builder.recording(call, "Trunking", at + 5, length))
@@ -372,25 +371,27 @@ def trunked(builder: FixtureBuilder, at: int) -> list[Row]:
 
 
 def orphaned(builder: FixtureBuilder, at: int) -> list[Row]:
-    """What remains of a call that was deleted: its dialled leg and its recording."""
-    gone = _inbound(builder, at, 90)
-    child = _dialled(builder, gone, at + 8, 5, 70)
-    return _played(builder, gone, [child], builder.recording(gone, "DialVerb", at + 14, 68))[1:]
+    """The remains of a deleted call: its dialled leg and its recording."""
+    deleted = _inbound(builder, at, 90)
+    child = _dialled(builder, deleted, at + 8, 5, 70)
+    return _until_now(
+        builder, deleted, [child], builder.recording(deleted, "DialVerb", at + 14, 68)
+    )[1:]
 
 
 def misused(builder: FixtureBuilder, at: int) -> list[Row]:
-    """A mistake in a use of the REST API: a log entry with no call; and one more lost customer."""
+    """A wrong use of the REST API: a log entry without a call, beside an abandoned call."""
     code = builder.rng.choice(("20001", "21201"))
     return [*abandoned(builder, at), builder.notification(code, at, None)]
 
 
 def conference(builder: FixtureBuilder, at: int) -> list[Row]:
-    """Two agents and a customer meet in a conference, which is recorded as such."""
+    """A customer and an agent meet in a conference, which is recorded."""
     rng = builder.rng
     talk = rng.randint(60, 500)
     parent = _inbound(builder, at, talk + 15)
-    room = builder.sid("CF")
-    rows = _played(builder, parent, [_dialled(builder, parent, at + 5, 6, talk)])
+    sid = builder.sid("CF")
+    rows = _until_now(builder, parent, [_dialled(builder, parent, at + 5, 6, talk)])
     if at + 12 <= builder.now:
-        rows.append(builder.recording(parent, "Conference", at + 12, talk, conference_sid=room))
+        rows.append(builder.recording(parent, "Conference", at + 12, talk, conference_sid=sid))
     return rows

@@ -1,7 +1,7 @@
-"""Documents into the formats the service speaks (FACTS section 6): XML, JSON and CSV.
+"""Serializes documents as XML, JSON or CSV, the formats of the service (FACTS section 6).
 
-The suffix of a path chooses: none or ``.xml`` is XML, the default; ``.json``; ``.csv``. Knows no
-resource: names and values come from rendering, this module only spells them.
+The suffix of the path selects the format: none or ``.xml`` is XML, ``.json`` JSON, ``.csv`` CSV.
+Knows no resource: names and values come from rendering.
 """
 
 import csv
@@ -40,7 +40,7 @@ class Listing:
 
     @property
     def rows(self) -> int:
-        """How many resources it shows."""
+        """The number of resources on the page."""
         return len(self.items)
 
 
@@ -49,7 +49,7 @@ Document = Instance | Listing
 
 @dataclass(frozen=True)
 class Format:
-    """A media type, how it is written, and the suffix that URIs inside it carry."""
+    """A media type, its serializer, and the suffix of the URIs inside a document."""
 
     media_type: str
     suffix: str
@@ -57,7 +57,7 @@ class Format:
 
 
 def _json(document: Document) -> bytes:
-    """The rows stand under their name beside the envelope: any further key breaks clients."""
+    """The rows under their name, beside the envelope; any further key breaks clients."""
     if isinstance(document, Instance):
         return msgspec.json.encode(document.properties)
     return msgspec.json.encode({document.name: document.items, **document.envelope})
@@ -80,7 +80,7 @@ def _escaped(value: object) -> str:
 
 
 def _attributes(envelope: Properties) -> str:
-    """Envelope names without their underscores; a link that is absent is an empty attribute."""
+    """Envelope names without underscores; a missing link is an empty attribute."""
     return "".join(
         f' {name.replace("_", "")}="{"" if value is None else _escaped(value)}"'
         for name, value in envelope.items()
@@ -99,7 +99,7 @@ def _xml(document: Document) -> bytes:
 
 
 def _csv(document: Document) -> bytes:
-    """A row of element names, then one row per resource; what is nested has no column."""
+    """A header of element names, then one line per resource; nested properties have no column."""
     if isinstance(document, Instance):
         items, names = [document.properties], list(document.properties)
     else:
@@ -121,7 +121,7 @@ _SUFFIX = re.compile(r"\.(?:json|xml|csv)$")
 
 
 def split_suffix(path: str) -> tuple[str, Format]:
-    """A path without its suffix, and the format that the suffix asks for."""
+    """A path without its suffix, and the format of the suffix."""
     match = _SUFFIX.search(path)
     suffix = match[0] if match else ""
     return path.removesuffix(suffix), BY_SUFFIX[suffix]

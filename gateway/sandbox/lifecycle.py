@@ -1,8 +1,7 @@
-"""The life of a call: which status may follow which. Pure: no rows are kept here, no clock runs.
+"""The state machine of a call: which status may follow which. Pure: has no rows and no clock.
 
-Two rules. Everything about the order of statuses lives in this table; nobody else compares them.
-And a status changes only through ``change``, which knows what comes with it: when a call starts,
-when it ends, how long it was.
+Two rules. Only this table knows the order of statuses; no other module compares them. And a status
+changes only through ``change``, which also sets the start time, the end time and the duration.
 
     queued ──► ringing ──► in-progress ──► completed
        │          │
@@ -30,17 +29,17 @@ FOLLOWS: Mapping[str, frozenset[str]] = {
     "failed": frozenset(),
     "canceled": frozenset(),
 }
-"""The eight statuses of the seed, each with those that may follow it."""
+"""The eight statuses of the seed, each with its possible successors."""
 FINAL = frozenset(status for status, following in FOLLOWS.items() if not following)
 LIVE = frozenset(FOLLOWS) - FINAL
 
 
 class IllegalChange(Exception):
-    """A status that may not follow the one a call has."""
+    """The new status may not follow the call's current status."""
 
 
 def change(call: CallRow, status: str, at: int) -> CallRow:
-    """The call after a change at a second (UTC); raises IllegalChange when the table forbids it."""
+    """The call with a new status at a second (UTC); raises IllegalChange."""
     if status not in FOLLOWS[call.status]:
         raise IllegalChange(f"{status} may not follow {call.status}")
     changed = msgspec.structs.replace(call, status=status, date_updated=at)
@@ -52,7 +51,7 @@ def change(call: CallRow, status: str, at: int) -> CallRow:
 
 
 def _ended(call: CallRow, at: int) -> CallRow:
-    """A call that was never dialed has no times; only a completed one has a length (seed)."""
+    """A call that was never dialed has no times; only a completed one has a duration (seed)."""
     if call.start_time is None:
         return call
     duration = at - call.start_time if call.status == "completed" else None
@@ -60,5 +59,5 @@ def _ended(call: CallRow, at: int) -> CallRow:
 
 
 def status_after_hang_up(status: str) -> str:
-    """What becomes of a live call that is hung up: one that was not answered is canceled."""
+    """The final status of a live call that is hung up: without an answer it is canceled."""
     return "completed" if status == "in-progress" else "canceled"

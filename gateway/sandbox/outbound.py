@@ -1,7 +1,7 @@
-"""Requests that the account sends out: for TwiML, and to tell of calls and recordings.
+"""Requests that the sandbox sends to applications: for TwiML, and status and recording callbacks.
 
-A request is a value; ``send`` carries it out, blocking, and never raises. Only the loopback
-interface is reached unless other hosts are allowed. Knows no rows and no SQL.
+A request is a value; ``send`` sends it, blocks, and never raises. Only the loopback interface is
+reached unless other hosts are allowed. Knows no rows and no SQL.
 """
 
 import base64
@@ -17,17 +17,17 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import msgspec
 
 TIMEOUT = 15.0
-"""Seconds that the service waits for an application."""
-_LARGEST = 64 * 1024  # bytes of TwiML that are read
-_REDIRECTS = 5
+"""Seconds to wait for an application's response."""
+_MAX_BODY = 64 * 1024  # bytes of a response that are read
+_MAX_REQUESTS = 5
 
 
 class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request about a call, and what its answer is for."""
+    """A request about a call; ``purpose`` says what its response is for."""
 
     sid: str
     at: float
-    """The moment it is sent: what its answer causes happens then, too."""
+    """The sandbox time at which it is sent, and at which its response takes effect."""
     url: str
     method: Literal["GET", "POST"] = "POST"
     parameters: tuple[tuple[str, str], ...]
@@ -36,7 +36,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back; ``status`` is none when nothing did, and ``text`` says why."""
+    """An application's response. ``status`` is None if none came; ``text`` then says why."""
 
     status: int | None
     text: str
@@ -44,7 +44,7 @@ class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the application took the request well."""
+        """Whether the status is 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -56,9 +56,9 @@ def signature(token: str, url: str, parameters: Sequence[tuple[str, str]]) -> st
 
 
 def send(request: OutboundRequest, token: str, *, anywhere: bool) -> OutboundResponse:
-    """Sends a request, signed, and follows redirects as the service does, with GET."""
+    """Signs and sends a request; follows redirects with GET, as the service does."""
     url, method, parameters = request.url, request.method, request.parameters
-    for _ in range(_REDIRECTS):
+    for _ in range(_MAX_REQUESTS):
         try:
             response, location = _send_once(method, url, parameters, token, anywhere=anywhere)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -94,12 +94,15 @@ def _send_once(
         body = urlencode(parameters) if method == "POST" else None
         connection.request(method, target, body, headers)
         response = connection.getresponse()
-        text = response.read(_LARGEST).decode("utf-8", "replace")
+        text = response.read(_MAX_BODY).decode("utf-8", "replace")
     finally:
         connection.close()
     location = response.getheader("Location") if 300 <= response.status < 400 else None
-    kind = response.getheader("Content-Type", "")
-    return OutboundResponse(status=response.status, text=text, content_type=kind), location
+    content_type = response.getheader("Content-Type", "")
+    return (
+        OutboundResponse(status=response.status, text=text, content_type=content_type),
+        location,
+    )
 
 
 def _connection(url: str, *, anywhere: bool) -> http.client.HTTPConnection:
@@ -109,19 +112,19 @@ def _connection(url: str, *, anywhere: bool) -> http.client.HTTPConnection:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if not anywhere:
         _refuse_unless_loopback(parts.hostname, port)
-    secure = parts.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    return kind(parts.hostname, port, timeout=TIMEOUT)
+    is_secure = parts.scheme == "https"
+    connect = http.client.HTTPSConnection if is_secure else http.client.HTTPConnection
+    return connect(parts.hostname, port, timeout=TIMEOUT)
 
 
 def _refuse_unless_loopback(host: str, port: int) -> None:
-    """Names with a dot other than localhost are not even looked up."""
+    """Raises OSError for other hosts; resolves no name but localhost and its subdomains."""
     try:
         addresses = [ipaddress.ip_address(host)]
     except ValueError:
         if host != "localhost" and not host.endswith(".localhost"):
             raise OSError("the sandbox only connects to this machine") from None
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = [ipaddress.ip_address(entry[4][0]) for entry in resolved]
     if not all(address.is_loopback for address in addresses):
         raise OSError("the sandbox only connects to this machine")

@@ -1,8 +1,8 @@
 """Page numbers, sizes and tokens of a list, and the links between its pages (FACTS section 5).
 
-A token is ``PA`` and the SID of the last row of a page (older rows follow), or ``PB`` and the SID
-of its first row (newer rows precede). It names the place of that row, which stays where it is when
-calls are added and when the row no longer matches the filter. Knows neither SQL nor HTTP.
+A token is ``PA`` and the SID of a page's last row (older rows follow), or ``PB`` and the SID of its
+first row (newer rows precede). It means the position of that row, which stays valid when calls are
+added and when the row no longer matches the filter. Knows neither SQL nor HTTP.
 """
 
 import re
@@ -20,18 +20,18 @@ _TOKEN = re.compile(r"(PA|PB)((?:CA|RE|NO)[0-9a-f]{32})")
 
 @dataclass(frozen=True)
 class PageRange:
-    """Which rows of a list are asked for."""
+    """The requested rows of a list."""
 
     page: int
     size: int
     after: str | None = None
-    """The SID of the row that the wanted rows follow (they are older)."""
+    """The page has the rows that follow (are older than) the row of this SID."""
     before: str | None = None
-    """The SID of the row that the wanted rows precede (they are newer)."""
+    """The page has the rows that precede (are newer than) the row of this SID."""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
-        """Reads Page, PageSize and PageToken; sizes out of range are clamped."""
+        """Parses Page, PageSize and PageToken; clamps the size to its range."""
         page = max(_integer(query.get("Page"), 0), 0)
         size = min(max(_integer(query.get("PageSize"), DEFAULT_SIZE), 1), LARGEST_SIZE)
         token = query.get("PageToken")
@@ -46,7 +46,7 @@ class PageRange:
 
     @property
     def offset(self) -> int:
-        """Rows to skip: the old form of paging, by a page number without a token."""
+        """Rows to skip in the old form of paging, which has a page number and no token."""
         return 0 if self.after or self.before else self.page * self.size
 
 
@@ -55,31 +55,31 @@ def _integer(text: str | None, default: int) -> int:
 
 
 def envelope(
-    path: str, filters: Mapping[str, str], window: PageRange, sids: Sequence[str], *, more: bool
+    path: str, filters: Mapping[str, str], page_range: PageRange, sids: Sequence[str], *, more: bool
 ) -> dict[str, object]:
-    """The list's properties around its rows: exactly those the official client allows."""
+    """The list's properties besides its rows: exactly those that the official client allows."""
 
     def link(page: int, token: str | None = None) -> str:
-        paging = {"PageSize": str(window.size), "Page": str(page)}
+        paging = {"PageSize": str(page_range.size), "Page": str(page)}
         if token:
             paging["PageToken"] = token
         return f"{path}?{urlencode({**filters, **paging})}"
 
-    start = window.page * window.size if sids else 0
-    previous = link(window.page - 1, f"PB{sids[0]}") if sids and window.page else None
+    start = page_range.page * page_range.size if sids else 0
+    previous = link(page_range.page - 1, f"PB{sids[0]}") if sids and page_range.page else None
     return {
-        "page": window.page,
-        "page_size": window.size,
+        "page": page_range.page,
+        "page_size": page_range.size,
         "start": start,
         "end": start + max(len(sids) - 1, 0),
-        "uri": link(window.page, _token(window)),
+        "uri": link(page_range.page, _token(page_range)),
         "first_page_uri": link(0),
         "previous_page_uri": previous,
-        "next_page_uri": link(window.page + 1, f"PA{sids[-1]}") if sids and more else None,
+        "next_page_uri": link(page_range.page + 1, f"PA{sids[-1]}") if sids and more else None,
     }
 
 
-def _token(window: PageRange) -> str | None:
-    if window.after:
-        return f"PA{window.after}"
-    return f"PB{window.before}" if window.before else None
+def _token(page_range: PageRange) -> str | None:
+    if page_range.after:
+        return f"PA{page_range.after}"
+    return f"PB{page_range.before}" if page_range.before else None

@@ -1,7 +1,7 @@
-"""Who calls whom in the example data: numbers, agents, queues. All of them fictional.
+"""The fictional parties of the example data: the account's numbers, agents, queues and customers.
 
-North American numbers end in 555-0100 to 555-0199; the British, Irish and Australian ones lie in
-the ranges their regulators keep for drama. Knows nothing of calls.
+North American numbers end in 555-0100 to 555-0199; British, Irish and Australian ones are from the
+ranges that their regulators reserve for drama. Knows nothing of calls.
 """
 
 from random import Random
@@ -48,8 +48,8 @@ def customer(rng: Random) -> str:
 
 
 def caller_name(rng: Random) -> str | None:
-    """What Caller ID Lookup found: a name, nothing ("") or, mostly, it was not asked (null)."""
-    found = rng.random()
-    if found < 0.3:
+    """A Caller ID Lookup: a name, no result (""), or, for most calls, no lookup (null)."""
+    lookup = rng.random()
+    if lookup < 0.3:
         return f"{rng.choice(_FAMILY)} {rng.choice(_GIVEN)}"
-    return "" if found < 0.4 else None
+    return "" if lookup < 0.4 else None

@@ -1,4 +1,4 @@
-"""What GET answers: instances and lists. Runs in the worker thread; knows neither SQL nor ASGI."""
+"""Handles GET: instances and lists. Runs in the worker thread; knows neither SQL nor ASGI."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,30 +18,30 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """A request, taken apart."""
+    """A parsed HTTP request."""
 
     path: str
     uris: UriContext
     sid: str | None = None
-    """The SID of the instance asked for; none for a list."""
+    """The SID of the requested instance; None for a list."""
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The parameters of a POST; one may come several times."""
+    """The parameters of a POST, each with all of its values."""
 
 
 @dataclass(frozen=True)
 class ResourcePath(Generic[R]):
-    """How rows of one kind are listed and shown."""
+    """How rows of one type are filtered and rendered."""
 
-    kind: type[R]
+    row_type: type[R]
     filters: Mapping[str, Filter]
-    listed: Callable[[R, UriContext], Properties]
-    alone: Callable[[R, UriContext], Properties]
+    render_listed: Callable[[R, UriContext], Properties]
+    render_instance: Callable[[R, UriContext], Properties]
 
     def columns(self, uris: UriContext) -> list[str]:
-        """The names of a listed row's properties, also when there is no row."""
-        nothing: dict[str, Any] = dict.fromkeys(self.kind.__struct_fields__)
-        return list(self.listed(self.kind(**nothing), uris))
+        """The names of a listed row's properties, also for an empty list."""
+        empty: dict[str, Any] = dict.fromkeys(self.row_type.__struct_fields__)
+        return list(self.render_listed(self.row_type(**empty), uris))
 
 
 CALLS = ResourcePath(CallRow, filters.CALLS, rendering.call, rendering.call)
@@ -52,59 +52,61 @@ RECORDINGS = ResourcePath(
     RecordingRow, filters.RECORDINGS, rendering.recording, rendering.recording
 )
 NOTIFICATIONS = ResourcePath(
-    NotificationRow, filters.NOTIFICATIONS, rendering.notification, rendering.whole_notification
+    NotificationRow, filters.NOTIFICATIONS, rendering.notification, rendering.notification_instance
 )
 
 
 def instance(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
-    """One row by its SID; a row of another call is not found below this one."""
-    row = store.get(resource.kind, request.sid or "")
+    """One row by its SID. Below a call, a row of another call is not found."""
+    row = store.get(resource.row_type, request.sid or "")
     call_sid = request.uris.call_sid
     if row is None or (call_sid and getattr(row, "call_sid", call_sid) != call_sid):
         raise not_found(request.path)
     if filters.hides_deleted(request.query) and getattr(row, "status", None) == "deleted":
         raise not_found(request.path)
-    return Instance(resource.kind.element(), resource.alone(row, request.uris))
+    return Instance(resource.row_type.element(), resource.render_instance(row, request.uris))
 
 
 def listing(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
-    """One page of a list, newest first; below a call that is gone there is nothing."""
+    """One page of a list, newest first; not found below a call that does not exist."""
     call_sid = request.uris.call_sid
     if call_sid and store.get(CallRow, call_sid) is None:
         raise not_found(request.path)
-    window = PageRange.of(request.query)
-    rows, more = page(store, resource.kind, _conditions(resource, request), window)
+    page_range = PageRange.of(request.query)
+    rows, more = page(store, resource.row_type, _conditions(resource, request), page_range)
     recognized = filters.recognized(resource.filters, request.query)
     path = split_suffix(request.path)[0] + request.uris.suffix
-    envelope = paging.envelope(path, recognized, window, [row.sid for row in rows], more=more)
-    element = resource.kind.element()
-    items = [resource.listed(row, request.uris) for row in rows]
+    envelope = paging.envelope(path, recognized, page_range, [row.sid for row in rows], more=more)
+    element = resource.row_type.element()
+    items = [resource.render_listed(row, request.uris) for row in rows]
     return Listing(f"{element.lower()}s", element, items, envelope, resource.columns(request.uris))
 
 
 def _conditions(resource: ResourcePath[R], request: ParsedRequest) -> list[Condition]:
-    found = filters.conditions(resource.filters, request.query)
+    conditions = filters.conditions(resource.filters, request.query)
     if request.uris.call_sid:
-        found.append(Equal("call_sid", request.uris.call_sid))
-    if resource.kind is RecordingRow:
-        found += filters.hides_deleted(
+        conditions.append(Equal("call_sid", request.uris.call_sid))
+    if resource.row_type is RecordingRow:
+        conditions += filters.hides_deleted(
             request.query if "IncludeSoftDeleted" in resource.filters else {}
         )
-    return found
+    return conditions
 
 
 def page(
-    store: SandboxDatabase, kind: type[R], conditions: list[Condition], window: PageRange
+    store: SandboxDatabase, kind: type[R], conditions: list[Condition], page_range: PageRange
 ) -> tuple[list[R], bool]:
-    """The window's rows, and whether older ones follow them."""
-    if window.before:
-        first = _position(store, kind, window.before)
-        rows = store.newer(kind, conditions, limit=window.size, than=first)
+    """The rows of a page range, and whether older rows follow."""
+    if page_range.before:
+        first = _position(store, kind, page_range.before)
+        rows = store.newer(kind, conditions, limit=page_range.size, than=first)
         last = _position(store, kind, rows[-1].sid) if rows else first
         return rows, bool(store.older(kind, conditions, limit=1, than=last))
-    edge = _position(store, kind, window.after) if window.after else None
-    rows = store.older(kind, conditions, limit=window.size + 1, than=edge, offset=window.offset)
-    return rows[: window.size], len(rows) > window.size
+    newer = _position(store, kind, page_range.after) if page_range.after else None
+    rows = store.older(
+        kind, conditions, limit=page_range.size + 1, than=newer, offset=page_range.offset
+    )
+    return rows[: page_range.size], len(rows) > page_range.size
 
 
 def _position(store: SandboxDatabase, kind: type[Row], sid: str) -> int:

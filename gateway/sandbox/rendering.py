@@ -1,7 +1,7 @@
-"""Rows into the properties the service shows. Knows neither SQL nor the store.
+"""Renders rows as the properties that the service shows. Knows neither SQL nor the store.
 
-A row becomes its properties: names as in JSON, order as in the recorded XML, dates RFC 2822 in UTC,
-duration and price as text. How properties are spelled in a format is left to formats.
+Properties have the names of the JSON, the order of the recorded XML, dates as RFC 2822 in UTC,
+duration and price as text. The module formats serializes them.
 """
 
 import re
@@ -30,15 +30,15 @@ _CALL_PARTS = {
 
 @dataclass(frozen=True)
 class UriContext:
-    """Where an answer lives: decides the URIs inside it."""
+    """Where a response lives, which determines the URIs inside it."""
 
     account_sid: str
     suffix: str
-    """The suffix of the format asked for, which every URI inside the answer repeats."""
+    """The suffix of the requested format, which every URI in the response repeats."""
     call_sid: str | None = None
-    """Set when the rows were asked for below a call."""
+    """Set if the rows were requested below a call."""
     origin: str = "https://api.twilio.com"
-    """Scheme and host of ``media_url``, the one absolute URL."""
+    """Scheme and host of ``media_url``, the only absolute URL."""
 
     @property
     def account(self) -> str:
@@ -47,7 +47,7 @@ class UriContext:
 
     @property
     def parent(self) -> str:
-        """The path that recordings and notifications were asked below."""
+        """The path below which recordings and notifications were requested."""
         return f"{self.account}/Calls/{self.call_sid}" if self.call_sid else self.account
 
 
@@ -58,7 +58,7 @@ def rfc2822(seconds: int) -> str:
 
 
 def date(seconds: int | None) -> str | None:
-    """An instant, or null where there is none."""
+    """An instant as RFC 2822; null stays null."""
     return None if seconds is None else rfc2822(seconds)
 
 
@@ -68,7 +68,7 @@ def _text(number: int | None) -> str | None:
 
 @lru_cache(maxsize=1 << 14)
 def formatted(party: str) -> str:
-    """``(415) 867-5309`` for North American numbers, any other party as it is."""
+    """``(415) 867-5309`` for a North American number; any other party unchanged."""
     match = _NORTH_AMERICAN.fullmatch(party or "")
     return "({}) {}-{}".format(*match.groups()) if match else party
 
@@ -109,7 +109,7 @@ def call(row: CallRow, uris: UriContext) -> Properties:
 
 
 def recording(row: RecordingRow, uris: UriContext) -> Properties:
-    """A recording's properties; they differ below a call and at account level (FACTS section 4)."""
+    """A recording's properties; below a call they differ from account level (FACTS section 4)."""
     base = f"{uris.parent}/Recordings/{row.sid}"
     common: Properties = {
         "sid": row.sid,
@@ -172,8 +172,8 @@ def notification(row: NotificationRow, uris: UriContext) -> Properties:
     }
 
 
-def whole_notification(row: NotificationRow, uris: UriContext) -> Properties:
-    """A notification alone, with the request and the response that lists leave out."""
+def notification_instance(row: NotificationRow, uris: UriContext) -> Properties:
+    """A notification's properties as an instance: lists leave out the request and the response."""
     return {
         **notification(row, uris),
         "request_variables": row.request_variables,

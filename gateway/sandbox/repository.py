@@ -1,7 +1,7 @@
-"""The calls of the calls that are made: their rows, their scripts, and who is told what.
+"""The simulated calls: their rows, scripts and scheduled events, and the outbox of requests.
 
-Writes down what the switchboard decides, and puts what has to be told into the outbox. Takes the
-moment of everything, in seconds since 1970, UTC. Knows no HTTP and no SQL.
+It stores what the simulator decides, and queues requests and callbacks in the outbox. All moments
+are in seconds since 1970, UTC. Knows no HTTP and no SQL.
 """
 
 import math
@@ -28,7 +28,7 @@ _MAX_ROWS = 1000
 
 
 class CallRepository:
-    """The calls of one account in one store, and the requests that wait to be sent."""
+    """The calls of one account in one store, and the requests to send (``outbox``)."""
 
     def __init__(self, store: SandboxDatabase, account_sid: str) -> None:
         self.store = store
@@ -38,7 +38,7 @@ class CallRepository:
     # Calls
 
     def create(self, at: float, **fields: Any) -> CallRow:
-        """A new call, queued."""
+        """Stores a new queued call."""
         second = int(at)
         call = CallRow(
             sid=_sid("CA"), date_created=second, date_updated=second, status="queued", **fields
@@ -47,19 +47,19 @@ class CallRepository:
         return call
 
     def live_call(self, sid: str | None, status: str | None = None) -> CallRow | None:
-        """The call of this SID if it is live, and if it has the status asked for."""
+        """The call of this SID if it is live and, where ``status`` is given, has that status."""
         call = self.store.get(CallRow, sid) if sid else None
         if call is None or call.status not in lifecycle.LIVE:
             return None
         return call if status in (None, call.status) else None
 
     def live_children(self, call: CallRow) -> list[CallRow]:
-        """The dialled legs of a call that have not ended, in the order they were dialled."""
+        """The live child legs of a call, in the order in which they were dialled."""
         children = self.store.older(CallRow, [Equal("parent_call_sid", call.sid)], limit=_MAX_ROWS)
         return [child for child in children[::-1] if child.status in lifecycle.LIVE]
 
     def change_status(self, call: CallRow, status: str, at: float) -> CallRow:
-        """The call with another status; raises IllegalChange."""
+        """Stores the call with a new status; raises IllegalChange."""
         changed = lifecycle.change(call, status, int(at))
         self.store.update(changed)
         return changed
@@ -69,7 +69,7 @@ class CallRepository:
     def start_recording(
         self, call: CallRow, at: float, source: str, *, channels: int = 1, track: str = "both"
     ) -> RecordingRow:
-        """A recording that goes on until the call ends or it is stopped."""
+        """Starts a recording; it ends when it is stopped or when the call ends."""
         second = int(at)
         recording = RecordingRow(
             sid=_sid("RE"),
@@ -87,7 +87,7 @@ class CallRepository:
         return recording
 
     def stop_recording(self, recording: RecordingRow, at: float) -> RecordingRow:
-        """The recording, completed or, when it is empty, absent; a callback tells of it."""
+        """Completes a recording (an empty one is absent) and queues its callback."""
         length = int(at) - (recording.start_time or int(at))
         done = msgspec.structs.replace(
             recording,
@@ -104,28 +104,28 @@ class CallRepository:
     def stop_recordings(
         self, call: CallRow, at: float, source: str | None = None
     ) -> RecordingRow | None:
-        """Ends the recordings of a call that go on; returns the newest of them."""
+        """Stops the active recordings of a call; returns the newest of them."""
         rows = self.store.older(RecordingRow, [Equal("call_sid", call.sid)], limit=_MAX_ROWS)
-        going = [
+        active = [
             row
             for row in rows
             if row.status in ("in-progress", "paused") and source in (None, row.source)
         ]
-        return next(iter([self.stop_recording(row, at) for row in going]), None)
+        return next(iter([self.stop_recording(row, at) for row in active]), None)
 
-    # Plans and the agenda
+    # Scripts and events
 
     def script(self, sid: str) -> CallScript:
-        """What a call has been told; one that was never told anything has an empty script."""
-        script = self.store.script(sid)
-        return msgspec.json.decode(script, type=CallScript) if script else CallScript()
+        """The script of a call; empty if none was saved."""
+        stored = self.store.script(sid)
+        return msgspec.json.decode(stored, type=CallScript) if stored else CallScript()
 
     def save_script(self, sid: str, script: CallScript) -> None:
-        """Writes down what a call has been told."""
+        """Stores the script of a call."""
         self.store.set_script(sid, msgspec.json.encode(script))
 
     def schedule(self, due: float, event: Event) -> None:
-        """Puts an event on the agenda."""
+        """Schedules an event."""
         self.store.schedule(due, event.sid, msgspec.json.encode(event))
 
     # Applications
@@ -136,21 +136,24 @@ class CallRepository:
         script: CallScript,
         at: float,
         *,
-        trouble: tuple[str, str] | None = None,
+        failure: tuple[str, str] | None = None,
     ) -> OutboundRequest:
-        """The request for the script's TwiML or, after trouble with it, to the fallback URL."""
+        """The request for the script's TwiML or, after a failure, to the fallback URL.
+
+        ``failure`` is the error code and the URL that failed.
+        """
         form = voice_request_form(self._account_sid, call)
-        if not trouble:
-            where = Callback(script.url or "", script.method)
-            return self._request(call.sid, where, form, at, "twiml")
-        form = (*form, ("ErrorCode", trouble[0]), ("ErrorUrl", trouble[1]))
-        where = Callback(script.fallback_url or "", script.fallback_method)
-        return self._request(call.sid, where, form, at, "fallback")
+        if failure is None:
+            target = Callback(script.url or "", script.method)
+            return self._request(call.sid, target, form, at, "twiml")
+        form = (*form, ("ErrorCode", failure[0]), ("ErrorUrl", failure[1]))
+        target = Callback(script.fallback_url or "", script.fallback_method)
+        return self._request(call.sid, target, form, at, "fallback")
 
     def queue_status_callback(
         self, call: CallRow, event: str, at: float, *, recording: RecordingRow | None = None
     ) -> None:
-        """Sends a status callback, if the application wants to be told of this event."""
+        """Queues a status callback if the application subscribed to this event."""
         script = self.script(call.sid)
         callback = script.status_callback
         if callback is None or event not in callback.events:
@@ -165,7 +168,7 @@ class CallRepository:
         self.outbox.append(self._request(call.sid, callback, form, at, "status"))
 
     def _queue_recording_callback(self, recording: RecordingRow, at: float) -> None:
-        """Sends a recording callback, if the application wants to be told of this status."""
+        """Queues a recording callback if the application subscribed to this status."""
         sid = recording.call_sid or ""
         callback = self.script(sid).recording_callback
         if callback and recording.status in callback.events:
@@ -175,7 +178,7 @@ class CallRepository:
     def add_notification(
         self, request: OutboundRequest, code: str, message: str, response: OutboundResponse
     ) -> None:
-        """Leaves a notification about a request that did not go well."""
+        """Stores a notification about a failed request."""
         self.store.add([notification(_sid("NO"), request, code, message, response)])
 
     def _request(

@@ -1,7 +1,7 @@
-"""The rows the sandbox keeps: one struct per resource, one field per column.
+"""The rows of the sandbox: one struct per resource, one field per column.
 
-Instants are whole seconds since 1970, UTC. Everything a URL or a format decides (``uri``, RFC 2822
-dates, ``to_formatted``) is left to rendering; this module knows neither SQL nor HTTP.
+Instants are whole seconds since 1970, UTC. Rendering adds what depends on the URL or the format
+(``uri``, RFC 2822 dates, ``to_formatted``). Knows neither SQL nor HTTP.
 """
 
 import msgspec
@@ -10,7 +10,7 @@ API_VERSION = "2010-04-01"
 
 
 class Row(msgspec.Struct, frozen=True):
-    """What every resource has."""
+    """The fields of every resource."""
 
     sid: str
     date_created: int
@@ -18,12 +18,12 @@ class Row(msgspec.Struct, frozen=True):
 
     @classmethod
     def element(cls) -> str:
-        """What Twilio calls it: `Call` of CallRow."""
+        """Twilio's name of the resource, such as `Call` for CallRow."""
         return cls.__name__.removesuffix("Row")
 
 
 class CallRow(Row, frozen=True, rename={"from_": "from"}):
-    """One leg of a call: the properties of the seed and those added since (FACTS section 3)."""
+    """One leg of a call: the properties of the seed and the newer ones (FACTS section 3)."""
 
     to: str
     from_: str
@@ -36,7 +36,7 @@ class CallRow(Row, frozen=True, rename={"from_": "from"}):
     duration: int | None = None
     """Seconds."""
     price: str | None = None
-    """A decimal as text, negative for a charge; null until it is known."""
+    """A decimal as text, negative for a charge; null until it is set."""
     price_unit: str = "USD"
     answered_by: str | None = None
     api_version: str = API_VERSION
@@ -58,7 +58,7 @@ class RecordingRow(Row, frozen=True):
     conference_sid: str | None = None
     api_version: str = API_VERSION
     duration: int | None = None
-    """Seconds; null while the recording is going on."""
+    """Seconds; null while the recording is in progress."""
     price: str | None = None
     price_unit: str | None = None
     channels: int = 1

@@ -1,7 +1,7 @@
-"""The example calls a newcomer sees: two weeks of a call centre, deterministic and of any size.
+"""The example data: two weeks of a call centre, deterministic and of any size.
 
-Knows when contacts happen; what happens in one is told in scenes, by whom in people. It yields
-rows in the order they were created, or near it, so that any size fits in memory.
+This module decides when contacts happen; fixtures has what happens in each, parties who takes
+part. It yields rows roughly in order of creation, so that any size fits in memory.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from gateway.sandbox.resources import CallRow, Row
 HOUR = 3600
 DAYS = 14
 SHOWN = 30 * 60
-"""Seconds before now that are laid out by hand, so that the newest page shows every kind."""
+"""The last seconds before now are laid out by hand, so that the newest page has every kind."""
 
 _HOURS = (2, 1, 1, 1, 1, 1, 2, 6, 14, 22, 25, 24, 26, 38, 52, 60, 58, 54, 50, 48, 40, 28, 12, 5)
 """Contacts by hour of the day, UTC: London in the morning, New York from 13 h."""
@@ -77,44 +77,44 @@ _SHOWCASE: tuple[tuple[int, Fixture], ...] = (
 
 
 def example_rows(calls: int, seed: int, now: int) -> Iterator[Row]:
-    """Exactly so many calls with their recordings and notifications, in the two weeks to now.
+    """Exactly ``calls`` calls with their recordings and notifications, in the two weeks to now.
 
-    The same three values always give the same rows. ``now`` is in seconds since 1970, UTC.
+    The same arguments always give the same rows. ``now`` is in seconds since 1970, UTC.
     """
     builder = FixtureBuilder(Random(f"{seed}/{calls}/{now}"), now)  # noqa: S311 - examples are no secrets
-    shown = _showcase(builder, calls)
-    yield from _history(builder, calls - _calls(shown))
-    yield from shown
+    showcase = _showcase(builder, calls)
+    yield from _history(builder, calls - _count_calls(showcase))
+    yield from showcase
 
 
-def _calls(rows: list[Row]) -> int:
+def _count_calls(rows: list[Row]) -> int:
     return sum(isinstance(row, CallRow) for row in rows)
 
 
 def _showcase(builder: FixtureBuilder, calls: int) -> list[Row]:
-    """The last half hour: newest scenes first, as long as they fit, then in order of time."""
-    shown, left = list[list[Row]](), calls
+    """The last half hour in order of time. If ``calls`` is small, only the newest fixtures fit."""
+    chosen, remaining = list[list[Row]](), calls
     for ago, fixture in _SHOWCASE:
         rows = fixture(builder, builder.now - ago)
-        if _calls(rows) <= left:
-            shown.append(rows)
-            left -= _calls(rows)
-    return [row for rows in reversed(shown) for row in rows]
+        if _count_calls(rows) <= remaining:
+            chosen.append(rows)
+            remaining -= _count_calls(rows)
+    return [row for rows in reversed(chosen) for row in rows]
 
 
 def _history(builder: FixtureBuilder, calls: int) -> Iterator[Row]:
-    """The time before, hour by hour: each hour fills up to its share of all calls."""
+    """The time before the showcase: each hour fills up to its cumulative share of the calls."""
     hours = range(builder.now - SHOWN - DAYS * 24 * HOUR, builder.now - SHOWN, HOUR)
     shares = list(accumulate(_busyness(hour) for hour in hours))
-    made = 0
+    count = 0
     for hour, share in zip(hours, shares, strict=True):
         due = round(calls * share / shares[-1])
-        while made < due:
+        while count < due:
             begin = hour + builder.rng.randrange(HOUR)
             rows = _fixture(builder, hour)(builder, begin)
-            if made + _calls(rows) > calls:
+            if count + _count_calls(rows) > calls:
                 rows = fixtures.abandoned(builder, begin)
-            made += _calls(rows)
+            count += _count_calls(rows)
             yield from rows
 
 

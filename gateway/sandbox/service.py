@@ -1,11 +1,11 @@
-"""One worker thread around the store: everything the sandbox does with its rows happens there.
+"""One worker thread owns the store: all access to rows happens there.
 
-The event loop only hands over functions and waits; requests to applications go out in threads of
-their own. Knows no routes.
+The event loop submits functions and awaits them; requests to applications run in their own
+threads. Knows no routes.
 
-Note [Catching up]. Nothing runs while nobody looks: each function handed over first sees all that
-has become due since the last one. Only while something is due later, or has to be sent, a task
-(``_run_background``) wakes up for it.
+Note [Catching up]. Between requests nothing runs: before each submitted function, the simulator
+plays all events that are due. Only while an event is scheduled or a request has to be sent, a
+background task (``_run_background``) wakes up for it.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _State:
-    """What exists once the store is open."""
+    """The parts of an open sandbox."""
 
     store: SandboxDatabase
     calls: CallRepository
@@ -44,7 +44,7 @@ class _State:
 
 
 class Sandbox:
-    """The account behind the routes; opens and seeds itself when it is first asked."""
+    """The account behind the routes. The first request opens and seeds it."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
@@ -55,30 +55,30 @@ class Sandbox:
         self._wakeup = asyncio.Event()
 
     async def run(self, function: Callable[[SandboxContext], T]) -> T:
-        """Calls the function in the worker thread, once all that is due has happened.
+        """Plays all due events, then calls the function, both in the worker thread.
 
-        What an exception interrupts has not happened. One function runs at a time.
+        An exception rolls the function's changes back. One function runs at a time.
         """
-        result, busy = await self._in_worker(lambda state: _catch_up_and_run(state, function))
-        if busy:
+        result, has_work = await self._in_worker(lambda state: _catch_up_and_run(state, function))
+        if has_work:
             self._start_background()
         return result
 
     async def step(self, seconds: float) -> None:
-        """Moves the clock forward, and returns when all that it brings has happened.
+        """Moves the clock forward; returns when all due events have been played.
 
-        Answers of applications are part of it: what they cause in that time has happened, too.
+        It also waits for applications' responses, and plays the due events that they cause.
         """
         await self._in_worker(lambda state: state.clock.step(seconds))
         await self._settle()
 
     async def set_speed(self, speed: float) -> None:
-        """Lets the clock go on at another speed."""
+        """Changes the speed of the clock."""
         await self._in_worker(lambda state: state.clock.set_speed(speed))
         self._start_background()
 
     async def aclose(self) -> None:
-        """Closes the store. The sandbox cannot be asked again; closing twice is harmless."""
+        """Closes the store. The sandbox cannot be used again; closing twice is harmless."""
         if self._background is not None:
             self._background.cancel()
             with suppress(asyncio.CancelledError):
@@ -115,14 +115,14 @@ class Sandbox:
                 await asyncio.wait_for(self._wakeup.wait(), wait)
 
     async def _settle(self) -> None:
-        """Plays what is due and sends what waits, until there is neither."""
+        """Plays due events and sends queued requests until there are no more."""
         async with self._settling:
             while outgoing := await self._in_worker(_catch_up):
                 calls = groupby(sorted(outgoing, key=lambda request: request.sid), _sid)
                 await asyncio.gather(*(self._send(list(requests)) for _, requests in calls))
 
     async def _send(self, requests: Iterable[OutboundRequest]) -> None:
-        """Sends the requests about one call, one after the other."""
+        """Sends the requests about one call in order."""
         for request in requests:
             response = await asyncio.to_thread(
                 outbound.send,
@@ -148,7 +148,7 @@ def _open(config: SandboxConfig) -> _State:
 
 
 def _catch_up_and_run(state: _State, function: Callable[[SandboxContext], T]) -> tuple[T, bool]:
-    """The function's result, and whether something is left to do without being asked."""
+    """The function's result, and whether the background task has work left."""
     store, now = state.store, state.clock.now()
     with store.transaction():
         state.simulator.catch_up(now)
@@ -158,7 +158,7 @@ def _catch_up_and_run(state: _State, function: Callable[[SandboxContext], T]) ->
 
 
 def _catch_up(state: _State) -> list[OutboundRequest]:
-    """Plays what is due and takes what has to be sent."""
+    """Plays due events and empties the outbox."""
     with state.store.transaction():
         state.simulator.catch_up(state.clock.now())
     outgoing = list(state.calls.outbox)

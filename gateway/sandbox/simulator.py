@@ -1,13 +1,13 @@
-"""Plays the calls that are made: what is due happens, in order, up to the present.
+"""Simulates calls: plays their scheduled events in order, up to the present.
 
-The switchboard takes events off the agenda, changes rows as the lifecycle allows, and leaves
-requests to applications in its outbox; their answers are brought back to it. It never waits: no
-thread, no socket and no clock of its own, so a minute can be played at once. Knows no HTTP and no
-SQL.
+The simulator takes due events from the store, changes rows as the lifecycle allows, and puts
+requests to applications into the outbox; ``handle_response`` takes their responses. It never
+waits: it has no thread, no socket and no clock, so that a minute is played at once. Knows no HTTP
+and no SQL.
 
-Note [Simulated answers]. Nobody is there to pick up. A number of ``OUTCOMES`` ends as that table
-says; anybody else rings for a few seconds and answers. A dialled party talks for ``TALK`` seconds
-and hangs up; a call whose TwiML is over hangs up.
+Note [Simulated answers]. A number in ``OUTCOMES`` ends as that table says; any other party rings
+for a few seconds and answers. A dialled party talks for ``TALK`` seconds and hangs up; a call
+hangs up at the end of its TwiML.
 """
 
 import math
@@ -37,23 +37,23 @@ from gateway.sandbox.resources import CallRow, RecordingRow
 from gateway.sandbox.twiml import Dial, Hangup, Record, Redirect, Step, Wait
 
 RING_AFTER = 1
-"""Seconds from placing a call to the other side ringing."""
+"""Seconds from dialing a call until it rings."""
 ANSWER_AFTER = 4
-"""Seconds of ringing before somebody picks up."""
+"""Seconds of ringing before the call is answered."""
 BUSY_AFTER = 2
 TALK = 20
 """Seconds a dialled party talks."""
 FETCH_AFTER = 1
-"""Seconds that a Redirect takes, so that one that leads to itself does not stop the clock."""
+"""Seconds that a Redirect takes, so that a redirect to itself is no endless loop."""
 PRICE_AFTER = 30
-"""Seconds from the end of a call to its price."""
+"""Seconds from the end of a call until its price is set."""
 OUTCOMES = {
     "+15005550011": "busy",
     "+15005550012": "no-answer",
     "+15005550013": "failed",
     "+15005550014": "machine",
 }
-"""Numbers of the sandbox's own that do not simply answer."""
+"""The sandbox's test numbers with another outcome than an answer by a person."""
 
 
 class CallSimulator:
@@ -76,15 +76,15 @@ class CallSimulator:
         }
 
     def reset(self) -> None:
-        """Begins again with nothing to play; the calls and the store are emptied by their owner."""
+        """Empties the outbox and the queue of calls to dial; the caller clears the store."""
         self._calls.outbox.clear()
         self._awaiting_response.clear()
         self._next_dial = 0.0
 
-    # What the account asks for
+    # Requests of the account
 
     def make_call(self, to: str, from_: str, script: CallScript, now: float) -> CallRow:
-        """A queued call; those above the calls-per-second limit wait for their generation."""
+        """Queues a call. Calls above the calls-per-second limit are dialed later."""
         dialed_at = max(now, self._next_dial)
         self._next_dial = dialed_at + self._interval
         call = self._calls.create(
@@ -100,7 +100,7 @@ class CallSimulator:
         return call
 
     def redirect(self, call: CallRow, script: CallScript, now: float) -> None:
-        """New TwiML for a call in progress; its dialled legs are hung up."""
+        """Gives a call in progress new TwiML and hangs up its dialled legs."""
         old = self._calls.script(call.sid)
         status_callback = script.status_callback or old.status_callback
         changed = msgspec.structs.replace(
@@ -121,28 +121,28 @@ class CallSimulator:
         self._request_twiml(call, changed, now)
 
     def set_time_limit(self, call: CallRow, seconds: int, now: float) -> None:
-        """A call that goes on ends so many seconds from now."""
+        """Ends a live call so many seconds from now."""
         self._calls.schedule(now + seconds, End(call.sid))
 
     def hang_up(self, call: CallRow, now: float) -> CallRow:
         """Ends a live call, whether it has been answered or not."""
         return self._end(call, lifecycle.status_after_hang_up(call.status), now)
 
-    # What happens by itself
+    # Events
 
     def catch_up(self, now: float) -> None:
-        """Plays all that is due."""
+        """Plays all due events."""
         while due := self._calls.store.take_due(now, self._awaiting_response):
             moment, event = due[0], msgspec.json.decode(due[1], type=Event)
             self._handlers[type(event)](event, moment)
 
     def handle_response(self, request: OutboundRequest, response: OutboundResponse) -> None:
-        """An application's answer to a request from the outbox, or the lack of one."""
+        """Takes an application's response, or its absence, to a request from the outbox."""
         if request.purpose in ("twiml", "fallback"):
             self._follow_response(request, response)
         elif not response.ok:
-            trouble = f"HTTP {response.status} response" if response.status else response.text
-            message = f"Got {trouble} to {request.url}"
+            result = f"HTTP {response.status} response" if response.status else response.text
+            message = f"Got {result} to {request.url}"
             self._calls.add_notification(request, "15003", message, response)
 
     def _dial_call(self, event: DialCall, at: float) -> None:
@@ -173,10 +173,8 @@ class CallSimulator:
         call = self._calls.live_call(event.sid, "ringing")
         if call is None:
             return
-        call, script = (
-            self._calls.change_status(call, "in-progress", at),
-            self._calls.script(event.sid),
-        )
+        call = self._calls.change_status(call, "in-progress", at)
+        script = self._calls.script(event.sid)
         if script.machine_detection:
             answered_by = "machine_start" if OUTCOMES.get(call.to) == "machine" else "human"
             call = msgspec.structs.replace(call, answered_by=answered_by)
@@ -191,7 +189,7 @@ class CallSimulator:
             self._request_twiml(call, script, at)
 
     def _connect(self, child: CallRow, at: float) -> None:
-        """A dialled party that answers is connected; the others are hung up."""
+        """Connects the first dialled party that answers; hangs up the others."""
         parent = self._calls.live_call(child.parent_call_sid)
         if parent is None:
             return
@@ -204,10 +202,8 @@ class CallSimulator:
                 self._calls.start_recording(parent, at, "DialVerb", channels=channels)
 
     def _proceed(self, event: Proceed, at: float) -> None:
-        call, script = (
-            self._calls.live_call(event.sid, "in-progress"),
-            self._calls.script(event.sid),
-        )
+        call = self._calls.live_call(event.sid, "in-progress")
+        script = self._calls.script(event.sid)
         if call is None or event.generation != script.generation:
             return
         if not script.steps:
@@ -240,7 +236,7 @@ class CallSimulator:
                 self._end(call, "completed", at)
 
     def _run_dial(self, dial: Dial, parent: CallRow, at: float) -> None:
-        """Legs to all targets. The step stays the first of the script until they have ended."""
+        """Dials all targets. The Dial stays the script's first step until their legs have ended."""
         for target in dial.targets:
             child = self._calls.create(
                 at,
@@ -249,20 +245,22 @@ class CallSimulator:
                 direction="outbound-dial",
                 parent_call_sid=parent.sid,
             )
-            told = target.status_callback and Callback(
+            callback = target.status_callback and Callback(
                 target.status_callback,
                 target.status_callback_method,
                 target.status_callback_events,
             )
             talk = min(dial.time_limit or TALK, TALK)
-            script = CallScript(timeout=dial.timeout, time_limit=talk, status_callback=told or None)
+            script = CallScript(
+                timeout=dial.timeout, time_limit=talk, status_callback=callback or None
+            )
             self._calls.save_script(child.sid, script)
             self._calls.schedule(at, DialCall(child.sid))
         if not dial.targets:
             self._finish_dial(parent, at)
 
     def _finish_dial(self, parent: CallRow, at: float) -> None:
-        """The legs of a Dial have ended: its recordings too, and the parent goes on."""
+        """Stops the recordings of a Dial whose legs have ended; the parent proceeds."""
         script = self._calls.script(parent.sid)
         if not (script.steps and isinstance(script.steps[0], Dial)):
             return
@@ -280,7 +278,7 @@ class CallSimulator:
             self._end(call, event.status, at)
 
     def _end(self, call: CallRow, status: str, at: float) -> CallRow:
-        """A call and all that hangs on it: its legs, its recordings, its price, its parent."""
+        """Ends a call, its legs and recordings, and its parent's Dial after its last leg."""
         call = self._calls.change_status(call, status, at)
         self._calls.store.unschedule(call.sid)
         for child in self._calls.live_children(call):
@@ -308,15 +306,13 @@ class CallSimulator:
     # TwiML
 
     def _fetch(self, event: Fetch, at: float) -> None:
-        call, script = (
-            self._calls.live_call(event.sid, "in-progress"),
-            self._calls.script(event.sid),
-        )
+        call = self._calls.live_call(event.sid, "in-progress")
+        script = self._calls.script(event.sid)
         if call is not None and event.generation == script.generation:
             self._request_twiml(call, script, at)
 
     def _request_twiml(self, call: CallRow, script: CallScript, at: float) -> None:
-        """Asks the application; TwiML that was given with the call answers at once."""
+        """Requests TwiML from the application; TwiML given with the call is followed at once."""
         request = self._calls.twiml_request(call, script, at)
         if script.url is None:
             self._follow_response(
@@ -326,15 +322,13 @@ class CallSimulator:
             self._send(request)
 
     def _send(self, request: OutboundRequest) -> None:
-        """Nothing happens to the call until the answer is there."""
+        """Queues a TwiML request. Until its response, the call's events are not played."""
         self._awaiting_response.add(request.sid)
         self._calls.outbox.append(request)
 
     def _follow_response(self, request: OutboundRequest, response: OutboundResponse) -> None:
-        call, script = (
-            self._calls.live_call(request.sid, "in-progress"),
-            self._calls.script(request.sid),
-        )
+        call = self._calls.live_call(request.sid, "in-progress")
+        script = self._calls.script(request.sid)
         if request.generation != script.generation:
             return
         self._awaiting_response.discard(request.sid)
@@ -342,37 +336,37 @@ class CallSimulator:
             return
         try:
             steps = _steps(response)
-        except _NoTwiml as trouble:
-            self._handle_no_twiml(request, response, call, script, trouble)
+        except _NoTwiml as error:
+            self._handle_bad_response(request, response, call, script, error)
         else:
             self._calls.save_script(call.sid, msgspec.structs.replace(script, steps=steps))
             self._calls.schedule(request.at, Proceed(call.sid, script.generation))
 
-    def _handle_no_twiml(
+    def _handle_bad_response(
         self,
         request: OutboundRequest,
         response: OutboundResponse,
         call: CallRow,
         script: CallScript,
-        trouble: "_NoTwiml",
+        error: "_NoTwiml",
     ) -> None:
-        """Leaves a notification, then tries the fallback URL or gives the call up."""
-        self._calls.add_notification(request, trouble.code, str(trouble), response)
+        """Stores a notification, then requests the fallback URL or ends the call."""
+        self._calls.add_notification(request, error.code, str(error), response)
         if request.purpose == "twiml" and script.fallback_url:
-            reason = (trouble.code, request.url)
-            self._send(self._calls.twiml_request(call, script, request.at, trouble=reason))
+            failure = (error.code, request.url)
+            self._send(self._calls.twiml_request(call, script, request.at, failure=failure))
         else:
             self._end(call, "completed", request.at)
 
     def _set_recording_callback(self, sid: str, url: str | None) -> None:
         if url:
             script = self._calls.script(sid)
-            told = msgspec.structs.replace(script, recording_callback=Callback(url))
-            self._calls.save_script(sid, told)
+            changed = msgspec.structs.replace(script, recording_callback=Callback(url))
+            self._calls.save_script(sid, changed)
 
 
 class _NoTwiml(Exception):
-    """An answer that holds no TwiML, with the code that the service has for it."""
+    """A response without usable TwiML, with the service's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -380,7 +374,7 @@ class _NoTwiml(Exception):
 
 
 def _steps(response: OutboundResponse) -> tuple[Step, ...]:
-    """What an application's answer tells a call to do."""
+    """The steps in an application's response; raises _NoTwiml."""
     if response.status is None:
         raise _NoTwiml("11205", response.text)
     if not response.ok:

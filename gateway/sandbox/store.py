@@ -1,17 +1,17 @@
 """The sandbox's rows in SQLite: the only module with SQL text. Knows no HTTP and no parameters.
 
-Not safe for use by several threads at once: its owner runs everything in one worker thread.
+It is not thread-safe: its owner runs everything in one worker thread.
 
-Note [Position]. The primary key of each table is the row's place in its list: the second of
+Note [Position]. The primary key of each table is the row's position in its list: the second of
 ``date_created`` in the high bits, and a count of the rows of that second in the low bits. SQLite
-clusters a table by that key and ends every index with it, so each list and each filtered list is
-read in its order, newest first and latest inserted first, from any place, with no sorting.
+clusters a table by that key and ends every index with it. So each list, filtered or not, is read
+in its order (newest first, latest inserted first) from any position without sorting.
 
-Note [Lags]. A call starts, ends and is told of soon after it is created. How soon at the least and
-at the most is the first and the last entry of an index on the difference, so that a range of start
-times is a range of positions, widened by the lags. Lists by date are therefore read in their order,
-too, and only from the part of the table in which such rows can be. A row with an absurd lag makes
-that part larger, never wrong.
+Note [Lags]. A call starts and ends soon after it is created, and a message is dated near its
+notification. The smallest and the largest of these lags are the first and the last entry of an
+index on the difference. So a range of start times is a range of positions, widened by the lags.
+Lists by date, too, are read in their order, and only from the part of the table that can hold such
+rows. A row with an absurd lag makes that part larger, never wrong.
 """
 
 import sqlite3
@@ -27,8 +27,8 @@ from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Ro
 
 R = TypeVar("R", bound=Row)
 
-_PER_SECOND = 1 << 22  # rows of one kind that one second has room for
-_BATCH = 1000  # rows that go into the database at once
+_PER_SECOND = 1 << 22  # positions that each second has in a table
+_BATCH = 1000  # rows that are inserted at once
 _TABLES: dict[type[Row], str] = {
     CallRow: "calls",
     RecordingRow: "recordings",
@@ -53,8 +53,8 @@ _INDEXES = {
     "notifications_log": ("INDEX", "notifications (log)"),
     "notifications_lag": ("INDEX", "notifications (message_date - date_created)"),
 }
-"""One index for each filter by a value, one for each pair of such filters of calls (a party may
-have most of all calls and hardly any that is busy), and one for each lag of Note [Lags]."""
+"""One index for each filter by a value, one for each pair of such filters of calls (most calls may
+be of one party, and few of those busy), and one for each lag of Note [Lags]."""
 _SETTINGS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -69,7 +69,7 @@ class SandboxDatabase:
     def __init__(
         self, database: str, connection: type[sqlite3.Connection] = sqlite3.Connection
     ) -> None:
-        """Opens the database and creates its tables when it has none."""
+        """Opens the database, and creates its tables if it has none."""
         self._connection = sqlite3.connect(
             database, check_same_thread=False, isolation_level=None, factory=connection
         )
@@ -82,12 +82,12 @@ class SandboxDatabase:
         return not self._connection.execute("PRAGMA user_version").fetchone()[0]
 
     def close(self) -> None:
-        """Closes the database; a store in memory is gone."""
+        """Closes the database; data in memory is lost."""
         self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is done inside is done or, after an exception, nothing; may be nested."""
+        """Commits the changes of the block; an exception rolls them back. May be nested."""
         self._connection.execute("SAVEPOINT sandbox")
         try:
             yield
@@ -98,12 +98,12 @@ class SandboxDatabase:
             self._connection.execute("RELEASE sandbox")
 
     def clear(self) -> None:
-        """Forgets every row, script and event."""
+        """Deletes all rows, scripts and events."""
         for table in (*_TABLES.values(), "scripts", "events"):
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our names
 
     def load(self, rows: Iterable[Row]) -> None:
-        """Adds the first rows, in any number: the indexes are built once all are there."""
+        """Loads the initial rows, however many; builds the indexes after that."""
         with self.transaction():
             for name in _INDEXES:
                 self._connection.execute(f"DROP INDEX {name}")
@@ -114,26 +114,26 @@ class SandboxDatabase:
             self._connection.execute("PRAGMA user_version = 1")
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Adds rows of any kinds, the latest last, all of them or none."""
+        """Adds rows of any type, oldest first; all of them or none."""
         with self.transaction():
-            rest = iter(rows)
-            while batch := list(islice(rest, _BATCH)):
+            remaining = iter(rows)
+            while batch := list(islice(remaining, _BATCH)):
                 for kind, of_kind in groupby(sorted(batch, key=_kind), key=type):
                     self._connection.executemany(_insert(kind), map(_values, of_kind))
 
     def update(self, row: Row) -> None:
-        """Writes a row over the one of the same SID, which keeps its place."""
+        """Overwrites the row of the same SID; its position stays."""
         fields = row.__struct_fields__
         assignments = ", ".join(f'"{name}" = ?' for name in fields)
         update = f"UPDATE {_TABLES[type(row)]} SET {assignments} WHERE sid = ?"  # noqa: S608
         self._connection.execute(update, (*msgspec.structs.astuple(row), row.sid))
 
     def get(self, kind: type[R], sid: str) -> R | None:
-        """The row of this SID, or none."""
+        """The row of this SID, or None."""
         return next(self._select(kind, "WHERE sid = ?", [sid]), None)
 
     def position(self, kind: type[Row], sid: str) -> int | None:
-        """The place of a row in its list, see Note [Position]."""
+        """The position of a row in its list, see Note [Position]."""
         query = f"SELECT position FROM {_TABLES[kind]} WHERE sid = ?"  # noqa: S608 - our names
         return next((position for (position,) in self._connection.execute(query, [sid])), None)
 
@@ -146,7 +146,7 @@ class SandboxDatabase:
         than: int | None = None,
         offset: int = 0,
     ) -> list[R]:
-        """Rows in list order, from the newest or from below a position."""
+        """Rows in list order, from the newest or from the first one below a position."""
         where, values = self._where(kind, conditions)
         if than is not None:
             where, values = f"{where} AND position < ?", [*values, than]
@@ -156,42 +156,42 @@ class SandboxDatabase:
     def newer(
         self, kind: type[R], conditions: Sequence[Condition], *, limit: int, than: int
     ) -> list[R]:
-        """The rows next above a position, in list order."""
+        """The rows right above a position, in list order."""
         where, values = self._where(kind, conditions)
         rest = f"{where} AND position > ? ORDER BY position LIMIT ?"
         return list(self._select(kind, rest, [*values, than, limit]))[::-1]
 
     def set_script(self, sid: str, script: bytes) -> None:
-        """Keeps what a call has been told."""
+        """Stores the encoded script of a call."""
         self._connection.execute("INSERT OR REPLACE INTO scripts VALUES (?, ?)", [sid, script])
 
     def script(self, sid: str) -> bytes | None:
-        """What a call has been told, if anything."""
-        found = self._connection.execute("SELECT script FROM scripts WHERE sid = ?", [sid])
-        return next((script for (script,) in found), None)
+        """The encoded script of a call, or None."""
+        rows = self._connection.execute("SELECT script FROM scripts WHERE sid = ?", [sid])
+        return next((script for (script,) in rows), None)
 
     def schedule(self, due: float, sid: str, event: bytes) -> None:
-        """Puts an event of a call on the events, behind those due at the same moment."""
+        """Schedules an event of a call, after those that are due at the same moment."""
         insert = "INSERT INTO events (due, sid, event) VALUES (?, ?, ?)"
         self._connection.execute(insert, [due, sid, event])
 
     def unschedule(self, sid: str) -> None:
-        """Takes all events of a call off the events."""
+        """Deletes all scheduled events of a call."""
         self._connection.execute("DELETE FROM events WHERE sid = ?", [sid])
 
     def next_due(self) -> float | None:
-        """When the first event of the events is due."""
+        """When the next event is due, or None."""
         due: float | None = self._connection.execute("SELECT min(due) FROM events").fetchone()[0]
         return due
 
     def take_due(self, until: float, waiting: Iterable[str]) -> tuple[float, bytes] | None:
-        """Takes the first event due by a moment off the events; waiting calls' events stay."""
-        held = list(waiting)
-        placeholders = ", ".join("?" * len(held))
+        """Removes and returns the next event due by a moment, except of calls in ``waiting``."""
+        excluded = list(waiting)
+        placeholders = ", ".join("?" * len(excluded))
         first = f"due <= ? AND sid NOT IN ({placeholders}) ORDER BY due, number LIMIT 1"
         found = self._connection.execute(
             f"SELECT due, event, number FROM events WHERE {first}",  # noqa: S608 - only placeholders
-            [until, *held],
+            [until, *excluded],
         ).fetchone()
         if found is None:
             return None
@@ -199,7 +199,7 @@ class SandboxDatabase:
         return found[0], found[1]
 
     def _where(self, kind: type[Row], conditions: Iterable[Condition]) -> tuple[str, list[object]]:
-        """Conditions in SQL; a comparison with null is never true, as the conditions want it."""
+        """Conditions in SQL. A comparison with null is never true, as the conditions require."""
         clauses, values = ["WHERE true"], list[object]()
         for condition in conditions:
             for operand, value in [
@@ -211,7 +211,7 @@ class SandboxDatabase:
         return " AND ".join(clauses), values
 
     def _position_bounds(self, kind: type[Row], condition: Condition) -> Iterator[tuple[str, int]]:
-        """The positions between which the rows of a range of instants lie, see Note [Lags]."""
+        """The range of positions that holds the rows of a range of instants, see Note [Lags]."""
         if not isinstance(condition, Within):
             return
         least, most = self._lags(_TABLES[kind], condition.column)
@@ -221,19 +221,19 @@ class SandboxDatabase:
             yield "position <", (condition.end - least) * _PER_SECOND
 
     def _lags(self, table: str, column: str) -> tuple[int, int]:
-        """The least and the greatest difference between a column and ``date_created``."""
+        """The smallest and the largest difference between a column and ``date_created``."""
         if column == "date_created":
             return 0, 0
         lag = f"{column} - date_created"
         known = f"SELECT {lag} FROM {table} WHERE {lag} > -1e18"  # noqa: S608 - our names
-        ends = [f"({known} ORDER BY {lag} {way} LIMIT 1)" for way in ("ASC", "DESC")]
+        ends = [f"({known} ORDER BY {lag} {order} LIMIT 1)" for order in ("ASC", "DESC")]
         found = self._connection.execute(f"SELECT {ends[0]}, {ends[1]}").fetchone()
         return found[0] or 0, found[1] or 0
 
     def _select(self, kind: type[R], rest: str, values: Sequence[object]) -> Iterator[R]:
         query = f"SELECT {_columns(kind)} FROM {_TABLES[kind]} {rest}"  # noqa: S608 - our names
-        found = self._connection.execute(query, tuple(values))
-        return (kind(*row) for row in found)
+        rows = self._connection.execute(query, tuple(values))
+        return (kind(*row) for row in rows)
 
 
 def _kind(row: Row) -> str:
@@ -249,18 +249,21 @@ def _schema() -> str:
         f"{table} (position INTEGER PRIMARY KEY, {_columns(kind)})"
         for kind, table in _TABLES.items()
     ]
-    hidden = [
+    internal = [
         "scripts (sid PRIMARY KEY, script) WITHOUT ROWID",
         "events (number INTEGER PRIMARY KEY, due REAL, sid, event)",
     ]
     indexes = {
         **_INDEXES,
-        "agenda_due": ("INDEX", "events (due)"),
-        "agenda_sid": ("INDEX", "events (sid)"),
+        "events_due": ("INDEX", "events (due)"),
+        "events_sid": ("INDEX", "events (sid)"),
     }
     return "\n".join(
-        [f"CREATE TABLE IF NOT EXISTS {table};" for table in [*tables, *hidden]]
-        + [f"CREATE {kind} IF NOT EXISTS {n} ON {on};" for n, (kind, on) in indexes.items()]
+        [f"CREATE TABLE IF NOT EXISTS {table};" for table in [*tables, *internal]]
+        + [
+            f"CREATE {kind} IF NOT EXISTS {name} ON {columns};"
+            for name, (kind, columns) in indexes.items()
+        ]
     )
 
 
@@ -282,4 +285,8 @@ def _comparisons(condition: Condition) -> list[tuple[str, object]]:
     if isinstance(condition, Differ):
         return [(f'"{condition.column}" <>', condition.value)]
     bounds = [(">=", condition.start), ("<", condition.end)]
-    return [(f'"{condition.column}" {way}', bound) for way, bound in bounds if bound is not None]
+    return [
+        (f'"{condition.column}" {operator}', bound)
+        for operator, bound in bounds
+        if bound is not None
+    ]

@@ -1,6 +1,6 @@
-"""Between the wire and the routes: headers, the concurrency limit, latency, faults, the log.
+"""The middleware in front of the routes: headers, concurrency limit, latency, faults, request log.
 
-Knows requests and answers as such; knows no resource, no row and no format but that of an error.
+Knows no resource and no row, and only the format of errors.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from gateway.sandbox.errors import TwilioError, too_many_requests
 from gateway.sandbox.formats import Instance, split_suffix
 
 LOG_SIZE = 10_000
-"""Requests that the log remembers."""
+"""The number of requests that the log keeps."""
 _HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag",
@@ -31,26 +31,26 @@ _HEADERS = {
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What goes wrong with the next requests that match; each of them uses it up once."""
+    """A failure of the next ``times`` matching requests, after ``skip`` that succeed."""
 
     method: str | None = None
     path: str = ""
-    """A regular expression that the path has to contain."""
+    """A regular expression that is searched in the path."""
     skip: int = 0
-    """Matching requests that go well before."""
+    """The number of matching requests that succeed first."""
     times: int = 1
     delay: float = 0.0
-    """Seconds before anything else; alone, it only slows the request down."""
+    """Seconds before the response; without another fault the request then succeeds."""
     status: int | None = None
     code: int | None = None
     message: str = "A fault was asked for"
     body: str | None = None
-    """Sent as it is instead of an error's own, with ``status`` or 200."""
+    """Sent unchanged instead of the error's body, with ``status`` or 200."""
     cut: bool = False
-    """The connection ends in the middle of the answer."""
+    """Whether the connection closes in the middle of the response."""
 
     def applies_to(self, method: str, path: str) -> bool:
-        """Whether this request is hit; counts those that match."""
+        """Whether the fault applies to this request; a match decrements ``skip`` or ``times``."""
         if self.times <= 0 or self.method not in (None, method) or not re.search(self.path, path):
             return False
         if self.skip > 0:
@@ -61,21 +61,21 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Rules(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How requests are treated."""
+    """The rules for the latency, the concurrency and the faults of requests."""
 
     concurrency: int | None = 100
-    """Requests at a time; those above it are refused and not processed. None is no limit."""
+    """Maximum concurrent requests; the rest are refused, not processed. None means no limit."""
     latency: float = 0.0
-    """Seconds that every request takes at least."""
+    """Seconds that every request takes."""
     latency_per_row: float = 0.0
-    """Seconds that every row of an answer adds."""
+    """Additional seconds for each row of a response."""
     latency_jitter: float = 0.0
-    """The part of a latency by which it may be longer or shorter, from 0 to 1."""
+    """Jitter as a fraction of the latency, from 0 to 1, in both directions."""
     faults: list[Fault] = []
 
 
 class LoggedRequest(msgspec.Struct, frozen=True):
-    """One request, as the log remembers it."""
+    """One request in the log."""
 
     request_id: str
     method: str
@@ -87,7 +87,7 @@ class LoggedRequest(msgspec.Struct, frozen=True):
 
 
 class FaultInjector:
-    """The requests of one sandbox: the rules they go by, and those that went."""
+    """The rules and the request log of one sandbox."""
 
     def __init__(self, rules: Rules, seed: int) -> None:
         self.rules = rules
@@ -96,28 +96,28 @@ class FaultInjector:
         self._random = Random(seed)  # noqa: S311 - jitter is no secret
 
     def latency(self, rows: int) -> float:
-        """Seconds that an answer of so many rows takes."""
-        plain = self.rules.latency + self.rules.latency_per_row * rows
+        """Seconds that a response of so many rows takes, jitter included."""
+        mean = self.rules.latency + self.rules.latency_per_row * rows
         jitter = self.rules.latency_jitter
-        return plain * self._random.uniform(1 - jitter, 1 + jitter) if plain else 0.0
+        return mean * self._random.uniform(1 - jitter, 1 + jitter) if mean else 0.0
 
     async def delay(self, rows: int) -> None:
-        """Takes that time."""
+        """Sleeps for the latency of so many rows."""
         if seconds := self.latency(rows):
             await asyncio.sleep(seconds)
 
     def is_over_limit(self) -> bool:
-        """Whether there are more requests under way than the limit allows."""
+        """Whether more requests are in flight than the limit allows."""
         limit = self.rules.concurrency
         return limit is not None and self.in_flight > limit
 
     def fault(self, method: str, path: str) -> Fault | None:
-        """The fault that hits a request, if any."""
+        """The first fault that applies to a request, if any."""
         return next((fault for fault in self.rules.faults if fault.applies_to(method, path)), None)
 
 
 def error_response(path: str, error: TwilioError) -> Response:
-    """An error in the format that the path asks for."""
+    """An error in the format of the path's suffix."""
     format_ = split_suffix(path)[1]
     body = format_.write(Instance("RestException", error.body()))
     return Response(body, error.status, error.headers, media_type=format_.media_type)
@@ -126,7 +126,7 @@ def error_response(path: str, error: TwilioError) -> Response:
 class TrafficMiddleware:
     """Applies the rules to every request below a path, and logs it.
 
-    An endpoint leaves the number of rows it answers with in ``request.state.rows``.
+    An endpoint sets ``request.state.rows`` to the number of rows in its response.
     """
 
     def __init__(self, app: ASGIApp, traffic: FaultInjector, below: str) -> None:
@@ -190,7 +190,7 @@ def _fault_response(path: str, fault: Fault) -> Response:
 
 
 async def _cut_connection(send: Send) -> None:
-    """Promises a long body and ends early: the server then closes the connection."""
+    """Ends the body before its announced length, so that the server closes the connection."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b'{"calls": [', "more_body": True})

@@ -1,7 +1,7 @@
-"""Simple TwiML into steps (what a call does next). Pure: fetches nothing and plays nothing.
+"""Parses simple TwiML into the steps of a call. Pure: fetches nothing and plays nothing.
 
-Verbs that make no leg, recording or request only take time here; attributes that change neither
-are not looked at. Verbs that the sandbox does not know are skipped.
+A verb that makes no leg, recording or request only takes time. Attributes that affect none of
+these are ignored, unknown verbs are skipped.
 """
 
 import re
@@ -15,21 +15,21 @@ import msgspec
 WORDS_PER_SECOND = 2.5
 PLAY_SECONDS = 5
 SPOKEN_MESSAGE = 10
-"""Seconds for which a caller speaks into a Record, if its maxLength allows."""
+"""Seconds that a caller speaks into a Record, at most its maxLength."""
 
 
 class BadTwiml(Exception):
-    """Text that is no TwiML document."""
+    """The text is not a TwiML document."""
 
 
 class Wait(msgspec.Struct, frozen=True, tag=True):
-    """Time goes by: Say, Play, Pause, Gather."""
+    """Takes time: Say, Play, Pause, Gather."""
 
     seconds: float
 
 
 class Record(msgspec.Struct, frozen=True, tag=True):
-    """The caller's voice is recorded."""
+    """Records the caller."""
 
     seconds: float
     callback: str | None = None
@@ -45,7 +45,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Dial(msgspec.Struct, frozen=True, tag=True):
-    """Legs to all targets at once; the first to answer is connected."""
+    """Dials all targets at once; the first to answer is connected."""
 
     targets: tuple[Target, ...]
     timeout: int = 30
@@ -57,21 +57,21 @@ class Dial(msgspec.Struct, frozen=True, tag=True):
 
 
 class Redirect(msgspec.Struct, frozen=True, tag=True):
-    """Other TwiML takes over."""
+    """Continues with the TwiML of another URL."""
 
     url: str
     method: Literal["GET", "POST"] = "POST"
 
 
 class Hangup(msgspec.Struct, frozen=True, tag=True):
-    """The call ends."""
+    """Ends the call."""
 
 
 Step = Wait | Record | Dial | Redirect | Hangup
 
 
 def steps(text: str) -> tuple[Step, ...]:
-    """What a document tells a call to do, in order; raises BadTwiml."""
+    """The steps of a document in order; raises BadTwiml."""
     if "<!DOCTYPE" in text:
         raise BadTwiml("a document type declaration")
     try:
@@ -105,9 +105,9 @@ def _pause(verb: Element) -> Step:
 
 
 def _gather(verb: Element) -> Step:
-    """Nobody presses a key: what is nested is heard, then the time runs out."""
-    heard = [_VERBS[nested.tag](nested) for nested in verb if nested.tag in ("Say", "Play")]
-    spoken = sum(step.seconds for step in heard if isinstance(step, Wait))
+    """Plays the nested verbs, then times out: nobody presses a key."""
+    nested_steps = [_VERBS[nested.tag](nested) for nested in verb if nested.tag in ("Say", "Play")]
+    spoken = sum(step.seconds for step in nested_steps if isinstance(step, Wait))
     return Wait(spoken + _number(verb, "timeout", 5))
 
 

@@ -1,4 +1,4 @@
-"""What POST and DELETE do: calls made and modified, recordings started, paused and deleted.
+"""Handles POST and DELETE: makes and modifies calls; starts, modifies and deletes recordings.
 
 Runs in the worker thread; knows neither SQL nor ASGI.
 """
@@ -15,11 +15,11 @@ from gateway.sandbox.resources import CallRow, RecordingRow
 
 
 def make_call(context: SandboxContext, request: ParsedRequest) -> Instance:
-    """Queues a call. Its dates are not known to the first answer (FACTS section 1)."""
+    """Queues a call. The response does not have its dates yet (FACTS section 1)."""
     parsed = forms.parse_create_call(request.form)
     call = context.simulator.make_call(parsed.to, parsed.from_, parsed.script, context.now)
-    shown = rendering.call(call, request.uris)
-    return Instance("Call", {**shown, "date_created": None, "date_updated": None})
+    properties = rendering.call(call, request.uris)
+    return Instance("Call", {**properties, "date_created": None, "date_updated": None})
 
 
 def modify_call(context: SandboxContext, request: ParsedRequest) -> Instance:
@@ -40,9 +40,9 @@ def modify_call(context: SandboxContext, request: ParsedRequest) -> Instance:
 
 
 def _hang_up(context: SandboxContext, call: CallRow, status: str) -> None:
-    """``canceled`` does not touch a call in progress, and says nothing about it.
+    """Hangs up a call; ``canceled`` silently leaves a call in progress as it is.
 
-    What either does to a finished call is unknown for ``canceled``; both are refused alike here.
+    What the service does on ``canceled`` for a finished call is unknown; here both are refused.
     """
     if call.status not in LIVE:
         raise _not_in_progress("redirect")
@@ -51,7 +51,7 @@ def _hang_up(context: SandboxContext, call: CallRow, status: str) -> None:
 
 
 def start_recording(context: SandboxContext, request: ParsedRequest) -> Instance:
-    """Records a call that is in progress."""
+    """Starts a recording of a call in progress."""
     call = _call(context, request, request.uris.call_sid)
     if call.status != "in-progress":
         raise _not_in_progress("record")
@@ -82,7 +82,7 @@ def modify_recording(context: SandboxContext, request: ParsedRequest) -> Instanc
 
 
 def delete_recording(context: SandboxContext, request: ParsedRequest) -> None:
-    """Deletes a recording that has ended; its row stays for those who include it (FACTS 4)."""
+    """Soft-deletes an ended recording: ``IncludeSoftDeleted`` still shows it (FACTS section 4)."""
     recording = _recording(context, request)
     if recording.status in ("in-progress", "paused", "processing"):
         raise TwilioError(400, 20009, "Cannot delete this resource before it is complete")
@@ -106,5 +106,5 @@ def _recording(context: SandboxContext, request: ParsedRequest) -> RecordingRow:
     return row
 
 
-def _not_in_progress(doing: str) -> TwilioError:
-    return TwilioError(400, 21220, f"Call is not in-progress. Cannot {doing}.")
+def _not_in_progress(action: str) -> TwilioError:
+    return TwilioError(400, 21220, f"Call is not in-progress. Cannot {action}.")
