@@ -1,7 +1,7 @@
 """The GraphiQL page and its assets, served from our own origin.
 
-This room must not know the schema, nor who answers at the endpoint: it hands out a page, the
-routes of its files, and the queries that introduce a newcomer.
+This room must not know the schema or the handler of the endpoint. It provides the page, the routes
+of its files, and the example queries of its tabs.
 """
 
 from starlette.responses import Response
@@ -17,10 +17,10 @@ _INSTALLED = Playground(DIRECTORY)
 
 
 def page(*, endpoint: str = "/graphql") -> Response:
-    """The GraphiQL page for the GraphQL endpoint at this path, with the headers that confine it."""
+    """The GraphiQL page for the GraphQL endpoint at this path, with its security headers."""
     return _INSTALLED.page(endpoint=endpoint)
 
 
 def routes() -> list[BaseRoute]:
-    """The routes where the page finds its files, all under /playground/."""
+    """The routes of the page's files, all under /playground/."""
     return _INSTALLED.routes()

@@ -1,56 +1,56 @@
-// GraphiQL's panel that shows what an operation asked upstream (`extensions.upstream`): requests as
-// bars on a time axis. Every text of an answer is a text node or an attribute, never markup. It must
-// not know how the page is put together: page.js hands it a fetcher and a storage.
+// GraphiQL's panel of an operation's upstream requests (`extensions.upstream`), as bars on a time
+// axis. Every text of a response becomes a text node or an attribute, never markup. It must not know
+// the page: page.js passes it a fetcher and a storage.
 "use strict";
 
 const createExplanation = (() => {
-  const h = (...given) => React.createElement(...given);
+  const h = (...args) => React.createElement(...args);
   const ms = (number) => `${(number ?? 0).toFixed(1)} ms`;
   const predicted = (exchange) => ({ requests: 0, milliseconds: 0, ...exchange.predicted });
   const isPlanned = (exchange) => exchange.status === "planned";
   const isFailed = (exchange) => exchange.status !== "ok" && !isPlanned(exchange);
   const sent = (exchange) => (exchange.start ?? 0) + (exchange.wait ?? 0);
-  const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);
+  const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
-  // What the next operation asks for and what the last one answered; React follows it.
+  // Whether to explain operations, and the upstream requests of the last one, for React.
   const createState = (storage) => {
-    const followers = new Set();
-    let state = { isAsked: storage.getItem("explain") === "true", turn: 0, upstream: undefined };
+    const listeners = new Set();
+    let state = { isExplained: storage.getItem("explain") === "true", operation: 0, upstream: undefined };
     const change = (changes) => {
       state = { ...state, ...changes };
-      followers.forEach((follower) => follower());
+      listeners.forEach((listener) => listener());
     };
     return {
       get: () => state,
-      follow: (follower) => (followers.add(follower), () => followers.delete(follower)),
-      ask: (isAsked) => (storage.setItem("explain", isAsked), change({ isAsked })),
-      begin: () => (change({ turn: state.turn + 1, upstream: undefined }), state.turn),
-      // An answer that a later operation has overtaken is not shown, as in GraphiQL itself.
-      show: (turn, upstream) => turn === state.turn && change({ upstream: upstream ?? null }),
+      subscribe: (listener) => (listeners.add(listener), () => listeners.delete(listener)),
+      setExplained: (isExplained) => (storage.setItem("explain", isExplained), change({ isExplained })),
+      begin: () => (change({ operation: state.operation + 1, upstream: undefined }), state.operation),
+      // A response to an earlier operation is not shown, as in GraphiQL itself.
+      show: (operation, upstream) => operation === state.operation && change({ upstream: upstream ?? null }),
     };
   };
 
-  const withHeader = (options, how) => ({
+  const withHeader = (options, mode) => ({
     ...options,
-    headers: how ? { ...options?.headers, "Gateway-Explain": how } : options?.headers,
+    headers: mode ? { ...options?.headers, "Gateway-Explain": mode } : options?.headers,
   });
 
-  // The fetcher of the page, which asks for an explanation and keeps what comes.
+  // Wraps the page's fetcher: requests an explanation and passes it to the state.
   const explaining = (fetcher, state, dryRun) => async (params, options) => {
     if (params.operationName === "IntrospectionQuery") return fetcher(params, options);
-    const how = dryRun.isWanted ? "plan" : state.get().isAsked && "requests";
-    const turn = state.begin();
+    const mode = dryRun.isRequested ? "plan" : state.get().isExplained && "requests";
+    const operation = state.begin();
     try {
-      const answer = await fetcher(params, withHeader(options, how));
-      state.show(turn, answer?.extensions?.upstream);
-      return answer;
+      const response = await fetcher(params, withHeader(options, mode));
+      state.show(operation, response?.extensions?.upstream);
+      return response;
     } catch (error) {
-      state.show(turn, null);
+      state.show(operation, null);
       throw error;
     }
   };
 
-  // The length of the axis: what was measured and, where nothing was sent, what is predicted.
+  // The length of the axis in ms: the measured time and, for planned requests, the predicted one.
   const endOf = ({ milliseconds, exchanges }) =>
     Math.max(
       1,
@@ -70,7 +70,7 @@ const createExplanation = (() => {
     return h("rect", { className: `explain-${kind}`, x: Math.min(x, 998), width, height: 10 });
   };
 
-  // Wait, reading, and as an outline the predicted time; what is only planned begins at zero.
+  // The wait, the duration, and the predicted time as an outline; a planned request starts at zero.
   const Bar = ({ exchange, end }) => {
     const from = sent(exchange);
     const length = predicted(exchange).milliseconds;
@@ -87,8 +87,8 @@ const createExplanation = (() => {
   };
 
   const addressOf = ({ path, query }) => (query ? `${path}?${query}` : `${path}`);
-  // A SID's end tells it from others; the whole one stands in the title and among the facts.
-  const shortened = (text) => text.replace(/\b([A-Z]{2})[0-9a-f]{28}([0-9a-f]{4})\b/g, "$1…$2");
+  // The end of a SID is enough to tell it apart; the title and the details have all of it.
+  const shortenSids = (text) => text.replace(/\b([A-Z]{2})[0-9a-f]{28}([0-9a-f]{4})\b/g, "$1…$2");
   const rowsOf = (exchange) =>
     isPlanned(exchange)
       ? `~${predicted(exchange).requests} req`
@@ -139,7 +139,7 @@ const createExplanation = (() => {
           "span",
           { className: "explain-request", title: addressOf(exchange) },
           h(Mark, { exchange }),
-          shortened(addressOf(exchange)),
+          shortenSids(addressOf(exchange)),
           h("small", null, ` ← ${(exchange.fields ?? []).join(", ")}`),
         ),
         h("span", { className: "explain-rows" }, rowsOf(exchange)),
@@ -202,10 +202,10 @@ const createExplanation = (() => {
     );
   };
 
-  const Answer = ({ upstream, isAsked }) => {
+  const Result = ({ upstream, isExplained }) => {
     if (upstream === undefined) return h("p", null, "Run an operation to see its upstream requests.");
     if (upstream === null) {
-      const hint = isAsked ? "The last answer holds no explanation." : "Tick Explain, then run the operation.";
+      const hint = isExplained ? "The last response has no explanation." : "Tick Explain, then run the operation.";
       return h("p", null, hint);
     }
     return h(
@@ -214,17 +214,17 @@ const createExplanation = (() => {
       h("div", { role: "status" }, h(Facts, { of: totals(upstream), className: "explain-totals" })),
       upstream.exchanges?.length > 0
         ? h(Exchanges, { upstream })
-        : h("p", null, "Nothing was asked upstream, or only totals were wanted."),
+        : h("p", null, "There were no upstream requests, or only totals were requested."),
     );
   };
 
   const Controls = ({ state, dryRun }) => {
     const { isFetching, isSubscribed, run } = GraphiQL.React.useExecutionContext();
     const plan = () => {
-      // GraphiQL calls the fetcher before its run() first waits, or not at all.
-      dryRun.isWanted = true;
+      // GraphiQL's run() calls the fetcher synchronously or not at all.
+      dryRun.isRequested = true;
       run();
-      dryRun.isWanted = false;
+      dryRun.isRequested = false;
     };
     return h(
       "div",
@@ -234,8 +234,8 @@ const createExplanation = (() => {
         null,
         h("input", {
           type: "checkbox",
-          checked: state.get().isAsked,
-          onChange: (event) => state.ask(event.target.checked),
+          checked: state.get().isExplained,
+          onChange: (event) => state.setExplained(event.target.checked),
         }),
         " Explain",
       ),
@@ -244,26 +244,26 @@ const createExplanation = (() => {
   };
 
   const createPanel = (state, dryRun) => () => {
-    const { isAsked, turn, upstream } = React.useSyncExternalStore(state.follow, state.get);
+    const { isExplained, operation, upstream } = React.useSyncExternalStore(state.subscribe, state.get);
     return h(
       "section",
       { className: "explain", "aria-label": "Upstream Requests" },
       h("div", { className: "graphiql-doc-explorer-title" }, "Upstream Requests"),
       h(Controls, { state, dryRun }),
-      h(Answer, { key: turn, upstream, isAsked }),
+      h(Result, { key: operation, upstream, isExplained }),
     );
   };
 
-  const Icon = (given) =>
+  const Icon = (props) =>
     h(
       "svg",
-      { viewBox: "0 0 20 20", fill: "none", stroke: "currentColor", strokeWidth: 2.5, ...given },
+      { viewBox: "0 0 20 20", fill: "none", stroke: "currentColor", strokeWidth: 2.5, ...props },
       h("path", { d: "M2 4h8M5 10h9M10 16h8" }),
     );
 
   return (fetcher, storage) => {
     const state = createState(storage);
-    const dryRun = { isWanted: false };
+    const dryRun = { isRequested: false };
     return {
       fetcher: explaining(fetcher, state, dryRun),
       plugin: { title: "Upstream Requests", icon: Icon, content: createPanel(state, dryRun) },

@@ -1,6 +1,6 @@
-"""The files behind the page, as bytes under an address that names their content.
+"""The static files of the page, each under a URL with a hash of its content.
 
-They are read once, when the gateway starts. This module must not know what the page looks like.
+They are read once, when the gateway starts. This module must not know the page.
 """
 
 import gzip
@@ -28,7 +28,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class File:
-    """A file that never changes: another content has another address."""
+    """An immutable file: other content has another URL."""
 
     name: str
     content: bytes
@@ -47,12 +47,12 @@ class File:
 
 
 def route(files: Iterable[File]) -> Route:
-    """One route for all of them, by their exact addresses."""
-    served = {file.url: file for file in files}
+    """One route for all files, by their exact URLs."""
+    files_by_url = {file.url: file for file in files}
 
     def serve(request: Request) -> Response:
-        # Not async: Starlette calls it in a thread, where the first compression may take its time.
-        file = served.get("{}/{digest}/{name}".format(PREFIX, **request.path_params))
+        # Not async: Starlette runs it in a thread, because the first compression may take long.
+        file = files_by_url.get("{}/{digest}/{name}".format(PREFIX, **request.path_params))
         if file is None:
             raise HTTPException(404)
         return _response(file, gzipped="gzip" in request.headers.get("accept-encoding", ""))

@@ -1,4 +1,4 @@
-// Starts GraphiQL on our page: its tabs and its endpoint stand on the element that it fills.
+// Starts GraphiQL on our page. The element that it fills has its tabs and its endpoint as attributes.
 "use strict";
 
 (() => {
@@ -12,20 +12,20 @@
     return;
   }
 
-  // The name under which GraphiQL's parts look for the nonce of the style elements they add.
+  // GraphiQL's components read this nonce for the style elements that they add.
   window.__webpack_nonce__ = document.currentScript.nonce;
 
   const url = new URL(endpoint, location.href);
   const subscriptionUrl = url.href.replace(/^http/, "ws");
-  // Our own corner of localStorage: other GraphiQLs on the same host and port keep theirs.
+  // Our own namespace in localStorage: other GraphiQL pages may share the origin.
   const storage = GraphiQL.createLocalStorage({ namespace: "twilio-calls-gateway" });
-  const plain = GraphiQL.createFetcher({
+  const httpFetcher = GraphiQL.createFetcher({
     url: url.href,
     subscriptionUrl,
     headers: { accept: "application/graphql-response+json, application/json" },
     enableIncrementalDelivery: false,
   });
-  const { fetcher, plugin } = createExplanation(plain, storage);
+  const { fetcher, plugin } = createExplanation(httpFetcher, storage);
 
   ReactDOM.createRoot(element).render(
     React.createElement(GraphiQL, {

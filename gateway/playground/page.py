@@ -1,6 +1,6 @@
-"""The GraphiQL page: its HTML, the files that it loads and what the browser may do for it.
+"""The GraphiQL page: its HTML, the files that it loads, and its security headers.
 
-It must not know the schema, nor who answers at the endpoint.
+It must not know the schema or the handler of the endpoint.
 """
 
 import json
@@ -25,22 +25,19 @@ _SCRIPT = File.read(_HERE / "page.js")
 
 
 class Playground:
-    """The page over one directory of third-party files; what is missing there comes from the CDN.
+    """The page over one directory of third-party files; the CDN serves those that are missing.
 
-    Such a file is named with the same hash as integrity attribute, so that the CDN can serve that
-    very file or none.
+    Each has its pinned hash as integrity attribute, so that a changed file is not loaded.
     """
 
     def __init__(self, directory: Path) -> None:
-        found = {pin: pin.content_in(directory) for pin in PINS}
-        installed = {pin: File(pin.name, content) for pin, content in found.items() if content}
+        contents = {pin: pin.content_in(directory) for pin in PINS}
+        installed = {pin: File(pin.name, content) for pin, content in contents.items() if content}
         self._files = [*installed.values(), *_STYLES, _EXPLAIN, _SCRIPT]
-        self._addresses = {
-            pin: installed[pin].url if pin in installed else pin.url() for pin in PINS
-        }
+        self._urls = {pin: installed[pin].url if pin in installed else pin.url() for pin in PINS}
 
     def page(self, *, endpoint: str = "/graphql") -> Response:
-        """The page for the GraphQL endpoint at this path, with the headers that confine it."""
+        """The page for the GraphQL endpoint at this path, with its security headers."""
         nonce = token_urlsafe(16)
         content = _PAGE.substitute(
             assets="\n    ".join(self._elements(nonce)),
@@ -50,13 +47,13 @@ class Playground:
         return HTMLResponse(content, headers=self._headers(nonce))
 
     def routes(self) -> list[BaseRoute]:
-        """Where the page finds its files."""
+        """The routes of the page's files."""
         return [route(self._files)]
 
     def _elements(self, nonce: str) -> Iterator[str]:
-        """React before GraphiQL before the scripts of ours: its panel, then what starts it."""
-        for pin, address in self._addresses.items():
-            yield _element(address, integrity=pin.integrity, crossorigin="anonymous")
+        """In loading order: React, GraphiQL, the explain panel, the script that starts GraphiQL."""
+        for pin, url in self._urls.items():
+            yield _element(url, integrity=pin.integrity, crossorigin="anonymous")
         for style in _STYLES:
             yield _element(style.url)
         yield _element(_EXPLAIN.url)
@@ -72,15 +69,15 @@ class Playground:
         }
 
     def _content_security_policy(self, nonce: str) -> str:
-        """Nothing but our own files (or, one by one, the CDN's); the endpoint is on our origin."""
-        foreign = [address for address in self._addresses.values() if "://" in address]
-        scripts = [address for address in foreign if not _is_style(address)]
-        styles = [address for address in foreign if _is_style(address)]
+        """Allows only our files and, one by one, the CDN's; the endpoint is on our origin."""
+        cdn_urls = [url for url in self._urls.values() if "://" in url]
+        scripts = [url for url in cdn_urls if not _is_style(url)]
+        styles = [url for url in cdn_urls if _is_style(url)]
         return "; ".join(
             (
                 "default-src 'none'",
                 " ".join(("script-src 'self'", *scripts)),
-                # GraphiQL's dialogs add a style element, and they do know about nonces.
+                # GraphiQL's dialogs add a style element; they support nonces.
                 " ".join((f"style-src 'self' 'nonce-{nonce}'", *styles)),
                 "connect-src 'self'",
                 "font-src data:",
@@ -96,13 +93,13 @@ def _graphiql_tab(tab: Tab) -> dict[str, str]:
     return {"query": tab.query, "variables": tab.variables}
 
 
-def _is_style(address: str) -> bool:
-    return address.endswith(".css")
+def _is_style(url: str) -> bool:
+    return url.endswith(".css")
 
 
-def _element(address: str, **attributes: str) -> str:
-    """The HTML element that loads a style sheet or, once the page is parsed, a script."""
-    more = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
-    if _is_style(address):
-        return f'<link rel="stylesheet" href="{escape(address)}"{more}>'
-    return f'<script defer src="{escape(address)}"{more}></script>'
+def _element(url: str, **attributes: str) -> str:
+    """The HTML element that loads a style sheet or a (deferred) script."""
+    rest = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
+    if _is_style(url):
+        return f'<link rel="stylesheet" href="{escape(url)}"{rest}>'
+    return f'<script defer src="{escape(url)}"{rest}></script>'

@@ -1,6 +1,6 @@
-"""The tabs that GraphiQL opens with on a first visit: the queries that introduce a newcomer.
+"""The example queries that GraphiQL opens in tabs on a first visit.
 
-The queries are files under tabs/, so that the README and the tests can use the very same text.
+They are files under tabs/, so that the README and the tests use the same text.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _DIRECTORY = Path(__file__).with_name("tabs")
 
 @dataclass(frozen=True)
 class Tab:
-    """One query with its variables (a JSON text, empty for none)."""
+    """One query with its variables as JSON; empty without variables."""
 
     name: str
     query: str

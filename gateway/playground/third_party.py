@@ -1,8 +1,8 @@
-"""The third-party files of the GraphiQL page: which they are, and how they get onto the machine.
+"""The third-party files of the GraphiQL page: their pins and their installation.
 
-This module runs while the package is being built, so it must know nothing but the standard
-library: no other module of ours, no installed dependency, and no package registry by name (npm
-brings its own configured one). The hash decides what is installed, never the place it came from.
+This module runs while the package is being built, so it may import only the standard library: no
+other module of ours and no dependency. It names no package registry (npm has a configured one).
+The hash decides whether a file is installed, never its source.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ CDN = "https://cdn.jsdelivr.net/npm"
 
 
 def integrity_of(content: bytes) -> str:
-    """The hash in the form of the browser's integrity attribute, which is how we pin it, too."""
+    """The hash in the form of the browser's integrity attribute; pins have the same form."""
     return "sha384-" + b64encode(hashlib.sha384(content).digest()).decode()
 
 
@@ -33,7 +33,7 @@ class Pin:
     package: str
     version: str
     path: str
-    """Where the file lies in the package's tarball."""
+    """The path in the package's tarball."""
     integrity: str
 
     @property
@@ -42,15 +42,15 @@ class Pin:
 
     @property
     def name(self) -> str:
-        """Our own file name."""
+        """The file name in our directory."""
         return self.path.rpartition("/")[2]
 
     def url(self, cdn: str = CDN) -> str:
-        """Where a CDN has it that mirrors npm packages file by file."""
+        """The URL on a CDN that mirrors npm packages file by file."""
         return f"{cdn}/{self.release}/{self.path}"
 
     def content_in(self, directory: Path) -> bytes | None:
-        """The file as it was published; None when it is not there or is not that file."""
+        """The content of the installed file; None if it is missing or has another hash."""
         try:
             content = (directory / self.name).read_bytes()
         except OSError:
@@ -58,8 +58,8 @@ class Pin:
         return content if integrity_of(content) == self.integrity else None
 
 
-# In the order in which the page loads them. These are the last releases that come as plain
-# scripts (UMD); GraphiQL's brings its editor, graphql-js and graphql-ws along.
+# In the order in which the page loads them. These are the last releases with plain scripts (UMD);
+# GraphiQL's contains its editor, graphql-js and graphql-ws.
 PINS = (
     Pin(
         package="react",
@@ -88,11 +88,11 @@ PINS = (
 )
 
 Source = Callable[[Sequence[Pin]], Iterable[tuple[Pin, bytes]]]
-"""Yields what it has of the files asked for; raises when it cannot go on."""
+"""Yields the requested files that it has; raises if it fails."""
 
 
 def npm(pins: Sequence[Pin]) -> Iterator[tuple[Pin, bytes]]:
-    """The files out of the tarballs that `npm pack` gets from the registry it is configured for."""
+    """The files from the tarballs that `npm pack` downloads from its configured registry."""
     with tempfile.TemporaryDirectory() as folder:
         _npm_pack(sorted({pin.release for pin in pins}), folder)
         for pin in pins:
@@ -104,11 +104,11 @@ def npm(pins: Sequence[Pin]) -> Iterator[tuple[Pin, bytes]]:
 def _npm_pack(releases: Sequence[str], folder: str) -> None:
     program = shutil.which("npm")
     if program is None:
-        raise FileNotFoundError("there is no npm on this machine")
-    # One quick retry instead of npm's minute of patience: there is another source behind it.
-    patience = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000")
-    command = (program, "pack", "--ignore-scripts", "--prefer-offline", *patience, *releases)
-    done = subprocess.run(  # noqa: S603 (the command is made of our own pins)
+        raise FileNotFoundError("npm is not installed")
+    # One quick retry instead of npm's minute of them: the next source is the CDN.
+    retries = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000")
+    command = (program, "pack", "--ignore-scripts", "--prefer-offline", *retries, *releases)
+    done = subprocess.run(  # noqa: S603 (the command only has our own pins)
         command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
     if done.returncode:
@@ -117,10 +117,10 @@ def _npm_pack(releases: Sequence[str], folder: str) -> None:
 
 
 def jsdelivr(pins: Sequence[Pin], cdn: str = CDN) -> Iterator[tuple[Pin, bytes]]:
-    """The files one by one from the CDN."""
+    """The files from the CDN, one by one."""
     for pin in pins:
-        with urlopen(pin.url(cdn), timeout=30) as answer:  # noqa: S310 (the address is ours)
-            yield pin, answer.read()
+        with urlopen(pin.url(cdn), timeout=30) as response:  # noqa: S310 (the address is ours)
+            yield pin, response.read()
 
 
 def install(
@@ -128,54 +128,54 @@ def install(
     sources: Sequence[Source] = (npm, jsdelivr),
     pins: Sequence[Pin] = PINS,
 ) -> Iterator[str]:
-    """Get every pinned file that is not there yet, source after source.
+    """Installs each missing pinned file from the first source that has it.
 
-    Yields one sentence for each thing that went wrong and never raises: a gateway without its
-    playground is still a gateway, and the page can name the CDN.
+    Yields one warning for each failure and never raises: the gateway works without the page's
+    files, and the page can load them from the CDN.
     """
-    yield from _sweep(directory, pins)
+    yield from _remove_unpinned(directory, pins)
     for source in sources:
-        if wanted := missing(directory, pins):
-            yield from _take(source, wanted, directory)
+        if absent := missing(directory, pins):
+            yield from _install_from(source, absent, directory)
 
 
 def missing(directory: Path = DIRECTORY, pins: Sequence[Pin] = PINS) -> list[Pin]:
-    """The pinned files that are not there, or are not what was pinned."""
+    """The pinned files that are missing or have another hash."""
     return [pin for pin in pins if pin.content_in(directory) is None]
 
 
 def require(directory: Path = DIRECTORY, pins: Sequence[Pin] = PINS) -> None:
-    """Raises FileNotFoundError, which names what is missing: no release goes out without it."""
-    if lacking := missing(directory, pins):
-        raise FileNotFoundError("missing: " + ", ".join(pin.name for pin in lacking))
+    """Raises FileNotFoundError with the names of missing files; a release requires them all."""
+    if absent := missing(directory, pins):
+        raise FileNotFoundError("missing: " + ", ".join(pin.name for pin in absent))
 
 
-def _sweep(directory: Path, pins: Sequence[Pin]) -> Iterator[str]:
-    """Nothing but pinned files may reach a wheel: not a damaged one, not one of an older pin."""
-    good = {pin.name for pin in pins} - {pin.name for pin in missing(directory, pins)}
+def _remove_unpinned(directory: Path, pins: Sequence[Pin]) -> Iterator[str]:
+    """Removes damaged files and those of older pins, because a wheel contains the directory."""
+    valid_names = {pin.name for pin in pins} - {pin.name for pin in missing(directory, pins)}
     for path in directory.glob("[!.]*"):
-        if path.name not in good:
+        if path.name not in valid_names:
             try:
                 path.unlink()
-            except OSError as problem:
-                yield f"{path} is no pinned file and cannot be removed: {problem}"
+            except OSError as error:
+                yield f"{path} is not a pinned file and cannot be removed: {error}"
 
 
-def _take(source: Source, wanted: Sequence[Pin], directory: Path) -> Iterator[str]:
+def _install_from(source: Source, pins: Sequence[Pin], directory: Path) -> Iterator[str]:
     name = getattr(source, "__name__", repr(source))
     try:
-        for pin, content in source(wanted):
+        for pin, content in source(pins):
             if integrity_of(content) == pin.integrity:
                 _write(directory / pin.name, content)
             else:
                 yield f"{pin.path} of {pin.release} from {name} has another hash: not installed"
-    except Exception as problem:  # whatever a broken source does, the next one gets its turn
-        yield f"{name} did not deliver: {problem}"
+    except Exception as error:  # after any failure of a source, the next one is tried
+        yield f"{name} failed: {error}"
 
 
 def _write(path: Path, content: bytes) -> None:
-    """In one step, so that two installs at once never see half a file."""
+    """Replaces the file atomically, so that concurrent installs never see half a file."""
     path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Debian's chromium over a served page, and what a machine must have for it."""
+"""A browser (Debian's chromium), the servers of the page, and a visit to it."""
 
 import json
 import os
@@ -29,13 +29,13 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # The machine has no internet, as far as the browser can tell.
+    # The browser can only resolve this machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
 def lacking(what: str) -> NoReturn:
-    """On CI nothing may be missing; elsewhere one line says what is."""
+    """Fails on CI, where nothing may be missing; elsewhere skips with the reason."""
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
@@ -45,20 +45,20 @@ def lacking(what: str) -> NoReturn:
 def installed() -> Path:
     """The directory with all pinned files."""
     if third_party.missing():
-        lacking("GraphiQL's files are not here: reinstall with a network connection")
+        lacking("GraphiQL's files are missing: reinstall with a network connection")
     return third_party.DIRECTORY
 
 
 @contextmanager
 def serving(*command: str) -> Iterator[str]:
-    """A Python module that serves on the port given last; its origin, once it listens."""
+    """Runs a Python module that serves on a port (its last argument); yields its origin."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ours = ("TWILIO_", "GATEWAY_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     arguments = [sys.executable, "-m", *command, str(port)]
-    with subprocess.Popen(arguments, env=clean) as server:  # noqa: S603 (our own module)
+    with subprocess.Popen(arguments, env=environment) as server:  # noqa: S603 (our own module)
         try:
             _wait_for(port, server)
             yield f"http://127.0.0.1:{port}"
@@ -78,56 +78,56 @@ def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture(scope="module")
 def stand_in_url(installed: Path) -> Iterator[str]:
-    """The page over a tiny GraphQL server, which answers subscriptions, too."""
+    """The page over a tiny GraphQL server with queries and subscriptions."""
     with serving("tests.playground.stand_in") as origin:
         yield f"{origin}/graphql"
 
 
 @pytest.fixture(scope="module")
 def gateway_url(installed: Path) -> Iterator[str]:
-    """The real gateway over its own sandbox."""
+    """The real gateway over its sandbox."""
     with serving("gateway", "--port") as origin:
         yield f"{origin}/graphql"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Closed with its module: Playwright's loop must not meet the loop of an async test."""
+    """One browser per module: Playwright's event loop must not meet that of an async test."""
     if shutil.which(CHROMIUM) is None:
-        lacking("there is no chromium here: apt-get install chromium")
+        lacking("chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 
 
 @dataclass
 class Visit:
-    """One newcomer's look at the page, and everything the browser did and said meanwhile."""
+    """One visit to the page, with the browser's requests and console errors."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     expected_origins: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.page.on("request", self._note_request)
-        self.page.on("console", self._note_message)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._record_request)
+        self.page.on("console", self._record_message)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
-    def _note_request(self, request: Request) -> None:
+    def _record_request(self, request: Request) -> None:
         self.requests.append(request.url)
 
-    def _note_message(self, message: ConsoleMessage) -> None:
+    def _record_message(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
     def open(self, url: str) -> None:
-        """Until GraphiQL has drawn itself and has read the schema."""
+        """Opens the page; waits until GraphiQL is drawn and has read the schema."""
         self.page.goto(url)
         self.page.locator(".graphiql-execute-button").wait_for()
         self.page.wait_for_load_state("networkidle")
 
     def write(self, query: str) -> None:
-        """Replace the query in the editor, until GraphiQL has taken it up."""
+        """Replaces the query in the editor; waits until GraphiQL has stored it."""
         editor = self.page.locator(".graphiql-query-editor .CodeMirror")
         editor.evaluate("(element, query) => element.CodeMirror.setValue(query)", query)
         editor.click()
@@ -136,10 +136,10 @@ class Visit:
             if query in [tab["query"] for tab in state.get("tabs", [])]:
                 return
             self.page.wait_for_timeout(50)
-        pytest.fail("GraphiQL never took up what was written")
+        pytest.fail("GraphiQL never stored the query")
 
     def choose(self, tab: int, operation: str) -> None:
-        """Open a tab, until GraphiQL knows its operation: it reads the editor after a pause."""
+        """Opens a tab; waits until GraphiQL knows its operation, which it parses after a delay."""
         self.page.locator(".graphiql-tab-button").nth(tab).click()
         for _ in range(200):
             state = json.loads(self.stored("tabState") or "{}")
@@ -147,24 +147,24 @@ class Visit:
             if state.get("activeTabIndex") == tab and shown[0].get("operationName") == operation:
                 return
             self.page.wait_for_timeout(50)
-        pytest.fail(f"GraphiQL never took up the operation {operation}")
+        pytest.fail(f"GraphiQL never parsed the operation {operation}")
 
     def run(self) -> None:
         self.page.locator(".graphiql-execute-button").click()
 
     def answer(self) -> str:
-        """The whole text of the result pane, also what is scrolled out of sight."""
+        """The whole text of the result pane, also the part that is not visible."""
         self.page.locator(".result-window .cm-property").first.wait_for()
         result = self.page.locator(".result-window .CodeMirror")
         return str(result.evaluate("element => element.CodeMirror.getValue()"))
 
     def stored(self, name: str) -> str:
-        """What GraphiQL keeps for the next visit under this name of its own; "" for nothing."""
+        """What GraphiQL has stored under this name of its own; "" if nothing."""
         key = f"twilio-calls-gateway:graphiql:{name}"
         return str(self.page.evaluate("key => localStorage.getItem(key) ?? ''", key))
 
     def foreign_origins(self) -> set[str]:
-        """Where requests went that are not the page's own origin."""
+        """The hosts of requests that did not go to the page's own origin."""
         own = urlsplit(self.page.url).netloc
         addresses = [urlsplit(url) for url in self.requests]
         return {url.netloc for url in addresses if url.scheme != "data" and url.netloc != own}
@@ -172,10 +172,10 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """A first visit: nothing is stored. It must end without a complaint or another origin."""
+    """A first visit, with nothing stored. It must end without an error or a foreign request."""
     with browser.new_context() as context:
         context.set_default_timeout(15_000)
         visit = Visit(context.new_page())
         yield visit
-        assert visit.complaints == []
+        assert visit.errors == []
         assert visit.foreign_origins() == visit.expected_origins

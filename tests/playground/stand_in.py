@@ -1,6 +1,6 @@
-"""A tiny GraphQL server around the page, for what the browser must do without the real gateway.
+"""A tiny GraphQL server around the page, for browser tests without the real gateway.
 
-It answers the shape of the calls query from two made-up rows, and one subscription over
+It answers a `calls` query from two made-up rows, and one subscription over
 graphql-transport-ws. `python -m tests.playground.stand_in PORT` serves it on the loopback.
 """
 
@@ -39,7 +39,7 @@ class Root:
 
 
 async def answer(request: Request) -> Response:
-    """The page for a browser; for a POST the answer, and the Accept header it was asked with."""
+    """The page for a GET; for a POST the result and the request's Accept header."""
     if request.method == "GET":
         return playground.page()
     body = await request.json()
@@ -49,12 +49,12 @@ async def answer(request: Request) -> Response:
 
 
 async def without_files(request: Request) -> Response:
-    """The page of an installation that could not get GraphiQL's files."""
+    """The page of an installation without GraphiQL's files."""
     return Playground(Path("/nowhere")).page()
 
 
 async def subscribe(websocket: WebSocket) -> None:
-    """Every subscription gets one event and its end."""
+    """Each subscription gets one event and completes."""
     await websocket.accept(subprotocol="graphql-transport-ws")
     await websocket.receive_json()
     await websocket.send_json({"type": "connection_ack"})

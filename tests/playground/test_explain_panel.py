@@ -1,4 +1,4 @@
-"""The panel of upstream requests in a real browser: what was asked for, and how it is drawn."""
+"""The panel of upstream requests in a real browser: what it requests, and what it draws."""
 
 import json
 import re
@@ -25,27 +25,27 @@ THREE = (
 
 @dataclass
 class Gateway:
-    """Answers every operation with these exchanges; remembers what it was asked for."""
+    """Answers every operation with these exchanges; records each Gateway-Explain header."""
 
     exchanges: tuple[dict[str, Any], ...]
-    asked: list[str | None] = field(default_factory=list)
+    modes: list[str | None] = field(default_factory=list)
 
     def __call__(self, route: Route) -> None:
         request = route.request
         if request.method != "POST" or "IntrospectionQuery" in (request.post_data or ""):
             return route.fallback()
-        self.asked.append(request.headers.get("gateway-explain"))
+        self.modes.append(request.headers.get("gateway-explain"))
         return route.fulfill(json={"data": {"calls": None}} | self._extensions())
 
     def _extensions(self) -> dict[str, Any]:
-        if self.asked[-1] is None:
+        if self.modes[-1] is None:
             return {}
         totals = {"requests": 3, "rows": 150, "known": 7, "milliseconds": 100.0}
         return {"extensions": {"upstream": totals | {"exchanges": self.exchanges}}}
 
 
 def open_panel(visit: Visit, url: str, *exchanges: dict[str, Any]) -> Gateway:
-    """The page with the panel open, over a gateway that answers with these exchanges."""
+    """Opens the page and its panel, over a gateway that answers with these exchanges."""
     gateway = Gateway(exchanges)
     visit.page.route("**/graphql", gateway)
     visit.open(url)
@@ -58,7 +58,7 @@ def show_panel(visit: Visit) -> None:
 
 
 def explain(visit: Visit) -> Locator:
-    """Run an operation with its explanation; the panel, once it has drawn the answer."""
+    """Runs an operation with Explain ticked; returns the panel after it has drawn the response."""
     panel(visit).get_by_role("checkbox", name="Explain").check()
     visit.run()
     panel(visit).get_by_role("status").wait_for()
@@ -74,27 +74,27 @@ def rows(visit: Visit) -> Locator:
 
 
 def bars(row: Locator) -> list[tuple[str | None, ...]]:
-    """What is drawn in a row: each with its class, where it begins and how long it is."""
+    """The bars of a row, each as (class, x, width)."""
     names = ("class", "x", "width")
     return [tuple(rect.get_attribute(name) for name in names) for rect in row.locator("rect").all()]
 
 
 def test_nothing_is_explained_unless_asked(visit: Visit, stand_in_url: str) -> None:
-    """An operation goes out as always, and the panel says what to do."""
+    """The operation has no Gateway-Explain header, and the panel says what to do."""
     gateway = open_panel(visit, stand_in_url, *THREE)
     visit.run()
     panel(visit).get_by_text("Tick Explain").wait_for()
 
-    assert gateway.asked == [None]
+    assert gateway.modes == [None]
     assert rows(visit).count() == 0
 
 
 def test_the_toggle_asks_for_the_requests_and_is_remembered(
     visit: Visit, stand_in_url: str
 ) -> None:
-    """Also on the next visit, though GraphiQL's own introspection is no operation to explain.
+    """It is remembered on the next visit; GraphiQL's own introspection is never explained.
 
-    Untick it and the next operation asks no more.
+    After it is unticked, the next operation is not explained.
     """
     gateway = open_panel(visit, stand_in_url, *THREE)
     explain(visit)
@@ -108,11 +108,11 @@ def test_the_toggle_asks_for_the_requests_and_is_remembered(
     visit.run()
     panel(visit).get_by_text("Tick Explain").wait_for()
 
-    assert gateway.asked == ["requests", "requests", None]
+    assert gateway.modes == ["requests", "requests", None]
 
 
 def test_each_request_is_a_row_with_its_numbers(visit: Visit, stand_in_url: str) -> None:
-    """Totals on top; then request, fields, rows and time; a failure is said in words."""
+    """The totals are on top; each row has request, fields, rows and time, and its failure."""
     open_panel(visit, stand_in_url, *THREE)
     shown = explain(visit)
     totals = shown.get_by_role("status").inner_text().split("\n")
@@ -127,7 +127,7 @@ def test_each_request_is_a_row_with_its_numbers(visit: Visit, stand_in_url: str)
 
 
 def test_a_bar_shows_wait_reading_and_prediction_in_time(visit: Visit, stand_in_url: str) -> None:
-    """On an axis of 100 ms, which is 1000 wide; the colour tells the way."""
+    """On an axis of 100 ms, which is 1000 wide; each kind has its colour."""
     open_panel(visit, stand_in_url, *THREE)
     explain(visit)
     drawn = [bars(row) for row in rows(visit).all()]
@@ -151,7 +151,7 @@ def test_a_bar_shows_wait_reading_and_prediction_in_time(visit: Visit, stand_in_
 
 
 def test_a_row_opens_with_the_keyboard(visit: Visit, stand_in_url: str) -> None:
-    """Tab leads from the controls to the first row, Enter opens what is known of it."""
+    """Tab moves from the controls to the rows, Enter opens the details of one."""
     open_panel(visit, stand_in_url, *THREE)
     shown = explain(visit)
     shown.get_by_role("button", name="Plan only").focus()
@@ -175,7 +175,7 @@ def test_a_row_opens_with_the_keyboard(visit: Visit, stand_in_url: str) -> None:
 
 
 def test_plan_only_is_a_dry_run(visit: Visit, stand_in_url: str) -> None:
-    """One operation asks for its plan, the next goes out as the toggle says."""
+    """One operation requests its plan; the next one follows the toggle."""
     plan = planned(way="scan", predicted={"requests": 4, "milliseconds": 200.0})
     gateway = open_panel(visit, stand_in_url, plan)
     panel(visit).get_by_role("button", name="Plan only").click()
@@ -192,11 +192,11 @@ def test_plan_only_is_a_dry_run(visit: Visit, stand_in_url: str) -> None:
     visit.run()
     panel(visit).get_by_text("Tick Explain").wait_for()
 
-    assert gateway.asked == ["plan", None]
+    assert gateway.modes == ["plan", None]
 
 
 def test_plan_only_that_cannot_be_sent_is_forgotten(visit: Visit, stand_in_url: str) -> None:
-    """Broken variables keep GraphiQL from asking; the next operation is no dry run."""
+    """Invalid variables keep GraphiQL from sending; the next operation is no dry run."""
     gateway = open_panel(visit, stand_in_url, planned())
     variables = ".graphiql-editor-tool .CodeMirror"
     fill = "(element, text) => element.CodeMirror.setValue(text)"
@@ -207,12 +207,12 @@ def test_plan_only_that_cannot_be_sent_is_forgotten(visit: Visit, stand_in_url: 
     visit.run()
     panel(visit).get_by_text("Tick Explain").wait_for()
 
-    assert gateway.asked == [None]
+    assert gateway.modes == [None]
 
 
 def test_an_operation_that_asked_nothing_upstream_says_so(visit: Visit, stand_in_url: str) -> None:
     open_panel(visit, stand_in_url)
-    explain(visit).get_by_text("Nothing was asked upstream").wait_for()
+    explain(visit).get_by_text("no upstream requests").wait_for()
 
     assert rows(visit).count() == 0
 
@@ -220,7 +220,7 @@ def test_an_operation_that_asked_nothing_upstream_says_so(visit: Visit, stand_in
 def test_a_sid_is_shortened_in_its_row_and_whole_among_the_facts(
     visit: Visit, stand_in_url: str
 ) -> None:
-    """Its end tells it from others where there is little room."""
+    """The row shows the end of the SID, the details all of it."""
     open_panel(visit, stand_in_url, exchange(path=f"Calls/{CALL}/Recordings", query=""))
     shown = explain(visit)
     rows(visit).click()
@@ -230,7 +230,7 @@ def test_a_sid_is_shortened_in_its_row_and_whole_among_the_facts(
 
 
 def test_a_hostile_text_is_a_text(visit: Visit, stand_in_url: str) -> None:
-    """Whatever a caller filtered by: it is read as it is, and nothing of it runs."""
+    """A filter may contain anything: it is shown as text, and no script runs."""
     every = dict.fromkeys(("path", "query", "way", "status"), HOSTILE)
     open_panel(visit, stand_in_url, exchange(**every, fields=[HOSTILE]))
     title = visit.page.title()
@@ -244,7 +244,7 @@ def test_a_hostile_text_is_a_text(visit: Visit, stand_in_url: str) -> None:
 
 
 def test_two_hundred_requests_stay_readable(visit: Visit, stand_in_url: str) -> None:
-    """The panel scrolls, each row keeps its height and width, and the axis stays in sight."""
+    """The panel scrolls, each row keeps its height and width, and the axis stays visible."""
     many = (
         exchange(path=f"Calls/{CALL}/Recordings", start=i / 2, duration=5.0, wait=i / 9)
         for i in range(200)
@@ -265,7 +265,7 @@ def test_two_hundred_requests_stay_readable(visit: Visit, stand_in_url: str) -> 
 
 
 def test_a_wide_panel_has_one_line_for_each_request(visit: Visit, stand_in_url: str) -> None:
-    """The bar moves from under its request to its side."""
+    """The bar moves from below its request to beside it."""
     open_panel(visit, stand_in_url, *THREE)
     explain(visit)
     narrow = rows(visit).first.evaluate("element => element.offsetHeight")
@@ -276,19 +276,19 @@ def test_a_wide_panel_has_one_line_for_each_request(visit: Visit, stand_in_url: 
 
 
 def test_a_failing_server_leaves_the_panel_in_order(visit: Visit, stand_in_url: str) -> None:
-    """An answer that is no JSON reaches GraphiQL's result pane; the panel holds no old answer."""
+    """After a response that is no JSON, the panel does not show the previous one."""
     open_panel(visit, stand_in_url, *THREE)
     explain(visit)
     visit.page.unroute("**/graphql")
     visit.page.route("**/graphql", lambda route: route.fulfill(body="no JSON"))
     visit.run()
-    panel(visit).get_by_text("holds no explanation").wait_for()
+    panel(visit).get_by_text("has no explanation").wait_for()
 
     assert rows(visit).count() == 0
 
 
 def test_an_answer_that_comes_too_late_is_not_drawn(visit: Visit, stand_in_url: str) -> None:
-    """An operation was stopped and the next one answered: the panel keeps to the latter."""
+    """An operation was stopped and the next one answered: the panel shows only the latter."""
     open_panel(visit, stand_in_url)
     held: list[Route] = []
     visit.page.route("**/graphql", lambda route: held.append(route))
@@ -307,7 +307,7 @@ def test_an_answer_that_comes_too_late_is_not_drawn(visit: Visit, stand_in_url: 
 
 
 def test_the_answer_itself_is_untouched(visit: Visit, stand_in_url: str) -> None:
-    """What the panel draws stands in the result pane, too."""
+    """The result pane has what the panel draws, too."""
     open_panel(visit, stand_in_url, *THREE)
     explain(visit)
     answer = json.loads(visit.answer())

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.xdist_group("browser")  # one browser at a time
 
 
 def test_a_query_is_answered(visit: Visit, stand_in_url: str) -> None:
-    """Ctrl-Enter runs what stands in the editor; the server is asked for the modern media type."""
+    """Ctrl-Enter runs the query in the editor; the request accepts the modern media type."""
     visit.open(stand_in_url)
     visit.write("{ calls { nodes { status parentCall { status } } } }")
     visit.page.keyboard.press("Control+Enter")
@@ -82,7 +82,7 @@ def test_the_history_keeps_what_was_run(visit: Visit, stand_in_url: str) -> None
 
 @pytest.mark.parametrize("dialog", ["short keys", "settings"])
 def test_the_dialogs_open(visit: Visit, stand_in_url: str, dialog: str) -> None:
-    """A dialog adds a style element of its own; the policy lets it pass by its nonce."""
+    """A dialog adds a style element; the policy allows it by its nonce."""
     visit.open(stand_in_url)
     visit.page.get_by_role("button", name=f"Open {dialog} dialog").click()
     visit.page.get_by_role("dialog").wait_for()
@@ -110,10 +110,10 @@ def test_without_files_the_cdn_serves_the_page(
 def test_without_files_and_without_internet_the_page_says_so(
     visit: Visit, stand_in_url: str
 ) -> None:
-    """No blank page: what is missing, how to get it, and that the API works."""
+    """The page says what is missing, how to get it, and that the API works."""
     visit.page.goto(stand_in_url.replace("/graphql", "/without-files"))
     visit.page.get_by_text("Reinstall the gateway").wait_for()
 
-    assert all("ERR_NAME_NOT_RESOLVED" in complaint for complaint in visit.complaints)
-    visit.complaints.clear()
+    assert all("ERR_NAME_NOT_RESOLVED" in error for error in visit.errors)
+    visit.errors.clear()
     visit.expected_origins = {"cdn.jsdelivr.net"}

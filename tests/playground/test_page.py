@@ -1,4 +1,4 @@
-"""The page as it goes over the wire: what it names, what it forbids, and how its files come."""
+"""The page's response: its content, its security headers, and the responses of its files."""
 
 import json
 import re
@@ -51,7 +51,7 @@ class Elements(HTMLParser):
 
     @property
     def files(self) -> list[dict[str, str]]:
-        """What the page loads: its scripts, and its style sheets under the same attribute name."""
+        """The scripts and style sheets of the page; both have their URL as ``src``."""
         sheets = [link for link in self.named("link") if link["rel"] == "stylesheet"]
         return self.named("script") + [sheet | {"src": sheet["href"]} for sheet in sheets]
 
@@ -72,7 +72,7 @@ def client() -> httpx.AsyncClient:
 
 
 def test_the_page_confines_itself() -> None:
-    """Own files only, no inline script, no frame around it, no referrer, no guessed types."""
+    """Own files only, no inline script, no frame around it, no referrer, no type sniffing."""
     response = playground.page()
     directives = policy(response)
 
@@ -86,7 +86,7 @@ def test_the_page_confines_itself() -> None:
 
 
 def test_every_nonce_is_good_for_one_response() -> None:
-    """The nonce of the policy is the one on our script, new each time and never stored."""
+    """The nonce of the policy is that of our script, new each time and never cached."""
     first, second = playground.page(), playground.page()
     nonces = [script["nonce"] for script in elements(first).named("script") if "nonce" in script]
 
@@ -107,7 +107,7 @@ def test_no_script_or_style_is_inline() -> None:
 
 
 def test_no_other_host_is_named(installed: Path) -> None:
-    """With its files installed, page and policy know no host but their own."""
+    """With all files installed, page and policy name no other host."""
     response = Playground(installed).page()
 
     assert all(file["src"].startswith("/playground/") for file in elements(response).files)
@@ -116,7 +116,7 @@ def test_no_other_host_is_named(installed: Path) -> None:
 
 
 def test_what_is_put_into_the_page_is_escaped() -> None:
-    """An endpoint is a text for the script, whatever it looks like."""
+    """Any endpoint arrives in the script unchanged, as text."""
     endpoint = "/graphql\"'><script src=//evil></script>&quot;$tabs"
     usual, odd = elements(playground.page()), elements(playground.page(endpoint=endpoint))
 
@@ -125,7 +125,7 @@ def test_what_is_put_into_the_page_is_escaped() -> None:
 
 
 def test_the_tabs_reach_the_script_unchanged() -> None:
-    """Query and variables of each default tab stand on the element, in order."""
+    """The element has query and variables of each default tab, in order."""
     tabs = json.loads(elements(playground.page()).named("main")[0]["data-tabs"])
 
     assert tabs == [{"query": tab.query, "variables": tab.variables} for tab in TABS]
@@ -145,7 +145,7 @@ async def test_the_files_of_the_page_are_served_for_ever(installed: Path) -> Non
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "identity"])
-async def test_a_file_is_compressed_for_who_accepts_it(accepted: str) -> None:
+async def test_a_file_is_compressed_for_a_client_that_accepts_it(accepted: str) -> None:
     """The same bytes either way."""
     address = elements(playground.page()).files[-1]["src"]
     async with client() as browser:
@@ -162,7 +162,7 @@ async def test_a_file_is_compressed_for_who_accepts_it(accepted: str) -> None:
     ["/playground/0000000000000000/page.js", "/playground/x/..%2fpage.py", "/playground/page.py"],
 )
 async def test_nothing_else_is_served(path: str) -> None:
-    """Not another version, not a file beside them."""
+    """No other version, and no other file of the directory."""
     async with client() as browser:
         assert (await browser.get(path)).status_code == 404
 
@@ -181,25 +181,25 @@ def test_without_files_the_page_names_the_cdn_with_their_hashes() -> None:
     assert all(pin.url().startswith("https://cdn.jsdelivr.net/npm/") for pin in PINS)
 
 
-def test_the_first_tab_asks_for_every_property_of_the_seed() -> None:
+def test_the_first_tab_selects_every_property_of_the_seed() -> None:
     """Fifty calls, the nineteen properties in Twilio's order, and the four edges."""
     calls = TABS[0]
-    asked: list[str] = []
+    fields: list[str] = []
 
     class Fields(Visitor):
         def enter_field(self, node: FieldNode, *rest: object) -> None:
-            asked.append(node.name.value)
+            fields.append(node.name.value)
 
     visit(parse(calls.query), Fields())
 
-    assert asked[asked.index("sid") :][:19] == list(SEED_PROPERTIES)
-    assert {"parentCall", "childCalls", "recordings", "notifications", "pageInfo"} < set(asked)
+    assert fields[fields.index("sid") :][:19] == list(SEED_PROPERTIES)
+    assert {"parentCall", "childCalls", "recordings", "notifications", "pageInfo"} < set(fields)
     assert "first: 50" in calls.query
 
 
 @pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
 def test_a_tab_explains_itself(tab: playground.Tab) -> None:
-    """It opens with a comment that fits its pane, and its operation's name is the tab's title."""
+    """It starts with a comment that fits the pane; its operation has a name, the tab's title."""
     operation = parse(tab.query).definitions[0]
     comment = tab.query.partition("\n\n")[0].splitlines()
 

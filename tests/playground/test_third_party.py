@@ -1,4 +1,4 @@
-"""How GraphiQL's files get onto the machine: the hash decides, and no failure is fatal."""
+"""How GraphiQL's files are installed: the hash decides, and no failure is fatal."""
 
 import functools
 import re
@@ -29,15 +29,15 @@ GOOD = {"hello.js": SCRIPT, "hello.css": STYLE}
 
 
 @dataclass
-class Shelf:
-    """A source that delivers what it holds and breaks at what it does not."""
+class FakeSource:
+    """A source that has some files, and fails at the first other one."""
 
     contents: dict[str, bytes]
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def __call__(self, pins: Sequence[Pin]) -> Iterator[tuple[Pin, bytes]]:
         for pin in pins:
-            self.asked.append(pin.name)
+            self.requested.append(pin.name)
             yield pin, self.contents[pin.name]
 
 
@@ -54,52 +54,52 @@ def test_the_installed_files_are_the_pinned_ones(installed: Path) -> None:
 
 def test_files_are_installed(tmp_path: Path) -> None:
     """The first source that has them is enough; the directory is made when it is not there."""
-    second = Shelf({})
-    complaints = list(install(tmp_path / "assets", [Shelf(GOOD), second], MADE_UP))
+    second = FakeSource({})
+    warnings = list(install(tmp_path / "assets", [FakeSource(GOOD), second], MADE_UP))
 
-    assert (complaints, files(tmp_path / "assets"), second.asked) == ([], GOOD, [])
+    assert (warnings, files(tmp_path / "assets"), second.requested) == ([], GOOD, [])
 
 
 def test_a_wrong_hash_is_not_installed_and_the_next_source_is_tried(tmp_path: Path) -> None:
-    """Only the file that was wrong is asked for again."""
-    second = Shelf(GOOD)
-    complaints = list(install(tmp_path, [Shelf(GOOD | {"hello.js": b"evil"}), second], MADE_UP))
+    """The next source is only asked for the wrong file."""
+    second = FakeSource(GOOD)
+    warnings = list(install(tmp_path, [FakeSource(GOOD | {"hello.js": b"evil"}), second], MADE_UP))
 
     assert files(tmp_path) == GOOD
-    assert second.asked == ["hello.js"]
-    assert ["another hash" in complaint for complaint in complaints] == [True]
+    assert second.requested == ["hello.js"]
+    assert ["another hash" in warning for warning in warnings] == [True]
 
 
 def test_a_wrong_hash_everywhere_leaves_nothing(tmp_path: Path) -> None:
     """Better no GraphiQL than a changed one."""
     evil = dict.fromkeys(GOOD, b"evil")
-    complaints = list(install(tmp_path, [Shelf(evil), Shelf(evil)], MADE_UP))
+    warnings = list(install(tmp_path, [FakeSource(evil), FakeSource(evil)], MADE_UP))
 
     assert files(tmp_path) == {}
-    assert len(complaints) == 4
+    assert len(warnings) == 4
 
 
-def test_a_source_that_breaks_off_is_followed_by_the_next(tmp_path: Path) -> None:
-    """What it delivered before is kept."""
-    second = Shelf(GOOD)
-    complaints = list(install(tmp_path, [Shelf({"hello.js": SCRIPT}), second], MADE_UP))
+def test_after_a_source_that_fails_the_next_is_tried(tmp_path: Path) -> None:
+    """The files that it delivered before are kept."""
+    second = FakeSource(GOOD)
+    warnings = list(install(tmp_path, [FakeSource({"hello.js": SCRIPT}), second], MADE_UP))
 
     assert files(tmp_path) == GOOD
-    assert second.asked == ["hello.css"]
-    assert ["did not deliver" in complaint for complaint in complaints] == [True]
+    assert second.requested == ["hello.css"]
+    assert ["failed" in warning for warning in warnings] == [True]
 
 
 def test_without_any_source_the_install_goes_on(tmp_path: Path) -> None:
-    """Each source says once why not, and nothing is raised."""
-    complaints = list(install(tmp_path, [Shelf({}), Shelf({})], MADE_UP))
+    """Each source leads to one warning, and nothing is raised."""
+    warnings = list(install(tmp_path, [FakeSource({}), FakeSource({})], MADE_UP))
 
     assert files(tmp_path) == {}
-    assert len(complaints) == 2
+    assert len(warnings) == 2
 
 
 def test_a_release_says_what_it_lacks(tmp_path: Path) -> None:
-    """A file that is there but not the one that was pinned is missing, too."""
-    list(install(tmp_path, [Shelf(GOOD)], MADE_UP))
+    """A file with another hash counts as missing."""
+    list(install(tmp_path, [FakeSource(GOOD)], MADE_UP))
     require(tmp_path, MADE_UP)
     (tmp_path / "hello.css").write_bytes(STYLE + b"!")
 
@@ -108,16 +108,16 @@ def test_a_release_says_what_it_lacks(tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    """A reinstall asks nobody."""
-    again = Shelf({})
-    list(install(tmp_path, [Shelf(GOOD)], MADE_UP))
+    """A reinstall uses no source."""
+    again = FakeSource({})
+    list(install(tmp_path, [FakeSource(GOOD)], MADE_UP))
 
     assert list(install(tmp_path, [again], MADE_UP)) == []
-    assert again.asked == []
+    assert again.requested == []
 
 
 def test_damaged_and_outdated_files_go(tmp_path: Path) -> None:
-    """They would end up in a wheel, even when nothing can be fetched in their place."""
+    """They are removed even without a replacement: a wheel contains the directory."""
     (tmp_path / "hello.js").write_bytes(SCRIPT[:-1])
     (tmp_path / "hello-0.9.js").write_bytes(b"old")
     list(install(tmp_path, [], MADE_UP))
@@ -138,7 +138,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
 
 
 def test_the_cdn_is_a_source(tmp_path: Path, mirror: str) -> None:
-    """package@version/path, as jsDelivr lays it out."""
+    """URLs are package@version/path, as at jsDelivr."""
     source = functools.partial(jsdelivr, cdn=mirror)
 
     assert list(install(tmp_path / "assets", [source], MADE_UP)) == []
@@ -147,8 +147,8 @@ def test_the_cdn_is_a_source(tmp_path: Path, mirror: str) -> None:
 
 def test_our_code_names_no_host_but_the_cdn() -> None:
     """No package registry: npm brings its own configured one."""
-    room = Path(__file__).parents[2] / "gateway" / "playground"
-    ours = [path for path in room.glob("*.*") if path.is_file()]
+    directory = Path(__file__).parents[2] / "gateway" / "playground"
+    ours = [path for path in directory.glob("*.*") if path.is_file()]
     hosts = {
         host for path in ours for host in re.findall(r"\w+://[\w.-]+", path.read_text("utf-8"))
     }

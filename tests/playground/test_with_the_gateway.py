@@ -1,4 +1,4 @@
-"""The page in a real browser over the real gateway: what a newcomer does first works at once."""
+"""The page in a real browser over the real gateway: the first steps of a newcomer work."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ QUERIES = [tab for tab in TABS if tab.name in {"calls", "call-tree", "filter"}]
 
 @pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
 def test_every_default_tab_fits_the_schema(tab: Tab) -> None:
-    """Said at once also where there is no browser."""
+    """This test needs no browser."""
     known = build_schema(schema.as_str(), assume_valid_sdl=True)
 
     assert validate(known, parse(tab.query)) == []
@@ -24,7 +24,7 @@ def test_every_default_tab_fits_the_schema(tab: Tab) -> None:
 
 @browser
 def test_the_readme_query_is_answered_on_the_page(visit: Visit, gateway_url: str) -> None:
-    """A newcomer opens the page, presses Run and reads fifty calls with what belongs to them."""
+    """Open the page, press Run, and fifty calls with their edges are there."""
     visit.open(gateway_url)
     visit.run()
     answer = json.loads(visit.answer())
@@ -53,7 +53,7 @@ def test_every_default_tab_that_reads_runs(visit: Visit, gateway_url: str, tab: 
 def test_a_call_that_is_made_in_one_window_is_watched_in_another(
     visit: Visit, gateway_url: str
 ) -> None:
-    """It rings, is answered and completes before the newcomer's eyes, with nothing set up."""
+    """It rings, is answered and completes, without any setup."""
     make, watch = TABS[-2:]
     other = Visit(visit.page.context.new_page())
     for window, tab in ((visit, watch), (other, make)):
@@ -70,7 +70,7 @@ def test_a_call_that_is_made_in_one_window_is_watched_in_another(
 
 
 def event_when(visit: Visit, status: str) -> Any:
-    """What the result pane shows when a call has come into this state."""
+    """The event in the result pane once the call has this status."""
     for _ in range(400):
         event = json.loads(visit.answer())["data"]["callsUpdated"]
         if event["call"]["status"] == status:
@@ -92,7 +92,7 @@ def choose(visit: Visit, tab: Tab) -> None:
 def test_the_panel_draws_every_request_of_a_default_tab(
     visit: Visit, gateway_url: str, tab: Tab
 ) -> None:
-    """As many rows as the gateway says that it sent, and the first of them is the page."""
+    """As many rows as the gateway sent requests; the first is the page."""
     visit.open(gateway_url)
     visit.page.get_by_role("button", name="Show Upstream Requests").click()
     choose(visit, tab)
@@ -108,7 +108,7 @@ def test_the_panel_draws_every_request_of_a_default_tab(
 
 @browser
 def test_the_panel_draws_a_plan(visit: Visit, gateway_url: str) -> None:
-    """The dry run reads the first page; what would follow is planned."""
+    """The dry run reads the first page; the rest is planned."""
     visit.open(gateway_url)
     visit.page.get_by_role("button", name="Show Upstream Requests").click()
     visit.page.get_by_role("button", name="Plan only").click()

@@ -1,1 +1,1 @@
-"""The sandbox by itself: over HTTP in process, over sockets, and room by room."""
+"""The sandbox on its own: over HTTP in process, over sockets, and module by module."""

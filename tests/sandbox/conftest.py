@@ -1,4 +1,4 @@
-"""A sandbox in process, spoken to over HTTP with no socket."""
+"""A sandbox in process, with an HTTP client and no socket."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -28,29 +28,29 @@ class Account:
         self.path = f"/2010-04-01/Accounts/{config.account_sid}"
 
     async def get(self, resource: str, **parameters: str) -> httpx.Response:
-        """Asks for ``/Calls.json`` and the like; ``params`` in Twilio's spelling."""
+        """Sends GET to a path such as ``/Calls.json``, with Twilio's parameters."""
         return await self.client.get(self.path + resource, params=parameters)
 
     async def post(self, resource: str, **form: str | list[str]) -> httpx.Response:
-        """Sends a form, in Twilio's spelling; a list is a repeated parameter."""
+        """Sends POST with a form of Twilio's parameters; a list is a repeated parameter."""
         return await self.client.post(self.path + resource, data=form)
 
     async def make(self, **form: str | list[str]) -> str:
-        """Makes a call to somebody who answers, unless the form says otherwise; its SID."""
-        usual = {"To": "+14155550199", "From": "+14155550100", "Twiml": "<Response/>"}
+        """Makes a call and returns its SID. By default it is answered and its TwiML is empty."""
+        defaults = {"To": "+14155550199", "From": "+14155550100", "Twiml": "<Response/>"}
         if "Url" in form:
-            del usual["Twiml"]
-        response = await self.post("/Calls.json", **{**usual, **form})
+            del defaults["Twiml"]
+        response = await self.post("/Calls.json", **{**defaults, **form})
         assert response.status_code == 201, response.text
         return str(response.json()["sid"])
 
     async def call(self, sid: str) -> dict[str, Any]:
-        """A call as it is now."""
+        """The current state of a call."""
         body: dict[str, Any] = (await self.get(f"/Calls/{sid}.json")).json()
         return body
 
     async def step(self, seconds: float) -> None:
-        """Lets time pass, with all that it brings."""
+        """Steps the clock and plays all due events."""
         await self.sandbox.step(seconds)
 
     async def rows(self, resource: str, **parameters: str) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ class Account:
 OpenAccount = Callable[..., Any]
 
 STILL = SandboxConfig(calls=0, speed=0, now=datetime.fromtimestamp(NOON, UTC), calls_per_second=100)
-"""Nothing there, and no time passes but by steps."""
+"""No calls, and a clock that only moves by steps."""
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def app() -> Iterator[Application]:
 
 @pytest.fixture
 async def open_account() -> AsyncIterator[OpenAccount]:
-    """Opens sandboxes: with exactly the rows given, or with example calls when a config says so."""
+    """Opens sandboxes with the given rows, or with the example calls of a config."""
     async with AsyncExitStack() as stack:
 
         async def open_account(

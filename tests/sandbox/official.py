@@ -1,4 +1,4 @@
-"""The official ``twilio`` package, changed in nothing but the scheme and host of its requests."""
+"""The official ``twilio`` package; only the scheme and host of its requests are changed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,8 +22,8 @@ KEYED = replace(
 )
 
 
-class Elsewhere(TwilioHttpClient):  # type: ignore[misc]
-    """The package's own HTTP client, with another scheme and host, and a note of what it sent."""
+class RedirectedHttpClient(TwilioHttpClient):  # type: ignore[misc]
+    """The package's HTTP client with another scheme and host; records its requests."""
 
     def __init__(self, base: str) -> None:
         super().__init__()
@@ -33,19 +33,19 @@ class Elsewhere(TwilioHttpClient):  # type: ignore[misc]
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
         scheme, host = urlsplit(self.base)[:2]
         self.sent.append(f"{method} {url.split('/', 3)[3]}")
-        moved = urlunsplit((scheme, host, *urlsplit(url)[2:]))
-        return super().request(method, moved, *args, **kwargs)
+        target = urlunsplit((scheme, host, *urlsplit(url)[2:]))
+        return super().request(method, target, *args, **kwargs)
 
 
 class Official:
-    """The package's client, and the sandbox it speaks to."""
+    """The package's client of a sandbox at a base URL."""
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self.http = Elsewhere(base)
+        self.http = RedirectedHttpClient(base)
         self.client = Client(KEYED.account_sid, KEYED.auth_token, http_client=self.http)
 
     def step(self, seconds: float) -> None:
-        """Lets time pass in the sandbox."""
+        """Steps the sandbox's clock."""
         auth = (KEYED.account_sid, KEYED.auth_token)
         httpx.post(f"{self.base}/sandbox/clock", json={"step": seconds}, auth=auth, timeout=30)

@@ -1,4 +1,4 @@
-"""An application on the loopback interface: answers TwiML and takes callbacks, in threads."""
+"""An application on the loopback interface: serves TwiML and receives callbacks, in threads."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass
 class Received:
-    """One request, as it came."""
+    """One received request."""
 
     method: str
     url: str
@@ -20,13 +20,13 @@ class Received:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Those of the query and of the form."""
+        """The parameters of the query and of the form."""
         return {**dict(parse_qsl(urlsplit(self.url).query)), **self.form}
 
 
 @dataclass
 class Application:
-    """What answers at ``origin``: a (status, body) per path, 204 elsewhere."""
+    """The application at ``origin``: a (status, body) for each path, 204 for the others."""
 
     origin: str
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -34,26 +34,27 @@ class Application:
     on_request: Callable[[Received], None] = lambda _: None
 
     def at(self, path: str) -> list[Received]:
-        """What was received at a path, in order."""
-        return [one for one in self.received if one.url.split("?")[0] == self.origin + path]
+        """The requests received at a path, in order."""
+        url = self.origin + path
+        return [request for request in self.received if request.url.split("?")[0] == url]
 
 
 @contextmanager
 def application() -> Iterator[Application]:
-    """Serves an application on a free port until the block ends."""
+    """Serves an application on a free port during the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length).decode()
-            one = Received(
+            request = Received(
                 self.command,
                 app.origin + self.path,
                 dict(parse_qsl(body, keep_blank_values=True)),
                 dict(self.headers.items()),
             )
-            app.received.append(one)
-            app.on_request(one)
+            app.received.append(request)
+            app.on_request(request)
             status, text = app.answers.get(self.path.split("?")[0], (204, ""))
             self.send_response(status)
             if 300 <= status < 400:
@@ -66,7 +67,7 @@ def application() -> Iterator[Application]:
         do_GET = do_POST  # noqa: N815 - http.server's spelling
 
         def log_message(self, *args: Any) -> None:
-            """Tests stay quiet."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     app = Application(f"http://127.0.0.1:{server.server_address[1]}")

@@ -1,4 +1,4 @@
-"""Rows for tests: the smallest valid ones, with what a test cares about said by the test."""
+"""Minimal valid rows for tests; a test sets the fields that it is about."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def call(number: int, at: int = NOON, **fields: Any) -> CallRow:
 
 
 def newest_first(rows: Sequence[CallRow]) -> list[CallRow]:
-    """The order of every list; of one second, the row that was added last comes first."""
+    """The order of every list; within one second, the row that was added last comes first."""
     order = sorted(((row.date_created, index) for index, row in enumerate(rows)), reverse=True)
     return [rows[index] for _, index in order]
 

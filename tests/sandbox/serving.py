@@ -1,4 +1,4 @@
-"""A real server on a free port of the loopback interface, for what needs a socket."""
+"""A real server on a free port of the loopback interface, for tests that need a socket."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 @contextmanager
 def served(app: Starlette) -> Iterator[str]:
-    """Serves an app, lifespan included, until the block ends; gives its base URL."""
+    """Serves an app with its lifespan during the block; yields its base URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
     thread = Thread(target=server.run)
     thread.start()

@@ -1,4 +1,4 @@
-"""Who may ask, and what is answered to those who ask for nothing that is there."""
+"""Credentials, and the responses to unknown paths and methods."""
 
 import pytest
 
@@ -19,7 +19,7 @@ RIGHT = basic(KEYED.account_sid, KEYED.auth_token)
         pytest.param((KEYED.api_key, KEYED.api_secret), id="API key and its secret"),
     ],
 )
-async def test_both_kinds_of_credential_open_the_account(
+async def test_both_kinds_of_credential_are_accepted(
     open_account: OpenAccount, credentials: tuple[str, str]
 ) -> None:
     account = await open_account(config=KEYED)
@@ -79,7 +79,7 @@ async def test_other_credentials_get_the_401_of_the_service(
         "/Calls/.json",
     ],
 )
-async def test_what_is_not_there_is_named_in_the_404(open_account: OpenAccount, path: str) -> None:
+async def test_the_404_names_the_path(open_account: OpenAccount, path: str) -> None:
     account = await open_account([call(1)])
 
     response = await account.get(path)

@@ -1,4 +1,4 @@
-"""Status and recording callbacks: which, in what order, with what, and signed how."""
+"""Status and recording callbacks: which are sent, their order, content and signature."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ async def test_the_four_events_come_in_order_with_their_fields(
 
     await account.step(90)
 
-    forms = [one.form for one in app.at("/status")]
+    forms = [request.form for request in app.at("/status")]
     (recorded,) = await account.rows("/Recordings.json")
     assert [(form["CallStatus"], form["SequenceNumber"]) for form in forms] == [
         ("initiated", "0"),
@@ -62,7 +62,7 @@ async def test_the_four_events_come_in_order_with_their_fields(
     }
 
 
-async def test_only_the_end_is_told_unless_more_is_asked_for(
+async def test_by_default_only_the_end_has_a_callback(
     open_account: OpenAccount, app: Application
 ) -> None:
     account = await open_account()
@@ -89,13 +89,13 @@ async def test_a_dialled_leg_has_a_callback_of_its_own(
 
     await account.step(90)
 
-    forms = [one.form for one in app.at("/leg")]
+    forms = [request.form for request in app.at("/leg")]
     assert [form["CallStatus"] for form in forms] == ["ringing", "completed"]
     assert {form["ParentCallSid"] for form in forms} == {made}
     assert {form["To"] for form in forms} == {"client:tommy"}
 
 
-async def test_recording_callbacks_tell_of_finished_recordings(
+async def test_a_finished_recording_has_a_callback(
     open_account: OpenAccount, app: Application
 ) -> None:
     account = await open_account()
@@ -106,9 +106,9 @@ async def test_recording_callbacks_tell_of_finished_recordings(
 
     await account.step(60)
 
-    (told,) = app.at("/rec")
+    (callback,) = app.at("/rec")
     (recorded,) = await account.rows("/Recordings.json")
-    assert told.form == {
+    assert callback.form == {
         "AccountSid": account.config.account_sid,
         "CallSid": made,
         "RecordingUrl": recorded["media_url"],
@@ -136,27 +136,27 @@ async def test_a_recording_started_later_has_a_callback_too(
     )
     await account.step(60)
 
-    begun, ended = [one.form for one in app.at("/rec")]
+    begun, ended = [request.form for request in app.at("/rec")]
     assert (begun["RecordingStatus"], ended["RecordingStatus"]) == ("in-progress", "completed")
     assert begun["RecordingSource"] == ended["RecordingSource"] == "StartCallRecordingAPI"
     assert ("RecordingDuration" in begun, ended["RecordingDuration"]) == (False, "8")
 
 
-async def test_callbacks_go_out_by_themselves_when_the_clock_runs(
+async def test_callbacks_are_sent_without_a_request_when_the_clock_runs(
     open_account: OpenAccount, app: Application
 ) -> None:
-    """Nobody asks the sandbox for anything after the call was made."""
+    """After the call was made there is no further request to the sandbox."""
     account = await open_account(config=SandboxConfig(calls=0, speed=1_000_000))
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop, received = asyncio.get_running_loop(), asyncio.Event()
 
-    def tell(_: Received) -> None:
-        loop.call_soon_threadsafe(told.set)
+    def on_request(_: Received) -> None:
+        loop.call_soon_threadsafe(received.set)
 
-    app.on_request = tell
+    app.on_request = on_request
 
     await account.make(StatusCallback=app.origin + "/status")
 
-    await asyncio.wait_for(told.wait(), 30)
+    await asyncio.wait_for(received.wait(), 30)
     (only,) = app.received
     assert only.form["CallStatus"] == "completed"
 
@@ -179,9 +179,9 @@ async def test_a_callback_that_fails_leaves_a_warning_after_the_end(
     assert row["message_date"] == call["end_time"]
 
 
-def signed(account: Account, one: Received) -> bool:
-    expected = signature(account.config.auth_token, one.url, tuple(one.form.items()))
-    return one.headers["X-Twilio-Signature"] == expected
+def is_signed(account: Account, request: Received) -> bool:
+    expected = signature(account.config.auth_token, request.url, tuple(request.form.items()))
+    return request.headers["X-Twilio-Signature"] == expected
 
 
 async def test_every_request_is_signed(open_account: OpenAccount, app: Application) -> None:
@@ -197,10 +197,10 @@ async def test_every_request_is_signed(open_account: OpenAccount, app: Applicati
     await account.step(60)
 
     assert len(app.received) == 5
-    assert all(signed(account, one) for one in app.received)
+    assert all(is_signed(account, request) for request in app.received)
 
 
-def test_the_signature_is_that_of_the_worked_example() -> None:
+def test_the_signature_matches_the_worked_example() -> None:
     """FACTS section 9, computed there with the official validator and by hand."""
     parameters = {
         "CallSid": "CA0123456789abcdef0123456789abcdef",
@@ -223,7 +223,7 @@ def test_the_signature_is_that_of_the_worked_example() -> None:
     assert found == "VfDAGmDRa9LLSsgjoHkF0KeY4qY="
 
 
-def test_the_signature_is_that_of_the_documented_example() -> None:
+def test_the_signature_matches_the_documented_example() -> None:
     parameters = {
         "CallSid": "CA1234567890ABCDE",
         "Caller": "+14158675309",

@@ -77,7 +77,9 @@ async def test_a_call_has_every_property_of_the_service(open_account: OpenAccoun
     }
 
 
-async def test_what_a_live_call_does_not_have_yet_is_null(open_account: OpenAccount) -> None:
+async def test_properties_that_a_live_call_does_not_have_yet_are_null(
+    open_account: OpenAccount,
+) -> None:
     account = await open_account([call(1, status="queued", start_time=None)])
 
     body = (await account.get(f"/Calls/{sid('CA', 1)}.json")).json()
@@ -95,8 +97,8 @@ async def test_the_list_runs_newest_first_and_latest_inserted_first(
     assert await account.sids("/Calls.json") == [sid("CA", n) for n in (4, 5, 3, 1, 2)]
 
 
-async def test_the_envelope_has_not_one_key_more(open_account: OpenAccount) -> None:
-    """The official client finds the rows by subtracting the envelope's names."""
+async def test_the_envelope_has_no_further_key(open_account: OpenAccount) -> None:
+    """The official client takes the one key that is not in the envelope as the rows."""
     account = await open_account([call(1)])
 
     for name in ("calls", "recordings", "notifications"):

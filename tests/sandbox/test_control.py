@@ -1,4 +1,4 @@
-"""The control surface: off unless asked for, and what it can do."""
+"""The control API: off by default, and its effects."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def test_it_is_off_by_default() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_it_is_not_there_unless_the_sandbox_is_started_with_it(
+async def test_it_does_not_exist_unless_it_is_enabled(
     open_account: OpenAccount, method: str, path: str
 ) -> None:
     account = await open_account()
@@ -41,7 +41,7 @@ async def test_it_needs_the_credentials_of_the_account(
     assert (await account.client.request(method, path)).status_code == 401
 
 
-async def test_rows_are_put_in_and_replaced(open_account: OpenAccount) -> None:
+async def test_rows_are_inserted_and_replaced(open_account: OpenAccount) -> None:
     account = await open_account(config=CONTROLLED)
     row = {
         "sid": sid("CA", 1),
@@ -82,7 +82,7 @@ async def test_a_wrong_body_is_refused_with_the_reason(
     assert "$" in response.text or "unknown field" in response.text
 
 
-async def test_reset_begins_again_with_example_calls(open_account: OpenAccount) -> None:
+async def test_reset_starts_over_with_example_calls(open_account: OpenAccount) -> None:
     account = await open_account(config=CONTROLLED)
     await account.make()
     await account.client.put("/sandbox/traffic", json={"latency": 0.01})
@@ -109,7 +109,7 @@ async def test_reset_empties_the_queue(open_account: OpenAccount) -> None:
     assert (await account.call(await account.make()))["queue_time"] == "0"
 
 
-async def test_the_clock_is_read_stepped_and_set_going(open_account: OpenAccount) -> None:
+async def test_the_clock_is_read_stepped_and_started(open_account: OpenAccount) -> None:
     account = await open_account(config=CONTROLLED)
     made = await account.make()
 
@@ -137,11 +137,11 @@ async def test_faults_are_set_and_used_up(open_account: OpenAccount) -> None:
 
 async def test_the_log_is_read_and_cleared(open_account: OpenAccount) -> None:
     account = await open_account(config=CONTROLLED)
-    answer = await account.get("/Calls.json", Status="busy")
+    response = await account.get("/Calls.json", Status="busy")
 
     (logged,) = (await account.client.delete("/sandbox/requests")).json()["requests"]
     rest = (await account.client.get("/sandbox/requests")).json()["requests"]
 
-    assert logged["request_id"] == answer.headers["Twilio-Request-Id"]
+    assert logged["request_id"] == response.headers["Twilio-Request-Id"]
     assert (logged["path"], logged["query"]) == (f"{account.path}/Calls.json", "Status=busy")
     assert rest == []

@@ -1,4 +1,4 @@
-"""The filters of the lists: by date, by value, and against a plain reading of the same words."""
+"""The filters of the lists: by date, by value, and against an oracle."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -45,7 +45,7 @@ AROUND_MIDNIGHT = [
         ({"StartTime": ""}, [5, 4, 6, 3, 2, 1]),
     ],
 )
-async def test_a_date_is_a_gmt_day_and_an_inequality_meets_its_midnight(
+async def test_a_date_is_a_gmt_day_and_an_inequality_starts_or_ends_at_its_midnight(
     open_account: OpenAccount, parameters: dict[str, str], found: list[int]
 ) -> None:
     account = await open_account(AROUND_MIDNIGHT)
@@ -57,7 +57,7 @@ async def test_a_date_is_a_gmt_day_and_an_inequality_meets_its_midnight(
     ("name", "shown"),
     [("StartTime", "StartTime"), ("StartTime<", "StartTime"), ("EndTime>", "EndTime")],
 )
-async def test_a_bad_date_is_refused_without_a_code(
+async def test_an_invalid_date_is_refused_without_a_code(
     open_account: OpenAccount, name: str, shown: str
 ) -> None:
     account = await open_account()
@@ -170,7 +170,7 @@ ORACLE: dict[str, Callable[[CallRow, str], bool]] = {
     rows=st.lists(calls, max_size=25, unique_by=lambda row: row.sid),
     queries=st.lists(queries, min_size=1, max_size=5),
 )
-def test_filters_find_what_a_plain_reading_of_their_words_finds(
+def test_filters_find_what_the_oracle_finds(
     rows: list[CallRow], queries: list[Mapping[str, str]]
 ) -> None:
     store = SandboxDatabase(":memory:")

@@ -1,4 +1,4 @@
-"""What TwiML makes of a call: legs, recordings, and notifications when it cannot be had."""
+"""Calls that run TwiML: legs, recordings, and notifications if there is no TwiML."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ DIAL = '<Response><Dial record="record-from-answer-dual">{}</Dial></Response>'
 
 
 async def children(account: Account, parent: str) -> list[dict[str, str]]:
-    """The dialled legs of a call, in the order they were dialled."""
+    """The dialled legs of a call, in the order in which they were dialled."""
     return (await account.rows("/Calls.json", ParentCallSid=parent))[::-1]
 
 
@@ -62,7 +62,7 @@ async def test_of_several_targets_the_first_to_answer_is_connected(
     }
 
 
-async def test_after_a_dial_that_fails_the_next_verb_has_its_turn(
+async def test_after_a_dial_that_fails_the_next_verb_runs(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account()
@@ -79,7 +79,7 @@ async def test_after_a_dial_that_fails_the_next_verb_has_its_turn(
     assert (await account.call(made))["status"] == "completed"
 
 
-async def test_a_redirected_call_leaves_its_legs(open_account: OpenAccount) -> None:
+async def test_a_redirect_hangs_up_the_legs(open_account: OpenAccount) -> None:
     account = await open_account()
     made = await account.make(Twiml=DIAL.format("<Client>tommy</Client>"))
     await account.step(12)
@@ -137,7 +137,7 @@ async def test_twiml_beside_a_url_is_ignored(open_account: OpenAccount, app: App
     assert (await account.call(made))["status"] == "in-progress"
 
 
-async def test_twiml_is_asked_for_where_the_url_says_and_redirects_are_followed(
+async def test_twiml_is_requested_from_the_url_and_redirects_are_followed(
     open_account: OpenAccount, app: Application
 ) -> None:
     app.answers["/voice"] = (200, "<Response><Pause/><Redirect>next</Redirect></Response>")
@@ -175,7 +175,7 @@ async def test_twiml_is_asked_for_where_the_url_says_and_redirects_are_followed(
         (None, "11205"),
     ],
 )
-async def test_twiml_that_cannot_be_had_ends_the_call_with_a_notification(
+async def test_without_usable_twiml_the_call_ends_with_a_notification(
     open_account: OpenAccount, app: Application, answer: tuple[int, str] | None, code: str
 ) -> None:
     if answer:
@@ -196,7 +196,7 @@ async def test_twiml_that_cannot_be_had_ends_the_call_with_a_notification(
     assert (await account.call(made))["status"] == "completed"
 
 
-async def test_twiml_given_with_the_call_has_to_be_twiml_too(open_account: OpenAccount) -> None:
+async def test_twiml_given_with_the_call_must_be_valid_too(open_account: OpenAccount) -> None:
     account = await open_account()
     made = await account.make(Twiml="<Response><Say>")
 
@@ -220,19 +220,19 @@ async def test_a_redirect_to_itself_does_not_stop_the_clock(
     assert (await account.call(made))["duration"] == "14"
 
 
-async def test_an_application_may_use_the_api_while_it_is_asked(
+async def test_an_application_may_use_the_api_during_a_request_to_it(
     open_account: OpenAccount, app: Application
 ) -> None:
-    """The sandbox answers requests while it waits for TwiML and callbacks."""
+    """The sandbox responds while it waits for TwiML and callbacks."""
     account = await open_account()
-    base = asyncio.get_running_loop()
-    seen = list[str]()
+    loop = asyncio.get_running_loop()
+    statuses = list[str]()
 
-    def look(one: Received) -> None:
-        later = asyncio.run_coroutine_threadsafe(account.call(one.parameters["CallSid"]), base)
-        seen.append(later.result(timeout=10)["status"])
+    def on_request(request: Received) -> None:
+        future = asyncio.run_coroutine_threadsafe(account.call(request.parameters["CallSid"]), loop)
+        statuses.append(future.result(timeout=10)["status"])
 
-    app.on_request = look
+    app.on_request = on_request
     await account.make(
         Url=app.origin + "/voice",
         StatusCallback=app.origin + "/status",
@@ -241,11 +241,11 @@ async def test_an_application_may_use_the_api_while_it_is_asked(
 
     await account.step(60)
 
-    assert len(seen) == 3
-    assert seen[-1] == "completed"
+    assert len(statuses) == 3
+    assert statuses[-1] == "completed"
 
 
-async def test_the_fallback_url_is_asked_next_and_told_why(
+async def test_the_fallback_url_gets_the_error_code(
     open_account: OpenAccount, app: Application
 ) -> None:
     app.answers["/voice"] = (500, "")
@@ -257,16 +257,16 @@ async def test_the_fallback_url_is_asked_next_and_told_why(
 
     await account.step(10)
 
-    (asked,) = app.at("/fallback")
-    assert asked.method == "GET"
-    assert "ErrorCode=11200" in asked.url
+    (request,) = app.at("/fallback")
+    assert request.method == "GET"
+    assert "ErrorCode=11200" in request.url
     assert (await account.call(made))["status"] == "in-progress"
     (row,) = await account.rows(f"/Calls/{made}/Notifications.json")
     assert row["error_code"] == "11200"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "app.example.com", "10.0.0.1"])
-async def test_no_other_machine_is_asked_unless_that_is_allowed(
+async def test_no_request_goes_to_another_machine_by_default(
     open_account: OpenAccount, host: str
 ) -> None:
     account = await open_account()

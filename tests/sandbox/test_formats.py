@@ -1,4 +1,4 @@
-"""XML, CSV and JSON of the same rows: the suffix chooses, errors included."""
+"""XML, CSV and JSON of the same rows: the suffix selects the format, also of errors."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ INSTANCES = [
 
 
 def parsed(text: str) -> ElementTree.Element:
-    return ElementTree.fromstring(text)  # noqa: S314 - the sandbox's own answer
+    return ElementTree.fromstring(text)  # noqa: S314 - the sandbox's own response
 
 
 def pascal(name: str) -> str:
@@ -42,7 +42,7 @@ def text(value: object) -> str:
 
 @pytest.mark.parametrize("resource", LISTS + LISTS_OF_A_CALL + INSTANCES)
 @pytest.mark.parametrize("suffix", ["", ".xml"])
-async def test_xml_is_the_default_and_says_what_json_says(
+async def test_xml_is_the_default_and_has_the_content_of_json(
     open_account: OpenAccount, resource: str, suffix: str
 ) -> None:
     account = await open_account(ROWS)
@@ -66,7 +66,7 @@ async def test_xml_is_the_default_and_says_what_json_says(
                 assert (child.text or "") == text(value).removesuffix(".json")
 
 
-async def test_an_xml_list_carries_its_paging_in_attributes(open_account: OpenAccount) -> None:
+async def test_an_xml_list_has_its_paging_in_attributes(open_account: OpenAccount) -> None:
     account = await open_account([call(n, to="+14155550100") for n in range(3)])
 
     response = await account.get("/Calls", PageSize="2", To="+14155550100")
@@ -157,7 +157,7 @@ async def test_an_empty_csv_still_names_its_columns(open_account: OpenAccount) -
     ("method", "resource", "status", "code"),
     [("GET", "/Calls/CAx", 404, 20404), ("PUT", "/Calls", 405, 20004)],
 )
-async def test_errors_come_in_the_format_asked_for(
+async def test_errors_have_the_requested_format(
     open_account: OpenAccount, method: str, resource: str, status: int, code: int
 ) -> None:
     account = await open_account()
@@ -176,7 +176,7 @@ async def test_errors_come_in_the_format_asked_for(
     assert row == {**found, "Message": str(found["Message"]).replace("CAx ", "CAx.csv ")}
 
 
-async def test_the_401_comes_in_the_format_asked_for(open_account: OpenAccount) -> None:
+async def test_the_401_has_the_requested_format(open_account: OpenAccount) -> None:
     account = await open_account()
     account.client.auth = None
 
@@ -196,16 +196,16 @@ async def test_the_suffix_wins_over_the_accept_header(open_account: OpenAccount)
 
 
 @given(st.text())
-def test_any_text_survives_xml_but_what_xml_cannot_say(value: str) -> None:
+def test_xml_keeps_all_characters_that_it_allows(value: str) -> None:
     document = formats.XML.write(Instance("Call", {"to": value}))
 
     (element,) = parsed(document.decode())
-    sayable = "".join(
-        one
-        for one in value
-        if one in "\t\n\r"
-        or " " <= one <= "\ud7ff"
-        or "\ue000" <= one <= "\ufffd"
-        or one >= "\U00010000"
+    allowed = "".join(
+        character
+        for character in value
+        if character in "\t\n\r"
+        or " " <= character <= "\ud7ff"
+        or "\ue000" <= character <= "\ufffd"
+        or character >= "\U00010000"
     )
-    assert (element.findtext("To") or "") == sayable.replace("\r\n", "\n").replace("\r", "\n")
+    assert (element.findtext("To") or "") == allowed.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,4 +1,4 @@
-"""The status table, walked as its full cross product."""
+"""The status table, tested with every pair of statuses."""
 
 from itertools import product
 
@@ -47,7 +47,7 @@ def test_the_statuses_are_those_of_the_seed() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(SEED, SEED)))
-def test_a_status_follows_another_only_as_the_facts_say(before: str, after: str) -> None:
+def test_a_status_follows_another_only_as_in_the_facts(before: str, after: str) -> None:
     row = call(1, status=before, start_time=None)
 
     if (before, after) in LEGAL:
@@ -57,7 +57,7 @@ def test_a_status_follows_another_only_as_the_facts_say(before: str, after: str)
             change(row, after, NOON + 5)
 
 
-def test_a_call_starts_when_it_rings_and_its_length_runs_from_there() -> None:
+def test_a_call_starts_when_it_rings_and_its_duration_counts_from_there() -> None:
     queued = call(1, status="queued", start_time=None)
 
     ringing = change(queued, "ringing", NOON + 1)
@@ -69,7 +69,7 @@ def test_a_call_starts_when_it_rings_and_its_length_runs_from_there() -> None:
 
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled"])
-def test_a_call_that_was_not_answered_has_no_length(status: str) -> None:
+def test_a_call_that_was_not_answered_has_no_duration(status: str) -> None:
     rung = change(call(1, status="ringing", start_time=NOON), status, NOON + 9)
     never_dialed = change(call(1, status="queued", start_time=None), status, NOON + 9)
 

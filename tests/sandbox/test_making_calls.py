@@ -1,4 +1,4 @@
-"""POST to the list: what is accepted, what is refused, and how a made call goes on."""
+"""POST to the list: what is accepted, what is refused, and how a made call proceeds."""
 
 import pytest
 
@@ -30,7 +30,7 @@ async def test_a_made_call_is_queued_and_its_dates_are_not_known_yet(
     assert stored["date_created"] == "Mon, 06 Jul 2026 12:00:00 +0000"
 
 
-async def test_a_made_call_is_answered_in_xml_too(open_account: OpenAccount) -> None:
+async def test_a_made_call_is_returned_as_xml_too(open_account: OpenAccount) -> None:
     account = await open_account()
 
     response = await account.post("/Calls", **GOOD)
@@ -84,7 +84,7 @@ async def test_a_made_call_is_answered_in_xml_too(open_account: OpenAccount) -> 
         ({"TimeLimit": "long"}, None, "Invalid TimeLimit"),
     ],
 )
-async def test_what_is_wrong_with_a_call_is_said_with_the_code_of_the_service(
+async def test_an_invalid_call_is_refused_with_the_code_of_the_service(
     open_account: OpenAccount, change: dict[str, str], code: int | None, words: str
 ) -> None:
     account = await open_account()
@@ -127,21 +127,21 @@ async def test_a_body_that_is_not_a_form_holds_no_parameters(open_account: OpenA
     assert response.json()["code"] == 21201
 
 
-async def test_a_call_walks_from_queued_to_completed_and_gets_its_price_later(
+async def test_a_call_proceeds_from_queued_to_completed_and_gets_its_price_later(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account()
     made = await account.make(Twiml='<Response><Pause length="60"/></Response>')
-    seen = []
+    statuses = []
 
     for seconds in (0, 1, 4, 59, 1):
         await account.step(seconds)
-        seen.append((await account.call(made))["status"])
+        statuses.append((await account.call(made))["status"])
     ended = await account.call(made)
     await account.step(30)
     priced = await account.call(made)
 
-    assert seen == ["queued", "ringing", "in-progress", "in-progress", "completed"]
+    assert statuses == ["queued", "ringing", "in-progress", "in-progress", "completed"]
     assert ended["start_time"] == "Mon, 06 Jul 2026 12:00:01 +0000"
     assert ended["end_time"] == "Mon, 06 Jul 2026 12:01:05 +0000"
     assert (ended["duration"], ended["price"]) == ("64", None)
@@ -180,10 +180,10 @@ async def test_nobody_answers_in_time_when_the_timeout_is_short(open_account: Op
 
 
 @pytest.mark.parametrize(
-    ("to", "heard"), [("+14155550199", "human"), ("+15005550014", "machine_start")]
+    ("to", "answered_by"), [("+14155550199", "human"), ("+15005550014", "machine_start")]
 )
 async def test_machine_detection_says_who_answered(
-    open_account: OpenAccount, to: str, heard: str
+    open_account: OpenAccount, to: str, answered_by: str
 ) -> None:
     account = await open_account()
     detected = await account.make(To=to, MachineDetection="Enable")
@@ -193,7 +193,7 @@ async def test_machine_detection_says_who_answered(
     await account.step(10)
 
     answers = [(await account.call(made))["answered_by"] for made in (detected, plain, digits)]
-    assert answers == [heard, None, None]
+    assert answers == [answered_by, None, None]
 
 
 async def test_a_time_limit_ends_a_call(open_account: OpenAccount) -> None:
@@ -222,8 +222,10 @@ async def test_calls_above_the_limit_per_second_wait_in_the_queue(
     assert (await account.call(made[2]))["status"] == "ringing"
 
 
-async def test_a_call_goes_on_by_itself_when_the_clock_runs(open_account: OpenAccount) -> None:
-    """A clock a million times as fast as the wall's: nothing has to be stepped."""
+async def test_a_call_proceeds_without_a_step_when_the_clock_runs(
+    open_account: OpenAccount,
+) -> None:
+    """The clock is a million times as fast as real time: nothing has to be stepped."""
     account = await open_account(config=SandboxConfig(calls=0, speed=1_000_000))
 
     made = await account.make()

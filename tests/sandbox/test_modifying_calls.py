@@ -1,4 +1,4 @@
-"""POST to a call and to its recordings: what may be changed when."""
+"""POST to a call and to its recordings: which update is allowed in which status."""
 
 from dataclasses import replace
 from itertools import product
@@ -27,16 +27,16 @@ async def with_call(open_account: OpenAccount, status: str) -> Account:
     return account
 
 
-@pytest.mark.parametrize(("before", "asked"), list(product(FOLLOWS, ("canceled", "completed"))))
-async def test_a_status_asked_for_is_reached_ignored_or_refused(
-    open_account: OpenAccount, before: str, asked: str
+@pytest.mark.parametrize(("before", "requested"), list(product(FOLLOWS, ("canceled", "completed"))))
+async def test_a_requested_status_is_reached_ignored_or_refused(
+    open_account: OpenAccount, before: str, requested: str
 ) -> None:
     account = await with_call(open_account, before)
 
-    response = await account.post(ONE + ".json", Status=asked)
+    response = await account.post(ONE + ".json", Status=requested)
 
     if before in LIVE:
-        assert (response.status_code, response.json()["status"]) == (200, AFTER[before, asked])
+        assert (response.status_code, response.json()["status"]) == (200, AFTER[before, requested])
     else:
         assert (response.status_code, response.json()["code"]) == (400, 21220)
         assert (await account.call(sid("CA", 1)))["status"] == before
@@ -67,10 +67,10 @@ CHANGES: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize(("before", "form"), list(product(FOLLOWS, CHANGES)))
-async def test_a_call_that_has_ended_is_missing_where_that_is_asked_for(
+async def test_an_ended_call_is_not_found_where_that_is_configured(
     open_account: OpenAccount, before: str, form: dict[str, str]
 ) -> None:
-    """FACTS section 12: hanging up a call that has just ended was answered 404, GET shows it."""
+    """FACTS section 12: hanging up a call that has just ended got 404; GET shows it."""
     started = None if before == "queued" else NOON - 60
     account: Account = await open_account(
         [call(1, NOON - 60, status=before, start_time=started)],
@@ -102,13 +102,13 @@ async def test_a_wrong_change_is_refused(open_account: OpenAccount, form: dict[s
     assert (await account.call(sid("CA", 1)))["status"] == "in-progress"
 
 
-async def test_a_call_that_is_not_there_cannot_be_changed(open_account: OpenAccount) -> None:
+async def test_a_call_that_does_not_exist_cannot_be_updated(open_account: OpenAccount) -> None:
     account = await open_account()
 
     assert (await account.post(ONE + ".json", Status="completed")).status_code == 404
 
 
-async def test_a_completed_call_takes_its_legs_along(open_account: OpenAccount) -> None:
+async def test_completing_a_call_ends_its_legs_and_recordings(open_account: OpenAccount) -> None:
     rows = [
         call(1, NOON - 9, status="in-progress"),
         call(2, NOON - 8, status="in-progress", parent_call_sid=sid("CA", 1)),

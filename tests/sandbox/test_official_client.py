@@ -1,4 +1,4 @@
-"""The official ``twilio`` package, pointed at the sandbox: all that FACTS section 11 lists."""
+"""The official ``twilio`` package as a client of the sandbox: all that FACTS section 11 lists."""
 
 import asyncio
 import threading
@@ -82,18 +82,18 @@ def test_calls_list_stops_after_its_limit(
     assert (len(rows), len(official.http.sent)) == (count, requests)
 
 
-def test_calls_stream_asks_for_a_page_only_when_rows_run_out(official: Official) -> None:
+def test_calls_stream_requests_a_page_only_after_the_last_row(official: Official) -> None:
     stream = official.client.calls.stream(page_size=5)
 
     first = [next(stream) for _ in range(5)]
-    asked = len(official.http.sent)
+    before = len(official.http.sent)
     rest = list(stream)
 
     assert numbers(first + rest) == EVERYTHING
-    assert (asked, len(official.http.sent)) == (1, 3)
+    assert (before, len(official.http.sent)) == (1, 3)
 
 
-def test_calls_page_goes_to_and_fro(client: Client) -> None:
+def test_calls_page_goes_forward_and_back(client: Client) -> None:
     first = client.calls.page(page_size=5)
     second = first.next_page()
     assert second is not None
@@ -150,7 +150,7 @@ def test_an_api_key_opens_the_account(official: Official) -> None:
     assert key.calls(sid("CA", 1)).fetch().status == "completed"
 
 
-def test_a_call_is_made_and_walks_on(official: Official) -> None:
+def test_a_call_is_made_and_proceeds(official: Official) -> None:
     made = official.client.calls.create(
         to="+14155550199",
         from_="+14155550100",
@@ -214,7 +214,7 @@ def test_refusals_are_raised_with_their_codes(
     assert (refused.value.status, refused.value.code, refused.value.method) == (400, code, "POST")
 
 
-def test_a_call_that_is_not_there_raises_20404(client: Client) -> None:
+def test_a_call_that_does_not_exist_raises_20404(client: Client) -> None:
     with pytest.raises(TwilioRestException) as missing:
         client.calls(sid("CA", 99)).fetch()
 
@@ -326,10 +326,10 @@ def test_the_official_validator_accepts_every_request_to_an_application(
 
     validator, forger = RequestValidator(KEYED.auth_token), RequestValidator("another")
     assert len(app.received) == 6
-    for one in app.received:
-        given = one.headers["X-Twilio-Signature"]
-        assert validator.validate(one.url, one.form, given)
-        assert not forger.validate(one.url, one.form, given)
+    for request in app.received:
+        signature = request.headers["X-Twilio-Signature"]
+        assert validator.validate(request.url, request.form, signature)
+        assert not forger.validate(request.url, request.form, signature)
 
 
 def test_a_walk_by_the_package_sees_each_call_once_while_calls_are_made(

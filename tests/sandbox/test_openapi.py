@@ -1,7 +1,6 @@
-"""Answers against Twilio's own OpenAPI description (see ``openapi/README.md`` for its licence).
+"""Responses against Twilio's own OpenAPI description (see ``openapi/README.md`` for its licence).
 
-Where the description and recorded answers of the service differ, FACTS say so; these few
-differences are named in ``LENIENT``.
+``LENIENT`` has the few differences between the description and recorded responses (FACTS).
 """
 
 import json
@@ -44,7 +43,7 @@ def response_schema(method: str, path: str, status: str) -> dict[str, Any]:
 
 
 def faults(value: Any, schema: dict[str, Any], name: str = "") -> list[str]:
-    """What a value has against a schema, in words; nothing when it conforms."""
+    """The violations of a schema by a value, as messages; empty if it conforms."""
     if "$ref" in schema:
         schema = SCHEMAS[schema["$ref"].rsplit("/", 1)[1]]
     if value is None:
@@ -84,13 +83,13 @@ def _part_faults(value: Any, schema: dict[str, Any], name: str) -> list[str]:
 
 
 async def recorded_call(account: Account) -> str:
-    """A call of the example data that has recordings and that is still there."""
-    known = set(await account.sids("/Calls.json", PageSize="1000"))
+    """A call of the example data that has recordings and still exists."""
+    sids = set(await account.sids("/Calls.json", PageSize="1000"))
     rows = await account.rows("/Recordings.json", PageSize="1000")
-    return next(str(row["call_sid"]) for row in rows if row["call_sid"] in known)
+    return next(str(row["call_sid"]) for row in rows if row["call_sid"] in sids)
 
 
-async def noted_call(account: Account) -> str:
+async def notified_call(account: Account) -> str:
     """A call of the example data that has notifications."""
     rows = await account.rows("/Notifications.json", PageSize="1000")
     return next(str(row["call_sid"]) for row in rows if row["call_sid"])
@@ -103,14 +102,14 @@ async def noted_call(account: Account) -> str:
         ("/Recordings", None),
         ("/Notifications", None),
         ("/Calls/{CallSid}/Recordings", recorded_call),
-        ("/Calls/{CallSid}/Notifications", noted_call),
+        ("/Calls/{CallSid}/Notifications", notified_call),
     ],
 )
 async def test_lists_and_instances_conform(open_account: OpenAccount, path: str, call: Any) -> None:
     account = await open_account(config=MANY)
-    there = path.replace("{CallSid}", await call(account) if call else "")
+    url = path.replace("{CallSid}", await call(account) if call else "")
 
-    body = (await account.get(there + ".json", PageSize="1000")).json()
+    body = (await account.get(url + ".json", PageSize="1000")).json()
     rows = next(value for value in body.values() if isinstance(value, list))
 
     assert rows
@@ -121,7 +120,7 @@ async def test_lists_and_instances_conform(open_account: OpenAccount, path: str,
         assert faults(alone, instance) == []
 
 
-async def test_what_post_answers_conforms(open_account: OpenAccount) -> None:
+async def test_responses_to_post_conform(open_account: OpenAccount) -> None:
     account = await open_account()
     form = {"To": "client:tommy", "From": "client:amara", "Twiml": "<Response><Pause/></Response>"}
 
@@ -132,17 +131,17 @@ async def test_what_post_answers_conforms(open_account: OpenAccount) -> None:
     stopped = await account.post(f"{path}/Recordings/{recording['sid']}.json", Status="stopped")
     changed = (await account.post(path + ".json", Status="completed")).json()
 
-    one = "/Calls/{CallSid}/Recordings"
+    recordings = "/Calls/{CallSid}/Recordings"
     assert faults(made, response_schema("post", "/Calls.json", "201")) == []
     assert faults(changed, response_schema("post", "/Calls/{Sid}.json", "200")) == []
-    assert faults(recording, response_schema("post", one + ".json", "201")) == []
-    assert faults(stopped.json(), response_schema("post", one + "/{Sid}.json", "200")) == []
+    assert faults(recording, response_schema("post", recordings + ".json", "201")) == []
+    assert faults(stopped.json(), response_schema("post", recordings + "/{Sid}.json", "200")) == []
 
 
 def parameters(path: str) -> set[str]:
     paging = {"PageSize", "Page", "PageToken"}
-    given = SPEC["paths"][BASE + path]["get"]["parameters"]
-    return {one["name"] for one in given if one["in"] == "query"} - paging
+    described = SPEC["paths"][BASE + path]["get"]["parameters"]
+    return {parameter["name"] for parameter in described if parameter["in"] == "query"} - paging
 
 
 @pytest.mark.parametrize(
@@ -159,15 +158,15 @@ def test_the_filters_are_exactly_those_of_the_description(path: str, known: Any)
     assert set(known) == parameters(path)
 
 
-async def test_every_operation_but_deleting_calls_is_there(open_account: OpenAccount) -> None:
+async def test_every_operation_exists_but_deleting_calls(open_account: OpenAccount) -> None:
     account = await open_account()
     missing = []
 
     for path, operations in SPEC["paths"].items():
         for method in operations.keys() & {"get", "post", "delete"}:
-            there = path.replace("{AccountSid}", account.config.account_sid)
+            url = path.replace("{AccountSid}", account.config.account_sid)
             response = await account.client.request(
-                method.upper(), re.sub(r"\{\w+\}", "XX" + "0" * 32, there)
+                method.upper(), re.sub(r"\{\w+\}", "XX" + "0" * 32, url)
             )
             if response.status_code == 405:
                 missing.append((method, path.removeprefix(BASE)))
@@ -175,8 +174,8 @@ async def test_every_operation_but_deleting_calls_is_there(open_account: OpenAcc
     assert missing == [("delete", "/Calls/{Sid}.json")]
 
 
-def test_a_fault_would_be_found() -> None:
-    """The check itself: it sees a missing, a foreign and a malformed property."""
+def test_violations_are_found() -> None:
+    """The check itself finds a missing, an unknown and a malformed property."""
     schema = response_schema("get", "/Calls/{Sid}.json", "200")
 
     found = faults({"sid": "CA1", "status": "lost", "extra": 1, "price": 0.03}, schema)

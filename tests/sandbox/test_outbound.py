@@ -1,4 +1,4 @@
-"""Requests to applications: where they may go, and what comes back when they go wrong."""
+"""Requests to applications: allowed hosts, and the result of a failure."""
 
 import pytest
 
@@ -27,27 +27,27 @@ def request(url: str) -> OutboundRequest:
         ("http://example.com/", "only connects to this machine"),
     ],
 )
-def test_what_cannot_be_sent_is_a_reply_that_says_why(url: str, words: str) -> None:
+def test_a_request_that_cannot_be_sent_returns_the_reason(url: str, words: str) -> None:
     response = send(request(url), "token", anywhere=False)
 
     assert (response.status, response.ok) == (None, False)
     assert words in response.text
 
 
-def test_this_machine_may_be_called_by_its_name(app: Application) -> None:
+def test_localhost_is_allowed(app: Application) -> None:
     response = send(request(app.origin.replace("127.0.0.1", "localhost")), "token", anywhere=False)
 
     assert response.ok
     assert app.received[0].form == {"To": "+1"}
 
 
-def test_redirects_end_somewhere(app: Application) -> None:
+def test_the_number_of_redirects_is_limited(app: Application) -> None:
     app.answers["/round"] = (302, "/round")
 
     response = send(request(app.origin + "/round"), "token", anywhere=True)
 
     assert (response.status, response.text) == (None, "too many redirects")
-    assert [one.method for one in app.received] == ["POST", "GET", "GET", "GET", "GET"]
+    assert [request.method for request in app.received] == ["POST", "GET", "GET", "GET", "GET"]
 
 
 def test_a_redirect_does_not_lead_to_another_machine(app: Application) -> None:
@@ -58,11 +58,11 @@ def test_a_redirect_does_not_lead_to_another_machine(app: Application) -> None:
     assert "only connects to this machine" in response.text
 
 
-def test_the_token_shows_in_no_reply(app: Application) -> None:
-    replies = [
+def test_no_response_contains_the_token(app: Application) -> None:
+    responses = [
         send(request(url), "a-secret-token", anywhere=False)
         for url in (app.origin, "http://127.0.0.1:1/", "nowhere")
     ]
 
-    assert "a-secret-token" not in repr(replies)
+    assert "a-secret-token" not in repr(responses)
     assert "a-secret-token" not in repr(app.received)

@@ -1,4 +1,4 @@
-"""Pages: sizes, tokens, links, and walks while calls are being made."""
+"""Pages: sizes, tokens, links, and reading all pages while calls are being made."""
 
 from typing import Any
 
@@ -29,17 +29,17 @@ def numbers(body: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"),
+    ("requested", "actual"),
     [("1", 1), ("1000", 1000), ("2000", 1000), ("0", 1), ("-3", 1), ("ten", 50), ("", 50)],
 )
-async def test_a_page_has_50_rows_unless_1_to_1000_are_asked_for(
-    open_account: OpenAccount, asked: str, given: int
+async def test_a_page_has_50_rows_unless_1_to_1000_are_requested(
+    open_account: OpenAccount, requested: str, actual: int
 ) -> None:
     account = await open_account([call(n) for n in range(1, 1003)])
 
-    body = (await account.get("/Calls.json", PageSize=asked)).json()
+    body = (await account.get("/Calls.json", PageSize=requested)).json()
 
-    assert (body["page_size"], len(body["calls"]), body["end"]) == (given, given, given - 1)
+    assert (body["page_size"], len(body["calls"]), body["end"]) == (actual, actual, actual - 1)
 
 
 async def test_links_repeat_every_filter_and_nothing_else(open_account: OpenAccount) -> None:
@@ -85,7 +85,7 @@ async def test_next_and_previous_lead_there_and_back(open_account: OpenAccount) 
     assert await follow(account, front["next_page_uri"]) == second
 
 
-async def test_a_page_number_without_a_token_works_in_the_old_form(
+async def test_a_page_number_without_a_token_works(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account(TEN)
@@ -95,7 +95,7 @@ async def test_a_page_number_without_a_token_works_in_the_old_form(
     assert (numbers(body), body["start"]) == ([5, 4, 3, 2], 4)
 
 
-async def test_a_token_keeps_its_place_when_its_row_no_longer_matches(
+async def test_a_token_stays_valid_when_its_row_no_longer_matches(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account(TEN)
@@ -108,7 +108,7 @@ async def test_a_token_keeps_its_place_when_its_row_no_longer_matches(
 
 
 @pytest.mark.parametrize("token", ["PA", "nonsense", "PA" + sid("CA", 99), "PA" + sid("RE", 1)])
-async def test_a_token_of_no_row_is_refused(open_account: OpenAccount, token: str) -> None:
+async def test_a_token_without_a_row_is_refused(open_account: OpenAccount, token: str) -> None:
     account = await open_account(TEN)
 
     response = await account.get("/Calls.json", Page="1", PageToken=token)
@@ -121,10 +121,10 @@ async def test_a_token_of_no_row_is_refused(open_account: OpenAccount, token: st
     size=st.integers(1, 7),
     arrivals=st.lists(st.integers(0, 3), max_size=8),
 )
-def test_a_walk_sees_each_call_once_in_order_while_calls_are_added(
+def test_reading_all_pages_shows_each_call_once_in_order_while_calls_are_added(
     seconds: list[int], size: int, arrivals: list[int]
 ) -> None:
-    """Calls made during the walk are newer, so the walk never meets them, nor anything twice."""
+    """Calls made meanwhile are newer: the later pages show neither them nor a row twice."""
     store = SandboxDatabase(":memory:")
     rows = [call(n, NOON + second) for n, second in enumerate(seconds)]
     store.add(rows)
@@ -132,8 +132,8 @@ def test_a_walk_sees_each_call_once_in_order_while_calls_are_added(
 
     query: dict[str, str] = {"PageSize": str(size)}
     while query:
-        window, more = reading.page(store, CallRow, [], PageRange.of(query))
-        seen += [row.sid for row in window]
+        page, more = reading.page(store, CallRow, [], PageRange.of(query))
+        seen += [row.sid for row in page]
         query = {"PageSize": str(size), "PageToken": f"PA{seen[-1]}"} if more else {}
         store.add([later.pop()] if later else [])
     store.close()
@@ -146,32 +146,32 @@ def test_a_walk_sees_each_call_once_in_order_while_calls_are_added(
     size=st.integers(1, 7),
     status=st.sampled_from([None, "busy"]),
 )
-def test_a_walk_back_goes_by_the_pages_of_the_walk_there(
+def test_paging_back_shows_the_same_pages(
     statuses: list[str], size: int, status: str | None
 ) -> None:
     store = SandboxDatabase(":memory:")
     store.add([call(n, NOON, status=one) for n, one in enumerate(statuses)])
-    wanted: list[Condition] = [Equal("status", status)] if status else []
-    there, back = list[list[CallRow]](), list[list[CallRow]]()
+    conditions: list[Condition] = [Equal("status", status)] if status else []
+    forward, back = list[list[CallRow]](), list[list[CallRow]]()
 
-    window, more = PageRange(0, size), True
+    page_range, more = PageRange(0, size), True
     while more:
-        rows, more = reading.page(store, CallRow, wanted, window)
-        there.append(rows)
-        window = PageRange(len(there), size, after=rows[-1].sid if rows else None)
-    for page in range(len(there) - 1, 0, -1):
+        rows, more = reading.page(store, CallRow, conditions, page_range)
+        forward.append(rows)
+        page_range = PageRange(len(forward), size, after=rows[-1].sid if rows else None)
+    for page in range(len(forward) - 1, 0, -1):
         rows, more = reading.page(
-            store, CallRow, wanted, PageRange(page - 1, size, before=there[page][0].sid)
+            store, CallRow, conditions, PageRange(page - 1, size, before=forward[page][0].sid)
         )
         assert more
         back.append(rows)
     store.close()
 
-    assert back == there[-2::-1] if len(there) > 1 else back == []
-    assert all(len(rows) == size for rows in there[:-1])
+    assert back == forward[-2::-1] if len(forward) > 1 else back == []
+    assert all(len(rows) == size for rows in forward[:-1])
 
 
-async def test_a_walk_by_links_sees_each_matching_call_once(open_account: OpenAccount) -> None:
+async def test_following_the_links_shows_each_matching_call_once(open_account: OpenAccount) -> None:
     account = await open_account(TEN)
     seen, link = list[int](), f"{account.path}/Calls.json?Status=busy&PageSize=2"
 

@@ -1,4 +1,4 @@
-"""Any sequence of orders, answers and time keeps the promises of the status table."""
+"""Any sequence of requests, responses and time keeps the invariants of the status table."""
 
 from itertools import product
 
@@ -27,13 +27,13 @@ VERBS = st.sampled_from(
     ]
 )
 TWIML = st.lists(VERBS, max_size=4).map(lambda verbs: f"<Response>{''.join(verbs)}</Response>")
-REPLIES = st.one_of(
+RESPONSES = st.one_of(
     TWIML.map(lambda text: OutboundResponse(status=200, text=text)),
     st.sampled_from(
         [OutboundResponse(status=500, text=""), OutboundResponse(status=None, text="nobody")]
     ),
 )
-PLANS = st.builds(
+SCRIPTS = st.builds(
     CallScript,
     url=st.sampled_from([None, "http://127.0.0.1/voice"]),
     twiml=TWIML,
@@ -48,7 +48,7 @@ PLANS = st.builds(
 
 
 def reachable() -> set[tuple[str, str]]:
-    """Every pair of statuses of which the second can follow the first, in however many steps."""
+    """Every pair of statuses of which the second can follow the first in any number of steps."""
     found = {(before, after) for before in FOLLOWS for after in FOLLOWS[before]}
     found |= {(status, status) for status in FOLLOWS}
     for through, before, after in product(FOLLOWS, FOLLOWS, FOLLOWS):
@@ -61,7 +61,7 @@ REACHABLE = reachable()
 
 
 class Lives(RuleBasedStateMachine):
-    """Calls in the hands of a whimsical account and a whimsical application."""
+    """Calls of an account and an application that act at random."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,10 +69,10 @@ class Lives(RuleBasedStateMachine):
         self.calls = CallRepository(self.store, "AC" + "0" * 32)
         self.simulator = CallSimulator(self.calls, calls_per_second=2)
         self.now = float(NOON)
-        self.known: dict[str, CallRow] = {}
+        self.previous_calls: dict[str, CallRow] = {}
 
     def teardown(self) -> None:
-        """Whatever was ordered comes to an end, and nothing is left to do."""
+        """All calls end, and no event or request is left."""
         for _ in range(600):
             self.answer(OutboundResponse(status=200, text="<Response/>"))
             self.wait(60)
@@ -80,13 +80,13 @@ class Lives(RuleBasedStateMachine):
                 break
         assert self.store.next_due() is None
         assert all(call.status in FINAL for call in self.all_calls())
-        self.promises()
+        self.states_are_valid()
         self.store.close()
 
     def all_calls(self) -> list[CallRow]:
         return self.store.older(CallRow, [], limit=1000)
 
-    @rule(to=st.sampled_from(["+14155550199", "client:tommy", *OUTCOMES]), script=PLANS)
+    @rule(to=st.sampled_from(["+14155550199", "client:tommy", *OUTCOMES]), script=SCRIPTS)
     def make(self, to: str, script: CallScript) -> None:
         self.simulator.make_call(to, "+14155550100", script, self.now)
 
@@ -95,13 +95,13 @@ class Lives(RuleBasedStateMachine):
         self.now += seconds
         self.simulator.catch_up(self.now)
 
-    @rule(response=REPLIES)
+    @rule(response=RESPONSES)
     def answer(self, response: OutboundResponse) -> None:
-        waiting, self.calls.outbox[:] = list(self.calls.outbox), []
-        for request in waiting:
+        requests, self.calls.outbox[:] = list(self.calls.outbox), []
+        for request in requests:
             self.simulator.handle_response(request, response)
 
-    @rule(pick=st.integers(0, 50), script=PLANS)
+    @rule(pick=st.integers(0, 50), script=SCRIPTS)
     def redirect(self, pick: int, script: CallScript) -> None:
         calls = [call for call in self.all_calls() if call.status == "in-progress"]
         if calls:
@@ -120,10 +120,10 @@ class Lives(RuleBasedStateMachine):
             self.simulator.set_time_limit(calls[pick % len(calls)], seconds, self.now)
 
     @invariant()
-    def promises(self) -> None:
+    def states_are_valid(self) -> None:
         calls = {call.sid: call for call in self.all_calls()}
         for sid, call in calls.items():
-            before = self.known.get(sid)
+            before = self.previous_calls.get(sid)
             assert before is None or (before.status, call.status) in REACHABLE
             if call.status in LIVE and call.parent_call_sid:
                 assert calls[call.parent_call_sid].status == "in-progress"
@@ -135,7 +135,7 @@ class Lives(RuleBasedStateMachine):
         for recording in self.store.older(RecordingRow, [], limit=1000):
             if recording.status == "in-progress":
                 assert calls[recording.call_sid or ""].status == "in-progress"
-        self.known = calls
+        self.previous_calls = calls
 
 
 TestLives = Lives.TestCase

@@ -1,4 +1,4 @@
-"""The example calls: what a newcomer finds, and that it is always the same."""
+"""The example calls: their variety, and that the same seed gives the same rows."""
 
 import re
 from collections import Counter
@@ -22,14 +22,14 @@ def newest(rows: list[Row], count: int) -> list[CallRow]:
     return sorted(calls, key=lambda row: -row.date_created)[:count]
 
 
-def test_the_same_number_gives_the_same_rows() -> None:
+def test_the_same_seed_gives_the_same_rows() -> None:
     assert list(example_rows(300, 7, NOW)) == list(example_rows(300, 7, NOW))
     assert list(example_rows(300, 7, NOW)) != list(example_rows(300, 8, NOW))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 10, 77, 1234])
 @pytest.mark.parametrize("now", [NOW, NIGHT])
-def test_there_are_exactly_as_many_calls_as_asked_for(count: int, now: int) -> None:
+def test_there_are_exactly_as_many_calls_as_requested(count: int, now: int) -> None:
     rows = list(example_rows(count, 1, now))
 
     assert sum(isinstance(row, CallRow) for row in rows) == count
@@ -71,7 +71,7 @@ def test_the_newest_page_shows_a_good_variety_at_any_hour(now: int) -> None:
     assert any(row.caller_name for row in page)
 
 
-def test_every_status_obeys_its_meaning() -> None:
+def test_the_fields_of_every_call_fit_its_status() -> None:
     for row in CALLS.values():
         live = row.status in ("queued", "ringing", "in-progress")
         assert (row.start_time is None) <= (row.status in ("queued", "canceled"))
@@ -85,7 +85,7 @@ def test_every_status_obeys_its_meaning() -> None:
 
 def test_dialled_legs_are_created_after_their_parents_and_never_outlive_them() -> None:
     children = [row for row in CALLS.values() if row.parent_call_sid in CALLS]
-    families = Counter(row.parent_call_sid for row in children)
+    child_counts = Counter(row.parent_call_sid for row in children)
 
     for child in children:
         parent = CALLS[child.parent_call_sid or ""]
@@ -93,7 +93,7 @@ def test_dialled_legs_are_created_after_their_parents_and_never_outlive_them() -
         assert parent.date_created <= child.date_created
         if parent.end_time is not None and child.end_time is not None:
             assert child.end_time <= parent.end_time + 1
-    assert {1, 2, 3} <= set(families.values())
+    assert {1, 2, 3} <= set(child_counts.values())
 
 
 def test_there_are_live_calls_with_live_children() -> None:
@@ -147,7 +147,7 @@ def test_notifications_come_in_several_kinds() -> None:
 
 
 def test_there_are_orphans() -> None:
-    """Legs and recordings whose call is gone: the gateway has to live with them."""
+    """Legs and recordings whose call was deleted: the gateway must handle them."""
     assert any(row.parent_call_sid not in {None, *CALLS} for row in CALLS.values())
     assert any(row.call_sid not in CALLS for row in RECORDINGS)
 

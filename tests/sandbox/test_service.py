@@ -17,7 +17,7 @@ from tests.sandbox.conftest import STILL
 from tests.sandbox.rows import NOON, call
 
 
-def ask(config: SandboxConfig, app: object) -> httpx.AsyncClient:
+def open_client(config: SandboxConfig, app: object) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app),  # type: ignore[arg-type]
         base_url=f"http://sandbox/2010-04-01/Accounts/{config.account_sid}/",
@@ -29,7 +29,7 @@ async def test_the_first_requests_seed_once_even_when_they_come_together() -> No
     config = SandboxConfig(calls=120)
     app = create_app(config)
 
-    async with ask(config, app) as client:
+    async with open_client(config, app) as client:
         responses = await asyncio.gather(
             *(client.get("Calls.json?PageSize=1000") for _ in range(5))
         )
@@ -39,7 +39,7 @@ async def test_the_first_requests_seed_once_even_when_they_come_together() -> No
     assert len({response.text for response in responses}) == 1
 
 
-async def test_a_mistake_of_its_own_is_answered_as_the_service_does() -> None:
+async def test_an_internal_error_has_the_form_of_the_service() -> None:
     app = create_app(STILL)
     await app.state.sandbox.aclose()
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -63,15 +63,15 @@ async def test_the_lifespan_opens_and_closes_the_store() -> None:
     await app.state.sandbox.aclose()
 
 
-async def test_closing_a_sandbox_that_was_never_asked_or_twice_is_harmless() -> None:
+async def test_closing_a_sandbox_that_was_never_used_or_twice_is_harmless() -> None:
     app = create_app()
 
     await app.state.sandbox.aclose()
     await app.state.sandbox.aclose()
 
 
-def test_a_sandbox_that_is_forgotten_closes_its_store() -> None:
-    """In process nobody may run its lifespan or close it: no warning escapes all the same."""
+def test_a_sandbox_that_is_garbage_collected_closes_its_store() -> None:
+    """Without lifespan and ``aclose`` there is no ResourceWarning either."""
     app = create_app(SandboxConfig(calls=0))
     store = asyncio.run(app.state.sandbox.run(lambda context: context.store))
 
@@ -87,7 +87,7 @@ async def test_a_file_keeps_its_calls(tmp_path: Path) -> None:
     bodies = []
     for _ in range(2):
         app = create_app(config)
-        async with ask(config, app) as client:
+        async with open_client(config, app) as client:
             bodies.append((await client.get("Calls.json")).json())
         await app.state.sandbox.aclose()
 
@@ -95,15 +95,15 @@ async def test_a_file_keeps_its_calls(tmp_path: Path) -> None:
     assert len(bodies[0]["calls"]) == 25
 
 
-async def test_a_file_keeps_what_is_still_to_happen(tmp_path: Path) -> None:
-    """A call that was made before a restart goes on after it."""
+async def test_a_file_keeps_scheduled_events(tmp_path: Path) -> None:
+    """A call that was made before a restart proceeds after it."""
     before = replace(STILL, database=str(tmp_path / "calls.sqlite"))
     after = replace(before, now=datetime.fromtimestamp(NOON + 3600, UTC))
     form = {"To": "client:tommy", "From": "client:amara", "Twiml": "<Response/>"}
     statuses = []
     for config in (before, after):
         app = create_app(config)
-        async with ask(config, app) as client:
+        async with open_client(config, app) as client:
             if config is before:
                 await client.post("Calls.json", data=form)
             body = (await client.get("Calls.json")).json()
@@ -114,7 +114,7 @@ async def test_a_file_keeps_what_is_still_to_happen(tmp_path: Path) -> None:
 
 
 def test_rows_are_added_all_or_none() -> None:
-    """A row that cannot be added takes its whole group with it."""
+    """If one row cannot be added, none is."""
     store = SandboxDatabase(":memory:")
 
     with pytest.raises(sqlite3.IntegrityError):

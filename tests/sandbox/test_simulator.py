@@ -1,4 +1,4 @@
-"""The switchboard by itself: no thread, no socket, and answers that come when the test says."""
+"""The simulator on its own: no thread, no socket, and the test decides when a response comes."""
 
 from collections.abc import Iterator
 
@@ -16,8 +16,8 @@ URL = "http://127.0.0.1/voice"
 PAUSE = CallScript(twiml='<Response><Pause length="30"/></Response>')
 
 
-class Exchange:
-    """A switchboard over an empty store."""
+class Simulation:
+    """A simulator over an empty store."""
 
     def __init__(self) -> None:
         self.store = SandboxDatabase(":memory:")
@@ -33,14 +33,14 @@ class Exchange:
         return found
 
     def sent(self) -> list[OutboundRequest]:
-        """What has to be sent, taken out of the outbox."""
-        waiting, self.calls.outbox[:] = list(self.calls.outbox), []
-        return waiting
+        """The requests in the outbox, which is emptied."""
+        requests, self.calls.outbox[:] = list(self.calls.outbox), []
+        return requests
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
-    opened = Exchange()
+def simulation() -> Iterator[Simulation]:
+    opened = Simulation()
     yield opened
     opened.store.close()
 
@@ -49,70 +49,70 @@ def hang_up() -> OutboundResponse:
     return OutboundResponse(status=200, text="<Response><Hangup/></Response>")
 
 
-def test_an_answer_to_a_question_that_was_taken_back_is_ignored(exchange: Exchange) -> None:
-    sid = exchange.make(CallScript(url=URL))
-    exchange.simulator.catch_up(NOON + 5)
-    (question,) = exchange.sent()
+def test_the_response_to_an_outdated_request_is_ignored(simulation: Simulation) -> None:
+    sid = simulation.make(CallScript(url=URL))
+    simulation.simulator.catch_up(NOON + 5)
+    (request,) = simulation.sent()
 
-    exchange.simulator.redirect(exchange.call(sid), PAUSE, NOON + 6)
-    exchange.simulator.handle_response(question, hang_up())
-    exchange.simulator.catch_up(NOON + 20)
+    simulation.simulator.redirect(simulation.call(sid), PAUSE, NOON + 6)
+    simulation.simulator.handle_response(request, hang_up())
+    simulation.simulator.catch_up(NOON + 20)
 
-    assert exchange.call(sid).status == "in-progress"
-    exchange.simulator.catch_up(NOON + 36)
-    assert exchange.call(sid).status == "completed"
-
-
-def test_an_answer_to_a_call_that_has_ended_changes_nothing(exchange: Exchange) -> None:
-    sid = exchange.make(CallScript(url=URL))
-    exchange.simulator.catch_up(NOON + 5)
-    (question,) = exchange.sent()
-
-    ended = exchange.simulator.hang_up(exchange.call(sid), NOON + 6)
-    exchange.simulator.handle_response(question, OutboundResponse(status=500, text=""))
-    exchange.simulator.catch_up(NOON + 10)
-
-    assert exchange.call(sid) == ended
+    assert simulation.call(sid).status == "in-progress"
+    simulation.simulator.catch_up(NOON + 36)
+    assert simulation.call(sid).status == "completed"
 
 
-def test_while_an_application_thinks_its_call_stands_still_and_others_go_on(
-    exchange: Exchange,
+def test_a_response_for_an_ended_call_changes_nothing(simulation: Simulation) -> None:
+    sid = simulation.make(CallScript(url=URL))
+    simulation.simulator.catch_up(NOON + 5)
+    (request,) = simulation.sent()
+
+    ended = simulation.simulator.hang_up(simulation.call(sid), NOON + 6)
+    simulation.simulator.handle_response(request, OutboundResponse(status=500, text=""))
+    simulation.simulator.catch_up(NOON + 10)
+
+    assert simulation.call(sid) == ended
+
+
+def test_until_the_response_the_call_waits_and_others_proceed(
+    simulation: Simulation,
 ) -> None:
-    thinking = exchange.make(CallScript(url=URL, time_limit=10))
-    other = exchange.make(CallScript(twiml="<Response/>"))
+    waiting = simulation.make(CallScript(url=URL, time_limit=10))
+    other = simulation.make(CallScript(twiml="<Response/>"))
 
-    exchange.simulator.catch_up(NOON + 60)
-    assert exchange.call(thinking).status == "in-progress"
-    assert exchange.call(other).status == "completed"
-    (question,) = exchange.sent()
-    exchange.simulator.handle_response(
-        question, OutboundResponse(status=200, text=PAUSE.twiml or "")
+    simulation.simulator.catch_up(NOON + 60)
+    assert simulation.call(waiting).status == "in-progress"
+    assert simulation.call(other).status == "completed"
+    (request,) = simulation.sent()
+    simulation.simulator.handle_response(
+        request, OutboundResponse(status=200, text=PAUSE.twiml or "")
     )
-    exchange.simulator.catch_up(NOON + 60)
+    simulation.simulator.catch_up(NOON + 60)
 
-    assert exchange.call(thinking).end_time == NOON + 5 + 10
+    assert simulation.call(waiting).end_time == NOON + 5 + 10
 
 
-def test_a_call_that_has_ended_leaves_nothing_on_the_agenda_but_its_price(
-    exchange: Exchange,
+def test_an_ended_call_has_no_event_left_but_its_price(
+    simulation: Simulation,
 ) -> None:
-    sid = exchange.make(CallScript(twiml="<Response/>"))
+    sid = simulation.make(CallScript(twiml="<Response/>"))
 
-    exchange.simulator.catch_up(NOON + 6)
+    simulation.simulator.catch_up(NOON + 6)
 
-    assert exchange.call(sid).price is None
-    assert exchange.store.next_due() == NOON + 5 + 30
-    exchange.simulator.catch_up(NOON + 36)
-    assert exchange.call(sid).price is not None
-    assert exchange.store.next_due() is None
+    assert simulation.call(sid).price is None
+    assert simulation.store.next_due() == NOON + 5 + 30
+    simulation.simulator.catch_up(NOON + 36)
+    assert simulation.call(sid).price is not None
+    assert simulation.store.next_due() is None
 
 
-def test_events_happen_at_their_own_moments_however_late_they_are_played(
-    exchange: Exchange,
+def test_events_that_are_played_late_keep_their_own_times(
+    simulation: Simulation,
 ) -> None:
-    sid = exchange.make(PAUSE)
+    sid = simulation.make(PAUSE)
 
-    exchange.simulator.catch_up(NOON + 5000)
+    simulation.simulator.catch_up(NOON + 5000)
 
-    call = exchange.call(sid)
+    call = simulation.call(sid)
     assert (call.start_time, call.end_time) == (NOON + 1, NOON + 35)

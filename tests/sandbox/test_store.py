@@ -1,4 +1,4 @@
-"""The store at work: no sorting, no scanning, and pages that cost the same wherever they lie.
+"""The store's queries: no sorting, no scanning, and the same cost for every page.
 
 Work is counted in steps of SQLite's virtual machine, not in seconds.
 """
@@ -27,11 +27,11 @@ KINDS: dict[type[Row], Mapping[str, filters.Filter]] = {
 }
 
 
-class Watched(sqlite3.Connection):
-    """Keeps what it is asked, and counts the steps of SQLite's machine, in tens."""
+class RecordingConnection(sqlite3.Connection):
+    """Records its statements, and counts the steps of SQLite's virtual machine in tens."""
 
-    def __init__(self, *given: Any, **options: Any) -> None:
-        super().__init__(*given, **options)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.statements: list[str] = []
         self.tens = 0
         self.set_trace_callback(self.statements.append)
@@ -42,24 +42,24 @@ class Watched(sqlite3.Connection):
         return 0
 
 
-class WatchedStore(SandboxDatabase):
-    """A store whose connection is seen."""
+class RecordingStore(SandboxDatabase):
+    """A store with access to its connection (``recorded``)."""
 
     def __init__(self) -> None:
-        connections: list[Watched] = []
+        connections: list[RecordingConnection] = []
 
-        class Kept(Watched):
-            def __init__(self, *given: Any, **options: Any) -> None:
-                super().__init__(*given, **options)
+        class KnownConnection(RecordingConnection):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
                 connections.append(self)
 
-        super().__init__(":memory:", Kept)
-        (self.seen,) = connections
+        super().__init__(":memory:", KnownConnection)
+        (self.recorded,) = connections
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[WatchedStore]:
-    opened = WatchedStore()
+def store() -> Iterator[RecordingStore]:
+    opened = RecordingStore()
     opened.load(example_rows(4000, 1, NOW))
     yield opened
     opened.close()
@@ -90,41 +90,41 @@ PAIRS = [
 
 @pytest.mark.parametrize(("kind", "names"), [*SINGLE, *PAIRS])
 def test_every_filtered_page_is_read_from_an_index_in_its_order(
-    store: WatchedStore, kind: type[Row], names: tuple[str, ...]
+    store: RecordingStore, kind: type[Row], names: tuple[str, ...]
 ) -> None:
-    wanted = filters.conditions(KINDS[kind], {name: value(name) for name in names})
-    store.seen.statements.clear()
-    store.older(kind, wanted, limit=50)
+    conditions = filters.conditions(KINDS[kind], {name: value(name) for name in names})
+    store.recorded.statements.clear()
+    store.older(kind, conditions, limit=50)
 
-    page = next(one for one in store.seen.statements if "LIMIT 50" in one)
-    plan = " / ".join(row[3] for row in store.seen.execute(f"EXPLAIN QUERY PLAN {page}"))
+    page = next(text for text in store.recorded.statements if "LIMIT 50" in text)
+    plan = " / ".join(row[3] for row in store.recorded.execute(f"EXPLAIN QUERY PLAN {page}"))
     assert "SEARCH" in plan
     assert "SCAN" not in plan
     assert "TEMP B-TREE" not in plan
 
 
-def steps(store: WatchedStore, query: dict[str, str]) -> int:
-    """What a page costs, in tens of the steps of SQLite's machine."""
-    wanted, before = filters.conditions(filters.CALLS, query), store.seen.tens
-    reading.page(store, CallRow, wanted, PageRange.of(query))
-    return store.seen.tens - before
+def steps(store: RecordingStore, query: dict[str, str]) -> int:
+    """The cost of a page, in tens of steps of SQLite's virtual machine."""
+    conditions, before = filters.conditions(filters.CALLS, query), store.recorded.tens
+    reading.page(store, CallRow, conditions, PageRange.of(query))
+    return store.recorded.tens - before
 
 
-def test_a_page_behind_a_deep_token_costs_what_the_first_costs(store: WatchedStore) -> None:
+def test_a_page_after_a_deep_token_costs_as_much_as_the_first(store: RecordingStore) -> None:
     all_calls = store.older(CallRow, [], limit=9999)
     deep = {"PageToken": f"PA{all_calls[3500].sid}"}
 
     assert steps(store, deep) <= steps(store, {}) * 1.1 + 5
 
 
-def test_a_day_long_ago_costs_what_yesterday_costs(store: WatchedStore) -> None:
+def test_a_day_long_ago_costs_as_much_as_yesterday(store: RecordingStore) -> None:
     yesterday, long_ago = {"StartTime": "2026-07-07"}, {"StartTime": "2026-06-26"}
 
     assert steps(store, long_ago) <= steps(store, yesterday) * 1.5
     assert steps(store, {"StartTime<": "2020-01-01"}) < steps(store, yesterday) / 5
 
 
-def test_rows_loaded_and_rows_added_are_read_alike() -> None:
+def test_loaded_and_added_rows_are_read_in_the_same_order() -> None:
     rows = list(example_rows(300, 3, NOW))
     loaded, added = SandboxDatabase(":memory:"), SandboxDatabase(":memory:")
     loaded.load(rows)
@@ -142,8 +142,8 @@ def test_rows_loaded_and_rows_added_are_read_alike() -> None:
     day=st.sampled_from(["2026-07-05", "2026-07-06", "2030-01-01", "1999-12-31"]),
     name=st.sampled_from(["StartTime", "StartTime<", "StartTime>", "EndTime", "EndTime>"]),
 )
-def test_no_lag_is_too_absurd_for_a_range(lags: list[int | None], day: str, name: str) -> None:
-    """Calls may start or end years before or after they were created: they are still found."""
+def test_a_range_finds_rows_with_any_lag(lags: list[int | None], day: str, name: str) -> None:
+    """Calls that start or end years before or after their creation are still found."""
     rows = [
         call(
             n,
@@ -154,18 +154,18 @@ def test_no_lag_is_too_absurd_for_a_range(lags: list[int | None], day: str, name
     ]
     store = SandboxDatabase(":memory:")
     store.add(rows)
-    (wanted,) = filters.conditions(filters.CALLS, {name: day})
-    assert isinstance(wanted, filters.Within)
+    (condition,) = filters.conditions(filters.CALLS, {name: day})
+    assert isinstance(condition, filters.Within)
 
-    found = {row.sid for row in store.older(CallRow, [wanted], limit=99)}
+    found = {row.sid for row in store.older(CallRow, [condition], limit=99)}
 
-    moments = {row.sid: getattr(row, wanted.column) for row in rows}
-    first, last = wanted.start or -(10**15), wanted.end or 10**15
+    moments = {row.sid: getattr(row, condition.column) for row in rows}
+    first, last = condition.start or -(10**15), condition.end or 10**15
     assert found == {one for one, at in moments.items() if at is not None and first <= at < last}
     store.close()
 
 
-def test_a_changed_row_keeps_its_place() -> None:
+def test_an_updated_row_keeps_its_position() -> None:
     store = SandboxDatabase(":memory:")
     store.add([call(1), call(2), call(3)])
     middle = store.position(CallRow, sid("CA", 2))

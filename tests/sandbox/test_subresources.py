@@ -70,7 +70,7 @@ async def test_a_recording_of_the_account_has_media_and_parts_instead(
     assert (await account.get(f"/Recordings/{sid('RE', 1)}.json")).json() == dialled
 
 
-async def test_only_a_notification_alone_shows_its_request_and_response(
+async def test_only_a_notification_instance_shows_its_request_and_response(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account(ROWS)
@@ -102,7 +102,7 @@ async def test_only_a_notification_alone_shows_its_request_and_response(
     }
 
 
-async def test_a_notification_below_its_call_lives_there(open_account: OpenAccount) -> None:
+async def test_a_notification_below_its_call_has_its_uri_there(open_account: OpenAccount) -> None:
     account = await open_account(ROWS)
 
     (row,) = await account.rows(f"/Calls/{CALL}/Notifications.json")
@@ -111,7 +111,7 @@ async def test_a_notification_below_its_call_lives_there(open_account: OpenAccou
     assert (await account.client.get(row["uri"])).status_code == 200
 
 
-async def test_what_belongs_to_another_call_is_not_found_below_this_one(
+async def test_a_row_of_another_call_is_not_found_below_this_one(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account(ROWS)
@@ -121,14 +121,14 @@ async def test_what_belongs_to_another_call_is_not_found_below_this_one(
 
 
 async def test_a_recording_outlives_its_call(open_account: OpenAccount) -> None:
-    """Deleting a call leaves its recordings; below the call nothing is found any more."""
+    """The recordings of a deleted call are found at account level, but not below the call."""
     account = await open_account([recording(1, 77)])
 
     assert await account.sids("/Recordings.json", CallSid=sid("CA", 77)) == [sid("RE", 1)]
     assert (await account.get(f"/Calls/{sid('CA', 77)}/Recordings.json")).status_code == 404
 
 
-async def test_a_deleted_recording_is_found_only_by_those_who_include_it(
+async def test_a_deleted_recording_is_found_only_with_include_soft_deleted(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account([call(1), recording(1, 1, status="deleted")])

@@ -14,19 +14,19 @@ from tests.sandbox.rows import call
 from tests.sandbox.serving import served
 
 
-async def test_every_answer_names_its_request_and_its_duration(open_account: OpenAccount) -> None:
+async def test_every_response_has_a_request_id_and_a_duration(open_account: OpenAccount) -> None:
     account = await open_account()
 
-    answers = [await account.get(path) for path in ("/Calls.json", "/Calls", "/Nothing.json")]
+    responses = [await account.get(path) for path in ("/Calls.json", "/Calls", "/Nothing.json")]
     account.client.auth = None
-    answers.append(await account.get("/Calls.json"))
+    responses.append(await account.get("/Calls.json"))
 
-    ids = [answer.headers["Twilio-Request-Id"] for answer in answers]
+    ids = [response.headers["Twilio-Request-Id"] for response in responses]
     assert all(re.fullmatch("RQ[0-9a-f]{32}", one) for one in ids)
     assert len(set(ids)) == 4
-    for answer in answers:
-        assert re.fullmatch(r"\d+\.\d{3}", answer.headers["Twilio-Request-Duration"])
-        assert answer.headers["Twilio-Concurrent-Requests"] == "1"
+    for response in responses:
+        assert re.fullmatch(r"\d+\.\d{3}", response.headers["Twilio-Request-Duration"])
+        assert response.headers["Twilio-Concurrent-Requests"] == "1"
 
 
 async def test_requests_above_the_limit_are_refused_and_not_processed(
@@ -35,10 +35,10 @@ async def test_requests_above_the_limit_are_refused_and_not_processed(
     account = await open_account(config=replace(STILL, concurrency=2, latency=0.02))
     form = {"To": "client:tommy", "From": "client:amara", "Twiml": "<Response/>"}
 
-    answers = await asyncio.gather(*(account.post("/Calls.json", **form) for _ in range(5)))
+    responses = await asyncio.gather(*(account.post("/Calls.json", **form) for _ in range(5)))
 
-    assert sorted(answer.status_code for answer in answers) == [201, 201, 429, 429, 429]
-    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert sorted(response.status_code for response in responses) == [201, 201, 429, 429, 429]
+    refused = next(response for response in responses if response.status_code == 429)
     assert refused.json() == {
         "code": 20429,
         "message": "Too Many Requests",
@@ -50,7 +50,7 @@ async def test_requests_above_the_limit_are_refused_and_not_processed(
     assert (await account.get("/Calls.json")).headers["Twilio-Concurrent-Requests"] == "1"
 
 
-def test_latency_is_counted_per_request_and_per_row_with_seeded_jitter() -> None:
+def test_latency_is_per_request_and_per_row_with_seeded_jitter() -> None:
     rules = Rules(latency=0.1, latency_per_row=0.001, latency_jitter=0.5)
     one, same, other = FaultInjector(rules, 1), FaultInjector(rules, 1), FaultInjector(rules, 2)
 
@@ -63,7 +63,7 @@ def test_latency_is_counted_per_request_and_per_row_with_seeded_jitter() -> None
     assert FaultInjector(Rules(), 1).latency(1000) == 0
 
 
-async def test_an_answer_takes_the_latency_of_its_rows(open_account: OpenAccount) -> None:
+async def test_a_response_takes_the_latency_of_its_rows(open_account: OpenAccount) -> None:
     config = replace(STILL, latency=0.01, latency_per_row=0.01)
     account = await open_account([call(1), call(2)], config)
 
@@ -73,7 +73,7 @@ async def test_an_answer_takes_the_latency_of_its_rows(open_account: OpenAccount
     assert float(missing.headers["Twilio-Request-Duration"]) >= 0.009
 
 
-async def test_a_fault_strikes_the_requests_that_match_as_often_as_said(
+async def test_a_fault_applies_to_a_number_of_matching_requests(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account([call(1)])
@@ -87,7 +87,7 @@ async def test_a_fault_strikes_the_requests_that_match_as_often_as_said(
     assert (statuses, other.status_code) == ([200, 503, 503, 200], 200)
 
 
-async def test_a_fault_answers_as_the_service_would_or_with_any_body(
+async def test_a_fault_has_the_error_of_the_service_or_any_body(
     open_account: OpenAccount,
 ) -> None:
     account = await open_account()
@@ -107,7 +107,7 @@ async def test_a_fault_answers_as_the_service_would_or_with_any_body(
     assert float(late.headers["Twilio-Request-Duration"]) >= 0.009
 
 
-async def test_a_cut_connection_ends_in_the_middle_of_the_answer() -> None:
+async def test_a_cut_connection_ends_in_the_middle_of_the_response() -> None:
     app = create_app(STILL)
     app.state.traffic.rules.faults.append(Fault(cut=True))
 
@@ -119,7 +119,7 @@ async def test_a_cut_connection_ends_in_the_middle_of_the_answer() -> None:
             assert (await client.get(url)).status_code == 200
 
 
-async def test_the_log_remembers_requests_but_no_forms(open_account: OpenAccount) -> None:
+async def test_the_log_has_requests_but_no_forms(open_account: OpenAccount) -> None:
     account = await open_account()
 
     await account.get("/Calls.json", Status="busy")

@@ -1,4 +1,4 @@
-"""Simple TwiML read into steps."""
+"""TwiML is parsed into steps."""
 
 import pytest
 from hypothesis import given
@@ -75,7 +75,7 @@ def test_unknown_verbs_are_skipped_and_order_is_kept() -> None:
     "text",
     ["", "hello", "<Response>", "<html/>", "<!DOCTYPE x><Response/>"],
 )
-def test_what_is_no_twiml_is_refused(text: str) -> None:
+def test_text_that_is_no_twiml_is_refused(text: str) -> None:
     with pytest.raises(BadTwiml):
         steps(text)
 
