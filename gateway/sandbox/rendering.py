@@ -30,7 +30,7 @@ _CALL_PARTS = {
 
 @dataclass(frozen=True)
 class UriContext:
-    """Where a response lives, which determines the URIs inside it."""
+    """What the URIs inside a response depend on."""
 
     account_sid: str
     suffix: str

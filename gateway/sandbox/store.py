@@ -189,14 +189,14 @@ class SandboxDatabase:
         excluded = list(waiting)
         placeholders = ", ".join("?" * len(excluded))
         first = f"due <= ? AND sid NOT IN ({placeholders}) ORDER BY due, number LIMIT 1"
-        found = self._connection.execute(
+        row = self._connection.execute(
             f"SELECT due, event, number FROM events WHERE {first}",  # noqa: S608 - only placeholders
             [until, *excluded],
         ).fetchone()
-        if found is None:
+        if row is None:
             return None
-        self._connection.execute("DELETE FROM events WHERE number = ?", [found[2]])
-        return found[0], found[1]
+        self._connection.execute("DELETE FROM events WHERE number = ?", [row[2]])
+        return row[0], row[1]
 
     def _where(self, kind: type[Row], conditions: Iterable[Condition]) -> tuple[str, list[object]]:
         """Conditions in SQL. A comparison with null is never true, as the conditions require."""
@@ -214,21 +214,21 @@ class SandboxDatabase:
         """The range of positions that holds the rows of a range of instants, see Note [Lags]."""
         if not isinstance(condition, Within):
             return
-        least, most = self._lags(_TABLES[kind], condition.column)
+        smallest, largest = self._lags(_TABLES[kind], condition.column)
         if condition.start is not None:
-            yield "position >=", (condition.start - most) * _PER_SECOND
+            yield "position >=", (condition.start - largest) * _PER_SECOND
         if condition.end is not None:
-            yield "position <", (condition.end - least) * _PER_SECOND
+            yield "position <", (condition.end - smallest) * _PER_SECOND
 
     def _lags(self, table: str, column: str) -> tuple[int, int]:
         """The smallest and the largest difference between a column and ``date_created``."""
         if column == "date_created":
             return 0, 0
         lag = f"{column} - date_created"
-        known = f"SELECT {lag} FROM {table} WHERE {lag} > -1e18"  # noqa: S608 - our names
-        ends = [f"({known} ORDER BY {lag} {order} LIMIT 1)" for order in ("ASC", "DESC")]
-        found = self._connection.execute(f"SELECT {ends[0]}, {ends[1]}").fetchone()
-        return found[0] or 0, found[1] or 0
+        lags = f"SELECT {lag} FROM {table} WHERE {lag} > -1e18"  # noqa: S608 - our names
+        ends = [f"({lags} ORDER BY {lag} {order} LIMIT 1)" for order in ("ASC", "DESC")]
+        smallest, largest = self._connection.execute(f"SELECT {ends[0]}, {ends[1]}").fetchone()
+        return smallest or 0, largest or 0
 
     def _select(self, kind: type[R], rest: str, values: Sequence[object]) -> Iterator[R]:
         query = f"SELECT {_columns(kind)} FROM {_TABLES[kind]} {rest}"  # noqa: S608 - our names

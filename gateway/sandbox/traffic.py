@@ -43,7 +43,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Seconds before the response; without another fault the request then succeeds."""
     status: int | None = None
     code: int | None = None
-    message: str = "A fault was asked for"
+    message: str = "Injected fault"
     body: str | None = None
     """Sent unchanged instead of the error's body, with ``status`` or 200."""
     cut: bool = False
