@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.sandbox import SandboxConfig
 from gateway.settings import (
     PRODUCTION,
     RENAMED,
@@ -17,8 +18,7 @@ from gateway.settings import (
     Secret,
     Settings,
     SettingsError,
-    groups,
-    settings_in,
+    settings_by_name,
     settings_tables,
 )
 from gateway.settings.values import is_secret, read_value
@@ -27,7 +27,7 @@ from tests.plain_twilio import ACCOUNT, TOKEN
 KEY = "SK" + "c" * 32
 MAIN = "AC" + "d" * 32
 CREDENTIAL = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
-FIELDS = {row.metadata["name"]: row for group in groups() for row in settings_in(group)}
+FIELDS = settings_by_name()
 SECRETS = [name for name, row in FIELDS.items() if is_secret(row.type)]
 BAD: dict[str, list[str]] = {
     "TWILIO_ACCOUNT_SID": ["AC", KEY, ACCOUNT + "0", ACCOUNT.replace("a", "g"), "../etc"],
@@ -157,6 +157,13 @@ def test_a_variable_that_is_set_to_nothing_is_not_set(name: str) -> None:
 
 def test_a_variable_that_is_no_setting_is_ignored() -> None:
     assert read(TWILIO_SID="x", GATEWAY_COLOUR="red", PATH="/bin") == Settings()
+
+
+def test_the_sandbox_of_a_gateway_is_the_one_of_the_sandbox_alone() -> None:
+    """It knows no settings: its own numbers stand there."""
+    alone, settings = SandboxConfig(), Settings().sandbox
+
+    assert (settings.calls, settings.seed) == (alone.calls, alone.seed)
 
 
 def test_settings_are_frozen() -> None:

@@ -7,6 +7,8 @@ import argparse
 import math
 from typing import Any
 
+from gateway.settings import settings_by_name
+
 __all__ = ["Commands", "add_setting", "non_negative", "positive"]
 
 Commands = Any
@@ -16,7 +18,8 @@ Commands = Any
 def add_setting(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
     """Adds an option that takes the place of this environment variable."""
     name = setting.rsplit("_", 1)[-1].lower()
-    parser.add_argument(f"--{name}", dest=setting, metavar=name.upper(), help=meaning)
+    words = f"{meaning} ({setting}, {settings_by_name()[setting].default})"
+    parser.add_argument(f"--{name}", dest=setting, metavar=name.upper(), help=words)
 
 
 def non_negative(text: str) -> float:

@@ -40,8 +40,8 @@ def add_command(commands: Commands) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", default=8001, type=int, help="port to listen on (8001)")
     parser.add_argument("--database", default=":memory:", help="SQLite file (in memory)")
-    add_setting(parser, "GATEWAY_SANDBOX_CALLS", "example calls (GATEWAY_SANDBOX_CALLS, 2000)")
-    add_setting(parser, "GATEWAY_SANDBOX_SEED", "what they are made from (GATEWAY_SANDBOX_SEED, 1)")
+    add_setting(parser, "GATEWAY_SANDBOX_CALLS", "example calls")
+    add_setting(parser, "GATEWAY_SANDBOX_SEED", "seed of the example calls")
     for name, kind, meaning in NUMBERS:
         default = getattr(SandboxConfig, name)
         option = "--" + name.replace("_", "-")

@@ -34,9 +34,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command that runs when none is named."""
     parser.set_defaults(run=_serve)
     for setting, meaning in (
-        ("GATEWAY_HOST", "address to listen on (GATEWAY_HOST, 127.0.0.1)"),
-        ("GATEWAY_PORT", "port to listen on, 0 for a free one (GATEWAY_PORT, 8000)"),
-        ("GATEWAY_WORKERS", "processes that serve (GATEWAY_WORKERS, 1)"),
+        ("GATEWAY_HOST", "address to listen on"),
+        ("GATEWAY_PORT", "port to listen on, 0 for a free one"),
+        ("GATEWAY_WORKERS", "processes that serve"),
     ):
         add_setting(parser, setting, meaning)
 

@@ -31,7 +31,7 @@ from gateway.access.rate_limit import RateLimiter
 from gateway.errors import RateLimited, UpstreamError
 from gateway.live.idempotency import IdempotentExecutor, Running
 from gateway.live.snapshots import ResultCoalescer
-from gateway.live.store import MemoryStore, Store
+from gateway.live.store import Store
 from gateway.live.subscriptions import CallUpdate, SubscriberSlots, SubscriptionManager, for_members
 from gateway.planner import Costs
 from gateway.server.account_stores import AccountStores
@@ -46,7 +46,6 @@ __all__ = [
     "AttemptLimiter",
 ]
 
-MANY = 10_000
 TRIES_OF_AN_ACCOUNT, SECONDS_FOR_A_TRY = 100, 6.0
 # Many tenants may come through one proxy, all at once after a restart.
 TRIES_OF_AN_ADDRESS, SECONDS_FOR_A_TRY_THERE = 200, 1.0
@@ -64,8 +63,8 @@ class AccountClient:
     def __init__(
         self,
         client: UpstreamClient,
-        stores: AccountStores | None = None,
-        slots: SubscriberSlots | None = None,
+        stores: AccountStores,
+        slots: SubscriberSlots,
         now: Callable[[], datetime] = utc_now,
         proof: CredentialCheck | None = None,
     ) -> None:
@@ -75,8 +74,8 @@ class AccountClient:
         self.running = Running()
         self.users = 0
         self.is_kept = True
-        self._stores = stores or AccountStores(lambda _: MemoryStore())
-        self._slots = slots or SubscriberSlots(MANY)
+        self._stores = stores
+        self._slots = slots
         self._now = now
         self._proof = proof
         self._polling: asyncio.Task[None] | None = None

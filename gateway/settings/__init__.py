@@ -60,9 +60,8 @@ __all__ = [
     "SettingsError",
     "Switch",
     "UpstreamSettings",
-    "groups",
     "is_loopback",
-    "settings_in",
+    "settings_by_name",
     "settings_tables",
 ]
 
@@ -228,30 +227,35 @@ def _content(name: str, path: str) -> str:
     return content
 
 
-def groups(group: type[Any] = Settings) -> Iterator[type[Any]]:
-    """The groups in the order of their fields; one within another follows it."""
-    for row in fields(group):
-        if isinstance(row.type, type) and is_dataclass(row.type):
-            yield row.type
-            yield from groups(row.type)
-
-
-def settings_in(group: type[Any]) -> list[Field[Any]]:
-    """The settings of a group, without those of groups within it."""
-    return [row for row in fields(group) if "name" in row.metadata]
+def settings_by_name() -> dict[str, Field[Any]]:
+    """Every setting by the name of its variable, with its default, unit and meaning."""
+    return {row.metadata["name"]: row for group in _groups() for row in _settings_in(group)}
 
 
 def settings_tables() -> str:
     """The tables as Markdown, for docs/settings.md: the eight of production, then each group."""
-    every = {row.metadata["name"]: row for group in groups() for row in settings_in(group)}
+    every = settings_by_name()
     sections = [
-        "## The eight you need in production\n\n" + _table([every[name] for name in PRODUCTION])
+        "## The eight you need in production\n\n" + _table(every[name] for name in PRODUCTION)
     ]
-    for group in groups():
+    for group in _groups():
         title, words = (group.__doc__ or "").split(": ", 1)
         words = f"{words[0].upper()}{words[1:]}"
-        sections.append(f"## {title}\n\n{words}\n\n" + _table(settings_in(group)))
+        sections.append(f"## {title}\n\n{words}\n\n" + _table(_settings_in(group)))
     return "\n".join(sections)
+
+
+def _groups(group: type[Any] = Settings) -> Iterator[type[Any]]:
+    """The groups in the order of their fields; one within another follows it."""
+    for row in fields(group):
+        if isinstance(row.type, type) and is_dataclass(row.type):
+            yield row.type
+            yield from _groups(row.type)
+
+
+def _settings_in(group: type[Any]) -> list[Field[Any]]:
+    """The settings of a group, without those of groups within it."""
+    return [row for row in fields(group) if "name" in row.metadata]
 
 
 def _table(rows: Iterable[Field[Any]]) -> str:

@@ -24,10 +24,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gateway.live.store import MemoryStore
+from gateway.live.subscriptions import SubscriberSlots
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox.resources import CallRow, Row
 from gateway.schema.cursors import Cursor, PositionKind, RowPosition, cursor_key, write_cursor
 from gateway.server.account_clients import AccountClient as Own
+from gateway.server.account_stores import AccountStores
 from gateway.server.operations import Gateway
 from gateway.settings import PlannerMode, Secret, Settings, Switch, UpstreamSettings
 from gateway.upstream.calls import ListCalls
@@ -174,10 +177,11 @@ async def gateways(there: Upstream) -> AsyncIterator[dict[str, Gateway]]:
     credential = Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
     # Without the cache: a run that is repeated would be answered from it.
     upstream = UpstreamSettings(max_in_flight=AT_A_TIME, read_timeout=60, cache_size=0)
+    stores = AccountStores(lambda _: MemoryStore())
     async with AsyncExitStack() as stack:
         made = {}
         for way, settings in WAYS.items():
-            own = Own(UpstreamClient(credential, upstream, there))
+            own = Own(UpstreamClient(credential, upstream, there), stores, SubscriberSlots(100))
             stack.push_async_callback(own.aclose)
             made[way] = Gateway(settings, own, now=lambda: NOW)
         yield made

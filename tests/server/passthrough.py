@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 import httpx
 
 from gateway.access import Account, Caller, Scope
+from gateway.live.store import MemoryStore
+from gateway.live.subscriptions import SubscriberSlots
 from gateway.server.account_clients import AccountClient
+from gateway.server.account_stores import AccountStores
 from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.credential_check import CredentialCheck
@@ -60,7 +63,8 @@ class Made(list[tuple[str, ManyAccounts]]):
         twilio, proof = ManyAccounts(), CredentialCheck()
         self.append((given.sid, twilio))
         client = UpstreamClient(given, UpstreamSettings(), twilio, hook=proof.note)
-        return AccountClient(client, proof=proof)
+        stores = AccountStores(lambda _: MemoryStore())
+        return AccountClient(client, stores, SubscriberSlots(100), proof=proof)
 
     def open(self) -> list[str]:
         """The accounts of those that are not closed."""
