@@ -151,21 +151,21 @@ class InvalidCursor(CallerError):
 class LimitExceeded(CallerError):
     """A document, or a value in it, beyond a limit: refused before anything is sent.
 
-    `limit` names it, as the setting GATEWAY_MAX_ of that name; `allowed` is the most there may be.
+    `limit` names it, as the setting GATEWAY_MAX_ of that name where there is one; `allowed` is the
+    most there may be.
     """
 
     code = "LIMIT_EXCEEDED"
 
-    def __init__(self, message: str, *, limit: str | None = None, allowed: int = 0) -> None:
+    def __init__(self, message: str, *, limit: str, allowed: int) -> None:
         super().__init__(message)
         self.limit = limit
         self.allowed = allowed
 
     @property
     def extensions(self) -> dict[str, object]:
-        """The code and, where a setting names it, the limit and what it allows."""
-        named = {"limit": self.limit, "allowed": self.allowed} if self.limit else {}
-        return {"code": self.code} | named
+        """The code, the limit and what it allows."""
+        return {"code": self.code, "limit": self.limit, "allowed": self.allowed}
 
 
 class IntrospectionDisabled(CallerError):

@@ -93,10 +93,11 @@ def test_each_class_says_what_it_means() -> None:
 
 @pytest.mark.parametrize("name", CODES)
 def test_an_error_carries_its_code_to_the_client(name: str) -> None:
-    error = getattr(errors, name)("words")
+    facts = {"limit": "depth", "allowed": 12} if name == "LimitExceeded" else {}
+    error = getattr(errors, name)("words", **facts)
 
     assert str(error) == "words"
-    assert error.extensions == {"code": CODES[name]}
+    assert error.extensions == {"code": CODES[name], **facts}
 
 
 def test_an_upstream_error_carries_twilios_numbers_where_there_are_any() -> None:

@@ -17,11 +17,11 @@ from gateway.errors import (
     BadUserInput,
     Forbidden,
     GatewayError,
-    LimitExceeded,
     ParseFailed,
     ValidationFailed,
 )
 from gateway.schema.document_guard import limits_of
+from gateway.schema.limits import NESTING, exceeded
 from gateway.schema.strawberry_internals import PreExecutionError
 
 __all__ = ["ErrorCodes", "RequireScope"]
@@ -76,13 +76,14 @@ class ErrorCodes(SchemaExtension):
         if not errors:
             return
         is_refused = isinstance(result, PreExecutionError)
-        shown = [_presentable(error, is_refused) for error in errors]
-        if not limits_of(self.execution_context).suggests_names:
+        limits = limits_of(self.execution_context)
+        shown = [_presentable(error, is_refused, limits.max_tokens) for error in errors]
+        if not limits.suggests_names:
             shown = [_without_suggestion(error) for error in shown]
         result.errors = shown
 
 
-def _presentable(error: GraphQLError, is_refused: bool) -> GraphQLError:
+def _presentable(error: GraphQLError, is_refused: bool, tokens: int) -> GraphQLError:
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error:
         cause = cause.original_error
@@ -94,14 +95,17 @@ def _presentable(error: GraphQLError, is_refused: bool) -> GraphQLError:
     extensions = error.extensions or {}
     if "code" in extensions:
         return error
+    if isinstance(error, GraphQLSyntaxError) and "Parsing aborted" in error.message:
+        # The text has more tokens, or deeper nesting, than the parser takes.
+        limit, allowed = ("tokens", tokens) if " tokens." in error.message else ("nesting", NESTING)
+        return _again(error, error.message, exceeded(limit, allowed).extensions)
     return _again(error, error.message, {**extensions, "code": _code(error, is_refused)})
 
 
 def _code(error: GraphQLError, is_refused: bool) -> str:
     """The code of an error that graphql-core made: by the phase that it comes from."""
     if isinstance(error, GraphQLSyntaxError):
-        # The text has more tokens, or deeper nesting, than the parser takes.
-        return LimitExceeded.code if "Parsing aborted" in error.message else ParseFailed.code
+        return ParseFailed.code
     return ValidationFailed.code if is_refused else BadUserInput.code
 
 

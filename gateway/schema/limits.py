@@ -30,7 +30,7 @@ from graphql import (
 from gateway.errors import IntrospectionDisabled, LimitExceeded
 from gateway.settings import DocumentSettings
 
-__all__ = ["Measure", "check_document", "check_variables", "exceeded", "measure"]
+__all__ = ["NESTING", "Measure", "check_document", "check_variables", "exceeded", "measure"]
 
 INTROSPECTION = ("__schema", "__type")
 # `_service` gives the whole schema as text: it is introspection by another name.

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from gateway.errors import BadRequest, CallerError, LimitExceeded, PersistedQueryNotSupported
+from gateway.schema.limits import NESTING
 from gateway.server.operations import OperationOptions
 from gateway.telemetry.upstream_trace import Explain
 from gateway.upstream.client import Priority
@@ -153,7 +154,8 @@ def _json(text: bytes, name: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except RecursionError:
-        raise HttpError(400, LimitExceeded(f"{name} nests too deeply")) from None
+        error = LimitExceeded(f"{name} nests too deeply", limit="nesting", allowed=NESTING)
+        raise HttpError(400, error) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise HttpError(400, f"{name} is not valid JSON") from None
 

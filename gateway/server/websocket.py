@@ -225,7 +225,7 @@ class GraphQLWsConnection:
         try:
             if len(self._operations) >= MAX_OPERATIONS:
                 words = f"At most {MAX_OPERATIONS} operations at once on one socket"
-                raise LimitExceeded(words)
+                raise LimitExceeded(words, limit="socket_operations", allowed=MAX_OPERATIONS)
             given = msgspec.to_builtins(message.payload)
             results = self._admitted.operate(check_parameters(given, self._websocket.headers))
         except HttpError as refusal:

@@ -397,9 +397,18 @@ async def test_one_token_more_than_allowed_is_refused() -> None:
     async with connect(twilio) as client:
         answer = await client.answer(query)
 
-    assert error["extensions"] == {"code": "LIMIT_EXCEEDED"}
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "tokens", "allowed": 1499}
     assert "1499 tokens" in error["message"]
     assert len(answer["data"]["nodes"]) == 1488
+
+
+@pytest.mark.parametrize("text", [fan_out(149, 1), "{ x(y: " + "[" * 300 + "]" * 300 + ") }"])
+async def test_what_nests_deeper_than_anything_may_is_told_as_a_limit(text: str) -> None:
+    """By the measure, or before by the parser, which has a limit of its own."""
+    async with connect(PlainTwilio()) as client:
+        error = await client.error(text)
+
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "nesting", "allowed": 100}
 
 
 class Refusing(SchemaExtension):

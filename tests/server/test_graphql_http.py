@@ -226,7 +226,8 @@ async def test_json_that_nests_too_deeply_is_beyond_a_limit() -> None:
 
     for response in (posted, got):
         assert_refused(response, 400)
-        assert response.json()["errors"][0]["extensions"] == {"code": "LIMIT_EXCEEDED"}
+        extensions = response.json()["errors"][0]["extensions"]
+        assert extensions == {"code": "LIMIT_EXCEEDED", "limit": "nesting", "allowed": 100}
 
 
 @pytest.mark.parametrize(
