@@ -45,6 +45,9 @@ LAST_REQUEST = 2.0
 # Descriptors that are not clients': upstream's connections, the loop's, logs.
 OTHER_FILES = 250
 ENOUGH_FILES = 65_536
+# Seconds in which a worker must answer its parent, or is killed and replaced. One that starts does
+# as soon as its modules are loaded: a second of a whole processor, of which it may have a tenth.
+WORKER_PING_TIMEOUT = 30
 
 
 class ServerConfig(uvicorn.Config):
@@ -64,6 +67,7 @@ class ServerConfig(uvicorn.Config):
             log_config=None,
             server_header=False,
             timeout_keep_alive=server.keep_alive_timeout,  # type: ignore[arg-type]  # part seconds are taken
+            timeout_worker_healthcheck=WORKER_PING_TIMEOUT,
             timeout_graceful_shutdown=server.drain_timeout,  # type: ignore[arg-type]  # here, too
             # uvicorn counts the connection itself and refuses the one that makes it equal.
             limit_concurrency=min(server.max_connections, max(open_files - OTHER_FILES, 1)) + 1,

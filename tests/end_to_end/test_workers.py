@@ -222,6 +222,17 @@ def test_workers_that_are_replaced_keep_what_the_parent_keeps() -> None:
         assert [made_by(server, number, "order-1") for _ in range(4)] == [first] * 4
 
 
+def test_workers_that_take_long_to_start_are_waited_for(tmp_path: Path) -> None:
+    """As where a container has little of a processor; left alone, uvicorn kills them after 5 s."""
+    slow = "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv: time.sleep(6)"
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    command = ["--port", "0", "--workers", "2"]
+    with serving(*command, until="GraphiQL", PYTHONPATH=str(tmp_path)) as server:
+        assert post(server, "{ __typename }").status_code == 200
+
+    assert "died" not in server.log
+
+
 def test_workers_end_when_their_parent_is_gone() -> None:
     """They could take no key any more, and would be in the way of whoever comes after."""
     with two_workers() as server:

@@ -25,7 +25,7 @@ def workers_of(server: Server) -> list[int]:
 
 @contextmanager
 def paused(*processes: int) -> Iterator[None]:
-    """These processes do nothing meanwhile. For less than the 5 s that uvicorn waits for them."""
+    """These processes do nothing meanwhile. For less than the parent waits for them."""
     for process in processes:
         os.kill(process, signal.SIGSTOP)
     try:
