@@ -258,12 +258,14 @@ async def test_aliases_and_levels_of_one_operation_share_their_rows() -> None:
 
     assert len(data["few"]["nodes"]) == 1
     assert len(data["many"]["nodes"]) == len(data["again"]["nodes"]) == 4
-    assert twilio.asked() == [
+    *others, covering = twilio.asked()
+    assert others == [
         f"GET Calls/{sid('CA', 3)}",
         f"GET Calls/{sid('CA', 9)}",
         "GET Calls?PageSize=5",
-        "GET Recordings?DateCreated=2026-03-10&PageSize=141",
     ]
+    # How large it is depends on how long the first answers took.
+    assert covering.startswith("GET Recordings?DateCreated=2026-03-10&PageSize=")
 
 
 async def test_levels_whose_rows_are_known_are_asked_in_one_round() -> None:
