@@ -1,42 +1,42 @@
 """The exception tree: whose fault first, then which phase. Each leaf has its GraphQL code.
 
     GatewayError
-    ├── CallerError              the query asks for something that cannot be
-    │   ├── BadRequest           no GraphQL request, or one that names no operation
+    ├── CallerError              the request is wrong: a retry will not help
+    │   ├── BadRequest           not a GraphQL request, or no operation selected
     │   ├── PersistedQueryNotSupported  the hash of a document instead of the document
-    │   ├── OriginNotAllowed     a web page asks whose origin is not allowed to
+    │   ├── OriginNotAllowed     the web page's origin is not allowed
     │   ├── ParseFailed          the document is not GraphQL
     │   ├── ValidationFailed     the document does not fit the schema
     │   ├── BadUserInput         an argument or a SID is malformed
-    │   ├── InvalidFilter        a filter that no call can be held against
+    │   ├── InvalidFilter        the filter cannot match any row
     │   ├── InvalidCursor        damaged, or of another list
-    │   ├── LimitExceeded        a document larger, deeper or dearer than this gateway takes
+    │   ├── LimitExceeded        the document is larger, deeper or costlier than allowed
     │   ├── IntrospectionDisabled
-    │   └── CallNotFound         nothing to watch: Twilio has no such call
-    ├── AccessError              who asks, not what
-    │   ├── Unauthenticated      no credential, or one that is not taken
-    │   ├── Forbidden            the credential's scopes do not reach so far
-    │   ├── RateLimited          this caller asks too fast
-    │   └── AccessUnavailable    the keys that tell who asks cannot be read now
-    ├── BudgetExceeded           the query is fine but costs more than this gateway may spend
-    ├── DryRun                   nothing is wrong: the operation asked for its plan only
-    ├── StoreUnavailable         what gateways share cannot be reached, and it is needed
-    ├── TooManySubscribers       this gateway has as many as it may have
-    ├── SubscriberLagged         a subscriber reads far slower than calls change
-    └── UpstreamError            Twilio, or the way to it
-        ├── UpstreamUnavailable  no whole answer, or a 5xx
-        │   ├── RequestNotSent   the request did not leave: safe to repeat, whatever its method
-        │   └── CircuitOpen      not even asked: upstream fails too often at present
-        ├── OutcomeUnknown       a request that changes something was sent, and nobody knows
-        ├── UpstreamTimeout      no whole answer in time
+    │   └── CallNotFound         a subscription to a call that Twilio does not have
+    ├── AccessError              the caller may not send this request
+    │   ├── Unauthenticated      no credential, or an invalid one
+    │   ├── Forbidden            the credential lacks a scope
+    │   ├── RateLimited          the caller sends requests too fast
+    │   └── AccessUnavailable    the keys that authenticate callers cannot be read now
+    ├── BudgetExceeded           the query needs more upstream reads than allowed
+    ├── DryRun                   no failure: the operation wanted its plan only
+    ├── StoreUnavailable         the store that gateways share cannot be reached
+    ├── TooManySubscribers       this gateway has the most subscribers that it may have
+    ├── SubscriberLagged         a subscriber reads too slowly, and events were dropped
+    └── UpstreamError            Twilio, or the connection to it
+        ├── UpstreamUnavailable  no whole response, or a 5xx
+        │   ├── RequestNotSent   the request was not sent: a retry is safe for every method
+        │   └── CircuitOpen      the circuit breaker rejected the request
+        ├── OutcomeUnknown       a write was sent, and its result is unknown
+        ├── UpstreamTimeout      no whole response in time
         ├── UpstreamRateLimited  429: too many requests at once
         ├── UpstreamAuth         401 or 403: the credential is refused
         ├── UpstreamRejected     another 4xx
         │   └── UpstreamNotFound 404
-        └── UpstreamInvalid      an answer that is not what Twilio's API says
+        └── UpstreamInvalid      a response that does not follow Twilio's API
 
-Messages are ours: what upstream wrote is never passed on, only its numbers. This module must not
-know GraphQL: graphql-core reads `extensions` from any exception that has it.
+Messages are the gateway's own: of an error of upstream's only its numbers are passed on. This
+module must not know GraphQL: graphql-core reads `extensions` from any exception that has it.
 """
 
 from collections.abc import Mapping
@@ -83,39 +83,39 @@ __all__ = [
 
 
 class GatewayError(Exception):
-    """A fault of the gateway's own, whose cause is in the log only.
+    """A fault of the gateway itself; only its log has the cause.
 
-    Its subclasses are what this gateway refuses or cannot answer for a reason that it knows.
+    The subclasses are the failures with a known reason.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
 
     @property
     def extensions(self) -> dict[str, object]:
-        """What a client's program may act on (SCHEMA rule 10)."""
+        """What a client may act on (SCHEMA rule 10)."""
         return {"code": self.code}
 
 
 class CallerError(GatewayError):
-    """The query asks for something that cannot be. Correct it; a repeat will not help."""
+    """The request is wrong, for example an argument out of its range. A retry will not help."""
 
     code = "BAD_USER_INPUT"
 
 
 class BadRequest(CallerError):
-    """No GraphQL request, or one that does not say which operation is meant."""
+    """This is not a GraphQL request, or it does not say which operation to run."""
 
     code = "BAD_REQUEST"
 
 
 class PersistedQueryNotSupported(CallerError):
-    """A hash came in place of the document, which this gateway does not keep. Send the document."""
+    """The request has only a document's hash, but this gateway stores none. Send the document."""
 
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
 
 class OriginNotAllowed(CallerError):
-    """A web page asks whose origin is not among GATEWAY_ALLOWED_ORIGINS."""
+    """The web page that sent the request has an origin that GATEWAY_ALLOWED_ORIGINS lacks."""
 
     code = "FOREIGN_ORIGIN"
 
@@ -137,19 +137,19 @@ class BadUserInput(CallerError):
 
 
 class InvalidFilter(CallerError):
-    """A filter that no row can be held against: an empty range, an unknown status."""
+    """The filter cannot match any row: an empty range, an unknown status."""
 
     code = "INVALID_FILTER"
 
 
 class InvalidCursor(CallerError):
-    """A cursor that is damaged, belongs to another list, or whose row is gone without a trace."""
+    """The cursor is damaged, belongs to another list, or its row is gone without a trace."""
 
     code = "INVALID_CURSOR"
 
 
 class LimitExceeded(CallerError):
-    """A document, or a value in it, beyond a limit: refused before anything is sent.
+    """The document, or a value in it, exceeds a limit. Nothing was sent to Twilio.
 
     `limit` names it, as the setting GATEWAY_MAX_ of that name where there is one; `allowed` is the
     most there may be.
@@ -169,29 +169,29 @@ class LimitExceeded(CallerError):
 
 
 class IntrospectionDisabled(CallerError):
-    """The document asks for the schema, which this gateway does not show."""
+    """The document reads the schema, which this gateway does not show."""
 
     code = "INTROSPECTION_DISABLED"
 
 
 class AccessError(GatewayError):
-    """The caller is not let in, or not so far. The message never repeats what was presented."""
+    """The caller may not send this request. The message never repeats what was presented."""
 
 
 class Unauthenticated(AccessError):
-    """No credential was presented, or one that is malformed, unknown, expired or forged."""
+    """The credential is missing, malformed, unknown, expired or forged."""
 
     code = "UNAUTHENTICATED"
 
 
 class Forbidden(AccessError):
-    """The caller is known but lacks a scope. Another credential may have it."""
+    """The caller is known, but its credential lacks a scope. Another credential may have it."""
 
     code = "FORBIDDEN"
 
 
 class RateLimited(AccessError):
-    """This caller asks faster than allowed, or too many credentials like this one were refused.
+    """The caller sends requests too fast, or too many credentials like this one were refused.
 
     `retry_after` is in whole seconds.
     """
@@ -204,60 +204,60 @@ class RateLimited(AccessError):
 
     @property
     def extensions(self) -> dict[str, object]:
-        """The code, and when to come back where that is known."""
+        """The code and, where it is known, when to retry."""
         if self.retry_after is None:
             return {"code": self.code}
         return {"code": self.code, "retryAfter": self.retry_after}
 
 
 class AccessUnavailable(AccessError):
-    """It cannot be told now who asks. The same request may be answered later."""
+    """The gateway cannot authenticate callers now. The same request may succeed later."""
 
     code = "ACCESS_UNAVAILABLE"
 
 
 class CallNotFound(CallerError):
-    """There is no call with this SID to be watched, or it was deleted while it was watched."""
+    """There is no call with this SID, or it was deleted during the subscription."""
 
     code = "NOT_FOUND"
 
 
 class BudgetExceeded(GatewayError):
-    """The answer would cost more upstream pages or rows than allowed. Narrow the query."""
+    """The query needs more upstream pages or rows than allowed. Narrow it."""
 
     code = "BUDGET_EXCEEDED"
 
 
 class DryRun(GatewayError):
-    """The operation asked for its plan: what would be read next is planned and not sent."""
+    """The operation wanted its plan only: this field would need a request that was not sent."""
 
     code = "DRY_RUN"
 
 
 class StoreUnavailable(GatewayError):
-    """The store that gateways share did not answer, and without it the act is not safe."""
+    """The store that gateways share is unavailable, and the operation is not safe without it."""
 
     code = "STORE_UNAVAILABLE"
 
 
 class TooManySubscribers(GatewayError):
-    """This gateway has as many subscribers as its settings allow. Try again later, or elsewhere."""
+    """This gateway has the most subscribers that its settings allow. Retry later or elsewhere."""
 
     code = "TOO_MANY_SUBSCRIBERS"
 
 
 class SubscriberLagged(GatewayError):
-    """A subscription that more calls changed for than are remembered. Subscribe again."""
+    """The subscriber read too slowly, and events were dropped. Subscribe again."""
 
     code = "FELL_BEHIND"
 
 
 class UpstreamError(GatewayError):
-    """Twilio, or the way to it, did not give the answer.
+    """Twilio could not be reached or failed, or the circuit breaker rejected the request.
 
     `status` is the HTTP status, `twilio_code` Twilio's own error number, `more_info` its page about
-    it and `request_id` what Twilio's support asks for; each is None where there was no answer.
-    `retry_after` is in how many seconds a repeat may succeed, where that is known.
+    it and `request_id` what Twilio's support wants to know; each is None without a response.
+    `retry_after` is in how many seconds a retry may succeed; None where that is unknown.
     """
 
     code = "UPSTREAM_UNAVAILABLE"
@@ -281,7 +281,7 @@ class UpstreamError(GatewayError):
 
     @property
     def extensions(self) -> dict[str, object]:
-        """The code and, where upstream answered, its numbers (SCHEMA rule 10)."""
+        """The code and, where upstream responded, its numbers (SCHEMA rule 10)."""
         facts = {
             "twilioCode": self.twilio_code,
             "httpStatus": self.status,
@@ -299,18 +299,18 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class RequestNotSent(UpstreamUnavailable):
-    """The connection could not be made: upstream has not seen the request."""
+    """The request was not sent: upstream has not seen it."""
 
 
 class CircuitOpen(UpstreamUnavailable):
-    """Upstream failed so often of late that it is not asked for `retry_after` seconds."""
+    """The circuit breaker rejected the request, for `retry_after` more seconds."""
 
 
 class OutcomeUnknown(UpstreamError):
-    """A request that changes something was sent and its answer did not come, or says nothing.
+    """A write was sent, but its result is unknown. Check whether it happened before you retry.
 
-    It may have happened: it is never repeated here. Look before you repeat it. `look_for` says
-    what to look for, once that is known.
+    There was no response, or no usable one. The gateway does not retry the write. `look_for` says
+    how to find its result, once that is known.
     """
 
     code = "OUTCOME_UNKNOWN"
@@ -318,52 +318,52 @@ class OutcomeUnknown(UpstreamError):
 
     @property
     def extensions(self) -> dict[str, object]:
-        """With `lookFor`, where it is known."""
+        """As of every upstream error and, where it is known, `lookFor`."""
         known = {"lookFor": dict(self.look_for)} if self.look_for else {}
         return super().extensions | known
 
 
 class UpstreamTimeout(UpstreamError):
-    """No whole answer within the time that the settings allow."""
+    """Twilio sent no whole response within the time that the settings allow."""
 
     code = "UPSTREAM_TIMEOUT"
 
 
 class UpstreamRateLimited(UpstreamError):
-    """Too many requests at once: Twilio's 429, which was never processed (FACTS section 2).
+    """Too many requests at once: Twilio answered 429, or the gateway's queue is full. Retry later.
 
-    Without a `status` it was the gateway's own line that was full.
+    Twilio did not process such a request (FACTS section 2). A full queue has no `status`.
     """
 
     code = "UPSTREAM_RATE_LIMITED"
 
 
 class UpstreamAuth(UpstreamError):
-    """401 or 403: upstream refuses the credential."""
+    """Twilio refused the credential: 401 or 403."""
 
     code = "UPSTREAM_AUTH"
 
 
 class UpstreamRejected(UpstreamError):
-    """Another 4xx: upstream understood the request and refuses it."""
+    """Twilio rejected the request with another 4xx."""
 
     code = "UPSTREAM_REJECTED"
 
 
 class UpstreamNotFound(UpstreamRejected):
-    """404: there is no such resource (any more)."""
+    """Twilio has no such resource, or no longer: 404."""
 
     code = "UPSTREAM_NOT_FOUND"
 
 
 class UpstreamInvalid(UpstreamError):
-    """An answer that is not what Twilio's API says: not JSON, no list, a link to elsewhere."""
+    """Twilio's response does not follow its API: not JSON, no list, a link to elsewhere."""
 
     code = "UPSTREAM_INVALID"
 
 
 def error_codes() -> dict[str, str]:
-    """Every code with its meaning: what the first exception that brings it says of itself."""
+    """Every code with its meaning: the docstring of the first exception that has it."""
     codes: dict[str, str] = {}
     waiting: list[type[GatewayError]] = [GatewayError]
     while waiting:
@@ -375,6 +375,6 @@ def error_codes() -> dict[str, str]:
 
 
 def errors_table() -> str:
-    """The list as Markdown."""
+    """The codes as a Markdown table, for docs/errors.md."""
     rows = (f"| `{code}` | {meaning} |\n" for code, meaning in sorted(error_codes().items()))
     return "| code | meaning |\n|---|---|\n" + "".join(rows)

@@ -80,14 +80,14 @@ class BreakerSettings:
     )  # fmt: skip
 
     @property
-    def majority(self) -> int:
-        """How many answers close a half-open breaker."""
+    def answers_to_close(self) -> int:
+        """How many answered attempts close a half-open breaker: the majority."""
         return self.half_open_calls // 2 + 1
 
     @property
-    def fatal(self) -> int:
-        """How many failures open it again: the majority cannot be reached any more."""
-        return self.half_open_calls - self.majority + 1
+    def failures_to_reopen(self) -> int:
+        """How many failures open it again: a majority of answers is out of reach."""
+        return self.half_open_calls - self.answers_to_close + 1
 
 
 @dataclass(frozen=True, kw_only=True)

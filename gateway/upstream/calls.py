@@ -1,4 +1,4 @@
-"""Calls: their rows, the requests that read them, and what the gateway knows of the resource.
+"""Calls: their rows, the requests that read them, and the description of the resource.
 
 This module must not know how a request is sent, nor GraphQL.
 """
@@ -63,7 +63,7 @@ FINAL = frozenset(
 
 
 class CallDirection(Enum):
-    """Who began the call; trunking values are younger than the seed (FACTS section 3)."""
+    """Who began the call; the trunking values are newer than the seed (FACTS section 3)."""
 
     INBOUND = "inbound"
     OUTBOUND_API = "outbound-api"
@@ -74,7 +74,7 @@ class CallDirection(Enum):
 
 
 class AnsweredBy(Enum):
-    """What answering machine detection heard (FACTS section 3)."""
+    """The result of answering machine detection (FACTS section 3)."""
 
     HUMAN = "human"
     MACHINE = "machine"
@@ -107,11 +107,11 @@ class CallResource(Resource):
 
 
 def ended_long_ago(call: CallResource, now: datetime) -> bool:
-    """True for a call that ended OLD ago: nothing new comes of it. Raises UpstreamInvalid."""
+    """True for a call that ended OLD ago: it gets no new rows. Raises UpstreamInvalid."""
     return call.status in FINAL and is_old(call.end_time or call.date_updated, now)
 
 
-def _cannot_change(call: CallResource, now: datetime) -> bool:
+def _is_immutable(call: CallResource, now: datetime) -> bool:
     return call.status in FINAL and (call.price is not None or ended_long_ago(call, now))
 
 
@@ -128,7 +128,7 @@ CALLS = ResourceDescriptor(
     orders=BY_CREATION_OR_START,
     late=timedelta(minutes=10),
     rows_per_call=0.6,
-    cannot_change=_cannot_change,
+    is_immutable=_is_immutable,
 )
 
 
@@ -177,21 +177,21 @@ class ListCalls(ListRequest[CallResource]):
         )
 
     def verdict(self, row: CallResource) -> bool | None:
-        wanted = {
+        values = {
             "to": self.to,
             "from_": self.from_,
             "status": self.status,
             "parent_call_sid": self.parent_call_sid,
         }
-        return verdict_of(row, wanted, {"start_time": self.start_time, "end_time": self.end_time})
+        return verdict_of(row, values, {"start_time": self.start_time, "end_time": self.end_time})
 
     @property
     def account_list(self) -> "ListCalls":
-        """The list of all calls: each row says by itself whether it is wanted."""
+        """The list of all calls: each row shows whether it matches."""
         return ListCalls().list
 
     def with_status(self, status: CallStatus) -> Self:
-        """The same list, of calls in this state only."""
+        """The same list, filtered by this status."""
         return replace(self, status=status)
 
     @property

@@ -1,4 +1,4 @@
-"""The resources that the gateway reads, each described once in the module of its own."""
+"""The resources that the gateway reads; each is described in its own module."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """The client: Twilio's Calls API for one account and one credential.
 
-A read is answered from what cannot change any more, by an equal read in flight, or by upstream; all
-that it learns and keeps lives in the one client. This module must not know why something is read.
+A read is answered from the cache, by an equal read in flight, or by upstream. Each client has its
+own cache, connections, breakers and limits. This module must not know why something is read.
 """
 
 import asyncio
@@ -46,14 +46,14 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
-# Bytes of an answer: the largest single resource is a notification with a whole TwiML response; a
-# row of a list has 2.2 KB (FACTS section 10), and may have nearly four times as much.
+# The most bytes of a response: the largest single resource is a notification with a whole TwiML
+# response; a row of a list has 2.2 KB (FACTS section 10), and may have nearly four times as much.
 MEBIBYTE = 1024 * 1024
 MAX_RESOURCE, MAX_ROW = MEBIBYTE, 8 * 1024
 
 
 def utc_now() -> datetime:
-    """The time, as the gateway's clocks are when nobody gives another."""
+    """The time in UTC; the default clock of the gateway."""
     return datetime.now(UTC)
 
 
@@ -83,20 +83,20 @@ class UpstreamClient:
 
     @property
     def concurrency(self) -> int:
-        """How many requests may run at once at present."""
+        """How many requests may be in flight at present."""
         return self._pipeline.concurrency
 
     @property
     def last_read(self) -> LastRead | None:
-        """How the last read of calls ended that says something of upstream; None before it."""
+        """The last read of calls that shows how upstream is; None before the first."""
         return self._pipeline.last_read
 
     def breakers(self) -> dict[str, BreakerState]:
-        """Each kind of resource, and whether upstream is asked for it at present."""
+        """The state of the breaker of each kind of resource."""
         return self._pipeline.breakers()
 
     def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> Any | None:
-        """The row or page that this request brought earlier, if it cannot have changed since."""
+        """The row or page of an earlier equal request, if it is immutable and still cached."""
         return self._cache.get(request, self._now())
 
     async def fetch(
@@ -105,17 +105,20 @@ class UpstreamClient:
         on_attempt: UpstreamHook | None = None,
         context: RequestContext = ANONYMOUS_CONTEXT,
     ) -> R | None:
-        """One resource; None when Twilio answers 404. `tell` hears of each try, if new."""
+        """One resource; None when Twilio answers 404.
+
+        `on_attempt` is called for each attempt; a read that joins one in flight calls nothing.
+        """
 
         def decode(body: bytes) -> Any:
             return row_of(request.resource, body, request.sid, self.account_sid)
 
         try:
-            outcome = await self._read(request, MAX_RESOURCE, decode, on_attempt, context)
+            result = await self._read(request, MAX_RESOURCE, decode, on_attempt, context)
         except UpstreamNotFound:
             return None
-        row: R = outcome.answer
-        self._keep(request, row, outcome)
+        row: R = result.answer
+        self._cache_answer(request, row, result)
         return row
 
     async def page(
@@ -124,24 +127,24 @@ class UpstreamClient:
         on_attempt: UpstreamHook | None = None,
         context: RequestContext = ANONYMOUS_CONTEXT,
     ) -> Page[R]:
-        """One page of a list, its rows held against the exact filter again."""
+        """One page of a list, its rows checked against the exact filter."""
 
         def decode(body: bytes) -> RowList:
             return list_of(request.resource, body, self.account_sid)
 
         max_bytes = MAX_RESOURCE + request.page_size * MAX_ROW
-        outcome = await self._read(request, max_bytes, decode, on_attempt, context)
-        listed: RowList = outcome.answer
+        result = await self._read(request, max_bytes, decode, on_attempt, context)
+        row_list: RowList = result.answer
         list_url, index = self._root + request.path + ".json", request.page.index
         page = Page(
             request=request,
-            rows=tuple(row for row in listed.rows if request.matches(row)),
-            next=page_ref(listed.next_page_uri, list_url, index + 1),
-            previous=page_ref(listed.previous_page_uri, list_url, max(index - 1, 0)),
-            rows_read=len(listed.rows) + listed.left_out,
-            left_out=listed.left_out,
-            seconds=outcome.seconds,
-            sids=tuple(row.sid for row in listed.rows),
+            rows=tuple(row for row in row_list.rows if request.matches(row)),
+            next=page_ref(row_list.next_page_uri, list_url, index + 1),
+            previous=page_ref(row_list.previous_page_uri, list_url, max(index - 1, 0)),
+            rows_read=len(row_list.rows) + row_list.left_out,
+            left_out=row_list.left_out,
+            seconds=result.seconds,
+            sids=tuple(row.sid for row in row_list.rows),
         )
         if page.left_out:
             log.warning(
@@ -150,7 +153,7 @@ class UpstreamClient:
                 page.rows_read,
                 request.kind,
             )
-        self._keep(request, page, outcome)
+        self._cache_answer(request, page, result)
         return page
 
     async def send(
@@ -159,22 +162,22 @@ class UpstreamClient:
         on_attempt: UpstreamHook | None = None,
         context: RequestContext = ANONYMOUS_CONTEXT,
     ) -> R:
-        """Posts a form; the row that was made or changed.
+        """Posts a form and returns the row that was made or changed.
 
-        Repeated only after a 429 and where it certainly was not sent. Raises OutcomeUnknown where
-        it may have happened.
+        It is retried only after a 429, or where it certainly was not sent. Raises OutcomeUnknown
+        where the write may have happened.
         """
 
         def decode(body: bytes) -> Any:
             return row_of(request.resource, body, request.sid, self.account_sid)
 
         url = self._root + request.path + ".json"
-        sending = HttpRequest("POST", url, MAX_RESOURCE, request.form)
-        outgoing = UpstreamRequest(request.path, request.kind, sending, decode)
-        first = RequestContext(context.operation, Priority.MUTATION, context.until)
-        deadline = Deadline(self._until(first))
-        outcome = await self._pipeline.run(outgoing, deadline, first, on_attempt)
-        row: R = outcome.answer
+        http_request = HttpRequest("POST", url, MAX_RESOURCE, request.form)
+        upstream_request = UpstreamRequest(request.path, request.kind, http_request, decode)
+        mutation_context = RequestContext(context.operation, Priority.MUTATION, context.until)
+        deadline = Deadline(self._deadline(mutation_context))
+        result = await self._pipeline.run(upstream_request, deadline, mutation_context, on_attempt)
+        row: R = result.answer
         return row
 
     async def aclose(self) -> None:
@@ -190,20 +193,20 @@ class UpstreamClient:
         on_attempt: UpstreamHook | None,
         context: RequestContext,
     ) -> AttemptResult[Any]:
-        """The outcome of this GET, or of an equal one in flight."""
+        """The result of this GET, or of an equal one in flight."""
         url = str(httpx.URL(self._root + request.path + ".json", params=request.query or None))
-        outgoing = UpstreamRequest(
+        upstream_request = UpstreamRequest(
             request.path, request.kind, HttpRequest("GET", url, max_bytes), decode
         )
 
         def start(deadline: Deadline) -> Awaitable[AttemptResult[Any]]:
-            return self._pipeline.run(outgoing, deadline, context, on_attempt)
+            return self._pipeline.run(upstream_request, deadline, context, on_attempt)
 
-        return await self._single_flight.do(url, self._until(context), start)
+        return await self._single_flight.do(url, self._deadline(context), start)
 
-    def _until(self, context: RequestContext) -> float:
+    def _deadline(self, context: RequestContext) -> float:
         return context.deadline(asyncio.get_running_loop().time(), self._read_timeout)
 
-    def _keep(self, request: Any, answer: Any, outcome: AttemptResult[Any]) -> None:
-        length = len(outcome.reply.body) if outcome.reply else 0
+    def _cache_answer(self, request: Any, answer: Any, result: AttemptResult[Any]) -> None:
+        length = len(result.reply.body) if result.reply else 0
         self._cache.put(request, answer, length, self._now())

@@ -1,26 +1,27 @@
-"""How many requests run at once upstream, and whose turn it is.
+"""How many requests are in flight upstream, and which queued request is sent next.
 
-AdaptiveLimit is pure: what each try came to goes in as values, the number comes out. Line is the
-queue in front of it. This module must not know what a request asks.
+AdaptiveLimit is pure: the result of each attempt goes in as values, the limit comes out.
+AdmissionQueue is the queue in front of it. This module must not know what a request reads.
 
 Note [Adaptive limit]. Twilio limits how many requests of an account run at once, publishes no
-number, and the account may have other users. So the number is found: it grows by one for each
-answer while it is below SLOW_START, then by one for each round of answers (and only while it is
-what holds requests back), and falls to DECREASE of itself when Twilio refuses one with 429 or when
-answers take much longer than they can: then they wait in a queue of upstream's. Refusals of one
-round are one decrease, for they were sent under the same number. The number at which Twilio refused
-is a ceiling for PROBE_AFTER seconds: without it the growth would run into a refusal every round,
-with it once in that time. Where Twilio says how many of the account's requests it counts
-(`Twilio-Concurrent-Requests`), that number is the ceiling, if it is lower: others use the account.
+number, and the account may have other users. So the limit adapts. Below SLOW_START_THRESHOLD it
+grows by one for each answered attempt, above it by one for each round of them, and only while
+requests are queued. It is multiplied by DECREASE_FACTOR when Twilio answers 429, or when responses
+become much slower, which shows that they wait in a queue of upstream's. All 429s of one round are
+one decrease, because these requests were sent under the same limit. The limit at which Twilio
+answered 429 is a ceiling for CEILING_SECONDS: without it the growth would meet a 429 every round,
+with it once in that time. Twilio may say how many of the account's requests it counts
+(`Twilio-Concurrent-Requests`); that number is the ceiling if it is lower: others use the account.
 
-Note [Turns]. Requests that change something come first, then what somebody waits for, then bulk.
-Among equals the operations take turns, so that one of a thousand requests does not hold up one of
-three. A full line drops the newest request of the longest operation of the least priority, which
-may be the one that comes: whoever floods the line drops his own.
+Note [Fair queue]. Mutations come first, then interactive requests, then bulk. Within a priority the
+operations take turns (round robin), so that an operation of a thousand requests does not hold up
+one of three. A full queue drops the newest request of the longest operation of the lowest priority,
+which may be the request that arrives: an operation that floods the queue drops its own requests.
 
-Note [Stuck places]. When upstream hangs at one kind of resource, its requests come to hold every
-place, until they time out or the breaker opens. A place that is held for STUCK seconds by another
-kind gives way: up to RESERVE requests of a kind that holds fewer run besides, never beyond the cap.
+Note [Head-of-line blocking]. When upstream hangs at one kind of resource, its requests come to hold
+every slot, until they time out or the breaker opens. Once a request has held its slot for
+BLOCKED_AFTER seconds, requests of other kinds bypass it: up to RESERVE of each kind run beyond the
+limit, never beyond the cap.
 """
 
 import asyncio
@@ -34,18 +35,17 @@ from gateway.errors import UpstreamRateLimited, UpstreamTimeout
 
 __all__ = ["AdaptiveLimit", "AdmissionQueue", "Priority", "Waiter"]
 
-# Where it begins and until where it grows fast: most accounts allow as many, and a first burst
-# that is refused in part is repaired from the retry budget's store.
-START, SLOW_START = 8, 16
-DECREASE = 0.75
-PROBE_AFTER = 10.0
-# An answer is late past so many times what the quickest of late took and this many seconds besides
-# (a slow page or a busy machine is no queue); one decrease a second, and never below FLOOR, for
-# slowness alone must not stop us.
-LATE_FACTOR, LATE_SECONDS, LATE_PAUSE, FLOOR = 3.0, 0.25, 1.0, 4
-# How many answers the usual latency remembers; in how many seconds the quickest counts double.
-SMOOTHING, FORGOTTEN_AFTER = 1 / 16, 30.0
-STUCK, RESERVE = 1.0, 2
+# Most accounts allow as many, and the retry budget's burst pays for the 429s of a first burst.
+INITIAL_LIMIT, SLOW_START_THRESHOLD = 8, 16
+DECREASE_FACTOR = 0.75
+CEILING_SECONDS = 10.0
+# Responses are slow when their average exceeds SLOW_FACTOR times the minimum plus SLOW_SECONDS (a
+# slow page or a busy machine is no queue). Slowness alone must not stop us: it decreases the limit
+# once in DECREASE_INTERVAL seconds, and not below FLOOR.
+SLOW_FACTOR, SLOW_SECONDS, DECREASE_INTERVAL, FLOOR = 3.0, 0.25, 1.0, 4
+# The weight of a response in the average; the seconds in which an old minimum counts double.
+SMOOTHING, MINIMUM_DOUBLES_IN = 1 / 16, 30.0
+BLOCKED_AFTER, RESERVE = 1.0, 2
 
 
 class AdaptiveLimit:
@@ -53,15 +53,15 @@ class AdaptiveLimit:
 
     def __init__(self, cap: int) -> None:
         self._cap = float(cap)
-        self._limit = min(float(START), self._cap)
+        self._limit = min(float(INITIAL_LIMIT), self._cap)
         self._ceiling = self._cap
         self._refused_at = self._slowed_at = float("-inf")
-        self._has_started = False
+        self._has_left_slow_start = False
         self._latencies: dict[Hashable, Latency] = {}
 
     @property
     def value(self) -> int:
-        """How many may run at once."""
+        """How many requests may be in flight."""
         return max(1, int(self._limit))
 
     @property
@@ -72,18 +72,24 @@ class AdaptiveLimit:
     def answered(
         self, latency_class: Hashable, seconds: float, now: float, *, in_flight: int, is_full: bool
     ) -> None:
-        """A try was answered. `like` tells which answers are alike in size, `in_flight` how many
-        of the account's ran (Twilio's number where it gives one), `is_full` that some waited."""
+        """Records an answered attempt of so many seconds.
+
+        Latencies are compared within a `latency_class`. `in_flight` is how many requests of the
+        account ran (Twilio's number where it gives one); `is_full` says that others were queued.
+        """
         latency = self._latencies.setdefault(latency_class, Latency(seconds, now))
-        if latency.is_late(seconds, now) and now - self._slowed_at >= LATE_PAUSE:
+        if latency.observe(seconds, now) and now - self._slowed_at >= DECREASE_INTERVAL:
             self._slowed_at = now
             self._decrease(FLOOR)
-        elif is_full and max(self._limit, in_flight) < self._highest(now):
-            is_fast = not self._has_started and self._limit < SLOW_START
+        elif is_full and max(self._limit, in_flight) < self._upper_bound(now):
+            is_fast = not self._has_left_slow_start and self._limit < SLOW_START_THRESHOLD
             self._limit = min(self._cap, self._limit + (1.0 if is_fast else 1 / self._limit))
 
     def refused(self, sent_at: float, now: float, in_flight: int | None) -> None:
-        """Twilio answered 429 to a try that was sent then, and says how many it counted, or not."""
+        """Records a 429. `in_flight` is how many requests Twilio counted, None if it does not say.
+
+        `sent_at` is when the attempt was sent.
+        """
         if sent_at < self._refused_at:
             return
         self._refused_at = now
@@ -93,33 +99,33 @@ class AdaptiveLimit:
         self._decrease(1)
         self._limit = min(self._limit, self._ceiling)
 
-    def _highest(self, now: float) -> float:
-        return self._ceiling if now - self._refused_at < PROBE_AFTER else self._cap
+    def _upper_bound(self, now: float) -> float:
+        return self._ceiling if now - self._refused_at < CEILING_SECONDS else self._cap
 
     def _decrease(self, floor: int) -> None:
-        self._has_started = True
-        self._limit = max(min(float(floor), self._limit), float(int(self._limit * DECREASE)))
+        self._has_left_slow_start = True
+        self._limit = max(min(float(floor), self._limit), float(int(self._limit * DECREASE_FACTOR)))
 
 
 class Latency:
-    """How long answers of one sort take: the quickest, forgotten slowly, and the usual of late."""
+    """The latency of one class of requests: a moving average, and a minimum that ages slowly."""
 
-    __slots__ = ("_at", "_quickest", "_usual")
+    __slots__ = ("_average", "_minimum", "_observed_at")
 
     def __init__(self, seconds: float, now: float) -> None:
-        self._quickest = self._usual = seconds
-        self._at = now
+        self._minimum = self._average = seconds
+        self._observed_at = now
 
-    def is_late(self, seconds: float, now: float) -> bool:
-        """Takes an answer's seconds in; True when the usual ones have become late."""
-        forgotten = self._quickest * 2 ** ((now - self._at) / FORGOTTEN_AFTER)
-        self._quickest, self._at = min(seconds, forgotten), now
-        self._usual += (seconds - self._usual) * SMOOTHING
-        return self._usual > self._quickest * LATE_FACTOR + LATE_SECONDS
+    def observe(self, seconds: float, now: float) -> bool:
+        """Records one latency; True when the average has become slow against the minimum."""
+        minimum = self._minimum * 2 ** ((now - self._observed_at) / MINIMUM_DOUBLES_IN)
+        self._minimum, self._observed_at = min(seconds, minimum), now
+        self._average += (seconds - self._average) * SMOOTHING
+        return self._average > self._minimum * SLOW_FACTOR + SLOW_SECONDS
 
 
 class Priority(IntEnum):
-    """Who goes first; see Note [Turns]."""
+    """The order in which queued requests are sent; see Note [Fair queue]."""
 
     MUTATION = 0
     INTERACTIVE = 1
@@ -128,177 +134,181 @@ class Priority(IntEnum):
 
 @dataclass(eq=False)
 class Waiter:
-    """A request's place: in the line until it is `granted`, then among those that run.
+    """A request that is queued until its slot is `granted`, and then holds the slot.
 
-    `operation` is anything that is equal for the requests that belong together.
+    `operation` is anything that is equal for the requests of one operation. `granted_at` is a time
+    of the loop's clock.
     """
 
     kind: str
     priority: Priority
     operation: Hashable
     granted: asyncio.Future[None]
-    since: float = 0.0
+    granted_at: float = 0.0
 
 
 @dataclass
 class PriorityQueue:
-    """The operations of one priority, in the order of their turns; each with its requests."""
+    """The operations of one priority in round-robin order, each with its queued requests."""
 
     operations: OrderedDict[Hashable, OrderedDict[Waiter, None]] = field(
         default_factory=OrderedDict
     )
 
-    def add(self, slot: Waiter) -> None:
-        self.operations.setdefault(slot.operation, OrderedDict())[slot] = None
+    def add(self, waiter: Waiter) -> None:
+        self.operations.setdefault(waiter.operation, OrderedDict())[waiter] = None
 
-    def remove(self, slot: Waiter) -> None:
-        waiters = self.operations.get(slot.operation)
-        if waiters is not None and slot in waiters:
-            del waiters[slot]
+    def remove(self, waiter: Waiter) -> None:
+        waiters = self.operations.get(waiter.operation)
+        if waiters is not None and waiter in waiters:
+            del waiters[waiter]
             if not waiters:
-                del self.operations[slot.operation]
+                del self.operations[waiter.operation]
 
     def next(self) -> Waiter | None:
-        """The request whose turn it is; its operation goes to the end."""
+        """Takes the next request out; its operation goes to the end."""
         if not self.operations:
             return None
         operation, waiters = next(iter(self.operations.items()))
-        slot = next(iter(waiters))
+        waiter = next(iter(waiters))
         self.operations.move_to_end(operation)
-        self.remove(slot)
-        return slot
+        self.remove(waiter)
+        return waiter
 
-    def last_of_longest(self) -> Waiter:
-        """The one to drop."""
+    def newest_of_longest(self) -> Waiter:
+        """The request that a full queue drops."""
         longest: OrderedDict[Waiter, None] = max(self.operations.values(), key=len)
         return next(reversed(longest))
 
     def first_of(self, kind: str) -> Waiter | None:
-        """The first request of this kind that still waits."""
-        waiters = (slot for waiters in self.operations.values() for slot in waiters)
-        return next((t for t in waiters if t.kind == kind and not t.granted.done()), None)
+        """The first request of this kind that is not granted or cancelled."""
+        waiters = (waiter for waiters in self.operations.values() for waiter in waiters)
+        return next((w for w in waiters if w.kind == kind and not w.granted.done()), None)
 
 
 class AdmissionQueue:
-    """See Note [Turns]. At most `longest` requests wait; `limit` says how many run.
+    """See Note [Fair queue]. `limit` says how many requests run; at most `max_queued` wait.
 
-    A place is stuck when it is held for so many seconds: see Note [Stuck places].
+    A slot blocks others once it is held for `blocked_after` seconds: see Note [Head-of-line
+    blocking].
     """
 
-    def __init__(self, limit: AdaptiveLimit, longest: int, blocked: float = STUCK) -> None:
+    def __init__(
+        self, limit: AdaptiveLimit, max_queued: int, blocked_after: float = BLOCKED_AFTER
+    ) -> None:
         self.limit = limit
-        self._longest = longest
-        self._blocked = blocked
+        self._max_queued = max_queued
+        self._blocked_after = blocked_after
         self._queues = {priority: PriorityQueue() for priority in Priority}
         self._running: dict[Waiter, None] = {}
         self._waiting: dict[str, int] = {}
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def in_flight(self) -> int:
-        """How many run."""
+        """How many requests hold a slot."""
         return len(self._running)
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many requests are queued."""
         return sum(self._waiting.values())
 
     @asynccontextmanager
     async def slot(
         self, kind: str, priority: Priority, operation: Hashable, until: float
     ) -> AsyncIterator[None]:
-        """Waits for a place and holds it. Raises UpstreamRateLimited where the line is full, and
-        UpstreamTimeout where no place is free by `until`, a time of the loop's clock."""
+        """Waits for a slot and holds it. Raises UpstreamRateLimited where the queue is full, and
+        UpstreamTimeout where no slot is free by `until`, a time of the loop's clock."""
         loop = asyncio.get_running_loop()
-        slot = Waiter(kind, priority, operation, loop.create_future())
-        self._join(slot)
+        waiter = Waiter(kind, priority, operation, loop.create_future())
+        self._enqueue(waiter)
         try:
             try:
                 async with asyncio.timeout_at(until):
-                    await slot.granted
+                    await waiter.granted
             except TimeoutError:
-                raise UpstreamTimeout("No turn upstream came in time") from None
+                raise UpstreamTimeout("The request waited too long in the queue") from None
             yield
         finally:
-            self._leave(slot)
+            self._release(waiter)
 
     def dispatch(self) -> None:
-        """Lets run who may: to be called when the limit may have grown."""
-        while self.in_flight < self.limit.value and (slot := self._next()):
-            self._grant(slot)
+        """Grants slots while they are free. Call it when the limit or the requests change."""
+        while self.in_flight < self.limit.value and (waiter := self._next()):
+            self._grant(waiter)
         if self.waiting:
-            self._skip_blocked()
+            self._bypass_blocked()
             loop = asyncio.get_running_loop()
-            self._alarm = self._alarm or loop.call_later(self._blocked, self._ring)
+            self._timer = self._timer or loop.call_later(self._blocked_after, self._on_timer)
 
     def close(self) -> None:
-        """Stops the clock."""
-        if self._alarm:
-            self._alarm.cancel()
+        """Stops the timer."""
+        if self._timer:
+            self._timer.cancel()
 
-    def _join(self, slot: Waiter) -> None:
-        self._queues[slot.priority].add(slot)
-        self._count(slot.kind, 1)
-        if self.waiting > self._longest:
+    def _enqueue(self, waiter: Waiter) -> None:
+        self._queues[waiter.priority].add(waiter)
+        self._count(waiter.kind, 1)
+        if self.waiting > self._max_queued:
             self._drop_one()
         self.dispatch()
 
-    def _leave(self, slot: Waiter) -> None:
-        if slot in self._running:
-            del self._running[slot]
+    def _release(self, waiter: Waiter) -> None:
+        if waiter in self._running:
+            del self._running[waiter]
         else:
-            self._forget(slot)
+            self._dequeue(waiter)
         self.dispatch()
 
-    def _forget(self, slot: Waiter) -> None:
-        queue = self._queues[slot.priority]
-        if slot in queue.operations.get(slot.operation, ()):
-            queue.remove(slot)
-            self._count(slot.kind, -1)
+    def _dequeue(self, waiter: Waiter) -> None:
+        queue = self._queues[waiter.priority]
+        if waiter in queue.operations.get(waiter.operation, ()):
+            queue.remove(waiter)
+            self._count(waiter.kind, -1)
 
     def _drop_one(self) -> None:
         queue = next(queue for queue in reversed(self._queues.values()) if queue.operations)
-        slot = queue.last_of_longest()
-        self._forget(slot)
-        if not slot.granted.done():
-            full = "Too many requests wait for upstream already"
-            slot.granted.set_exception(UpstreamRateLimited(full, retry_after=1.0))
+        waiter = queue.newest_of_longest()
+        self._dequeue(waiter)
+        if not waiter.granted.done():
+            full = "The queue of requests to upstream is full"
+            waiter.granted.set_exception(UpstreamRateLimited(full, retry_after=1.0))
 
     def _next(self) -> Waiter | None:
         for queue in self._queues.values():
-            while (slot := queue.next()) is not None:
-                self._count(slot.kind, -1)
-                if not slot.granted.done():  # who has left is still on his way out
-                    return slot
+            while (waiter := queue.next()) is not None:
+                self._count(waiter.kind, -1)
+                if not waiter.granted.done():  # else it was cancelled and is about to leave
+                    return waiter
         return None
 
-    def _grant(self, slot: Waiter) -> None:
-        slot.since = asyncio.get_running_loop().time()
-        self._running[slot] = None
-        slot.granted.set_result(None)
+    def _grant(self, waiter: Waiter) -> None:
+        waiter.granted_at = asyncio.get_running_loop().time()
+        self._running[waiter] = None
+        waiter.granted.set_result(None)
 
-    def _ring(self) -> None:
-        self._alarm = None
+    def _on_timer(self) -> None:
+        self._timer = None
         self.dispatch()
 
-    def _skip_blocked(self) -> None:
-        """See Note [Stuck places]."""
-        before = asyncio.get_running_loop().time() - self._blocked
-        held = Counter(slot.kind for slot in self._running)
-        blocked = {slot.kind for slot in self._running if slot.since <= before}
+    def _bypass_blocked(self) -> None:
+        """See Note [Head-of-line blocking]."""
+        latest = asyncio.get_running_loop().time() - self._blocked_after
+        running = Counter(waiter.kind for waiter in self._running)
+        blocked = {waiter.kind for waiter in self._running if waiter.granted_at <= latest}
         for kind in [kind for kind, waiting in self._waiting.items() if waiting]:
-            while blocked - {kind} and held[kind] < RESERVE and self.in_flight < self.limit.cap:
-                slot = self._first_of(kind)
-                if slot is None:
+            while blocked - {kind} and running[kind] < RESERVE and self.in_flight < self.limit.cap:
+                waiter = self._first_of(kind)
+                if waiter is None:
                     break
-                self._forget(slot)
-                self._grant(slot)
-                held[kind] += 1
+                self._dequeue(waiter)
+                self._grant(waiter)
+                running[kind] += 1
 
     def _first_of(self, kind: str) -> Waiter | None:
-        firsts = (queue.first_of(kind) for queue in self._queues.values())
-        return next((slot for slot in firsts if slot), None)
+        candidates = (queue.first_of(kind) for queue in self._queues.values())
+        return next((waiter for waiter in candidates if waiter), None)
 
     def _count(self, kind: str, by: int) -> None:
         self._waiting[kind] = self._waiting.get(kind, 0) + by

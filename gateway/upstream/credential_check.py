@@ -1,13 +1,13 @@
-"""Whether upstream accepts a credential: told by what it answers, asked where that is too long ago.
+"""Whether upstream accepts a credential: learned from its responses, checked again when too old.
 
-A caller of passthrough presents an account SID, which is a claim until upstream has accepted it.
+In passthrough a caller presents an account SID, which is a claim until upstream has accepted it.
 This module must not know what an accepted credential may do.
 
-Note [Standing]. A credential is accepted when a request with it is answered 200 or 201, and refused
-when one is answered 401 or 403, or a list of the account 404 (which is what an account that the
-credential may not see gets). The last answer counts, and an answer to a request that began before
-a refusal counts for nothing. A member of the account is who was given a list of its calls within
-MEMBER_SECONDS: an API key may be restricted to other requests, and hears of no calls then.
+Note [Standing]. A 200 or 201 accepts the credential. A 401 or 403 refuses it, and so does a 404 for
+a list of the account, because Twilio answers so for an account that the credential may not see. The
+last response counts; a success whose request began before a refusal does not count. A credential is
+a member of the account if it has read a list of its calls within MEMBER_SECONDS: an API key may be
+restricted to other requests, and then gets no events of calls.
 """
 
 import asyncio
@@ -21,46 +21,46 @@ from gateway.telemetry.records import UpstreamExchange
 __all__ = ["MEMBER_SECONDS", "CredentialCheck"]
 
 MEMBER_SECONDS = 300.0
-"""How long an accepted list of calls is remembered."""
+"""How long a list of calls proves that a credential belongs to the account."""
 ACCEPTED = (200, 201)
 REFUSED = (401, 403)
 CALLS = "Calls"
 
 
 class CredentialCheck:
-    """One credential's; see Note [Standing]. `clock` is in seconds and does not go back."""
+    """The check of one credential; see Note [Standing]. `clock` is in monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._refused_at = -math.inf
         self._member_until = -math.inf
-        self._has_ended = asyncio.Event()
+        self._refusal = asyncio.Event()
         self.is_accepted = False
         self.is_refused = False
 
     def note(self, exchange: UpstreamExchange) -> None:
-        """Hears of every exchange that is made with the credential (an UpstreamHook)."""
+        """Records an exchange that was made with the credential (an UpstreamHook)."""
         now = self._clock()
         is_account_level = "/" not in exchange.path
         if exchange.status in REFUSED or (exchange.status == 404 and is_account_level):
             self.is_accepted, self.is_refused = False, True
             self._refused_at, self._member_until = now, -math.inf
-            self._has_ended.set()
+            self._refusal.set()
         elif exchange.status in ACCEPTED and exchange.failure is None:
             if now - exchange.seconds < self._refused_at:
                 return
             self.is_accepted, self.is_refused = True, False
             if (exchange.method, exchange.path) == ("GET", CALLS):
                 self._member_until = now + MEMBER_SECONDS
-                self._has_ended.clear()
+                self._refusal.clear()
 
     @property
     def is_member(self) -> bool:
-        """True while an accepted list of the account's calls is remembered."""
+        """True while the last list of the account's calls is recent enough."""
         return self._clock() < self._member_until
 
     async def require(self, list_calls: Callable[[], Awaitable[object]]) -> None:
-        """Lists the account's calls, unless that was accepted lately.
+        """Lists the account's calls, unless the credential is a member already.
 
         Raises UpstreamAuth where the credential is refused, and what `list_calls` raises.
         """
@@ -71,5 +71,5 @@ class CredentialCheck:
             raise UpstreamAuth("Upstream refused this credential a moment ago")
 
     async def until_refused(self) -> None:
-        """Returns when the credential is refused, at once where it was refused last."""
-        await self._has_ended.wait()
+        """Waits until the credential is refused; returns at once if it is refused already."""
+        await self._refusal.wait()

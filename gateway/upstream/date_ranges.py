@@ -3,9 +3,9 @@
 This module must not know which list is filtered.
 
 Note [Whole days]. Upstream filters dates by whole GMT days, silently ignores a parameter that it
-does not know, and `StartTime<=D` stops at midnight at the start of D (FACTS 1.2-1.4). So upstream
-is asked for whole days, from the day of `gte` to the day after the last wanted instant, and the
-rows are checked to the second here: right under every reading of Twilio's bounds.
+does not know, and `StartTime<=D` stops at midnight at the start of D (FACTS 1.2-1.4). So the
+gateway requests whole days, from the day of `gte` to the day after the last instant of the range,
+and checks the rows to the second itself: right under every reading of Twilio's bounds.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def midnight(day: date) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class DateTimeRange:
-    """Instants from `gte` on and before `lt`, both UTC; None is open."""
+    """Instants from `gte` (inclusive) to `lt` (exclusive), both UTC; None is unbounded."""
 
     gte: datetime | None = None
     lt: datetime | None = None
@@ -37,11 +37,11 @@ class DateTimeRange:
 
     @classmethod
     def days(cls, first: date, last: date | None) -> Self:
-        """These whole GMT days, `last` included; None: without an end."""
+        """These whole GMT days, `last` included; None is without an end."""
         return cls(midnight(first), midnight(last) + ONE_DAY if last else None)
 
     def holds(self, moment: datetime | None) -> bool:
-        """True when the moment is inside; no moment is never inside."""
+        """True when the moment is inside; None never is."""
         if moment is None:
             return False
         return (self.gte is None or self.gte <= moment) and (self.lt is None or moment < self.lt)
@@ -51,7 +51,7 @@ class DateTimeRange:
         return all(edge is None or edge.time() == time() for edge in (self.gte, self.lt))
 
     def query(self, name: str) -> Query:
-        """The widest day filter that holds this range, under parameter `name`, `name>`, `name<`."""
+        """The narrowest day filter that covers this range, as `name`, or `name<` and `name>`."""
         since = self.gte.date() if self.gte else None
         until = _first_day_past(self.lt) if self.lt else None
         if since and until and until - since == ONE_DAY:
@@ -61,7 +61,7 @@ class DateTimeRange:
 
 
 def _first_day_past(lt: datetime) -> date | None:
-    """None where that day is beyond the range of dates: then no day has to be held off."""
+    """The first GMT day after the range; None beyond the last date: then no bound is needed."""
     if lt.time() == time():
         return lt.date()
     return lt.date() + ONE_DAY if lt.date() < date.max else None

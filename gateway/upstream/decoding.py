@@ -1,17 +1,17 @@
-"""Bodies of answers as rows: a single one, or a list with the links beside it.
+"""Decodes response bodies into rows: a single row, or a list with its page links.
 
-This module must not know how a body was asked for, nor what is done with its rows.
+This module must not know which request a body answers, nor what is done with its rows.
 
 Note [Piece by piece]. A body is decoded straight into typed rows, which is fast and all or nothing.
-Only where that fails it is read piece by piece: row by row, and where a row fails, property by
-property. So what cannot be read costs as little as it can: a row that is no object or has no
-readable SID is left out and counted; any other bad property costs itself, when it is read. A list
-that is no list, and a single row that is none, are UpstreamInvalid.
+If that fails, it is decoded row by row, and a row that fails property by property. So bad data
+costs as little as possible: a row that is no object or has no readable SID is left out and counted;
+any other bad property raises only when it is read. A body that holds no list, or no single row, is
+UpstreamInvalid.
 
-Note [Mended text]. JSON has no room for a byte that is not UTF-8, half a surrogate pair, an escape
-that is none, or a control character as it is; one of them in one caller's name makes a whole body
-unreadable. So what is read piece by piece has U+FFFD in the place of each, and its control
-characters escaped. What is decoded can always be encoded again as UTF-8.
+Note [Mended text]. JSON forbids bytes that are not UTF-8, half a surrogate pair, invalid escapes
+and raw control characters; one of them in one caller's name makes a whole body unreadable. So
+before a body is decoded piece by piece, control characters in its texts are escaped and U+FFFD
+replaces each of the others. Every decoded text can be encoded again as UTF-8.
 """
 
 import re
@@ -25,16 +25,16 @@ import msgspec
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.descriptors import ResourceDescriptor
 
-__all__ = ["RowList", "first_that_reads", "list_of", "mended", "row_of"]
+__all__ = ["RowList", "first_that_decodes", "list_of", "mended", "row_of"]
 
 T = TypeVar("T")
 Body = bytes | msgspec.Raw
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-# Stands for a value that the parser refuses: no property can be read from it.
+# Replaces a value that the parser refuses; every property rejects it.
 NO_VALUE: dict[str, Any] = {}
 
-# An escape of JSON's, its first group empty where it is none or half a surrogate pair.
+# A JSON escape; its first group is empty if it is invalid or half a surrogate pair.
 ESCAPE = re.compile(
     r"""\\(?:
         (["\\/bfnrt]
@@ -52,7 +52,7 @@ TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class RowList:
-    """The rows of a list, how many were left out, and the links beside it as they came."""
+    """The rows of a list, how many were left out, and its page links as upstream sent them."""
 
     rows: list[Any]
     left_out: int
@@ -74,7 +74,7 @@ def _list_decoder(name: str, row: Any) -> msgspec.json.Decoder[Any]:
 
 
 class Decoders:
-    """How the bodies of one resource are read."""
+    """The decoders of one resource."""
 
     def __init__(self, resource: ResourceDescriptor[Any]) -> None:
         self.row = msgspec.json.Decoder(resource.row)
@@ -88,50 +88,50 @@ decoders = cache(Decoders)
 def row_of(
     resource: ResourceDescriptor[Any], body: bytes, sid: str | None, account_sid: str
 ) -> Any:
-    """The row of this resource, of the account that was asked unless it says otherwise.
+    """The row in a body; a row that names no account gets `account_sid`.
 
-    Raises UpstreamInvalid where it is no such row, or not the one asked for.
+    Raises UpstreamInvalid where the body is no row of this resource, or has another SID than `sid`.
     """
-    row = first_that_reads(
+    row = first_that_decodes(
         lambda: decoders(resource).row.decode(body),
         lambda: _by_property(resource, mended(body)),
     )
     if sid is not None and row.sid != sid:
-        raise UpstreamInvalid("Upstream answered with another resource than the one asked for")
-    _complete(row, account_sid)
+        raise UpstreamInvalid("Upstream sent another resource than the requested one")
+    _set_default_account(row, account_sid)
     return row
 
 
 def list_of(resource: ResourceDescriptor[Any], body: bytes, account_sid: str) -> RowList:
-    """The rows of this resource, each of the account that was asked unless it says otherwise.
+    """The rows in a body; a row that names no account gets `account_sid`.
 
     Raises UpstreamInvalid where the body holds no list of this resource.
     """
-    listed = first_that_reads(
-        lambda: _whole(decoders(resource).list.decode(body)),
+    row_list = first_that_decodes(
+        lambda: _row_list(decoders(resource).list.decode(body)),
         lambda: _by_row(resource, decoders(resource).raw_list.decode(mended(body))),
     )
-    for row in listed.rows:
-        _complete(row, account_sid)
-    return listed
+    for row in row_list.rows:
+        _set_default_account(row, account_sid)
+    return row_list
 
 
-def first_that_reads(*ways: Callable[[], T]) -> T:
-    """What the first way that succeeds reads. Raises UpstreamInvalid where none does."""
-    for way in ways:
+def first_that_decodes(*readers: Callable[[], T]) -> T:
+    """The result of the first reader that succeeds. Raises UpstreamInvalid where none does."""
+    for reader in readers:
         try:
-            return way()
+            return reader()
         except UNREADABLE:
             continue
-    raise UpstreamInvalid("Upstream sent something that is not the JSON of this API")
+    raise UpstreamInvalid("Upstream sent a body that is not the JSON of this API")
 
 
 def mended(body: bytes) -> bytes:
     """See Note [Mended text]."""
     text = body.decode("utf-8-sig", "replace")
-    text = ESCAPE.sub(lambda found: found[0] if found[1] else "\ufffd", text)
-    if CONTROL.search(text):  # between texts some of them are mere space
-        text = TEXT.sub(lambda found: CONTROL.sub(_escaped, found[0]), text)
+    text = ESCAPE.sub(lambda match: match[0] if match[1] else "\ufffd", text)
+    if CONTROL.search(text):  # outside of texts some of them are whitespace
+        text = TEXT.sub(lambda match: CONTROL.sub(_escaped, match[0]), text)
     return text.encode()
 
 
@@ -139,7 +139,7 @@ def _escaped(control: re.Match[str]) -> str:
     return f"\\u{ord(control[0]):04x}"
 
 
-def _whole(envelope: Any) -> RowList:
+def _row_list(envelope: Any) -> RowList:
     return RowList(envelope.rows, 0, envelope.next_page_uri, envelope.previous_page_uri)
 
 
@@ -161,10 +161,10 @@ def _row_or_none(resource: ResourceDescriptor[Any], raw: Body) -> Any | None:
 
 
 def _by_property(resource: ResourceDescriptor[Any], raw: Body) -> Any:
-    """Raises ValidationError where it is no object, or has no readable SID."""
+    """Decodes each property alone. Raises ValidationError unless it is an object with a SID."""
     properties = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    given = {name: _value(value) for name, value in properties.items()}
-    return msgspec.convert(given, resource.row)
+    values = {name: _value(value) for name, value in properties.items()}
+    return msgspec.convert(values, resource.row)
 
 
 def _value(raw: msgspec.Raw) -> Any:
@@ -174,13 +174,13 @@ def _value(raw: msgspec.Raw) -> Any:
         return NO_VALUE
 
 
-def _complete(row: Any, account_sid: str) -> None:
-    """A row that does not say its account has the one that was asked (SCHEMA rule 3)."""
+def _set_default_account(row: Any, account_sid: str) -> None:
+    """Sets the account of a row that does not name one (SCHEMA rule 3)."""
     if row.wire_account_sid == account_sid:
         return
     try:
-        is_told = row.account_sid is not None
+        is_readable = row.account_sid is not None
     except UpstreamInvalid:
-        is_told = False
-    if not is_told:
+        is_readable = False
+    if not is_readable:
         msgspec.structs.force_setattr(row, "wire_account_sid", account_sid)

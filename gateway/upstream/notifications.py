@@ -1,4 +1,4 @@
-"""Notifications: their rows, the requests that read them, and what is known of the resource.
+"""Notifications: their rows, the requests that read them, and the description of the resource.
 
 This module must not know how a request is sent, nor GraphQL.
 """
@@ -40,7 +40,7 @@ class NotificationLevel(Enum):
 
 @row_type("NO")
 class NotificationResource(Resource):
-    """A notification. The last three properties are only in the instance, not in lists."""
+    """A notification. Only the single resource has the last three properties; lists do not."""
 
     call_sid = LazyField(as_sid("CA"))
     error_code = LazyField(as_whole_number)
@@ -67,14 +67,14 @@ NOTIFICATIONS = ResourceDescriptor(
     orders=BY_MESSAGE_OR_CREATION,
     late=timedelta(days=1),
     rows_per_call=0.2,
-    cannot_change=lambda _row, _now: False,
+    is_immutable=lambda _row, _now: False,
     costly_properties=("request_variables", "response_body", "response_headers"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FetchNotification(FetchRequest[NotificationResource]):
-    """GET Notifications/{sid}: the form that has the request's variables and the response."""
+    """GET Notifications/{sid}: the form with the request's variables and the response."""
 
     resource = NOTIFICATIONS
 
@@ -87,7 +87,7 @@ class FetchNotification(FetchRequest[NotificationResource]):
 class ListNotifications(ListRequest[NotificationResource]):
     """GET Calls/{call_sid}/Notifications (seed: "notifications generated during the call").
 
-    Without `call_sid` the account's, narrowed to the whole days of `message_date`.
+    Without `call_sid` the account's, filtered by the whole days of `message_date`.
     """
 
     resource = NOTIFICATIONS

@@ -1,14 +1,15 @@
-"""A request on its way: its turn, its tries, the pauses between them, until an answer or an error.
+"""The pipeline of a request: circuit breaker, admission queue, attempts, backoff, result or error.
 
-Here the parts meet: the breaker of its kind, the line, the sender, the retry budget. This module
-must not know what a request asks, nor who shares its answer.
+This module joins the breaker of the resource, the queue, the sender and the retry budget. It must
+not know what a request reads, nor who shares its response.
 
-Note [Deadlines]. Three, each total and each inside the next. A try ends after ATTEMPT_TIMEOUT, a
-read with all its tries and waits after READ_TIMEOUT or when nobody waits for it any more, an
-operation after its own. A try is capped by what is left of the read, and the read by what is left
-of its most patient operation less TIDY_UP, so that what is ready is answered before the operation
-ends. A request that changes something has one try for the whole time, since a try that was cut
-short cannot be repeated.
+Note [Deadlines]. There are three, each for the whole of its step and each inside the next. An
+attempt ends after GATEWAY_ATTEMPT_TIMEOUT. A read, with its attempts and waits, ends after
+GATEWAY_READ_TIMEOUT, or when nobody waits for it any more. An operation ends after
+GATEWAY_OPERATION_TIMEOUT. An attempt gets no more time than its read has left. A read gets no more
+than the longest of its operations has left, less RESPONSE_MARGIN, so that the results are answered
+before the operation ends. An attempt of a write may take the whole time of the write, because a
+write that was cut short cannot be retried.
 """
 
 import asyncio
@@ -50,21 +51,20 @@ __all__ = [
 
 T = TypeVar("T")
 READ, WRITE = frozenset({200}), frozenset({200, 201})
-# What is left after the last read to put an answer together.
+# Seconds that the last read leaves to the operation, to put its response together.
 RESPONSE_MARGIN = 0.05
-# A try that was given less time than this and did not end says nothing about upstream.
+# An attempt that times out is a hang from so many seconds on; a shorter timeout proves nothing.
 HANG_SECONDS = 2.0
-# Seconds after which a client may ask again what Twilio refused with 429: it does not say itself
-# (FACTS section 2).
+# Seconds after which a client may retry after a 429; Twilio does not say (FACTS section 2).
 DEFAULT_RETRY_AFTER = 1.0
 REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """For whom something is read: the operation, how urgent it is, and until when it waits.
+    """The operation that a request is sent for, its priority and its deadline.
 
-    `until` is a time of the loop's clock, None where only the client's own limits hold.
+    `until` is the deadline on the loop's clock; None where only the client's own timeouts hold.
     """
 
     operation: Hashable = None
@@ -72,7 +72,7 @@ class RequestContext:
     until: float | None = None
 
     def deadline(self, now: float, longest: float) -> float:
-        """When its read must have ended, `longest` seconds from now at the latest."""
+        """The deadline of a read: at most `longest` seconds from now."""
         until = now + longest
         return until if self.until is None else min(until, self.until - RESPONSE_MARGIN)
 
@@ -82,38 +82,38 @@ ANONYMOUS_CONTEXT = RequestContext()
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest(Generic[T]):
-    """One request as it is sent, and how its answer is read: `decode` raises UpstreamInvalid."""
+    """One request as it is sent, and the decoder of its body, which raises UpstreamInvalid."""
 
     path: str
     kind: str
-    sending: HttpRequest
+    http_request: HttpRequest
     decode: Callable[[bytes], T]
 
     @property
     def latency_class(self) -> Hashable:
-        """Equal for requests whose answers take about as long."""
-        return self.kind, self.sending.max_bytes.bit_length()
+        """Equal for requests whose responses take about as long."""
+        return self.kind, self.http_request.max_bytes.bit_length()
 
     @property
     def is_read(self) -> bool:
-        """True where a repeat changes nothing."""
-        return self.sending.method == "GET"
+        """True for a request that changes nothing."""
+        return self.http_request.method == "GET"
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult(Generic[T]):
-    """What one try came to: a value or an error. `allowed` is the seconds that it was given."""
+    """The result of one attempt: a value or an error. `timeout` is the seconds that it had."""
 
     began: float
     ended: float
-    allowed: float
+    timeout: float
     reply: Reply | None = None
     value: T | None = None
     error: UpstreamError | None = None
 
     @property
     def answer(self) -> T:
-        """The value. Raises the error, if it is one."""
+        """The value. Raises the error if there is one."""
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value] # (there is one or the other)
@@ -125,30 +125,30 @@ class AttemptResult(Generic[T]):
 
     @property
     def is_answer(self) -> bool:
-        """True where upstream has said something that it says: a refusal is an answer, too."""
+        """True where upstream gave a proper response; a 4xx is one, too."""
         return self.error is None or isinstance(self.error, REFUSALS)
 
     @property
     def is_hang(self) -> bool:
-        """True where nothing whole came in a time in which something does."""
+        """True where the attempt timed out after HANG_SECONDS or more."""
         return isinstance(self.error, UpstreamTimeout) and self.seconds >= HANG_SECONDS
 
     @property
     def is_inconclusive(self) -> bool:
-        """True where nothing came, but was not waited for long enough to mean anything."""
-        return isinstance(self.error, UpstreamTimeout) and self.allowed < HANG_SECONDS
+        """True where the attempt timed out after a timeout too short to count as a failure."""
+        return isinstance(self.error, UpstreamTimeout) and self.timeout < HANG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class LastRead:
-    """When a read ended, by the loop's clock, and the code of its error, if it was one."""
+    """When a read ended, by the loop's clock, and the code of its error, if it failed."""
 
     at: float
     code: str | None = None
 
 
 class RequestPipeline:
-    """The way upstream of one client. Every failure is an UpstreamError."""
+    """Sends the requests of one client. Every failure is an UpstreamError."""
 
     def __init__(self, sender: Sender, settings: UpstreamSettings, hook: UpstreamHook) -> None:
         self._sender = sender
@@ -161,138 +161,139 @@ class RequestPipeline:
             resource.name: Breaker(resource.name, settings.breaker) for resource in RESOURCES
         }
         self.last_read: LastRead | None = None
-        """The last read of calls that says something of upstream."""
+        """The last read of calls that shows how upstream is."""
 
     @property
     def concurrency(self) -> int:
-        """How many requests may run at once at present."""
+        """How many requests may be in flight at present."""
         return self._limit.value
 
     def breakers(self) -> dict[str, BreakerState]:
-        """Each kind of resource and what its breaker does now."""
+        """The state of the breaker of each kind of resource."""
         now = asyncio.get_running_loop().time()
         return {kind: breaker.state(now) for kind, breaker in self._breakers.items()}
 
     def close(self) -> None:
-        """To be called at the end."""
+        """Stops the queue's timer; call it at the end."""
         self._queue.close()
 
     async def run(
         self,
-        outgoing: UpstreamRequest[T],
+        request: UpstreamRequest[T],
         deadline: Deadline,
         context: RequestContext,
         on_attempt: UpstreamHook | None,
     ) -> AttemptResult[T]:
-        """The try that brought a value. Raises UpstreamError, of a change OutcomeUnknown where
-        it may have happened."""
+        """The attempt that succeeded. Raises UpstreamError; of a write, OutcomeUnknown where it
+        may have happened."""
         began = asyncio.get_running_loop().time()
         self._budget.earn()
         for attempt in itertools.count(1):
             try:
-                outcome = await self._attempt(outgoing, deadline, context, on_attempt)
-                self._note(outgoing, began)
-                return outcome
+                result = await self._attempt(request, deadline, context, on_attempt)
+                self._record_last_read(request, began)
+                return result
             except UpstreamError as error:
-                wait = self._backoff(error, outgoing, attempt, deadline)
+                wait = self._backoff(error, request, attempt, deadline)
                 if wait is None:
-                    self._note(outgoing, began, error)
+                    self._record_last_read(request, began, error)
                     if isinstance(error, UpstreamRateLimited):
                         error.retry_after = error.retry_after or DEFAULT_RETRY_AFTER
                     raise
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _note(
-        self, outgoing: UpstreamRequest[T], began: float, error: UpstreamError | None = None
+    def _record_last_read(
+        self, request: UpstreamRequest[T], began: float, error: UpstreamError | None = None
     ) -> None:
         now = asyncio.get_running_loop().time()
-        is_of_calls = outgoing.is_read and outgoing.kind == CALLS.name
-        if is_of_calls and (error is None or _is_upstreams(error, now - began)):
+        is_read_of_calls = request.is_read and request.kind == CALLS.name
+        if is_read_of_calls and (error is None or _is_fault_of_upstream(error, now - began)):
             self.last_read = LastRead(now, error.code if error else None)
 
     def _backoff(
-        self, error: UpstreamError, outgoing: UpstreamRequest[T], attempt: int, deadline: Deadline
+        self, error: UpstreamError, request: UpstreamRequest[T], attempt: int, deadline: Deadline
     ) -> float | None:
-        """The pause before the next try; None where there is to be none."""
+        """The seconds before the next attempt; None where there is none."""
         if attempt >= self._settings.max_attempts or not is_retryable(
-            error, is_read=outgoing.is_read
+            error, is_read=request.is_read
         ):
             return None
-        left = deadline.until - asyncio.get_running_loop().time()
-        wait = backoff(attempt, random.random(), error.retry_after, left)  # noqa: S311 (no secret)
+        remaining = deadline.until - asyncio.get_running_loop().time()
+        jitter = random.random()  # noqa: S311 (no secret)
+        wait = backoff(attempt, jitter, error.retry_after, remaining)
         return wait if wait is not None and self._budget.spend() else None
 
     async def _attempt(
         self,
-        outgoing: UpstreamRequest[T],
+        request: UpstreamRequest[T],
         deadline: Deadline,
         context: RequestContext,
         on_attempt: UpstreamHook | None,
     ) -> AttemptResult[T]:
         clock = asyncio.get_running_loop().time
-        breaker = self._breakers[outgoing.kind]
+        breaker = self._breakers[request.kind]
         breaker.refuse_if_open(clock())
-        slot = self._queue.slot(outgoing.kind, context.priority, context.operation, deadline.until)
+        slot = self._queue.slot(request.kind, context.priority, context.operation, deadline.until)
         async with slot:
             permit = breaker.admit(clock())
             try:
-                outcome = await self._send(outgoing, deadline.until)
-            except BaseException:  # nobody waits any more
+                result = await self._send(request, deadline.until)
+            except BaseException:  # cancelled: nobody waits any more
                 breaker.cancelled(permit)
                 raise
-            self._learn(outgoing, outcome, breaker, permit)
+            self._report(request, result, breaker, permit)
         for hook in (self._hook, on_attempt):
             if hook is not None:
-                hook(_exchange(outgoing, outcome))
-        if outcome.error is not None:
-            raise outcome.error if outgoing.is_read else _write_error(outcome.error)
-        return outcome
+                hook(_exchange_record(request, result))
+        if result.error is not None:
+            raise result.error if request.is_read else _write_error(result.error)
+        return result
 
-    async def _send(self, outgoing: UpstreamRequest[T], until: float) -> AttemptResult[T]:
+    async def _send(self, request: UpstreamRequest[T], until: float) -> AttemptResult[T]:
         clock = asyncio.get_running_loop().time
         began = clock()
-        allowed = min(
-            until - began, self._settings.attempt_timeout if outgoing.is_read else math.inf
+        timeout = min(
+            until - began, self._settings.attempt_timeout if request.is_read else math.inf
         )
         reply, value, error = None, None, None
         try:
-            reply = await self._sender.send(outgoing.sending, allowed)
-            error = error_for_reply(reply, READ if outgoing.is_read else WRITE)
-            value = outgoing.decode(reply.body) if error is None else None
+            reply = await self._sender.send(request.http_request, timeout)
+            error = error_for_reply(reply, READ if request.is_read else WRITE)
+            value = request.decode(reply.body) if error is None else None
         except UpstreamError as failure:
             error = failure
-        return AttemptResult(began, clock(), allowed, reply, value, error)
+        return AttemptResult(began, clock(), timeout, reply, value, error)
 
-    def _learn(
+    def _report(
         self,
-        outgoing: UpstreamRequest[T],
-        outcome: AttemptResult[T],
+        request: UpstreamRequest[T],
+        result: AttemptResult[T],
         breaker: Breaker,
         permit: Permit,
     ) -> None:
-        """What a try came to is told to the breaker of its kind and to the limit."""
-        if outcome.is_answer:
-            breaker.answered(permit, outcome.ended)
-        elif outcome.is_inconclusive:
+        """Reports the result of an attempt to the breaker of its kind and to the limit."""
+        if result.is_answer:
+            breaker.answered(permit, result.ended)
+        elif result.is_inconclusive:
             breaker.cancelled(permit)
         else:
-            breaker.failed(permit, outcome.ended, was_hang=outcome.is_hang)
-        counted = outcome.reply.concurrent_requests if outcome.reply else None
-        if isinstance(outcome.error, UpstreamRateLimited):
-            self._limit.refused(outcome.began, outcome.ended, counted)
-        elif outcome.is_answer:  # hangs are the breaker's: a few must not slow all the others
+            breaker.failed(permit, result.ended, was_hang=result.is_hang)
+        counted = result.reply.concurrent_requests if result.reply else None
+        if isinstance(result.error, UpstreamRateLimited):
+            self._limit.refused(result.began, result.ended, counted)
+        elif result.is_answer:  # hangs count for the breaker only: a few must not slow the others
             self._limit.answered(
-                outgoing.latency_class,
-                outcome.seconds,
-                outcome.ended,
+                request.latency_class,
+                result.seconds,
+                result.ended,
                 in_flight=counted or self._queue.in_flight,
                 is_full=self._queue.waiting > 0,
             )
 
 
-def _is_upstreams(error: UpstreamError, seconds: float) -> bool:
-    """True where a read failed by upstream, not by what was asked, by our line or in no time."""
+def _is_fault_of_upstream(error: UpstreamError, seconds: float) -> bool:
+    """True where upstream made a read fail, not the request, our queue or a short timeout."""
     match error:
         case UpstreamRejected():
             return False
@@ -304,11 +305,11 @@ def _is_upstreams(error: UpstreamError, seconds: float) -> bool:
 
 
 def _write_error(error: UpstreamError) -> UpstreamError:
-    """The error of a request that changes something: certain, or OutcomeUnknown."""
+    """The error of a write: the same where the write did not happen, else OutcomeUnknown."""
     if isinstance(error, (RequestNotSent, *REFUSALS)):
         return error
     return OutcomeUnknown(
-        "The request was sent and its outcome is not known: look before you repeat it",
+        "The write was sent but its result is unknown: check whether it happened before you retry",
         status=error.status,
         twilio_code=error.twilio_code,
         more_info=error.more_info,
@@ -316,13 +317,13 @@ def _write_error(error: UpstreamError) -> UpstreamError:
     )
 
 
-def _exchange(outgoing: UpstreamRequest[T], outcome: AttemptResult[T]) -> UpstreamExchange:
-    reply, error = outcome.reply, outcome.error
+def _exchange_record(request: UpstreamRequest[T], result: AttemptResult[T]) -> UpstreamExchange:
+    reply, error = result.reply, result.error
     return UpstreamExchange(
-        path=outgoing.path,
-        seconds=outcome.seconds,
+        path=request.path,
+        seconds=result.seconds,
         status=reply.status if reply else None,
         request_id=reply.request_id if reply else None,
         failure=type(error).__name__ if error else None,
-        method=outgoing.sending.method,
+        method=request.http_request.method,
     )

@@ -1,4 +1,4 @@
-"""Recordings: their rows, the requests that read them, and what the gateway knows of the resource.
+"""Recordings: their rows, the requests that read them, and the description of the resource.
 
 This module must not know how a request is sent, nor GraphQL.
 """
@@ -91,7 +91,7 @@ FINISHED = frozenset({RecordingStatus.COMPLETED, RecordingStatus.ABSENT})
 """The states that never change (FACTS section 4)."""
 
 
-def _cannot_change(recording: RecordingResource, now: datetime) -> bool:
+def _is_immutable(recording: RecordingResource, now: datetime) -> bool:
     is_priced = recording.price is not None or is_old(recording.date_updated, now)
     return recording.status in FINISHED and is_priced
 
@@ -108,7 +108,7 @@ RECORDINGS = ResourceDescriptor(
     orders=BY_CREATION_OR_START,
     late=timedelta(hours=1),
     rows_per_call=0.5,
-    cannot_change=_cannot_change,
+    is_immutable=_is_immutable,
     lists_end_with_calls=True,
     costly_properties=("media_url",),
 )
@@ -130,8 +130,8 @@ class FetchRecording(FetchRequest[RecordingResource]):
 class ListRecordings(ListRequest[RecordingResource]):
     """GET Calls/{call_sid}/Recordings (seed: "a list of recordings generated during the call").
 
-    Without `call_sid` the account's, narrowed to the whole days of `date_created`. `with_track`
-    asks for rows that have a `track`, which only a call's own list gives (FACTS 1.8).
+    Without `call_sid` the account's, filtered by the whole days of `date_created`. `with_track`
+    wants rows that have a `track`, which only a call's own list gives (FACTS 1.8).
     """
 
     resource = RECORDINGS

@@ -1,7 +1,7 @@
-"""What came back: an answer read to its end, or an error of our tree.
+"""Responses: read to their end, or turned into an error of our tree.
 
 No httpx object and no text of upstream's leaves this module. It must not know how a request is
-sent, nor whether it is worth a repeat.
+sent, nor whether it is retried.
 """
 
 import re
@@ -24,7 +24,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.upstream.decoding import first_that_reads, mended
+from gateway.upstream.decoding import first_that_decodes, mended
 from gateway.upstream.retries import retry_after
 
 __all__ = ["Reply", "error_for_exception", "error_for_reply"]
@@ -32,7 +32,7 @@ __all__ = ["Reply", "error_for_exception", "error_for_reply"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer, read to its end."""
+    """An HTTP response, read to its end."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,46 +40,46 @@ class Reply:
 
     @property
     def request_id(self) -> str | None:
-        """What Twilio's support asks for."""
+        """The id of the request that Twilio's support wants to know."""
         value = self.headers.get("Twilio-Request-Id", "")
         return value if re.fullmatch("RQ[0-9a-fA-F]{32}", value) else None
 
     @property
     def concurrent_requests(self) -> int | None:
-        """How many requests of the account Twilio counts at present, where it says so."""
+        """How many requests of the account Twilio counts at present; None if it does not say."""
         value = self.headers.get("Twilio-Concurrent-Requests", "")
         return int(value) if re.fullmatch("[0-9]{1,6}", value) else None
 
 
 class _TwilioError(msgspec.Struct):
-    """Twilio's error body (FACTS section 7); each property may be absent or odd."""
+    """Twilio's error body (FACTS section 7); each property may be absent or of any type."""
 
     code: Any = None
     more_info: Any = None
 
 
 def error_for_reply(reply: Reply, accepted: frozenset[int]) -> UpstreamError | None:
-    """The error of our tree for an answer that is not accepted, with Twilio's numbers, or None."""
+    """The error for a status that is not accepted, with Twilio's numbers; None if it is."""
     status = reply.status
     if status in accepted:
         return None
-    body = first_that_reads(
+    body = first_that_decodes(
         lambda: msgspec.json.decode(reply.body, type=_TwilioError),
         lambda: msgspec.json.decode(mended(reply.body), type=_TwilioError),
         _TwilioError,
     )
-    leaf, message = _leaf_for_status(status)
-    return leaf(
+    error_type, message = _error_for_status(status)
+    return error_type(
         message,
         status=status,
         twilio_code=_error_number(body.code),
-        more_info=_twilio_page(body.more_info),
+        more_info=_documentation_link(body.more_info),
         request_id=reply.request_id,
         retry_after=retry_after(reply.headers, datetime.now(UTC)),
     )
 
 
-def _leaf_for_status(status: int) -> tuple[type[UpstreamError], str]:
+def _error_for_status(status: int) -> tuple[type[UpstreamError], str]:
     if status == 404:
         return UpstreamNotFound, "Twilio has no such resource"
     if status == 429:
@@ -94,20 +94,20 @@ def _leaf_for_status(status: int) -> tuple[type[UpstreamError], str]:
 
 
 def _error_number(code: Any) -> int | None:
-    """Twilio's numbers have five or six digits; GraphQL clients read 32-bit integers."""
+    """Twilio's error number, of five or six digits; None beyond GraphQL's 32-bit integers."""
     return code if type(code) is int and 0 < code < 1_000_000_000 else None
 
 
-def _twilio_page(more_info: Any) -> str | None:
-    """Only a link to Twilio's own pages is passed on."""
+def _documentation_link(more_info: Any) -> str | None:
+    """A link to Twilio's own pages; None for any other text."""
     pattern = r"https://www\.twilio\.com/[A-Za-z0-9/_.#-]{1,200}"
     if isinstance(more_info, str) and re.fullmatch(pattern, more_info):
         return more_info
     return None
 
 
-# By phase, the more special before the more general; the first that fits is taken.
-LEAF_FOR_EXCEPTION: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
+# By phase; the first that fits is taken, so special ones come before general ones.
+ERROR_FOR_EXCEPTION: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
     (httpx.ConnectTimeout, RequestNotSent, "Upstream could not be reached in time"),
     (httpx.PoolTimeout, RequestNotSent, "No connection upstream was free in time"),
     (httpx.TimeoutException, UpstreamTimeout, "Upstream did not answer in time"),
@@ -124,8 +124,8 @@ LEAF_FOR_EXCEPTION: tuple[tuple[type[Exception], type[UpstreamError], str], ...]
 
 
 def error_for_exception(error: Exception) -> UpstreamError:
-    """The error of our tree for any of httpx's, by phase, with our text: theirs holds the URL."""
-    for theirs, ours, message in LEAF_FOR_EXCEPTION:
+    """The error for an exception of httpx, with our own text: httpx's holds the URL."""
+    for theirs, ours, message in ERROR_FOR_EXCEPTION:
         if isinstance(error, theirs):
             return ours(message)
     return UpstreamUnavailable("The connection upstream broke")

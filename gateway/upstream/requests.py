@@ -1,9 +1,9 @@
-"""Requests as values: what can be asked of Twilio's Calls API, frozen and hashable.
+"""Requests to Twilio's Calls API as values, frozen and hashable.
 
-Two requests that are equal are one request; they can be planned, counted, merged and printed with
-no HTTP at all. A list request states exactly which rows are wanted; its `query` is the widest
-filter that upstream can answer, and `matches` holds every row against the exact one again.
-This module must not know how a request is sent.
+Two equal requests are one request; they can be planned, counted, merged and printed without HTTP. A
+list request has an exact filter. Its `query` is the narrowest filter of upstream's that covers it,
+and `matches` checks every row against the exact one. This module must not know how a request is
+sent.
 """
 
 import re
@@ -46,7 +46,7 @@ def check_sid(prefix: str, value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageRef:
-    """Which page of a list: upstream's opaque PageToken, and its index for upstream's own use."""
+    """A page of a list: upstream's opaque PageToken, and the page's index for upstream's use."""
 
     index: int = 0
     token: str | None = None
@@ -63,7 +63,7 @@ class PageRef:
 
     @property
     def place(self) -> str | int:
-        """What tells one page of a list from another: the token decides where there is one."""
+        """Identifies the page within its list: the token if there is one, else the index."""
         return self.index if self.token is None else self.token
 
     def query(self) -> Query:
@@ -78,7 +78,7 @@ TOP = PageRef()
 
 @dataclass(frozen=True, kw_only=True)
 class FetchRequest(Generic[R]):
-    """GET of one resource by SID. The answer is its row, or None when Twilio answers 404."""
+    """GET of one resource by SID. The result is its row, or None when Twilio answers 404."""
 
     resource: ClassVar[ResourceDescriptor[Any]]
     sid: str
@@ -98,18 +98,18 @@ class FetchRequest(Generic[R]):
 
     @property
     def query(self) -> Query:
-        """None: an instance takes no parameters."""
+        """Empty: a single resource takes no parameters."""
         return ()
 
 
 def of_call(call_sid: str | None) -> str:
-    """The beginning of a path below a call; nothing at the account. Raises BadUserInput."""
+    """The beginning of a path below a call; empty for the account. Raises BadUserInput."""
     return "" if call_sid is None else f"Calls/{check_sid('CA', call_sid)}/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListRequest(Generic[R]):
-    """GET of one page of a list. `page_size` is rows a page, 1 to 1000 (Twilio's maximum)."""
+    """GET of one page of a list. `page_size` is in rows, 1 to 1000 (Twilio's maximum)."""
 
     resource: ClassVar[ResourceDescriptor[Any]]
     page_size: int = 50
@@ -122,13 +122,13 @@ class ListRequest(Generic[R]):
 
     @property
     def owner(self) -> str | None:
-        """The SID of the call whose rows are wanted; None for those of the account."""
+        """The SID of the call whose rows the list has; None for those of the account."""
         sid: str | None = getattr(self, self.resource.owner)
         return sid
 
     @property
     def days(self) -> DateTimeRange | None:
-        """The time that the list is narrowed to."""
+        """The range of time that the list is filtered by; None for all days."""
         days: DateTimeRange | None = getattr(self, self.resource.day_filter)
         return days
 
@@ -139,26 +139,26 @@ class ListRequest(Generic[R]):
 
     @abstractmethod
     def filters(self) -> Query:
-        """The widest filter that upstream can answer."""
+        """The narrowest filter of upstream's that covers the exact one."""
 
     @abstractmethod
     def verdict(self, row: R) -> bool | None:
-        """Whether the row is exactly one that is wanted; None where it does not say."""
+        """Whether the row matches the exact filter; None where a property is unreadable."""
 
     def matches(self, row: R) -> bool:
-        """True for a row of upstream's answer that is wanted.
+        """True unless the row fails the exact filter.
 
-        One that does not say is: upstream found it for this filter.
+        A row in doubt matches, because upstream's own filter selected it.
         """
         return self.verdict(row) is not False
 
     def is_exact(self) -> bool:
-        """True when upstream's answer to `filters` needs no row taken out."""
+        """True when upstream's `filters` are the exact filter, so that no row has to be removed."""
         return True
 
     @property
     def is_personal(self) -> bool:
-        """True when a filter names somebody: its answer tells whether they are there."""
+        """True when a filter names a person (To, From): the result reveals whether they call."""
         return False
 
     @property
@@ -167,31 +167,31 @@ class ListRequest(Generic[R]):
         return (*self.filters(), ("PageSize", str(self.page_size)), *self.page.query())
 
     def at(self, page: PageRef, page_size: int | None = None) -> Self:
-        """The same list at another page, of another size where the page is not a mere number."""
+        """The same list at another page; a page by number keeps its size."""
         is_number = page.token is None and page != TOP
         size = None if is_number else page_size
         return replace(self, page=page, page_size=size or self.page_size)
 
     @property
     def list(self) -> Self:
-        """The list as such: equal for every page and page size of it."""
+        """The identity of the list: equal for all of its pages and page sizes."""
         return replace(self, page=TOP, page_size=0)
 
     @property
     def account_list(self) -> Self | None:
-        """The account's list, of all days, that also holds every row of this one.
+        """The account's list of all days, which holds every row of this one, too.
 
-        None where only the call's own list has what is wanted.
+        None where only the call's own list has the properties.
         """
         return self.of_owner(None).within(None, 0).list
 
     def of_owner(self, call_sid: str | None) -> Self:
-        """The same list, of the rows of this call only; None: of the account's."""
+        """The same list of this call's rows; None is the account's."""
         owner: dict[str, Any] = {self.resource.owner: call_sid}
         return replace(self, **owner)
 
     def within(self, days: DateTimeRange | None, page_size: int) -> Self:
-        """The same list, narrowed to this time; None: of all days."""
+        """The same list, filtered by this range of time; None is all days."""
         narrowed: dict[str, Any] = {self.resource.day_filter: days, "page_size": page_size}
         return replace(self, **narrowed)
 
@@ -201,9 +201,9 @@ def verdict_of(
     values: Mapping[str, Any],
     ranges: Mapping[str, DateTimeRange | None] = NO_RANGES,
 ) -> bool | None:
-    """Whether the row has these values, and its dates are in these ranges; None wants nothing.
+    """Whether the row has these values, and its dates are in these ranges; None is no condition.
 
-    False where one condition fails, else None where the row does not tell of one, else True.
+    False where one condition fails, else None where a property is unreadable, else True.
     """
     conditions: dict[str, Callable[[Any], bool]] = {
         **{name: partial(eq, value) for name, value in values.items() if value is not None},
@@ -222,11 +222,11 @@ def verdict_of(
 
 @dataclass(frozen=True)
 class Page(Generic[R]):
-    """One page as read: the rows that match, and the pages beside it.
+    """One page as read: the rows that match, and the next and previous page.
 
-    `request` is what was asked, `rows_read` how many rows upstream sent, `left_out` how many of
-    these had no readable SID (such a page proves nothing), `sids` the SIDs of all others in their
-    order, wanted or not; `seconds` is what it took from sending to the last byte.
+    `rows_read` is how many rows upstream sent, and `left_out` how many of these had no readable SID
+    (such a page proves nothing). `sids` are the SIDs of all others in order, whether they match or
+    not. `seconds` is the time from sending `request` to the last byte.
     """
 
     request: ListRequest[R]
@@ -240,5 +240,5 @@ class Page(Generic[R]):
 
     @property
     def is_exact(self) -> bool:
-        """True when upstream's own filter was the wanted one and upstream kept to it."""
+        """True when upstream's own filter was the exact one and upstream kept to it."""
         return self.request.is_exact() and self.rows_read == len(self.rows)

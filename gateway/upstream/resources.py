@@ -1,9 +1,9 @@
 """Rows as Twilio sends them: what all resources have in common.
 
-A row is decoded once, straight from JSON into one of these structs, and is what the schema's
-resolvers see. Decoding keeps each property as it came; reading it converts it. So a bad value costs
-its own field and never the row (SCHEMA rule 6), and a property that nobody asks for costs nothing.
-This module must not know how rows are asked for, nor GraphQL.
+A row is decoded once, straight from JSON into one of these structs, and the schema's resolvers read
+it. Decoding keeps each property as it came; reading a property converts it. So a bad value costs
+its own field and never the row (SCHEMA rule 6), and an unused property costs nothing. This module
+must not know how rows are requested, nor GraphQL.
 """
 
 import logging
@@ -35,7 +35,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V")
-CANNOT_BE_READ = (ValueError, TypeError, InvalidOperation, OverflowError)
+CONVERSION_ERRORS = (ValueError, TypeError, InvalidOperation, OverflowError)
 
 
 @lru_cache(maxsize=64)
@@ -44,19 +44,19 @@ def _log_once(message: str) -> None:
 
 
 class LazyField(Generic[T]):
-    """A property of an answer, read leniently: `""`, null and absent are None.
+    """A property of a row, converted when it is read: `""`, null and absent are None.
 
-    Raises UpstreamInvalid, naming the property, when the value cannot be what Twilio documents.
-    With `otherwise` every row has the property: this is what it is where upstream does not tell it.
+    Raises UpstreamInvalid, naming the property, when the value is not as Twilio documents it. With
+    a `default` it never raises: a missing or bad value is the default.
     """
 
     @overload
     def __init__(self: "LazyField[V | None]", convert: Callable[[Any], V]) -> None: ...
     @overload
-    def __init__(self: "LazyField[V]", convert: Callable[[Any], V], otherwise: V) -> None: ...
-    def __init__(self, convert: Callable[[Any], Any], otherwise: Any = None) -> None:
+    def __init__(self: "LazyField[V]", convert: Callable[[Any], V], default: V) -> None: ...
+    def __init__(self, convert: Callable[[Any], Any], default: Any = None) -> None:
         self._convert = convert
-        self._otherwise = otherwise
+        self._default = default
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name.rstrip("_")
@@ -71,38 +71,38 @@ class LazyField(Generic[T]):
             return self
         value = getattr(row, self._slot)
         if value is None or value == "" or value is msgspec.UNSET:
-            return self._otherwise  # type: ignore[no-any-return]
+            return self._default  # type: ignore[no-any-return]
         try:
             return self._convert(value)  # type: ignore[no-any-return]
-        except CANNOT_BE_READ as error:
-            if self._otherwise is None:
-                raise UpstreamInvalid(self._complaint()) from error
-            _log_once(self._complaint())
-            return self._otherwise  # type: ignore[no-any-return]
+        except CONVERSION_ERRORS as error:
+            if self._default is None:
+                raise UpstreamInvalid(self._message()) from error
+            _log_once(self._message())
+            return self._default  # type: ignore[no-any-return]
 
     def told(self, row: "Resource") -> T:
-        """The value as upstream tells it, whatever it is otherwise.
+        """The value as upstream sent it, without the default.
 
-        Raises UpstreamInvalid where it is unreadable, or missing though every row has it.
+        Raises UpstreamInvalid where it is unreadable, or where it has a default and is missing.
         """
-        if self._otherwise is None:
+        if self._default is None:
             return self.__get__(row, type(row))
         try:
             return self._convert(getattr(row, self._slot) or None)  # type: ignore[no-any-return]
-        except CANNOT_BE_READ as error:
-            raise UpstreamInvalid(self._complaint()) from error
+        except CONVERSION_ERRORS as error:
+            raise UpstreamInvalid(self._message()) from error
 
     def is_absent(self, row: "Resource") -> bool:
-        """True when this representation of the row has no such property at all."""
+        """True when upstream sent the row without this property."""
         return getattr(row, self._slot) is msgspec.UNSET
 
-    def _complaint(self) -> str:
+    def _message(self) -> str:
         return f"Upstream sent a {self._name} that cannot be read"
 
 
 def as_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("not a text")
+        raise TypeError("not a string")
     return value
 
 
@@ -142,12 +142,12 @@ E = TypeVar("E", bound=Enum)
 
 
 def _loggable(value: str) -> str:
-    """A value as Twilio names its values; of any other, which may hold anything, nothing."""
+    """The value if it looks like one of Twilio's; any other may hold personal data."""
     return value if re.fullmatch("[A-Za-z][A-Za-z_-]{0,29}|[0-9]{1,2}", value) else "no word"
 
 
 def as_enum(choices: type[E]) -> Callable[[Any], E]:
-    """Twilio adds values: what is not known here is UNKNOWN, with a log line (SCHEMA rule 4)."""
+    """Twilio adds values: a new one is UNKNOWN and logged once (SCHEMA rule 4)."""
 
     @lru_cache(maxsize=64)
     def unknown(value: str) -> E:
@@ -164,7 +164,7 @@ def as_enum(choices: type[E]) -> Callable[[Any], E]:
 
 
 class Resource(msgspec.Struct):
-    """What every row has. `row_type` makes a kind of row of a subclass."""
+    """The properties that every row has. `row_type` makes a struct of a subclass."""
 
     sid: str
 
@@ -183,13 +183,13 @@ R = TypeVar("R", bound=Resource)
 
 
 def row_type(prefix: str) -> Callable[[type[R]], type[R]]:
-    """Makes a class of Wire properties a struct: the SID, and a slot for each property as it came.
+    """Makes a class of LazyFields a struct: the SID, and a slot for each property as it came.
 
-    The fields are named here one by one and never taken from the annotations of the class body,
-    which since Python 3.14 are not there while a class is made.
+    The fields come from the class's LazyFields and not from annotations, which a class body does
+    not have while the class is made (since Python 3.14).
     """
 
-    def made(body: type[R]) -> type[R]:
+    def decorate(body: type[R]) -> type[R]:
         names = [
             name
             for owner in reversed(body.__mro__)
@@ -210,7 +210,7 @@ def row_type(prefix: str) -> Callable[[type[R]], type[R]]:
         )
         return struct  # type: ignore[no-any-return]
 
-    return made
+    return decorate
 
 
 def _wire_name(field: str) -> str:

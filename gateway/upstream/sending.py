@@ -1,12 +1,11 @@
-"""One try: a request goes out, its answer comes in, whole, in time and not too large; or an error.
+"""One attempt: sends a request and reads its response, whole, in time and not too large.
 
-The only module that has the credential. It follows no redirect, keeps no
-cookie, trusts no environment. This module must not know what is worth a repeat, nor what a body
-says.
+Only this module has the credential. It follows no redirect, keeps no cookie and trusts no
+environment variable. It must not know which failures are retried, nor what a body says.
 
-Note [Bodies]. httpx has no limit of an answer's size and inflates what is compressed without one.
-So no compression is asked for, bodies are read as a stream and given up beyond `max_bytes`, and an
-upstream that compresses unasked is inflated here, up to the same number.
+Note [Bodies]. httpx limits neither the size of a response nor its size once decompressed. So this
+module requests no compression, reads bodies as a stream and gives up beyond `max_bytes`. If
+upstream compresses all the same, it decompresses up to the same limit.
 """
 
 import asyncio
@@ -31,17 +30,17 @@ from gateway.upstream.replies import Reply, error_for_exception
 __all__ = ["HttpRequest", "Sender"]
 
 # httpx logs whole URLs, with phone numbers; httpcore logs headers, with the credential.
-for _talkative in ("httpx", "httpcore"):
-    logging.getLogger(_talkative).setLevel(logging.CRITICAL)
+for _logger in ("httpx", "httpcore"):
+    logging.getLogger(_logger).setLevel(logging.CRITICAL)
 
-# Of a refusal only Twilio's numbers are wanted.
-MAX_REFUSAL = 64 * 1024
+# Of an error only Twilio's numbers are read.
+MAX_ERROR_BODY = 64 * 1024
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What goes out, and how many bytes may come back. `form` is the body of a POST."""
+    """A request, and the most bytes of its response. `form` is the body of a POST."""
 
     method: str
     url: str
@@ -50,36 +49,39 @@ class HttpRequest:
 
 
 class Sender:
-    """Sends with one credential. `transport` takes the place of the network (tests, the sandbox).
+    """Sends with one credential. A `transport` replaces the network (tests, the sandbox).
 
-    `connect` is seconds. Close it with `aclose`.
+    `connect_timeout` is in seconds. Close it with `aclose`.
     """
 
     def __init__(
-        self, account: Account, connect: float, transport: httpx.AsyncBaseTransport | None
+        self,
+        account: Account,
+        connect_timeout: float,
+        transport: httpx.AsyncBaseTransport | None,
     ) -> None:
         self._connections = Connections(
             transport=transport,
-            verify=_trust(),
+            verify=_tls_context(),
             auth=httpx.BasicAuth(account.username, account.password.reveal()),
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
                 "User-Agent": "twilio-calls-gateway",
             },
-            # The whole is timed below; connecting alone may be given up sooner.
-            timeout=httpx.Timeout(None, connect=connect),
+            # `send` limits the whole attempt; connecting may time out sooner.
+            timeout=httpx.Timeout(None, connect=connect_timeout),
             follow_redirects=False,
-            event_hooks={"response": [_forget_location]},
+            event_hooks={"response": [_drop_location]},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,
         )
 
-    async def send(self, sending: HttpRequest, seconds: float) -> Reply:
-        """The answer, whole within so many seconds. Raises UpstreamError and nothing else."""
+    async def send(self, request: HttpRequest, seconds: float) -> Reply:
+        """The whole response, within so many seconds. Raises UpstreamError and nothing else."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(sending)
+                return await self._exchange(request)
         except TimeoutError:
             raise UpstreamTimeout("Upstream did not answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -89,60 +91,63 @@ class Sender:
         """Closes the connections."""
         await self._connections.aclose()
 
-    async def _exchange(self, sending: HttpRequest) -> Reply:
-        given: dict[str, Any] = {}
-        if sending.method == "POST":
-            given["content"] = urlencode(sending.form).encode()
-            given["headers"] = {"Content-Type": "application/x-www-form-urlencoded"}
-        async with self._connections.stream(sending.method, sending.url, **given) as response:
-            body = await _read(response, sending.max_bytes)
+    async def _exchange(self, request: HttpRequest) -> Reply:
+        options: dict[str, Any] = {}
+        if request.method == "POST":
+            options["content"] = urlencode(request.form).encode()
+            options["headers"] = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with self._connections.stream(request.method, request.url, **options) as response:
+            body = await _read_body(response, request.max_bytes)
             return Reply(response.status_code, response.headers, body)
 
 
 @lru_cache(maxsize=1)
-def _trust() -> ssl.SSLContext:
-    """Reading the certificates takes 30 ms: once for all clients."""
+def _tls_context() -> ssl.SSLContext:
+    """One context for all clients: reading the certificates takes 30 ms."""
     return ssl.create_default_context(cafile=certifi.where())
 
 
-async def _forget_location(response: httpx.Response) -> None:
-    """httpx reads where a redirect leads even where none is followed, and fails where it cannot."""
+async def _drop_location(response: httpx.Response) -> None:
+    """httpx parses the target of a redirect that it does not follow, and fails if it cannot."""
     response.headers.pop("Location", None)
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> bytes:
-    """The body; of a refusal what of its beginning can be read. Raises UpstreamInvalid."""
+async def _read_body(response: httpx.Response, max_bytes: int) -> bytes:
+    """The body; that of an error is empty where it is too large or unreadable.
+
+    Raises UpstreamInvalid.
+    """
     if response.status_code < 300:
-        return await _whole(response, max_bytes)
+        return await _read_whole(response, max_bytes)
     try:
-        return await _whole(response, MAX_REFUSAL)
+        return await _read_whole(response, MAX_ERROR_BODY)
     except UpstreamInvalid:
         return b""
 
 
-async def _whole(response: httpx.Response, max_bytes: int) -> bytes:
+async def _read_whole(response: httpx.Response, max_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in _plain(response, max_bytes):
+    async for chunk in _decompressed(response, max_bytes):
         body += chunk
         if len(body) > max_bytes:
-            # With its status, so that it is no broken body: another try would be as large.
+            # The status marks it as no broken body, so it is not retried: it would be as large.
             too_large = f"Upstream sent more than {max_bytes} bytes"
             raise UpstreamInvalid(too_large, status=response.status_code)
     return bytes(body)
 
 
-async def _plain(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
-    """The body's bytes, inflated where they are compressed, little more than `limit` at once."""
-    if response.is_stream_consumed:  # an in-process transport hands over what it has read
+async def _decompressed(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
+    """The body, decompressed if necessary, in chunks of little more than `limit` bytes."""
+    if response.is_stream_consumed:  # an in-process transport has read the body already
         yield response.content
         return
-    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding in {"", "identity"}:
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in {"", "identity"}:
         async for chunk in response.aiter_raw():
             yield chunk
         return
-    if coding not in {"gzip", "x-gzip", "deflate"}:
-        raise UpstreamInvalid("Upstream sent a body in a coding that was not asked for")
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise UpstreamInvalid("Upstream sent a body in an encoding that was not requested")
     inflate = zlib.decompressobj(GZIP_OR_ZLIB)
     try:
         async for chunk in response.aiter_raw():

@@ -1,7 +1,7 @@
-"""Equal reads in flight are one read.
+"""Single flight: equal reads in flight are coalesced into one.
 
-A flight is cancelled when the last who waits for it has left, and nobody else's leaving costs
-anybody anything. This module must not know what a read is.
+A flight is cancelled when its last waiter has left; a waiter that leaves does not affect the
+others. This module must not know what a read is.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """Until when somebody still waits, a time of the loop's clock: the most patient counts."""
+    """The latest deadline of all waiters, a time of the loop's clock."""
 
     def __init__(self, until: float) -> None:
         self.until = until
 
     def extend(self, until: float) -> None:
-        """Somebody has joined who waits until then."""
+        """Extends it for a waiter that waits until then."""
         self.until = max(self.until, until)
 
 
 class InFlight:
-    """A read in flight, how long it is waited for, and by how many."""
+    """A read in flight, its deadline and the number of its waiters."""
 
     def __init__(self, start: Callable[[Deadline], Awaitable[Any]], until: float) -> None:
         self.deadline = Deadline(until)
@@ -40,15 +40,15 @@ class SingleFlight:
         self._flights: dict[Hashable, InFlight] = {}
 
     async def do(self, key: Hashable, until: float, start: Callable[[Deadline], Awaitable[T]]) -> T:
-        """The outcome of the flight under this key, begun by `start` if there is none."""
+        """The result of the flight of this key; `start` begins one if there is none."""
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = InFlight(start, until)
         flight.deadline.extend(until)
         flight.waiters += 1
         try:
-            outcome: T = await asyncio.shield(flight.task)
-            return outcome
+            result: T = await asyncio.shield(flight.task)
+            return result
         finally:
             flight.waiters -= 1
             if flight.task.done() or not flight.waiters:

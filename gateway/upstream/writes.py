@@ -1,4 +1,4 @@
-"""Requests that change something, as values: a form that is posted, and the row that it answers.
+"""Writes as values: a form to post, whose response is the row that was made or changed.
 
 This module must not know how a request is sent.
 """
@@ -19,10 +19,10 @@ Form = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class FormRequest(Generic[R]):
-    """POST of a form (FACTS section 8). The answer is the row that was made or changed.
+    """POST of a form (FACTS section 8). The result is the row that was made or changed.
 
-    `path` is relative to the account, without suffix; `sid` is the resource's where it is known
-    before. A name may come several times in the form. Its repr holds no form: forms hold numbers.
+    `path` is relative to the account, without suffix; `sid` is the resource's if it exists already.
+    A name may come several times in the form. The repr omits the form, which holds phone numbers.
     """
 
     resource: ClassVar[ResourceDescriptor[Any]]
@@ -41,13 +41,13 @@ class FormRequest(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class CallForm(FormRequest[CallResource]):
-    """POST of a call's form. It has no query, and what an explanation shows holds no form."""
+    """POST of a call's form. Its query is empty, so that explanations do not show the form."""
 
     resource = CALLS
 
     @property
     def query(self) -> Form:
-        """None: everything is in the form."""
+        """Empty: everything is in the form."""
         return ()
 
 

@@ -88,7 +88,7 @@ def test_open_it_refuses_for_five_seconds_and_says_how_long() -> None:
         breaker.admit(1.0)
 
     assert caught.value.extensions == {"code": "UPSTREAM_UNAVAILABLE", "retryAfter": 4.0}
-    assert "circuit open" in str(caught.value)
+    assert "Circuit open" in str(caught.value)
     assert admitted(breaker, 1, 4.99) == []
     assert len(admitted(breaker, 1, 5.0)) == 1
 

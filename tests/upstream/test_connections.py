@@ -68,7 +68,7 @@ async def test_clients_that_rest_are_closed_and_the_first_stays() -> None:
     """After a rush of twenty one pool of eight is left, and it serves."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        before, connections = descriptors(), Connections(rest=0.3)
+        before, connections = descriptors(), Connections(idle_seconds=0.3)
         upstream.released.set()
 
         async def ask(number: int) -> int:
