@@ -1,8 +1,8 @@
 """The command line: one module for each command; without a command the gateway serves.
 
-A command reads arguments, prints and exits; how anything is answered is not decided here. Exit
-codes: 0 done; 1 an answer with errors, or a difference that verify found; 2 wrong arguments or
-settings, a port that is taken, or an account that verify could not read.
+A command reads arguments, prints and exits; it must not decide how a query is answered. Exit codes:
+0 done; 1 a response with errors, or a difference that verify found; 2 wrong arguments or settings,
+a port in use, or an account that verify could not read.
 """
 
 import argparse

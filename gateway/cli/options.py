@@ -1,4 +1,4 @@
-"""What the options of several commands share.
+"""Helpers for the options of several commands.
 
 This module must not know what any command does.
 """
@@ -16,14 +16,14 @@ Commands = Any
 
 
 def add_setting(parser: argparse.ArgumentParser, setting: str, meaning: str) -> None:
-    """Adds an option that takes the place of this environment variable."""
+    """Adds an option that overrides this environment variable."""
     name = setting.rsplit("_", 1)[-1].lower()
     words = f"{meaning} ({setting}, {settings_by_name()[setting].default})"
     parser.add_argument(f"--{name}", dest=setting, metavar=name.upper(), help=words)
 
 
 def non_negative(text: str) -> float:
-    """A finite number of 0 or more. Raises ValueError."""
+    """Parses a finite number of 0 or more. Raises ValueError."""
     number = float(text)
     if not 0 <= number < math.inf:
         raise ValueError(text)
@@ -31,7 +31,7 @@ def non_negative(text: str) -> float:
 
 
 def positive(text: str) -> int:
-    """A whole number of 1 or more. Raises ValueError."""
+    """Parses a whole number of 1 or more. Raises ValueError."""
     if int(text) < 1:
         raise ValueError(text)
     return int(text)

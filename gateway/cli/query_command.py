@@ -1,6 +1,6 @@
-"""`gateway query`: answers one query in process and prints the answer.
+"""`gateway query`: runs one operation in process and prints the response.
 
-This module must not know how a query is answered.
+This module must not know how an operation is run.
 """
 
 import argparse
@@ -23,13 +23,15 @@ __all__ = ["add_command"]
 
 def add_command(commands: Commands) -> None:
     """Adds the command and its options."""
-    parser = commands.add_parser("query", help="answer one query in process, print it and end")
+    parser = commands.add_parser("query", help="run one operation in process, print its response")
     parser.set_defaults(run=_query)
     parser.add_argument(
         "document", help="the GraphQL document, or - to read it from standard input"
     )
     parser.add_argument("--variables", default="{}", metavar="JSON", help="variables as JSON")
-    parser.add_argument("--operation", metavar="NAME", help="which operation of the document")
+    parser.add_argument(
+        "--operation", metavar="NAME", help="which operation of the document to run"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--explain",
@@ -55,7 +57,7 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
     )
     upstream = answer.pop("extensions", {}).get("upstream")
     if upstream:
-        # A plan is the answer itself; an explanation goes beside the answer.
+        # A plan replaces the response; an explanation accompanies it.
         stream = sys.stdout if options.plan else sys.stderr
         width = shutil.get_terminal_size().columns
         print(waterfall(upstream, width, stream.isatty()), file=stream)

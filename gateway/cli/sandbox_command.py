@@ -1,6 +1,6 @@
 """`gateway sandbox`: serves the sandbox alone, as a Twilio Calls API.
 
-This module must not know what the sandbox answers.
+This module must not know how the sandbox responds.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from gateway.telemetry.logs import configure_logging
 __all__ = ["add_command"]
 
 NUMBERS: tuple[tuple[str, Callable[[str], float], str], ...] = (
-    ("speed", non_negative, "how many times as fast as real time its clock runs"),
-    ("calls_per_second", non_negative, "calls made faster than this wait in the queue"),
+    ("speed", non_negative, "speed of its clock as a multiple of real time"),
+    ("calls_per_second", non_negative, "calls above this rate wait in the queue"),
     ("concurrency", positive, "requests at a time; those above it get a 429"),
-    ("latency", non_negative, "seconds that every request takes at least"),
-    ("latency_per_row", non_negative, "seconds that every row of an answer adds"),
-    ("latency_jitter", non_negative, "the part of a latency by which it varies, 0 to 1"),
+    ("latency", non_negative, "the least seconds of a response"),
+    ("latency_per_row", non_negative, "seconds that each row adds to a response"),
+    ("latency_jitter", non_negative, "share by which a latency varies, 0 to 1"),
 )
 SWITCHES = (
     ("callbacks_anywhere", "also request TwiML and callback URLs beyond this machine's loopback"),
-    ("ended_calls_are_missing", "answer 404, not 400, where a call that has ended is changed"),
+    ("ended_calls_are_missing", "respond 404, not 400, to a change of a call that has ended"),
     ("control", "let tests reset, load, step and disturb it under /sandbox/"),
 )
 
@@ -73,7 +73,7 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _credential(settings: Settings) -> dict[str, Any]:
-    """What the environment sets; else the sandbox's own, well-known credential holds."""
+    """The credential that the environment sets; empty for the sandbox's own, well-known one."""
     account = settings.account
     given = {
         "account_sid": account.sid,

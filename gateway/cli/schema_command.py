@@ -11,7 +11,7 @@ __all__ = ["add_command"]
 
 def add_command(commands: Commands) -> None:
     """Adds the command."""
-    commands.add_parser("schema", help="print the schema (SDL) and end").set_defaults(run=_schema)
+    commands.add_parser("schema", help="print the schema (SDL)").set_defaults(run=_schema)
 
 
 def _schema(_options: argparse.Namespace, _settings: Settings) -> int:

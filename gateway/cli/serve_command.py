@@ -1,6 +1,6 @@
 """`gateway`: serves until it is stopped.
 
-This module must not know how a request is answered.
+This module must not know how a request is handled.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from gateway.telemetry.logs import configure_logging
 __all__ = ["add_options", "exit_on_sigterm", "run_server"]
 
 NO_WEBHOOKS = (
-    "Webhooks: refused. Twilio signs them with the auth token of {} itself: to take them, set "
+    "Webhooks: refused. Twilio signs them with the auth token of {}: to accept them, set "
     "GATEWAY_WEBHOOK_AUTH_TOKENS to that token."
 )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the command that runs when none is named."""
+    """Adds the options of the default command."""
     parser.set_defaults(run=_serve)
     for setting, meaning in (
         ("GATEWAY_HOST", "address to listen on"),
@@ -42,12 +42,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_server(config: uvicorn.Config, listeners: Sequence[socket.socket]) -> None:
-    """Serves on these sockets until the process is told to end."""
+    """Serves on these sockets until a signal ends the process."""
     uvicorn.Server(config).run(sockets=list(listeners))
 
 
 def exit_on_sigterm() -> None:
-    """Ends with exit code 0: uvicorn repeats the signal once its last answer is sent."""
+    """Makes SIGTERM exit with code 0: uvicorn raises it again after its last response."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
@@ -76,9 +76,9 @@ def _serve(_options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _as_listened(settings: Settings, listeners: Sequence[socket.socket]) -> Settings:
-    """The settings with the address that is really listened on.
+    """The settings with the actual listening address.
 
-    The embedded sandbox calls back over the loopback interface, whatever the public URL is.
+    The embedded sandbox sends its webhooks over the loopback interface, whatever the public URL is.
     """
     server, live = replace(settings.server, host=host_of_all(listeners)), settings.live
     if settings.uses_sandbox and not live.webhook_url:

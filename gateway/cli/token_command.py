@@ -11,11 +11,11 @@ __all__ = ["add_command"]
 
 def add_command(commands: Commands) -> None:
     """Adds the command and its options."""
-    parser = commands.add_parser("token", help="make a bearer token and print it and its line")
+    parser = commands.add_parser("token", help="make a bearer token; print it and its file line")
     parser.set_defaults(run=_token)
-    parser.add_argument("name", help="whose it is: letters, digits and . _ @ -")
+    parser.add_argument("name", help="the caller's name: letters, digits and . _ @ -")
     parser.add_argument(
-        "--scopes", default="read", help="what it permits: read, call, pii, with commas (read)"
+        "--scopes", default="read", help="its scopes: read, call, pii, with commas (read)"
     )
 
 

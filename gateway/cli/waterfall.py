@@ -1,8 +1,8 @@
-"""What an operation asked upstream, drawn for a terminal: one line per request on a time axis.
+"""The upstream requests of an operation, drawn for a terminal: one line each on a time axis.
 
-Pure: the data of `extensions.upstream` in, a text out. It must not know who asked, where the data
-comes from or whether a terminal is there; it trusts no text of the data, which may hold anything
-that a caller may filter by.
+Pure: the data of `extensions.upstream` in, text out. It must not know the caller, the source of the
+data, or whether there is a terminal. It escapes every text of the data, because a caller can put
+anything into a filter.
 """
 
 import re
@@ -22,15 +22,15 @@ _LEGEND = "░ wait  █ read  ┄ predicted"
 
 
 def waterfall(upstream: Mapping[str, Any], width: int = 100, colour: bool = False) -> str:
-    """The totals and, where the answer has its exchanges, a line for each; none beyond `width`."""
+    """The totals and, where the data has its exchanges, a line for each; none beyond `width`."""
     exchanges: Sequence[Exchange] = upstream.get("exchanges") or ()
-    lines = [_cut(_totals(upstream, exchanges), width)]
+    lines = [_truncate(_totals(upstream, exchanges), width)]
     if exchanges:
-        cells, end = max(8, width // 4), _end(upstream, exchanges)
-        lines.append(_cut(_heading(cells, end), width))
+        cells, axis_end = max(8, width // 4), _axis_end(upstream, exchanges)
+        lines.append(_truncate(_heading(cells, axis_end), width))
         for exchange in exchanges:
-            line = _cut(_line(exchange, cells, end, width), width)
-            lines.append(_painted(line, cells, exchange) if colour else line)
+            line = _truncate(_line(exchange, cells, axis_end, width), width)
+            lines.append(_coloured(line, cells, exchange) if colour else line)
     return "\n".join(lines)
 
 
@@ -52,16 +52,17 @@ def _count(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
-def _heading(cells: int, end: float) -> str:
-    axis = f"0 {f'{end:.1f} ms':>{cells - 2}}"
+def _heading(cells: int, axis_end: float) -> str:
+    axis = f"0 {f'{axis_end:.1f} ms':>{cells - 2}}"
     return f"{axis} {'way':<8} {'used/rows':>11} {'time':>10}  request ← fields"
 
 
-def _line(exchange: Exchange, cells: int, end: float, width: int) -> str:
-    way, time = _safe(exchange.get("way", "")), _time(exchange)
-    columns = f"{_bar(exchange, cells, end)} {_cut(way, 8):<8} {_rows(exchange):>11} {time:>10}  "
+def _line(exchange: Exchange, cells: int, axis_end: float, width: int) -> str:
+    way, time = _escape(exchange.get("way", "")), _time(exchange)
+    bar, way = _bar(exchange, cells, axis_end), _truncate(way, 8)
+    columns = f"{bar} {way:<8} {_rows(exchange):>11} {time:>10}  "
     text = _text(exchange)
-    # A SID says more by its end than a field does by being cut off.
+    # Shorten SIDs, whose ends identify them, before the fields are cut off.
     if len(columns) + len(text) > width:
         text = _SID.sub(r"\1…\2", text)
     return columns + text
@@ -71,16 +72,16 @@ def _text(exchange: Exchange) -> str:
     status, retries = exchange.get("status"), exchange.get("retries")
     query = exchange.get("query")
     parts = (
-        f"✗ {_safe(status)}" if _is_failed(exchange) else "",
+        f"✗ {_escape(status)}" if _is_failed(exchange) else "",
         f"↻{retries}" if retries else "",
-        _safe(exchange.get("path", "")) + (f"?{_safe(query)}" if query else ""),
-        "← " + ", ".join(_safe(field) for field in exchange.get("fields") or ()),
+        _escape(exchange.get("path", "")) + (f"?{_escape(query)}" if query else ""),
+        "← " + ", ".join(_escape(field) for field in exchange.get("fields") or ()),
     )
     return " ".join(part for part in parts if part)
 
 
 def _rows(exchange: Exchange) -> str:
-    """Used of those read; before they are read, how many requests it may take."""
+    """Rows used of those read; for a planned request, the predicted number of requests."""
     if _is_planned(exchange):
         return f"~{_predicted(exchange)[0]} req"
     return f"{exchange.get('used') or 0}/{exchange.get('rows') or 0}"
@@ -92,21 +93,21 @@ def _time(exchange: Exchange) -> str:
     return f"{exchange.get('duration') or 0:.1f} ms"
 
 
-def _bar(exchange: Exchange, cells: int, end: float) -> str:
-    """Exactly so many cells: the wait, then the reading to an eighth of a cell, never nothing."""
-    scale = cells / end
+def _bar(exchange: Exchange, cells: int, axis_end: float) -> str:
+    """Exactly so many cells: the wait, then the read, drawn to an eighth of a cell and visible."""
+    scale = cells / axis_end
     if _is_planned(exchange):
         return ("┄" * max(1, round(_predicted(exchange)[1] * scale)))[:cells].ljust(cells)
     start, wait, duration = _times(exchange)
-    handed = min(int(start * scale), cells - 1)
+    begin = min(int(start * scale), cells - 1)
     sent = min(int((start + wait) * scale), cells - 1)
     whole, part = divmod(max(1, round(((start + wait + duration) * scale - sent) * 8)), 8)
     read = "█" * whole + (_EIGHTHS[part] if part else "")
-    return (" " * handed + "░" * (sent - handed) + read)[:cells].ljust(cells)
+    return (" " * begin + "░" * (sent - begin) + read)[:cells].ljust(cells)
 
 
-def _end(upstream: Mapping[str, Any], exchanges: Sequence[Exchange]) -> float:
-    """Where the axis ends; a plan that sent nothing ends with its longest request."""
+def _axis_end(upstream: Mapping[str, Any], exchanges: Sequence[Exchange]) -> float:
+    """The end of the time axis in milliseconds; it includes predicted times."""
     ends = [sum(_times(exchange)) for exchange in exchanges]
     predicted = [_predicted(exchange)[1] for exchange in exchanges if _is_planned(exchange)]
     return float(max(1.0, upstream.get("milliseconds") or 0.0, *ends, *predicted))
@@ -133,8 +134,8 @@ def _is_failed(exchange: Exchange) -> bool:
     return exchange.get("status") not in {"ok", "planned"}
 
 
-def _painted(line: str, cells: int, exchange: Exchange) -> str:
-    """Only the bar has a colour, which repeats what the line says in words."""
+def _coloured(line: str, cells: int, exchange: Exchange) -> str:
+    """The line with a coloured bar; the colour repeats what the line says in words."""
     status = {"ok": exchange.get("way"), "planned": "planned"}.get(
         str(exchange.get("status")), "failed"
     )
@@ -142,11 +143,11 @@ def _painted(line: str, cells: int, exchange: Exchange) -> str:
     return f"\x1b[{code}m{line[:cells]}\x1b[0m{line[cells:]}"
 
 
-def _safe(text: object) -> str:
-    """As it goes over the wire: printable ASCII, so one cell each and no terminal command."""
+def _escape(text: object) -> str:
+    """Percent-encoded to printable ASCII: one cell each, and no terminal commands."""
     return quote(str(text), safe=_ASCII, errors="replace")
 
 
-def _cut(text: str, width: int) -> str:
-    """The text in so many cells, with … where something is missing."""
+def _truncate(text: str, width: int) -> str:
+    """The text in at most so many cells, with … at the end if it is cut off."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…" * (width > 0)

@@ -192,7 +192,7 @@ def _read_group(group: type[G], given: Mapping[str, str]) -> G:
     for row in fields(group):
         if isinstance(row.type, type) and is_dataclass(row.type):
             values[row.name] = _read_group(row.type, given)
-        elif found := _given(row.metadata["name"], row.type, given):
+        elif found := _lookup(row.metadata["name"], row.type, given):
             values[row.name] = _read(*found, row.type)
     return group(**values)
 
@@ -204,7 +204,7 @@ def _read(name: str, text: str, kind: Any) -> Any:
         raise SettingsError(f"{name}: {error}") from None
 
 
-def _given(name: str, kind: Any, given: Mapping[str, str]) -> tuple[str, str] | None:
+def _lookup(name: str, kind: Any, given: Mapping[str, str]) -> tuple[str, str] | None:
     """The variable that is set, and its text: the setting's own, or of a secret NAME_FILE."""
     text, file = given.get(name), f"{name}_FILE"
     if not is_secret(kind) or file not in given:

@@ -291,37 +291,37 @@ def setting(name: str, default: Any, unit: str, meaning: str) -> Any:
 
 def read_value(kind: Any, text: str) -> Any:
     """The value of this kind that a text stands for. Raises ValueError: "must be ..."."""
-    kind = _when_set(kind)
-    marks = getattr(kind, "__metadata__", ())
-    for parse in filter(callable, marks):
+    kind = _without_none(kind)
+    annotations = getattr(kind, "__metadata__", ())
+    for parse in filter(callable, annotations):
         return parse(text)
     try:
-        return msgspec.convert(text, kind, strict=False, dec_hook=_custom)
+        return msgspec.convert(text, kind, strict=False, dec_hook=_decode_secret)
     except msgspec.ValidationError:
-        raise ValueError(f"must be {_allowed(kind, marks)}") from None
+        raise ValueError(f"must be {_allowed(kind, annotations)}") from None
 
 
 def is_secret(kind: Any) -> bool:
     """True for a kind whose values must not be seen."""
-    kind = _when_set(kind)
+    kind = _without_none(kind)
     base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     return base is Secret or Secret in get_args(base)
 
 
-def _when_set(kind: Any) -> Any:
+def _without_none(kind: Any) -> Any:
     """The kind of a setting that may be unset, without None."""
     if get_origin(kind) in {Union, UnionType}:
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
     return kind
 
 
-def _custom(kind: type[Any], text: Any) -> Any:
+def _decode_secret(kind: type[Any], text: Any) -> Any:
     """What msgspec does not know: a secret, which any text may be."""
     return kind(text)
 
 
-def _allowed(kind: Any, marks: Iterable[Any]) -> str:
-    for mark in marks:
+def _allowed(kind: Any, annotations: Iterable[Any]) -> str:
+    for mark in annotations:
         if isinstance(mark, Meta):
             return str(mark.description)
     return "one of " + ", ".join(kind)

@@ -105,7 +105,7 @@ async def test_an_account_where_no_scan_was_tried_says_so() -> None:
     report = await verified(call_centre(1))
 
     assert report.is_equal
-    assert "No scan of childCalls was worth its price" in render(report)
+    assert "No scan of childCalls was worth its cost" in render(report)
 
 
 async def test_a_child_without_start_time_is_missing_when_child_calls_are_scanned() -> None:

@@ -23,7 +23,7 @@ BAR = 30
 def add_command(commands: Commands) -> None:
     """Adds the command and its options."""
     parser = commands.add_parser(
-        "verify", help="ask a sample of the account's calls both ways and print any difference"
+        "verify", help="read a sample of calls planned and per key, and print any difference"
     )
     parser.set_defaults(run=_verify)
     parser.add_argument(

@@ -1,16 +1,17 @@
-"""Each edge of a page of calls, asked both ways: planned, and one request for each key.
+"""Reads each edge of a page of calls in two ways: planned, and with one request for each key.
 
-Each edge goes the operation's own way, Executor and Known, once with each policy. This module must
-not know how a request is sent, nor GraphQL.
+Both use what an operation uses, PlanExecutor and OperationCache, each with its own policy. This
+module must not know how a request is sent, nor GraphQL.
 
 Note [What changes meanwhile]. A live call gets legs, recordings and notifications while it is being
-compared. So a difference at a call that is not over and settled counts only if it is still there
-when its page and both answers are read again.
+compared. So a difference at a call that is not settled counts only if it is still there when its
+page and both answers are read again.
 
-Note [Tried where right]. But for the form of upstream's links nothing is learned here: with the
-priors a scan is tried wherever it is right and an account of usual size would win by it. So two
-runs ask the same, and a scan is compared that this account will only meet when its lists are
-shorter. Upward, the list's top is taken to be far away: else it would be read from there.
+Note [Tried where right]. The costs learn nothing here but the form of upstream's links. With the
+prior estimates, a scan is tried wherever it is right and would pay in an account of usual size. So
+two runs send the same requests, and also a scan is compared that this account will plan only when
+its lists are shorter. For the upward strategy, the top of the list is taken to be far away: else
+the list would be read from there.
 """
 
 import asyncio
@@ -34,13 +35,13 @@ __all__ = ["BATCH", "BY_SCAN", "CHECKS", "ComparedEdge", "ComparedOperation", "D
 Keys = Mapping[Request, str]
 BATCH = 50
 EDGE_PAGE = 1000
-PATIENCE = 3600.0
+READ_TIMEOUT = 3600.0
 CHILD_CALLS, UPWARD, BY_SCAN = "childCalls", "childCalls upward", "childCalls by scan"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What the planned answer has otherwise than the per-key one; all SIDs."""
+    """How the planned answer for a call differs from the per-key one; all SIDs."""
 
     call: str
     missing: tuple[str, ...]
@@ -50,7 +51,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ComparedEdge:
-    """One edge, compared. `pages` are those of the planned requests that read a covering list."""
+    """The comparison of one edge: its keys, and the requests of each way.
+
+    `pages` is how many of the planned requests read a covering list.
+    """
 
     name: str
     keys: int = 0
@@ -72,11 +76,11 @@ class ComparedEdge:
 
 @dataclass(frozen=True)
 class EdgeComparison:
-    """One edge: which requests ask for it, and which lists may answer childCalls.
+    """How one edge is compared: its keys, and which strategies may answer childCalls.
 
-    With `as_page` the operation has read the calls as a page of the whole list, else one by one, as
-    from a filtered list: then nothing is known of their children. With `is_far` it is known that
-    the list's top is too far away.
+    With `as_page` the operation has read the calls as a page of the whole list; else one by one, as
+    from a filtered list, which shows nothing of their children. With `is_far` the top of the list
+    counts as too far away.
     """
 
     name: str
@@ -107,7 +111,10 @@ CHECKS = (
 
 
 class ComparedOperation:
-    """The edges of one page of calls, asked as an operation would that has read this page."""
+    """Compares the edges of one page of calls, as an operation that has read this page.
+
+    `note` is called with each call and each of its per-key answers.
+    """
 
     def __init__(
         self,
@@ -117,33 +124,34 @@ class ComparedOperation:
         note: Callable[[str, Any], None],
     ) -> None:
         self._client = client
-        self._note = note
+        self._record = note
         self._page = page
         self._now = datetime.now(UTC)
         self._concurrency = concurrency
 
     async def compare(self, check: EdgeComparison, rows: Sequence[CallResource]) -> ComparedEdge:
-        """One edge of these calls, both ways."""
+        """Compares one edge of these calls."""
         keys = {key: row.sid for row in rows for key in check.keys(row)}
         planned, per_key = _trace(), _trace()
-        found = await self._differences(check, keys, planned, per_key)
-        live = {key: keys[key] for key in found if self._is_live(keys[key])}
+        differences = await self._differences(check, keys, planned, per_key)
+        live = {key: keys[key] for key in differences if self._is_live(keys[key])}
         if live:
-            still = await self._once_more(check, live)
-            found = {key: it for key, it in found.items() if key not in live} | still
+            confirmed = await self._compare_again(check, live)
+            settled = {key: one for key, one in differences.items() if key not in live}
+            differences = settled | confirmed
         return ComparedEdge(
             check.name,
             keys=len(keys),
             per_key=len(per_key.records),
             planned=len(planned.records),
             pages=sum(record.way == Strategy.SCAN for record in planned.records),
-            differences=tuple(found.values()),
+            differences=tuple(differences.values()),
         )
 
-    async def _once_more(self, check: EdgeComparison, keys: Keys) -> dict[Request, Difference]:
+    async def _compare_again(self, check: EdgeComparison, keys: Keys) -> dict[Request, Difference]:
         """See Note [What changes meanwhile]."""
         page = await self._client.page(self._page.request)
-        again = ComparedOperation(self._client, page, self._concurrency, self._note)
+        again = ComparedOperation(self._client, page, self._concurrency, self._record)
         return await again._differences(check, keys, _trace(), _trace())
 
     async def _differences(
@@ -157,7 +165,7 @@ class ComparedOperation:
         ours = await self._answers(check, keys, planned, policy)
         plain = await self._answers(check, keys, per_key, Policy(adaptive=False))
         for key, call in keys.items():
-            self._note(call, plain[key])
+            self._record(call, plain[key])
         compared = ((key, _difference(call, ours[key], plain[key])) for key, call in keys.items())
         return {key: difference for key, difference in compared if difference}
 
@@ -168,10 +176,10 @@ class ComparedOperation:
         costs.note_links(self._page)
         if check.is_far:
             costs.note_reach(ListCalls(), self._now)
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+        deadline = asyncio.get_running_loop().time() + READ_TIMEOUT
         executor = PlanExecutor(
             self._client,
-            self._known(as_page=check.as_page),
+            self._cache(as_page=check.as_page),
             costs,
             policy,
             trace,
@@ -183,15 +191,15 @@ class ComparedOperation:
         await executor.execute([key for key in keys if key not in answers], answers.__setitem__)
         return answers
 
-    def _known(self, *, as_page: bool) -> OperationCache:
+    def _cache(self, *, as_page: bool) -> OperationCache:
         known = OperationCache(self._now)
         for answer in [self._page] if as_page else self._page.rows:
             known.note(answer)
         return known
 
     def _is_live(self, call: str) -> bool:
-        """True for a call that is not over and settled, as far as its row says."""
-        scannable = self._known(as_page=False).window(ListRecordings(call_sid=call))
+        """True for a call that is not settled, as far as its row shows."""
+        scannable = self._cache(as_page=False).window(ListRecordings(call_sid=call))
         return scannable is None or scannable[1].is_open
 
 
@@ -200,14 +208,14 @@ def _trace() -> UpstreamTrace:
 
 
 def _difference(call: str, planned: Any, per_key: Any) -> Difference | None:
-    """What differs; of a list that goes on past its page, only that page is compared."""
+    """The difference, or None. Of a list with more pages, only the first page is compared."""
     ours, plain = _sids(planned), _sids(per_key)
     if isinstance(per_key, Page) and per_key.next is not None:
         ours = ours[: len(plain)]
     if ours == plain:
         return None
     common = [sid for sid in plain if sid in ours]
-    moved = [sid for sid, other in zip(_of(ours, common), common, strict=True) if sid != other]
+    moved = [sid for sid, other in zip(_only(ours, common), common, strict=True) if sid != other]
     return Difference(
         call,
         missing=tuple(sid for sid in plain if sid not in ours),
@@ -216,12 +224,12 @@ def _difference(call: str, planned: Any, per_key: Any) -> Difference | None:
     )
 
 
-def _of(sids: Sequence[str], wanted: Sequence[str]) -> Sequence[str]:
+def _only(sids: Sequence[str], wanted: Sequence[str]) -> Sequence[str]:
     return [sid for sid in sids if sid in wanted]
 
 
 def _sids(answer: Any) -> Sequence[str]:
-    """The SIDs of an answer, each once. Raises it where it is an error."""
+    """The SIDs of an answer, each once. Raises the answer if it is an error."""
     if isinstance(answer, Exception):
         raise answer
     rows = answer.rows if isinstance(answer, Page) else [answer] if answer is not None else []

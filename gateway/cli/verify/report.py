@@ -1,9 +1,9 @@
-"""Asks a sample of the account's own calls both ways: planned, and one request for each key.
+"""Reads a sample of the account's calls in two ways, planned and per key, and reports differences.
 
-The planner's answers are right for lists as they were seen (its Notes say how); whether an
-account's lists are like that, only the account can tell. So the edges of its newest calls are
-compared, and each thing that the planner takes for granted is tested on its rows. This module must
-not know how a request is sent, nor GraphQL.
+The planner's answers rest on assumptions about Twilio's lists (its Notes say which), and only the
+account can show whether its lists meet them. So the edges of its newest calls are compared, and
+each assumption is tested on their rows. This module must not know how a request is sent, nor
+GraphQL.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,13 +27,13 @@ from gateway.upstream.requests import Page
 __all__ = ["Assumption", "Difference", "Report", "render", "verify"]
 
 Progress = Callable[[int, int], None]
-# Of the rows that speak against a trust, so many are named.
+# How many of the rows that break an assumption are named.
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How many calls were compared, each edge, and each trust."""
+    """The result: how many calls were compared, each edge, and each tested assumption."""
 
     calls: int
     edges: tuple[ComparedEdge, ...]
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def is_equal(self) -> bool:
-        """True when no edge has a difference, and no trust that an answer rests on is broken."""
+        """True when no edge differs, and no assumption that answers rest on is broken."""
         is_sound = all(trust.holds or trust.costs_only for trust in self.trusts)
         return is_sound and not any(edge.differences for edge in self.edges)
 
@@ -51,7 +51,7 @@ async def verify(
 ) -> Report:
     """Compares the edges of the account's newest calls. Raises UpstreamError where reading fails.
 
-    `progress` is told how many of how many comparisons are done.
+    `progress` is called with the number of comparisons done and their total.
     """
     calls, edges = 0, {check.name: ComparedEdge(check.name) for check in CHECKS}
     seen, began = Seen(), datetime.now(UTC)
@@ -62,16 +62,16 @@ async def verify(
             edges[check.name] += await operation.compare(check, rows)
             progress(calls * len(CHECKS) + len(rows) * number, sample * len(CHECKS))
         calls += len(rows)
-    found = await trusts(client, seen, began)
+    tested = await trusts(client, seen, began)
     if calls < sample:
         progress(calls * len(CHECKS), calls * len(CHECKS))
-    return Report(calls, tuple(edges.values()), tuple(found))
+    return Report(calls, tuple(edges.values()), tuple(tested))
 
 
 async def _newest(
     client: UpstreamClient, sample: int
 ) -> AsyncIterator[tuple[Page[CallResource], Sequence[CallResource]]]:
-    """The newest calls, a page at a time, and which of its rows belong to the sample."""
+    """The newest calls, a page at a time, each with its rows that belong to the sample."""
     pages = 2 * (sample // BATCH + 1)
     start = ListCalls(page_size=min(BATCH, sample))
     walk = PageWalk(client.page, start, Budget(pages, pages * BATCH), page_size=BATCH)
@@ -81,10 +81,10 @@ async def _newest(
 
 
 def render(report: Report) -> str:
-    """The report as text: a table, the differences, the trusts, and what follows from them."""
+    """The report as text: a table, the differences, the assumptions, and the settings to use."""
     edges = report.edges
     lines = [
-        f"{report.calls} calls compared, with so many requests:",
+        f"{report.calls} calls compared, by edge, with the requests of each way:",
         _line("edge", "keys", "per key", "planned", "of them lists", "differences"),
         *(_line(e.name, e.keys, e.per_key, e.planned, e.pages, len(e.differences)) for e in edges),
     ]
@@ -122,14 +122,14 @@ def _describe(difference: Difference) -> str:
 
 
 def _advice(report: Report) -> str:
-    """What the comparison says of GATEWAY_SCAN_CHILD_CALLS and GATEWAY_PLANNER."""
+    """How to set GATEWAY_SCAN_CHILD_CALLS and GATEWAY_PLANNER for this account."""
     by_scan = next(edge for edge in report.edges if edge.name == BY_SCAN)
     if any(edge.differences for edge in report.edges if edge is not by_scan):
-        return "The planned way differs with the default settings: set GATEWAY_PLANNER=per-key."
+        return "Planned answers differ with the default settings: set GATEWAY_PLANNER=per-key."
     if any(not (trust.holds or trust.costs_only) for trust in report.trusts):
-        return "The account is not as the planner takes it to be: set GATEWAY_PLANNER=per-key."
+        return "The account breaks an assumption of the planner: set GATEWAY_PLANNER=per-key."
     if by_scan.differences:
         return "childCalls differ when scanned: leave GATEWAY_SCAN_CHILD_CALLS off."
     if not by_scan.pages:
-        return "No scan of childCalls was worth its price: nothing speaks for switching it on."
+        return "No scan of childCalls was worth its cost: leave GATEWAY_SCAN_CHILD_CALLS off."
     return "No difference in this sample: GATEWAY_SCAN_CHILD_CALLS may be on for this account."
