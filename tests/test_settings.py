@@ -280,7 +280,7 @@ def test_a_real_account_is_not_served_to_anyone_on_the_network_unless_that_is_sa
     if is_closed:
         settings.require_access_control()
         return
-    with pytest.raises(SettingsError, match=r"^GATEWAY_ACCESS: is none, so whoever reaches "):
+    with pytest.raises(SettingsError, match=r"^GATEWAY_ACCESS: is none, so anyone who reaches "):
         settings.require_access_control()
 
 

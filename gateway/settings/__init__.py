@@ -100,7 +100,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the operator decided. Made once, at start, by `from_environment`."""
+    """All settings, in groups. Made once, at start, by `from_environment`."""
 
     account: AccountSettings = AccountSettings()
     server: ServerSettings = ServerSettings()
@@ -113,11 +113,11 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """Reads the table from the environment; a name that is set to nothing counts as not set.
+        """Reads the settings from the environment; an empty variable counts as not set.
 
-        A secret may stand in a file that `NAME_FILE` names. Raises SettingsError, which names the
-        setting, where a value cannot be used, where a credential is incomplete and where a name is
-        that of an earlier version. A value is never repeated.
+        A secret may stand in a file that `NAME_FILE` names. Raises SettingsError for a value that
+        cannot be used, an incomplete credential, or a name of an earlier version. The error names
+        the setting and never repeats its value.
         """
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
         for old, new in RENAMED.items():
@@ -143,32 +143,32 @@ class Settings:
             _check_jwt(access.jwt)
         if access.is_open and "*" in (self.server.allowed_origins or ()):
             raise SettingsError(
-                "GATEWAY_ALLOWED_ORIGINS: must not be * (everybody's pages) where GATEWAY_ACCESS "
-                "is none, unless GATEWAY_ALLOW_ANYONE=on says that anyone may ask"
+                "GATEWAY_ALLOWED_ORIGINS: must not be * (every origin) where GATEWAY_ACCESS is "
+                "none, unless GATEWAY_ALLOW_ANYONE=on is set"
             )
 
     def require_access_control(self) -> None:
         """Raises SettingsError where anyone on the network could read a real account's calls.
 
-        `server.host` must be the address that is really listened on.
+        `server.host` must be the actual listening address.
         """
         host = self.server.host
         if self.access.is_open and self.account.sid and not is_own_machine(host):
             raise SettingsError(
-                f"GATEWAY_ACCESS: is none, so whoever reaches {host} could read the calls of "
+                f"GATEWAY_ACCESS: is none, so anyone who reaches {host} could read the calls of "
                 "the account; choose token, jwt or passthrough, or set GATEWAY_ALLOW_ANYONE=on"
             )
 
     @property
     def callback_url(self) -> str | None:
-        """Where Twilio reaches this gateway, if it does: without a path of ours."""
+        """The base URL under which Twilio reaches this gateway; None where it does not."""
         return self.live.webhook_url or self.server.public_url
 
     @property
     def uses_sandbox(self) -> bool:
-        """True when no credential is set: the embedded sandbox answers instead of Twilio.
+        """True when no credential is set: the embedded sandbox replaces Twilio.
 
-        In passthrough callers bring theirs, and Twilio answers.
+        In passthrough callers bring their own credentials, so Twilio is used.
         """
         return self.account.sid is None and self.access.mode is not AccessMode.PASSTHROUGH
 
@@ -205,7 +205,7 @@ def _read(name: str, text: str, kind: Any) -> Any:
 
 
 def _lookup(name: str, kind: Any, given: Mapping[str, str]) -> tuple[str, str] | None:
-    """The variable that is set, and its text: the setting's own, or of a secret NAME_FILE."""
+    """The variable that is set, and its text; of a secret that may be NAME_FILE."""
     text, file = given.get(name), f"{name}_FILE"
     if not is_secret(kind) or file not in given:
         return (name, text) if text else None

@@ -1,4 +1,4 @@
-"""Settings of documents: how large one may be before anything is sent, and what clients are shown.
+"""Settings of GraphQL documents: their limits, and what the gateway shows to clients.
 
 This module must not know what a setting is used for beyond its meaning.
 """

@@ -1,5 +1,4 @@
-"""Settings of the way in: where the gateway listens, who has access, what webhooks and live updates
-need.
+"""Settings of the server side: listening, access, webhooks and live updates.
 
 This module must not know what a setting is used for beyond its meaning.
 """

@@ -1,4 +1,4 @@
-"""Settings of the way upstream: whose calls, how requests are sent, what one operation may read.
+"""Settings of the upstream side: the account, how requests are sent, what one operation may read.
 
 This module must not know what a setting is used for beyond its meaning.
 """

@@ -1,8 +1,8 @@
-"""The kinds of value that a setting can have: how its text is read, and what is refused.
+"""The kinds of value that a setting can have, and how each is parsed.
 
 A kind is a type that msgspec converts a text to, within the bounds of its `Meta`. Where msgspec
-cannot, a parser stands in the kind's annotation. What is refused is a ValueError, with words that
-follow the setting's name; they never repeat the value. This module must not know the settings.
+cannot, a parser stands in the kind's annotation. A bad text raises ValueError; its message follows
+the setting's name and never repeats the value. This module must not know the settings.
 """
 
 import ipaddress
@@ -49,9 +49,9 @@ __all__ = [
 ]
 
 UNIX_SOCKET = "unix:"
-"""What the host of a unix socket begins with; its path follows."""
+"""The prefix of the host of a unix socket; its path follows."""
 UNIX_PEER = "unix"
-"""The address of whoever connects by a unix socket."""
+"""The address of a peer on a unix socket."""
 
 
 class Secret:
@@ -73,14 +73,14 @@ class Secret:
 
 
 class Environment(StrEnum):
-    """Who is meant to be on the other side: people who develop, or the world."""
+    """Whether developers or the public use the gateway."""
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
 
 
 def url(value: str) -> str:
-    """Python's own words on a bad URL repeat it, and it may hold a credential."""
+    """An absolute URL without a trailing slash. The error never repeats it, unlike Python's own."""
     try:
         parts = urlsplit(value)
         is_absolute = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -93,7 +93,7 @@ def url(value: str) -> str:
     return value.rstrip("/")
 
 
-# Pages of these schemes have no origin (browsers send null), or there are no pages of them.
+# Pages of these schemes have no origin (browsers send null), or do not exist.
 NO_PAGES = frozenset({"about", "blob", "data", "file", "javascript", "ws", "wss"})
 USUAL_PORTS = {"http": 80, "https": 443}
 ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*\.)?(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::([0-9]*))?/?")
@@ -150,7 +150,7 @@ def _host(name: str, *, is_pattern: bool) -> str:
 
 
 def _hexadecimal(address: ipaddress.IPv6Address) -> str:
-    """As browsers write it. Python writes an IPv4 address that is mapped with dots, since 3.13."""
+    """As browsers write it. Since 3.13 Python writes a mapped IPv4 address with dots."""
     if address.ipv4_mapped is None:
         return str(address)
     high, low = divmod(int(address.ipv4_mapped), 0x10000)
@@ -158,7 +158,7 @@ def _hexadecimal(address: ipaddress.IPv6Address) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True for an address, or the name, that only this machine itself can reach."""
+    """True for localhost, or an address that only this machine can reach."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -166,12 +166,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_own_machine(host: str) -> bool:
-    """True for what only processes of this machine can reach: loopback, or a unix socket."""
+    """True for a host that only this machine can reach: loopback, or a unix socket."""
     return host.startswith(UNIX_SOCKET) or is_loopback(host)
 
 
 def key_url(value: str) -> str:
-    """Whoever can change the keys on their way can sign tokens: no http but on this machine."""
+    """An https URL, or http on this machine: who changes keys in transit could sign tokens."""
     parts = urlsplit(url(value))
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ValueError("must be an https URL (or http on this machine)")
@@ -190,12 +190,12 @@ def addresses(value: str) -> str:
 
 
 def secrets(value: str) -> tuple[Secret, ...]:
-    """Several, separated by commas; a repr shows how many there are and nothing else."""
+    """Secrets with commas between; their repr shows only how many there are."""
     return tuple(Secret(part.strip()) for part in value.split(",") if part.strip())
 
 
 def store_url(value: str) -> Secret:
-    """It may hold a password: it is kept, and refused, without being shown."""
+    """A secret, because the URL may hold a password; the error does not show it either."""
     try:
         parts = urlsplit(value)
         is_good = parts.scheme in {"redis", "rediss", "valkey", "valkeys"} and bool(parts.hostname)
@@ -240,7 +240,7 @@ class Switch(StrEnum):
 
 
 def cursor_secret(value: str) -> Secret:
-    """A secret that cannot be found by trying."""
+    """A secret that is long enough to resist guessing."""
     if len(value) < 16:
         raise ValueError("must have 16 characters at least")
     return Secret(value)
@@ -252,7 +252,7 @@ def between(low: int, high: int) -> Meta:
 
 
 def sid(*prefixes: str) -> Meta:
-    """The form of a SID that begins with one of these."""
+    """The form of a SID with one of these prefixes."""
     return Meta(
         pattern=rf"\A({'|'.join(prefixes)})[0-9a-fA-F]{{32}}\Z",
         description=f"{' or '.join(prefixes)} and 32 hexadecimal digits",
@@ -282,15 +282,15 @@ Url = Annotated[str, url]
 
 
 def setting(name: str, default: Any, unit: str, meaning: str) -> Any:
-    """A row of the table: its variable, its one default, and what people are told.
+    """A row of the table: the variable, its default, its unit and its meaning.
 
-    How its text is read is the kind that the field is annotated with.
+    The field's annotation is its kind, which says how its text is parsed.
     """
     return field(default=default, metadata={"name": name, "unit": unit, "meaning": meaning})
 
 
 def read_value(kind: Any, text: str) -> Any:
-    """The value of this kind that a text stands for. Raises ValueError: "must be ..."."""
+    """Parses a text as a value of this kind. Raises ValueError: "must be ..."."""
     kind = _without_none(kind)
     annotations = getattr(kind, "__metadata__", ())
     for parse in filter(callable, annotations):
@@ -302,26 +302,26 @@ def read_value(kind: Any, text: str) -> Any:
 
 
 def is_secret(kind: Any) -> bool:
-    """True for a kind whose values must not be seen."""
+    """True for a kind whose values are secret."""
     kind = _without_none(kind)
     base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     return base is Secret or Secret in get_args(base)
 
 
 def _without_none(kind: Any) -> Any:
-    """The kind of a setting that may be unset, without None."""
+    """The kind without None, which marks a setting that may be unset."""
     if get_origin(kind) in {Union, UnionType}:
         (kind,) = (part for part in get_args(kind) if part is not NoneType)
     return kind
 
 
 def _decode_secret(kind: type[Any], text: Any) -> Any:
-    """What msgspec does not know: a secret, which any text may be."""
+    """Decodes what msgspec does not know: a secret, from any text."""
     return kind(text)
 
 
 def _allowed(kind: Any, annotations: Iterable[Any]) -> str:
-    for mark in annotations:
-        if isinstance(mark, Meta):
-            return str(mark.description)
+    for annotation in annotations:
+        if isinstance(annotation, Meta):
+            return str(annotation.description)
     return "one of " + ", ".join(kind)

@@ -85,7 +85,7 @@ def test_a_real_account_is_not_served_on_an_inherited_address_of_the_network(
         code = server.process.wait(20)
 
     assert (code, server.lines) == (2, [])
-    assert server.log.startswith("gateway: GATEWAY_ACCESS: is none, so whoever reaches ")
+    assert server.log.startswith("gateway: GATEWAY_ACCESS: is none, so anyone who reaches ")
     assert server.log.count("\n") == 1
 
 

@@ -200,7 +200,7 @@ DEAD = {"TWILIO_BASE_URL": "http://127.0.0.1:9"}
 @pytest.mark.parametrize(
     ("arguments", "given", "line"),
     [
-        (["--host", EVERYWHERE], REAL | DEAD, "GATEWAY_ACCESS: is none, so whoever reaches 0."),
+        (["--host", EVERYWHERE], REAL | DEAD, "GATEWAY_ACCESS: is none, so anyone who reaches 0."),
         ([], {"GATEWAY_ACCESS": "token", "GATEWAY_TOKENS_FILE": "/nowhere"},
          "GATEWAY_TOKENS_FILE: cannot be read: No such file or directory"),
         ([], {"GATEWAY_ACCESS": "token", "GATEWAY_TOKENS_FILE": __file__},

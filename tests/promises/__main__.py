@@ -23,7 +23,7 @@ RUN = ("-m", "pytest", "-q", "-o", "junit_family=legacy")
 
 @dataclass
 class Outcome:
-    """What the cases of one test came to."""
+    """The results of the cases of one test."""
 
     cases: int = 0
     kept: int = 0
@@ -31,12 +31,12 @@ class Outcome:
 
     @property
     def measured(self) -> str:
-        """Their figures; where they tell none, how many of them passed."""
+        """Their figures; without any, how many of them passed."""
         return "; ".join(self.figures) or f"{self.kept} of {self.cases} cases"
 
 
 def main(options: Sequence[str]) -> int:
-    """Runs, prints, and says whether all was kept."""
+    """Runs the tests and prints the table; 0 when every promise was kept."""
     rows = promises((HOUSE / "docs" / "promises.md").read_text())
     outcomes = run([row.test for row in rows], options)
     print("| promise | promised | measured | kept |\n|---|---|---|---|")

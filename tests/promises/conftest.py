@@ -1,4 +1,4 @@
-"""Stands, shared and fresh, and how a test tells its figure."""
+"""Stands, shared and fresh, and the recorder of a test's figure."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -10,16 +10,16 @@ from tests.promises.stand import Stand, one_call, stand
 
 @pytest.fixture(scope="module")
 async def shared() -> AsyncIterator[Stand]:
-    """One gateway for the tests of a module that ask little of it."""
+    """One gateway for those tests of a module that leave no traces in it."""
     async with stand() as standing:
         yield standing
 
 
 @pytest.fixture
 async def here(shared: Stand) -> AsyncIterator[Stand]:
-    """A gateway before a Twilio that does nothing wrong yet.
+    """A gateway in front of a Twilio without faults.
 
-    When the test is over and nothing is wrong any more, all is answered at once.
+    After the test and without its faults, the gateway must answer every query at once.
     """
     shared.upstream.heal()
     shared.upstream.look()
@@ -33,12 +33,12 @@ async def here(shared: Stand) -> AsyncIterator[Stand]:
 
 @pytest.fixture
 async def fresh() -> AsyncIterator[Stand]:
-    """A gateway that has not been asked anything, for a test that leaves its marks on it."""
+    """A gateway without earlier requests, for a test that leaves traces in it."""
     async with stand() as standing:
         yield standing
 
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Tells what was measured, for the table that `python -m tests.promises` prints."""
+    """Records a measured figure, for the table that `python -m tests.promises` prints."""
     return lambda text: record_property("figure", text)

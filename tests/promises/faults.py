@@ -1,6 +1,6 @@
-"""What a Twilio can do wrong, each as a fault of tests/promises/faulty.py.
+"""The faults that a Twilio can have, each a Fault of tests/promises/faulty.py.
 
-This module must not know what the gateway makes of it.
+This module must not know how the gateway handles them.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ def is_late(seconds: float) -> Fault:
 
 
 async def hangs_before_headers(_exchange: Exchange) -> None:
-    """Not a byte."""
+    """Sends not a byte."""
     await asyncio.sleep(FOR_EVER)
 
 
@@ -76,7 +76,7 @@ async def drips(exchange: Exchange) -> None:
 
 
 async def resets(exchange: Exchange) -> None:
-    """The connection breaks in place of an answer."""
+    """Breaks the connection instead of a response."""
     exchange.reset()
 
 

@@ -1,8 +1,8 @@
-"""A Twilio that misbehaves: a plain account's rows on a real port, sent byte by byte as is wanted.
+"""A Twilio that misbehaves: serves a plain account's rows on a real port, with faults.
 
-It lives in a thread of its own, so it is as fast as the test is slow. What it does wrong is a list
-of rules, what it saw is a tally; both may be read and set from the test's thread at any time. This
-module must not know the gateway, nor which faults there are (faults.py).
+It runs in a thread of its own, so a slow test does not slow it. Its faults are a list of rules, its
+requests are counted in a tally; the test's thread may read and set both at any time. This module
+must not know the gateway, nor which faults there are (faults.py).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ __all__ = ["Exchange", "Fault", "FaultyTwilio", "Tally", "misbehaving"]
 
 @dataclass
 class Tally:
-    """What upstream saw since the last look. `arrivals` are seconds of `time.monotonic`."""
+    """What upstream received since the last `look`. `arrivals` are in `time.monotonic` seconds."""
 
     requests: list[str] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Tally:
 
 @dataclass
 class Exchange:
-    """One request, the answer that it would have, and the means to send another."""
+    """One request, its right response, and the means to send another one."""
 
     request: httpx.Request
     answer: httpx.Response
@@ -75,7 +75,7 @@ def head(status: int, headers: dict[str, str]) -> bytes:
 
 @dataclass
 class Rule:
-    """A fault for the requests that match, a share of them, so many times."""
+    """A fault for a share of the matching requests, so many times."""
 
     fault: Fault
     where: re.Pattern[str]
@@ -117,20 +117,20 @@ class FaultyTwilio:
     def fail(
         self, fault: Fault, where: str = "", *, times: float = float("inf"), share: float = 1.0
     ) -> None:
-        """From now on this fault, for requests like `GET Calls?Status=busy` that match `where`.
+        """Adds a fault for requests (like `GET Calls?Status=busy`) that match `where`.
 
-        The rule that was made first goes first.
+        Of several rules that match, the oldest applies.
         """
         self._rules = [*self._rules, Rule(fault, re.compile(where), times, share)]
 
     def heal(self) -> None:
-        """Nothing is wrong any more, and nothing slow."""
+        """Removes all faults and delays."""
         self._rules = []
         self.delay = self.crowding = 0.0
         self.at_a_time = None
 
     def look(self) -> Tally:
-        """What was seen since the last look."""
+        """The tally since the last look; starts a new one."""
         tally, self.seen = self.seen, Tally()
         return tally
 
@@ -220,7 +220,7 @@ class FaultyTwilio:
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1 with one request after the other; whoever hangs up is not served any further."""
+    """HTTP/1.1 with one request after the other; a closed connection cancels its request."""
 
     def __init__(self, twilio: FaultyTwilio) -> None:
         self._twilio = twilio

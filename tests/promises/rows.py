@@ -1,7 +1,7 @@
-"""The account that the promises are kept with, and what a right answer about it is.
+"""The account of the promises' tests, and the right answers about it.
 
-Its newest 50 calls want much of upstream: parents on and off the page, and every fifth is live,
-so that nothing about it can be planned around.
+Its newest 50 calls need many upstream requests: parents on and off the page, and every fifth call
+is live, so that no cache or plan can avoid them.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ def account() -> PlainTwilio:
 
 
 def live_account(calls: int) -> PlainTwilio:
-    """So many calls that have not ended: nothing about them can be remembered or planned."""
+    """So many calls that have not ended: nothing about them can be cached or planned."""
     return PlainTwilio(calls=[call(n, at=-10 * n, **LIVE) for n in range(1, calls + 1)])
 
 
@@ -45,7 +45,7 @@ def final(number: int) -> str:
 
 
 def live(number: int) -> str:
-    """The SID of a call that has not ended: it is read each time it is asked for; 0 to 99."""
+    """The SID of a call that has not ended, so that it is never cached; 0 to 99."""
     return sid("CA", PAGE + OLDER + 1 + number % UNENDED)
 
 

@@ -1,7 +1,7 @@
-"""A gateway as a process of its own, with its default settings, before a Twilio that misbehaves.
+"""A gateway as a process of its own, with default settings, in front of a Twilio that misbehaves.
 
-Whatever the gateway answered or printed is kept, and searched at the end for what must never be
-seen: the auth token, the header made of it, a phone number in a log line.
+The stand keeps all responses and output of the gateway. At the end it searches them for secrets:
+the auth token, the header made of it, a phone number in a log line.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ LONGEST_ANSWER = 12.0  # seconds: the promise for every answer
 
 @dataclass
 class Answer:
-    """What the gateway answered, and after how many seconds."""
+    """A response of the gateway, and after how many seconds it came."""
 
     status: int
     body: dict[str, Any]
@@ -38,7 +38,7 @@ class Answer:
 
     @property
     def is_whole(self) -> bool:
-        """True when nothing is missing."""
+        """True when the response has no error."""
         return self.status == 200 and "errors" not in self.body
 
     @property
@@ -59,7 +59,7 @@ def one_call(sid: str, selection: str = "sid") -> str:
 
 @dataclass
 class Stand:
-    """Upstream, the gateway before it, and a client."""
+    """Upstream, the gateway in front of it, and a client."""
 
     upstream: FaultyTwilio
     server: Server
@@ -67,7 +67,7 @@ class Stand:
     answered: list[str] = field(default_factory=list)
 
     async def ask(self, query: str, **headers: str) -> Answer:
-        """The answer to a query, which always comes; headers with underscores."""
+        """The response to a query; headers are named with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         began = time.monotonic()
         response = await self.client.post("/graphql", json={"query": query}, headers=named)
@@ -76,7 +76,7 @@ class Stand:
         return Answer(response.status_code, response.json(), seconds)
 
     async def ask_all(self, queries: Iterable[str], at_a_time: int) -> list[Answer]:
-        """The answers to many queries, so many of them at a time, in the order of the queries."""
+        """The responses to many queries, so many at a time, in the order of the queries."""
         turn = asyncio.Semaphore(at_a_time)
 
         async def ask(query: str) -> Answer:
@@ -92,7 +92,7 @@ class Stand:
         return response
 
     def peak_memory(self) -> float:
-        """The most that the gateway's process held since the last look, in megabytes."""
+        """The peak memory of the gateway's process since the last call, in megabytes."""
         process = Path(f"/proc/{self.server.process.pid}")
         (line,) = re.findall(r"^VmHWM:\s+(\d+) kB$", (process / "status").read_text(), re.M)
         (process / "clear_refs").write_text("5")  # the kernel begins a new peak
@@ -103,7 +103,7 @@ class Stand:
 async def stand(
     rows: PlainTwilio | None = None, tls: ssl.SSLContext | None = None, **settings: str
 ) -> AsyncIterator[Stand]:
-    """A stand with default settings and these; at its end the gateway has kept its secrets."""
+    """A stand with default settings and these; checks at the end that no secret was shown."""
     with misbehaving(rows or account(), tls) as upstream:
         given = {
             "TWILIO_ACCOUNT_SID": ACCOUNT,
@@ -122,7 +122,7 @@ async def stand(
 
 
 def assert_kept_its_secrets(here: Stand) -> None:
-    """The process ended well, and nothing that it said holds what it must keep to itself."""
+    """Checks that the process ended well and that none of its output holds a secret."""
     printed = "\n".join([*here.server.lines, here.server.log])
     assert here.server.exit_code == 0, printed[-2000:]
     assert "Traceback" not in printed, printed[-2000:]

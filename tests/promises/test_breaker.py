@@ -1,4 +1,4 @@
-"""The breaker (issue 5, point 4): an outage costs little, is told, and ends when it is over.
+"""The breaker: an outage costs little, is reported, and ends when upstream recovers.
 
 Time is part of the promise here; its bounds are generous.
 """
@@ -19,7 +19,7 @@ PROBES = 5
 
 
 async def ask_for(here: Stand, seconds: float, clients: int) -> list[Answer]:
-    """So many clients ask for one call after the other, ten times a second each at most."""
+    """So many clients query one call after the other, each at most ten times a second."""
     until, answers = time.monotonic() + seconds, list[Answer]()
 
     async def client(number: int) -> None:
@@ -72,7 +72,7 @@ def most_at_once(arrivals: list[float]) -> int:
 
 
 async def test_an_upstream_that_hangs_opens_it_too(fresh: Stand, figure: Figure) -> None:
-    """A hang is a failure: those who come after it do not wait for it."""
+    """A hang is a failure: later requests do not wait for it."""
     fresh.upstream.fail(hangs_before_headers)
     await fresh.ask_all([one_call(final(number)) for number in range(30)], at_a_time=30)
     answers = await ask_for(fresh, 1, clients=10)
@@ -101,7 +101,7 @@ async def test_what_is_no_failure_of_upstream_does_not_open_it(fresh: Stand) -> 
 
 
 async def test_without_recordings_there_are_calls(fresh: Stand, figure: Figure) -> None:
-    """Only recordings are down: everything else is there, and they are asked for no more."""
+    """Only recordings fail: all other data is there, and requests for recordings stop."""
     fresh.upstream.fail(says(503), "Recordings")
     right = [node | {"recordings": None} for node in right_nodes()]
     answers = [await fresh.ask(FOUR_EDGES) for _ in range(2)]

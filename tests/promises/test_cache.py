@@ -1,4 +1,4 @@
-"""The cache (issue 5, point 7): what cannot change is read once, and nothing else is remembered."""
+"""The cache: immutable rows are read once, and nothing else is cached."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ WITH_RECORDINGS = "sid status price recordings { nodes { sid status } }"
 
 
 async def cost(here: Stand, query: str) -> tuple[Any, int, int]:
-    """The data of a whole answer, the upstream requests that it took, and what was remembered."""
+    """The data of a whole response, its upstream requests, and how many answers were cached."""
     here.upstream.look()
     answer = await here.ask(query, Gateway_Explain="totals")
     assert answer.is_whole, answer.body
@@ -37,7 +37,7 @@ async def test_a_final_call_and_its_recordings_are_read_once(figure: Figure) -> 
 
 
 async def test_what_changes_is_read_each_time(figure: Figure) -> None:
-    """Live, ended but not yet priced, and a recording that is still made: none is remembered."""
+    """Live, ended but not yet priced, and a recording that is still processed: none is cached."""
     now = datetime.now(UTC)
     lately: Row = {"end_time": rfc_2822(now - timedelta(minutes=2)), "date_updated": rfc_2822(now)}
     live = call(1, status="in-progress", end_time=None, duration=None, price=None)
@@ -63,7 +63,7 @@ async def test_what_changes_is_read_each_time(figure: Figure) -> None:
 
 
 async def test_a_list_of_calls_is_read_each_time(fresh: Stand, figure: Figure) -> None:
-    """A new call is on it at once; what the old ones led to is remembered."""
+    """A new call is on it at once; the rows of the old ones are cached."""
     _, before, _ = await cost(fresh, FOUR_EDGES)
     fresh.upstream.account.calls.insert(0, call(9999, at=100))
     data, requests, cached = await cost(fresh, FOUR_EDGES)
@@ -83,7 +83,7 @@ async def test_one_setting_turns_it_off(figure: Figure) -> None:
 
 
 async def test_it_is_bounded_in_bytes(figure: Figure) -> None:
-    """One MiB cannot hold 150 bulky calls: the least used are forgotten, the newest are there."""
+    """One MiB cannot hold 150 bulky calls: the least recently used are evicted."""
     bulky: Row = {"caller_name": "a" * 4000}
     rows = PlainTwilio(calls=[call(number, **bulky) for number in range(1, 151)])
     async with stand(rows, GATEWAY_CACHE_SIZE="1") as here:

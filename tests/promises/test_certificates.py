@@ -1,4 +1,4 @@
-"""TLS (issue 5, point 5): a certificate that nobody vouches for gets neither request nor secret."""
+"""TLS: an upstream with an untrusted certificate gets neither request nor credential."""
 
 import ssl
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Figure = Callable[[str], None]
 
 
 async def test_an_untrusted_certificate_is_refused(figure: Figure) -> None:
-    """Who trusts its authority gets an answer of the same upstream."""
+    """A client that trusts the authority gets a response of the same upstream."""
     server, trusting = (ssl.create_default_context(p) for p in PURPOSES)
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").configure_cert(server)

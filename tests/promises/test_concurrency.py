@@ -1,4 +1,4 @@
-"""Concurrency (issue 5, point 2): as much at a time as upstream bears, fair, and never too much."""
+"""Concurrency: as many requests at a time as upstream allows, shared fairly, and never more."""
 
 import asyncio
 import time
@@ -15,8 +15,8 @@ ALL_OF_THEM = """{ calls(first: 1000) { nodes {
 } } }"""
 
 
-# By default a document that may read so much is refused, and what it reads is read in lists: these
-# are about what upstream sees.
+# These tests need many requests: the default limits refuse such a document, and the planner reads
+# lists instead.
 DEAR, EACH = "10000", "per-key"
 
 
@@ -83,7 +83,7 @@ async def test_once_warm_few_requests_meet_a_429(figure: Figure) -> None:
 
 
 async def load(here: Stand, seconds: float) -> bool:
-    """32 clients, each asks for one call after the other; whether all the answers were whole."""
+    """32 clients, each queries one call after the other; True if all responses were whole."""
     until = time.monotonic() + seconds
     results: list[bool] = []
 
@@ -97,7 +97,7 @@ async def load(here: Stand, seconds: float) -> bool:
 
 
 async def test_a_small_query_does_not_wait_behind_a_large_one(figure: Figure) -> None:
-    """900 reads wait for their turn when one more comes: the operations take turns."""
+    """900 reads are queued when one more arrives: the operations take turns."""
     async with stand(live_account(300), GATEWAY_MAX_COST=DEAR, GATEWAY_PLANNER=EACH) as here:
         here.upstream.at_a_time, here.upstream.delay = 10, LATENCY
         asking = asyncio.ensure_future(here.ask(ALL_OF_THEM))
@@ -111,14 +111,14 @@ async def test_a_small_query_does_not_wait_behind_a_large_one(figure: Figure) ->
 
 
 async def until_busy(here: Stand) -> None:
-    """Returns once upstream has been asked for a hundred things."""
+    """Waits until upstream has received a hundred requests."""
     async with asyncio.timeout(10):
         while len(here.upstream.seen.requests) < 100:  # noqa: ASYNC110 (it is in another thread)
             await asyncio.sleep(0.02)
 
 
 async def test_an_upstream_that_gets_slow_is_asked_for_less(figure: Figure) -> None:
-    """No 429 tells: from some moment on each answer takes 150 ms for every request in flight."""
+    """There is no 429, but each response begins to take 150 ms for every request in flight."""
     async with stand(live_account(300)) as here:
         here.upstream.delay = 0.02
         await load(here, seconds=2)

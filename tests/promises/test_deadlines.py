@@ -1,4 +1,4 @@
-"""Deadlines (issue 5, point 3): whatever hangs, the answer comes, with what was ready.
+"""Deadlines: whatever hangs, the response comes in time, with the data that was ready.
 
 All the operations run at once: they mostly wait.
 """

@@ -1,7 +1,7 @@
-"""Hostile and broken answers (issue 5, point 5): each ends in a clean error, and nothing breaks.
+"""Hostile and broken responses of upstream: each ends in a clean error, and nothing breaks.
 
-One gateway meets them all, healthy answers between them. What ends in a right partial answer is in
-test_odd_answers.py. At the end the process lives and has stayed small.
+One gateway gets them all, with healthy responses in between. At the end the process is alive and
+its memory small. Responses that give a partial answer are in test_odd_answers.py.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Bad days: a brown-out, and a soak in everything at once. Bounded: some seconds each."""
+"""Long faults: a brown-out, and a soak test with every fault at once. Each takes some seconds."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Odd answers (issue 5, point 5): what can be read of them is answered, field by field.
+"""Odd responses of upstream: their readable part is answered, field by field.
 
 Hostile ones that cannot be read at all are in test_hostile_answers.py.
 """

@@ -1,6 +1,6 @@
-"""Requests that change something (issue 5, point 1): sent twice only where that is certainly safe.
+"""Writes: sent twice only where that is certainly safe.
 
-The upstream client is asked, over a real port: what upstream receives is what counts.
+The tests call the upstream client and count the requests that arrive at a real port.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -1,4 +1,4 @@
-"""Retries (issue 5, point 1): they help where failures are few and cost little where all fails."""
+"""Retries: they help where failures are few, and cost little where everything fails."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ async def calm(here: Stand) -> None:
 
 
 async def test_a_failure_that_passes_is_not_seen(fresh: Stand, figure: Figure) -> None:
-    """Two tries may fail, the third one counts, whatever the failure is."""
+    """Two attempts fail and the third succeeds, for each kind of failure."""
     for number, fault in enumerate(TRANSIENT.values()):
         fresh.upstream.fail(fault, times=2)
         answer = await fresh.ask(one_call(live(number)))
@@ -103,7 +103,7 @@ async def test_amplification_where_everything_fails(
 
 
 async def test_five_in_a_hundred_failing_at_random(figure: Figure) -> None:
-    """400 clients, each wants one read that nothing remembers; failures of three kinds."""
+    """400 clients, each with one read that is not cached; failures of three kinds."""
     asked = 400
     async with stand(live_account(asked)) as here:
         for fault in (says(503), resets, truncates):
@@ -119,7 +119,7 @@ async def test_five_in_a_hundred_failing_at_random(figure: Figure) -> None:
 
 
 async def test_those_who_fail_together_do_not_come_back_together(fresh: Stand) -> None:
-    """Full jitter: the second tries of eight are spread out."""
+    """Full jitter: the second attempts of eight requests are spread out."""
     fresh.upstream.fail(says(503), times=8)
     answers = await fresh.ask_all([one_call(live(number)) for number in range(8)], at_a_time=8)
 

@@ -1,4 +1,4 @@
-"""Sharing (issue 5, point 6): equal reads in flight are one; who leaves costs nobody."""
+"""Single flight: equal reads in flight are coalesced; a client that leaves affects no other."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Figure = Callable[[str], None]
 
 
 async def until_in_flight(here: Stand, number: int) -> None:
-    """Returns once upstream is busy with so many requests; fails after some seconds."""
+    """Waits until so many requests are in flight upstream; fails after some seconds."""
     async with asyncio.timeout(5):
         while here.upstream.in_flight != number:  # noqa: ASYNC110 (it lives in another thread)
             await asyncio.sleep(0.01)
@@ -26,7 +26,7 @@ async def leave(*clients: "asyncio.Task[object]") -> None:
 
 
 async def test_identical_reads_in_flight_are_one(figure: Figure) -> None:
-    """Forty clients at once; what they ask is live, so nothing is remembered."""
+    """Forty clients at once read a live call, which is not cached."""
     async with stand(live_account(3)) as here:
         here.upstream.delay = 0.3
         answers = await here.ask_all([one_call(sid("CA", 1))] * 40, at_a_time=40)
@@ -37,7 +37,7 @@ async def test_identical_reads_in_flight_are_one(figure: Figure) -> None:
 
 
 async def test_a_nested_query_of_many_clients_is_shared(here: Stand, figure: Figure) -> None:
-    """As far as they are at the same place at the same time: sixteen cost less than four."""
+    """Operations share the reads that overlap in time: sixteen cost less than four."""
     here.upstream.delay = 0.2
     alone = await here.ask(FOUR_EDGES)
     requests = len(here.upstream.look().requests)
@@ -62,7 +62,7 @@ async def test_a_client_that_leaves_takes_its_work_along(here: Stand, figure: Fi
 
 
 async def test_a_client_that_leaves_in_the_midst_of_the_edges(here: Stand) -> None:
-    """All that was read for it ends, and nothing more is begun."""
+    """All of its reads end, and no new one begins."""
     here.upstream.fail(hangs_before_headers, "^GET (Calls/|Recordings|Notifications)")
     leaving = asyncio.create_task(here.ask(FOUR_EDGES))
     async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""The table of promises: each row names a test that there is, and README repeats rows of it."""
+"""The table of promises: each row names a test that exists, and the README repeats its rows."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ ROWS = promises(DOCUMENT)
 
 
 def test_every_row_is_read() -> None:
-    """A row that is written otherwise would name its test in vain."""
+    """A row in another form would be skipped in silence."""
     lines = [line for line in DOCUMENT.splitlines() if line.startswith("|")]
     heads = [line for line in lines if line.startswith(("| promise |", "|---"))]
 

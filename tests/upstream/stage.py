@@ -1,4 +1,4 @@
-"""What the tests of this room share: rows as decoded from JSON, and a client over any transport."""
+"""Shared helpers of this room's tests: rows decoded from JSON, and a client over any transport."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -53,12 +53,12 @@ async def connected(
 def answering(
     status: int = 200, content: bytes = b"{}", headers: dict[str, str] | None = None
 ) -> httpx.MockTransport:
-    """An upstream that gives everybody the same answer."""
+    """An upstream that gives every request the same response."""
     return httpx.MockTransport(lambda _: httpx.Response(status, content=content, headers=headers))
 
 
 def raising(error: Exception) -> httpx.MockTransport:
-    """An upstream that cannot be reached, in this way."""
+    """An upstream where every request raises this error."""
 
     def handle(_request: httpx.Request) -> httpx.Response:
         raise error
@@ -69,7 +69,7 @@ def raising(error: Exception) -> httpx.MockTransport:
 def seen_by(
     requests: list[httpx.Request], answer: Callable[[httpx.Request], httpx.Response]
 ) -> httpx.MockTransport:
-    """An upstream that remembers what it was asked."""
+    """An upstream that records its requests."""
 
     def handle(request: httpx.Request) -> httpx.Response:
         requests.append(request)

@@ -1,4 +1,4 @@
-"""The breaker against a plain oracle, and each sentence of its note by example."""
+"""The breaker against a plain oracle, and an example for each sentence of its Note."""
 
 import random
 from dataclasses import dataclass, field
@@ -15,19 +15,19 @@ CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.H
 
 
 def fail(breaker: Breaker, times: int, now: float = 0.0) -> None:
-    """So many tries that come to nothing at once."""
+    """So many attempts that fail at once."""
     for _ in range(times):
         breaker.failed(breaker.admit(now), now)
 
 
 def answer(breaker: Breaker, times: int, now: float = 0.0) -> None:
-    """So many tries that are answered at once."""
+    """So many attempts that are answered at once."""
     for _ in range(times):
         breaker.answered(breaker.admit(now), now)
 
 
 def admitted(breaker: Breaker, times: int, now: float) -> list[Permit]:
-    """The permits of those of so many tries that are admitted."""
+    """Tries to start so many attempts; the permits of those that are admitted."""
     permits = []
     for _ in range(times):
         try:
@@ -118,7 +118,7 @@ def test_half_open_three_failures_open_it_again_for_as_long() -> None:
     assert breaker.state(11.0) is HALF_OPEN
 
 
-def test_who_leaves_gives_his_place_among_the_probes_to_another() -> None:
+def test_a_cancelled_half_open_attempt_is_replaced() -> None:
     breaker = opened()
     permits = admitted(breaker, 5, 5.0)
     breaker.cancelled(permits[0])
@@ -126,7 +126,7 @@ def test_who_leaves_gives_his_place_among_the_probes_to_another() -> None:
     assert len(admitted(breaker, 50, 5.0)) == 1
 
 
-def test_who_leaves_a_closed_one_has_said_nothing() -> None:
+def test_cancelled_attempts_do_not_open_a_closed_breaker() -> None:
     breaker = Breaker("calls", BreakerSettings())
     for permit in admitted(breaker, 100, 0.0):
         breaker.cancelled(permit)
@@ -134,7 +134,7 @@ def test_who_leaves_a_closed_one_has_said_nothing() -> None:
     assert breaker.state(0.0) is CLOSED
 
 
-def test_what_was_sent_in_an_earlier_state_says_nothing_about_this_one() -> None:
+def test_attempts_sent_in_an_earlier_state_do_not_count() -> None:
     breaker = Breaker("calls", BreakerSettings())
     early = admitted(breaker, 30, 0.0)
     fail(breaker, 20, 0.0)
@@ -154,7 +154,7 @@ def test_what_was_sent_in_an_earlier_state_says_nothing_about_this_one() -> None
 @pytest.mark.parametrize("probes", range(1, 12))
 @pytest.mark.parametrize("seed", range(5))
 def test_the_probes_always_decide(probes: int, seed: int) -> None:
-    """Whatever they come to, and also on a tie, it is not half open when all have ended."""
+    """Whatever their results, also on a tie, it is not half-open when all have ended."""
     for failures in range(probes + 1):
         breaker = Breaker("calls", BreakerSettings(min_calls=1, half_open_calls=probes))
         fail(breaker, 1)
@@ -174,7 +174,7 @@ def test_the_probes_always_decide(probes: int, seed: int) -> None:
     ("percent", "of"), [(p, n) for p in range(1, 101) for n in (20, 25, 100) if p * n % 100 == 0]
 )
 def test_a_share_is_met_exactly(percent: int, of: int) -> None:
-    """0.55 times 20 is more than eleven where computers multiply it."""
+    """In floating point, 0.55 times 20 is more than eleven."""
     breaker = Breaker("calls", BreakerSettings(min_calls=of, failure_rate=percent))
     failures = percent * of // 100
     answer(breaker, of - failures)
@@ -185,7 +185,7 @@ def test_a_share_is_met_exactly(percent: int, of: int) -> None:
 
 @dataclass
 class Oracle:
-    """The note in the plainest words: every event is kept and counted anew, in whole numbers."""
+    """The Note in the plainest code: it keeps every event and counts them anew, in integers."""
 
     settings: BreakerSettings
     state: BreakerState = CLOSED
@@ -242,7 +242,7 @@ steps = st.tuples(
 )
 
 
-# As the settings allow them, with the defaults among them.
+# Values that the settings allow, the defaults among them.
 settings = st.builds(
     BreakerSettings,
     failure_rate=st.sampled_from([1, 30, 50, 55, 70, 100]) | st.integers(1, 100),

@@ -1,4 +1,4 @@
-"""What is kept is what cannot change: whatever lives, or is in doubt, is asked again."""
+"""The cache keeps only immutable rows: a row that is live or in doubt is read again."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -49,13 +49,13 @@ def kept(request: Any, answer: Any, *before: Any, now: datetime = NOW) -> bool:
 
 
 def a_call(**given: Any) -> CallResource:
-    """A call that ended an hour ago and is priced, but for what is given."""
+    """A priced call that ended an hour ago, with these properties changed."""
     usual = {"status": "completed", "price": "-0.01", "end_time": ago(hours=1)}
     return row(CallResource, **usual | given)
 
 
 def a_recording(**given: Any) -> RecordingResource:
-    """A finished recording of an hour ago, priced, but for what is given."""
+    """A priced recording that finished an hour ago, with these properties changed."""
     usual = {
         "status": "completed",
         "price": "-0.0025",
@@ -207,7 +207,7 @@ def test_a_size_of_nothing_keeps_nothing() -> None:
 
 
 async def test_the_client_remembers_what_it_read_and_only_where_the_size_allows() -> None:
-    """By request: the recordings of a call that this client has seen to be old, whole."""
+    """By request: a list of recordings only if the client has read its call as ended long ago."""
     twilio = PlainTwilio(calls=[call(1), call(2, status="in-progress")])
     twilio.recordings = [recording(1, of=1)]
     of_call = ListRecordings(call_sid=sid("CA", 1))

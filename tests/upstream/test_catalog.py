@@ -1,4 +1,4 @@
-"""The catalog of resources is whole: no room meets a resource that it was not told of."""
+"""The catalog of resources is complete: every request reads a resource of it."""
 
 from typing import Any
 

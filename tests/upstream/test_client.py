@@ -1,4 +1,4 @@
-"""What the client sends, and what of it can be seen: the credential goes upstream, nowhere else."""
+"""What the client sends and shows: the credential goes upstream and nowhere else."""
 
 import base64
 import logging
@@ -133,7 +133,7 @@ async def test_a_cookie_of_upstreams_is_not_kept_for_other_requests() -> None:
 
 
 def insides(thing: object) -> Iterator[str]:
-    """Whatever a debugger would show of it, and of what it holds of the same room."""
+    """What a debugger would show of an object and of the objects of this room in it."""
     found = [thing]
     for one in found:
         yield repr(vars(one))

@@ -1,4 +1,4 @@
-"""Whatever goes wrong upstream is an error of our tree, with Twilio's numbers and our words."""
+"""Every failure of upstream is an error of our tree, with Twilio's numbers and our words."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ EXPECTED: dict[type[Exception], type[UpstreamError]] = {
 
 
 def leaves(error: type[Exception]) -> Iterator[type[Exception]]:
-    """The classes below which there are no others."""
+    """The classes without subclasses."""
     below = error.__subclasses__()
     if not below:
         yield error

@@ -1,4 +1,4 @@
-"""How many run at once and whose turn it is: never above the cap, fair, soon below a refusal."""
+"""The adaptive limit and the admission queue: never above the cap, fair, below the last 429."""
 
 import asyncio
 import random
@@ -13,11 +13,11 @@ from gateway.errors import UpstreamRateLimited, UpstreamTimeout
 from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority
 
 LATER = 1e9
-STUCK = 0.05  # seconds, in these tests
+BLOCKED_AFTER = 0.05  # seconds, in these tests
 
 
 def grow(limit: AdaptiveLimit, answers: int, now: float = 0.0, seconds: float = 0.04) -> None:
-    """So many answers while others wait."""
+    """So many responses while other requests are queued."""
     for _ in range(answers):
         limit.answered("calls", seconds, now, in_flight=limit.value, is_full=True)
 
@@ -61,7 +61,7 @@ def test_a_refused_number_is_not_tried_again_for_ten_seconds() -> None:
 
 
 def test_what_twilio_counts_is_the_ceiling_where_it_is_lower() -> None:
-    """Others use the account: at ten of the account's, of which these are some."""
+    """Others use the account: its ten requests include ours."""
     limit = AdaptiveLimit(100)
     grow(limit, 8)
     limit.refused(1.0, 1.0, in_flight=11)
@@ -100,7 +100,7 @@ def test_answers_that_become_slow_are_a_decrease_a_second_and_not_below_four() -
 
 
 def test_another_sort_of_answer_may_be_slow() -> None:
-    """A list of a thousand rows takes longer than a call: that is no queue of upstream's."""
+    """A list of a thousand rows takes longer than a call: that shows no queue of upstream's."""
     limit = AdaptiveLimit(100)
     grow(limit, 8)
     for n in range(100):
@@ -108,7 +108,7 @@ def test_another_sort_of_answer_may_be_slow() -> None:
     assert limit.value == 16
 
 
-def test_slow_for_good_is_the_new_usual() -> None:
+def test_lasting_slowness_becomes_the_baseline() -> None:
     limit = AdaptiveLimit(100)
     grow(limit, 8)
     for second in range(1, 300):
@@ -145,8 +145,10 @@ def test_whatever_happens_it_is_at_least_one_and_never_above_the_cap(
 
 
 def simulated(allowed: int, rounds: int) -> tuple[int, int, int]:
-    """Requests and refusals after a warm-up of 200 rounds, and the lowest number that ran, with an
-    upstream that allows so many at a time and a line that is always full. A round is 40 ms."""
+    """Requests, 429s and the lowest number in flight, after a warm-up of 200 rounds of 40 ms.
+
+    Upstream allows so many at a time, and the queue is always full.
+    """
     limit, requests, refusals, lowest = AdaptiveLimit(100), 0, 0, 100
     for round_ in range(rounds):
         sent_at, now = round_ * 0.04, round_ * 0.04 + 0.04
@@ -172,7 +174,7 @@ def test_at_most_one_in_fifty_is_refused_and_most_places_are_used(allowed: int) 
 
 @pytest.mark.parametrize("allowed", [5, 10, 25])
 def test_a_first_burst_is_repaired_from_the_retry_budgets_store(allowed: int) -> None:
-    """What is refused before the number is found is less than ten."""
+    """At most ten requests get a 429 before the limit has adapted."""
     limit, refusals = AdaptiveLimit(100), 0
     for round_ in range(10):
         over = max(0, limit.value - allowed)
@@ -183,43 +185,43 @@ def test_a_first_burst_is_repaired_from_the_retry_budgets_store(allowed: int) ->
     assert refusals <= 10
 
 
-class Stage:
-    """A line whose requests run until they are told to end; who runs is in the order of turns."""
+class QueueRunner:
+    """A queue whose requests run until `end`; `order` lists them in the order of their slots."""
 
-    def __init__(self, limit: int | AdaptiveLimit, longest: int = 100) -> None:
+    def __init__(self, limit: int | AdaptiveLimit, max_queued: int = 100) -> None:
         limit = AdaptiveLimit(limit) if isinstance(limit, int) else limit
-        self.line = AdmissionQueue(limit, longest, STUCK)
+        self.queue = AdmissionQueue(limit, max_queued, BLOCKED_AFTER)
         self.order: list[str] = []
-        self.most = 0
+        self.peak = 0
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.ends: dict[str, asyncio.Event] = {}
 
-    async def ask(
+    async def enqueue(
         self,
         name: str,
         kind: str = "calls",
         priority: Priority = Priority.INTERACTIVE,
         until: float = LATER,
     ) -> None:
-        """Joins the line; the operation is the name's first letter."""
+        """Queues a request; its operation is the name's first letter."""
         self.ends[name] = asyncio.Event()
         self.tasks[name] = asyncio.ensure_future(self._run(name, kind, priority, until))
         await asyncio.sleep(0)
 
     async def _run(self, name: str, kind: str, priority: Priority, until: float) -> None:
-        async with self.line.slot(kind, priority, name[0], until):
+        async with self.queue.slot(kind, priority, name[0], until):
             self.order.append(name)
-            self.most = max(self.most, self.line.in_flight)
+            self.peak = max(self.peak, self.queue.in_flight)
             await self.ends[name].wait()
 
     async def end(self, name: str) -> None:
-        """The request that runs has its answer."""
+        """Ends a request that runs."""
         self.ends[name].set()
         await self.tasks[name]
         await asyncio.sleep(0)
 
     async def finish(self) -> list[str]:
-        """Ends one after the other, in the order in which they run; that order."""
+        """Ends the requests one after the other, in the order in which they run; returns it."""
         for place in range(len(self.tasks)):
             if place >= len(self.order):
                 break
@@ -228,146 +230,148 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(limit: int | AdaptiveLimit, longest: int = 100) -> AsyncIterator[Stage]:
-    """A stage; at the end nothing runs and nothing waits."""
-    stage = Stage(limit, longest)
-    yield stage
-    await asyncio.gather(*stage.tasks.values(), return_exceptions=True)
-    assert (stage.line.in_flight, stage.line.waiting) == (0, 0)
-    stage.line.close()
+async def queue_runner(
+    limit: int | AdaptiveLimit, max_queued: int = 100
+) -> AsyncIterator[QueueRunner]:
+    """A queue; at the end nothing runs and nothing waits."""
+    runner = QueueRunner(limit, max_queued)
+    yield runner
+    await asyncio.gather(*runner.tasks.values(), return_exceptions=True)
+    assert (runner.queue.in_flight, runner.queue.waiting) == (0, 0)
+    runner.queue.close()
 
 
 async def test_operations_take_turns_and_each_keeps_its_order() -> None:
-    async with staged(1) as stage:
+    async with queue_runner(1) as runner:
         for name in ("a1", "a2", "a3", "a4", "b1", "b2", "c1"):
-            await stage.ask(name)
-        assert await stage.finish() == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
+            await runner.enqueue(name)
+        assert await runner.finish() == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
 
 
-async def test_changes_go_first_and_bulk_goes_last() -> None:
-    async with staged(1) as stage:
-        await stage.ask("r0")
-        await stage.ask("x1", priority=Priority.BULK)
-        await stage.ask("i1")
-        await stage.ask("m1", priority=Priority.MUTATION)
-        await stage.ask("y1", priority=Priority.BULK)
-        await stage.ask("j1")
-        await stage.ask("n1", priority=Priority.MUTATION)
-        assert await stage.finish() == ["r0", "m1", "n1", "i1", "j1", "x1", "y1"]
+async def test_mutations_go_first_and_bulk_goes_last() -> None:
+    async with queue_runner(1) as runner:
+        await runner.enqueue("r0")
+        await runner.enqueue("x1", priority=Priority.BULK)
+        await runner.enqueue("i1")
+        await runner.enqueue("m1", priority=Priority.MUTATION)
+        await runner.enqueue("y1", priority=Priority.BULK)
+        await runner.enqueue("j1")
+        await runner.enqueue("n1", priority=Priority.MUTATION)
+        assert await runner.finish() == ["r0", "m1", "n1", "i1", "j1", "x1", "y1"]
 
 
-async def test_a_full_line_drops_the_newest_of_the_longest_operation() -> None:
-    """Whoever floods the line drops his own; the one of three stays."""
-    async with staged(1, longest=4) as stage:
+async def test_a_full_queue_drops_the_newest_of_the_longest_operation() -> None:
+    """An operation that floods the queue drops its own requests; that of three stays."""
+    async with queue_runner(1, max_queued=4) as runner:
         for name in ("a0", "a1", "a2", "a3", "a4", "b1", "b2"):
-            await stage.ask(name)
+            await runner.enqueue(name)
         await asyncio.sleep(0)
-        dropped = [name for name, task in stage.tasks.items() if task.done()]
+        dropped = [name for name, task in runner.tasks.items() if task.done()]
         for name in dropped:
             with pytest.raises(UpstreamRateLimited) as caught:
-                await stage.tasks[name]
+                await runner.tasks[name]
             assert caught.value.extensions == {"code": "UPSTREAM_RATE_LIMITED", "retryAfter": 1.0}
         assert dropped == ["a3", "a4"]
-        assert await stage.finish() == ["a0", "a1", "b1", "a2", "b2"]
+        assert await runner.finish() == ["a0", "a1", "b1", "a2", "b2"]
 
 
-async def test_a_full_line_drops_bulk_before_what_somebody_waits_for() -> None:
-    async with staged(1, longest=3) as stage:
+async def test_a_full_queue_drops_bulk_before_interactive_requests() -> None:
+    async with queue_runner(1, max_queued=3) as runner:
         for name in ("a0", "a1", "a2", "a3"):
-            await stage.ask(name)
-        await stage.ask("x1", priority=Priority.BULK)
+            await runner.enqueue(name)
+        await runner.enqueue("x1", priority=Priority.BULK)
         await asyncio.sleep(0)
-        assert [name for name, task in stage.tasks.items() if task.done()] == ["x1"]
-        assert isinstance(stage.tasks["x1"].exception(), UpstreamRateLimited)
-        assert await stage.finish() == ["a0", "a1", "a2", "a3"]
+        assert [name for name, task in runner.tasks.items() if task.done()] == ["x1"]
+        assert isinstance(runner.tasks["x1"].exception(), UpstreamRateLimited)
+        assert await runner.finish() == ["a0", "a1", "a2", "a3"]
 
 
-async def test_who_gets_no_turn_in_time_is_told_and_holds_nothing() -> None:
-    async with staged(1) as stage:
-        await stage.ask("a1")
-        await stage.ask("b1", until=asyncio.get_running_loop().time() + 0.01)
+async def test_a_request_without_a_slot_in_time_times_out_and_holds_nothing() -> None:
+    async with queue_runner(1) as runner:
+        await runner.enqueue("a1")
+        await runner.enqueue("b1", until=asyncio.get_running_loop().time() + 0.01)
         with pytest.raises(UpstreamTimeout):
-            await stage.tasks["b1"]
-        assert stage.line.waiting == 0
-        await stage.end("a1")
+            await runner.tasks["b1"]
+        assert runner.queue.waiting == 0
+        await runner.end("a1")
 
 
 @pytest.mark.parametrize("leaver", ["a1", "a2", "b1"])
-async def test_who_leaves_the_line_or_his_place_costs_nobody_a_turn(leaver: str) -> None:
-    async with staged(1) as stage:
+async def test_a_cancelled_request_costs_no_other_its_slot(cancelled: str) -> None:
+    async with queue_runner(1) as runner:
         for name in ("a1", "a2", "b1", "b2"):
-            await stage.ask(name)
-        stage.tasks[leaver].cancel()
+            await runner.enqueue(name)
+        runner.tasks[cancelled].cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        names = [name for name in ("a1", "a2", "b1", "b2") if name != leaver]
-        stage.ends[leaver].set()
+        names = [name for name in ("a1", "a2", "b1", "b2") if name != cancelled]
+        runner.ends[cancelled].set()
         for _ in range(4):
-            for name in list(stage.order):
-                stage.ends[name].set()
+            for name in list(runner.order):
+                runner.ends[name].set()
             await asyncio.sleep(0.001)
-        assert sorted(set(stage.order) - {leaver}) == names
+        assert sorted(set(runner.order) - {cancelled}) == names
 
 
 @pytest.mark.parametrize("is_granted", [True, False])
-async def test_who_is_cancelled_in_the_moment_of_his_turn_gives_it_on(is_granted: bool) -> None:
-    async with staged(1) as stage:
+async def test_a_request_cancelled_as_it_is_granted_passes_its_slot_on(is_granted: bool) -> None:
+    async with queue_runner(1) as runner:
         for name in ("a1", "b1", "c1"):
-            await stage.ask(name)
-        stage.ends["a1"].set()
+            await runner.enqueue(name)
+        runner.ends["a1"].set()
         if is_granted:
             await asyncio.sleep(0)
-        stage.tasks["b1"].cancel()
-        await stage.tasks["a1"]
+        runner.tasks["b1"].cancel()
+        await runner.tasks["a1"]
         await asyncio.sleep(0.001)
-        assert stage.order[-1] == "c1"
-        await stage.end("c1")
+        assert runner.order[-1] == "c1"
+        await runner.end("c1")
 
 
-async def test_places_that_one_kind_holds_too_long_let_two_of_another_pass() -> None:
-    """Recordings that hang do not stop calls; more than two do not pass, nor do recordings."""
+async def test_two_requests_of_another_kind_bypass_blocked_slots() -> None:
+    """Recordings that hang do not stop calls. No more than two bypass them, and no recordings."""
     limit = AdaptiveLimit(100)
     while limit.value > 2:
         limit.refused(sent_at=1.0, now=1.0, in_flight=None)
-    async with staged(limit) as stage:
-        await stage.ask("r1", kind="recordings")
-        await stage.ask("r2", kind="recordings")
-        await stage.ask("r3", kind="recordings")
+    async with queue_runner(limit) as runner:
+        await runner.enqueue("r1", kind="recordings")
+        await runner.enqueue("r2", kind="recordings")
+        await runner.enqueue("r3", kind="recordings")
         for name in ("c1", "c2", "c3"):
-            await stage.ask(name)
-        assert stage.order == ["r1", "r2"]
+            await runner.enqueue(name)
+        assert runner.order == ["r1", "r2"]
         async with asyncio.timeout(20):
-            while len(stage.order) < 4:  # noqa: ASYNC110 (a clock decides)
-                await asyncio.sleep(STUCK / 10)
-        await asyncio.sleep(2 * STUCK)
-        assert stage.order == ["r1", "r2", "c1", "c2"]
-        await stage.end("c1")
-        assert stage.order[4:] == ["c3"]
+            while len(runner.order) < 4:  # noqa: ASYNC110 (a clock decides)
+                await asyncio.sleep(BLOCKED_AFTER / 10)
+        await asyncio.sleep(2 * BLOCKED_AFTER)
+        assert runner.order == ["r1", "r2", "c1", "c2"]
+        await runner.end("c1")
+        assert runner.order[4:] == ["c3"]
         for name in ("c2", "c3", "r1", "r2", "r3"):
-            await stage.end(name)
+            await runner.end(name)
 
 
-async def test_the_cap_holds_even_for_who_passes_by_the_stuck() -> None:
-    async with staged(2) as stage:
+async def test_the_cap_holds_for_requests_that_bypass_blocked_slots() -> None:
+    async with queue_runner(2) as runner:
         for name in ("r1", "r2"):
-            await stage.ask(name, kind="recordings")
-        await stage.ask("c1")
-        await asyncio.sleep(3 * STUCK)
-        assert stage.order == ["r1", "r2"]
+            await runner.enqueue(name, kind="recordings")
+        await runner.enqueue("c1")
+        await asyncio.sleep(3 * BLOCKED_AFTER)
+        assert runner.order == ["r1", "r2"]
         for name in ("r1", "r2", "c1"):
-            await stage.end(name)
+            await runner.end(name)
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_random_crowd_is_served_whole_and_never_above_the_limit(seed: int) -> None:
+async def test_random_requests_are_all_served_and_never_above_the_limit(seed: int) -> None:
     chance = random.Random(seed)
-    line, served, most = AdmissionQueue(AdaptiveLimit(5), 1000), 0, 0
+    queue, served, peak = AdmissionQueue(AdaptiveLimit(5), 1000), 0, 0
 
     async def request(number: int) -> None:
-        nonlocal served, most
+        nonlocal served, peak
         kind = chance.choice(["calls", "recordings"])
-        async with line.slot(kind, chance.choice(list(Priority)), number % 7, LATER):
-            most = max(most, line.in_flight)
+        async with queue.slot(kind, chance.choice(list(Priority)), number % 7, LATER):
+            peak = max(peak, queue.in_flight)
             await asyncio.sleep(chance.random() / 500)
             served += 1
 
@@ -376,8 +380,8 @@ async def test_a_random_crowd_is_served_whole_and_never_above_the_limit(seed: in
     leaving = chance.sample(tasks, 60)
     left = sum(task.cancel() for task in leaving)
     await asyncio.gather(*tasks, return_exceptions=True)
-    line.close()
+    queue.close()
 
-    assert most == 5
+    assert peak == 5
     assert served >= 300 - left
-    assert (line.in_flight, line.waiting) == (0, 0)
+    assert (queue.in_flight, queue.waiting) == (0, 0)

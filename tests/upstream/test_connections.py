@@ -1,4 +1,4 @@
-"""Connections upstream: requests that are cancelled at any moment leave none behind."""
+"""Connections upstream: a request that is cancelled at any moment leaves none behind."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ def descriptors() -> int:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Other threads, and loops, have their say in between. Raises TimeoutError."""
+    """Waits for a condition while other threads and loops run. Raises TimeoutError."""
     async with asyncio.timeout(20):
         while not is_so():  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.01)
@@ -33,7 +33,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 @needs_proc
 async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> None:
-    """Some strike when a connection stands and nothing was sent: Note [Stranded connections]."""
+    """Some expire after connecting and before sending: Note [Stranded connections]."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
         account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
@@ -94,7 +94,7 @@ async def test_clients_that_rest_are_closed_and_the_first_stays() -> None:
 
 
 async def test_closing_while_requests_run_ends_them_in_order() -> None:
-    """Each ends with an error of ours or its answer, and what they leave is nothing."""
+    """Each ends with a response or an error of ours, and leaves no connection."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
         account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
@@ -114,7 +114,7 @@ async def test_closing_while_requests_run_ends_them_in_order() -> None:
 
 
 async def test_closed_is_closed() -> None:
-    """Twice is once, and nothing is begun afterwards."""
+    """Closing twice does no harm, and no request starts afterwards."""
     connections = Connections(transport=httpx.MockTransport(lambda _: httpx.Response(204)))
     async with connections.stream("GET", "http://twilio.test/") as response:
         assert response.status_code == 204

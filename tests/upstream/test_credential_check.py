@@ -1,4 +1,4 @@
-"""Whether a credential is accepted, against the note's words in the plainest form."""
+"""Whether a credential is accepted, against an oracle of the Note in the plainest code."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from gateway.upstream.credential_check import MEMBER_SECONDS, CredentialCheck
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -23,19 +23,19 @@ class Clock:
 
 @dataclass
 class Oracle:
-    """Every exchange is kept, with its end, and all are looked at anew."""
+    """Keeps every exchange with its end, and evaluates all of them anew."""
 
-    told: list[tuple[float, UpstreamExchange]] = field(default_factory=list)
+    seen: list[tuple[float, UpstreamExchange]] = field(default_factory=list)
 
     def refusals(self) -> list[float]:
         """When the credential was refused."""
-        return [at for at, one in self.told if refuses(one)]
+        return [at for at, one in self.seen if refuses(one)]
 
     def acceptances(self) -> list[tuple[float, UpstreamExchange]]:
-        """What was accepted and had not begun before a refusal that was told earlier."""
+        """The successes that did not begin before an earlier refusal."""
         found: list[tuple[float, UpstreamExchange]] = []
         refused_at: float | None = None
-        for at, one in self.told:
+        for at, one in self.seen:
             if refuses(one):
                 refused_at, found = at, []
             elif one.status in {200, 201} and one.failure is None:
@@ -44,7 +44,7 @@ class Oracle:
         return found
 
     def is_member(self, now: float) -> bool:
-        """A list of calls within the time."""
+        """True when a list of calls was read within MEMBER_SECONDS."""
         return any(
             one.path == "Calls" and one.method == "GET" and now < at + MEMBER_SECONDS
             for at, one in self.acceptances()
@@ -52,7 +52,7 @@ class Oracle:
 
 
 def refuses(one: UpstreamExchange) -> bool:
-    """True for what says that the credential does not open the account."""
+    """True for a response that refuses the credential."""
     return one.status in {401, 403} or (one.status == 404 and "/" not in one.path)
 
 
@@ -70,15 +70,15 @@ pauses = st.sampled_from([0.0, 1.0, 10.0, MEMBER_SECONDS - 1, MEMBER_SECONDS])
 @given(st.lists(st.tuples(pauses, exchanges), max_size=30))
 def test_it_says_what_the_oracle_says(script: list[tuple[float, UpstreamExchange]]) -> None:
     clock, oracle = Clock(), Oracle()
-    standing = CredentialCheck(clock)
+    check = CredentialCheck(clock)
     for pause, one in script:
         clock.now += pause
-        oracle.told.append((clock.now, one))
-        standing.note(one)
+        oracle.seen.append((clock.now, one))
+        check.note(one)
 
-        assert standing.is_accepted is bool(oracle.acceptances())
-        assert standing.is_refused is (bool(oracle.refusals()) and not oracle.acceptances())
-        assert standing.is_member is oracle.is_member(clock.now)
+        assert check.is_accepted is bool(oracle.acceptances())
+        assert check.is_refused is (bool(oracle.refusals()) and not oracle.acceptances())
+        assert check.is_member is oracle.is_member(clock.now)
 
 
 def accepted(status: int = 200, **given: str) -> UpstreamExchange:
@@ -88,42 +88,42 @@ def accepted(status: int = 200, **given: str) -> UpstreamExchange:
 
 async def test_a_member_lists_calls_once_in_some_minutes() -> None:
     clock, listed = Clock(), list[float]()
-    standing = CredentialCheck(clock)
+    check = CredentialCheck(clock)
 
     async def list_calls() -> None:
         listed.append(clock.now)
-        standing.note(accepted())
+        check.note(accepted())
 
     for moment in (0.0, 1.0, MEMBER_SECONDS - 1, MEMBER_SECONDS, MEMBER_SECONDS + 1):
         clock.now = moment
-        await standing.require(list_calls)
+        await check.require(list_calls)
 
     assert listed == [0.0, MEMBER_SECONDS]
 
 
-async def test_who_cannot_list_is_no_member_whatever_the_reason() -> None:
-    standing = CredentialCheck(Clock())
+async def test_a_credential_that_cannot_list_calls_is_no_member() -> None:
+    check = CredentialCheck(Clock())
 
     async def away() -> None:
         raise UpstreamTimeout("late")
 
     async def refused_meanwhile() -> None:
-        standing.note(accepted())
-        standing.note(accepted(401))
+        check.note(accepted())
+        check.note(accepted(401))
 
     with pytest.raises(UpstreamTimeout):
-        await standing.require(away)
+        await check.require(away)
     with pytest.raises(UpstreamAuth):
-        await standing.require(refused_meanwhile)
+        await check.require(refused_meanwhile)
 
 
-async def test_a_refusal_wakes_whoever_waits_for_one() -> None:
-    standing = CredentialCheck(Clock())
-    standing.note(accepted())
-    waiting = asyncio.ensure_future(standing.until_refused())
+async def test_a_refusal_wakes_its_waiters() -> None:
+    check = CredentialCheck(Clock())
+    check.note(accepted())
+    waiting = asyncio.ensure_future(check.until_refused())
     await asyncio.sleep(0)
     assert not waiting.done()
-    standing.note(accepted(401))
+    check.note(accepted(401))
 
     async with asyncio.timeout(5):
         await waiting

@@ -1,4 +1,4 @@
-"""Following next_page_uri, safely: honest links are followed, all others refused; a walk ends."""
+"""Following next_page_uri, safely: valid links are followed, all others refused; a walk ends."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
@@ -35,7 +35,7 @@ OTHER_ACCOUNT = PATH.replace(ACCOUNT, "AC" + "b" * 32)
     ],
 )
 def test_an_honest_link_is_its_page_and_token(link: str, ref: PageRef) -> None:
-    """The page's number is for upstream's own use: one that makes no sense is counted here."""
+    """The page's number is for upstream's own use: a bad one is replaced by counting."""
     assert page_ref(link, LIST_URL, 7) == ref
 
 
@@ -105,8 +105,8 @@ def test_behind_a_proxy_with_a_path_of_its_own_upstreams_links_still_lead_on() -
             page_ref(link + QUERY, proxied, 1)
 
 
-class Book:
-    """Pages by their place, each a list of call numbers; next links lead as `onwards` says."""
+class FakeList:
+    """Pages of call numbers by their place; `onwards` has the next link of each."""
 
     def __init__(
         self, pages: Mapping[str | int, Iterable[int]], onwards: Mapping[str | int, PageRef]
@@ -124,9 +124,9 @@ class Book:
         return Page(request, rows, next=ref, previous=None, rows_read=len(rows))
 
 
-def walk(book: Book, pages: int = 40, rows: int = 40_000) -> PageWalk[CallResource]:
+def walk(fake_list: FakeList, pages: int = 40, rows: int = 40_000) -> PageWalk[CallResource]:
     """A walk of the book from its top."""
-    return PageWalk(book.page, ListCalls(page_size=2), Budget(pages, rows), page_size=1000)
+    return PageWalk(fake_list.page, ListCalls(page_size=2), Budget(pages, rows), page_size=1000)
 
 
 async def numbers(walk: PageWalk[CallResource]) -> list[list[int]]:
@@ -138,12 +138,14 @@ async def numbers(walk: PageWalk[CallResource]) -> list[list[int]]:
 
 
 async def test_a_walk_reads_page_after_page_to_the_end_with_the_size_of_the_later_pages() -> None:
-    book = Book({0: [1, 2], "b": [3, 4], "c": [5]}, {0: PageRef(1, "b"), "b": PageRef(2, "c")})
-    stroll = walk(book)
+    fake_list = FakeList(
+        {0: [1, 2], "b": [3, 4], "c": [5]}, {0: PageRef(1, "b"), "b": PageRef(2, "c")}
+    )
+    page_walk = walk(fake_list)
 
-    assert await numbers(stroll) == [[1, 2], [3, 4], [5]]
-    assert (stroll.next, stroll.pages) == (None, 3)
-    assert [(r.page, r.page_size) for r in book.read] == [
+    assert await numbers(page_walk) == [[1, 2], [3, 4], [5]]
+    assert (page_walk.next, page_walk.pages) == (None, 3)
+    assert [(r.page, r.page_size) for r in fake_list.read] == [
         (TOP, 2),
         (PageRef(1, "b"), 1000),
         (PageRef(2, "c"), 1000),
@@ -151,11 +153,11 @@ async def test_a_walk_reads_page_after_page_to_the_end_with_the_size_of_the_late
 
 
 async def test_a_walk_that_shrinks_reads_smaller_pages_but_where_the_number_counts() -> None:
-    by_token = walk(Book({0: [1, 2], "b": [3]}, {0: PageRef(1, "b")}))
-    by_number = walk(Book({0: [1, 2], 1: [3]}, {0: PageRef(1)}))
-    for stroll in (by_token, by_number):
-        await stroll.turn()
-        stroll.shrink(50)
+    by_token = walk(FakeList({0: [1, 2], "b": [3]}, {0: PageRef(1, "b")}))
+    by_number = walk(FakeList({0: [1, 2], 1: [3]}, {0: PageRef(1)}))
+    for page_walk in (by_token, by_number):
+        await page_walk.turn()
+        page_walk.shrink(50)
 
     assert by_token.next is not None
     assert by_number.next is not None
@@ -164,24 +166,24 @@ async def test_a_walk_that_shrinks_reads_smaller_pages_but_where_the_number_coun
 
 async def test_by_numbers_every_page_has_the_size_of_the_first_even_back_at_the_top() -> None:
     """A page's number says where it begins only together with its size."""
-    book = Book({2: [5], 1: [3, 4], 0: [1, 2]}, {})
+    fake_list = FakeList({2: [5], 1: [3, 4], 0: [1, 2]}, {})
     start = ListCalls(page=PageRef(2), page_size=2)
 
     def above(page: Page[CallResource]) -> Iterable[PageRef | None]:
         index = page.request.page.index
         return [None, PageRef(index - 1) if index else None]
 
-    stroll = PageWalk(book.page, start, Budget(9, 9), page_size=1000, following=above)
+    page_walk = PageWalk(fake_list.page, start, Budget(9, 9), page_size=1000, following=above)
 
-    assert await numbers(stroll) == [[5], [3, 4], [1, 2]]
-    assert [r.page_size for r in book.read] == [2, 2, 2]
+    assert await numbers(page_walk) == [[5], [3, 4], [1, 2]]
+    assert [r.page_size for r in fake_list.read] == [2, 2, 2]
 
 
 async def test_a_row_that_comes_again_is_dropped() -> None:
     """Calls that arrive during the walk push rows onto the next page (seed, paging)."""
-    book = Book({0: [1, 2], "b": [2, 3, 3]}, {0: PageRef(1, "b")})
+    fake_list = FakeList({0: [1, 2], "b": [2, 3, 3]}, {0: PageRef(1, "b")})
 
-    assert await numbers(walk(book)) == [[1, 2], [3]]
+    assert await numbers(walk(fake_list)) == [[1, 2], [3]]
 
 
 @pytest.mark.parametrize(
@@ -191,13 +193,13 @@ async def test_a_row_that_comes_again_is_dropped() -> None:
 )
 async def test_a_link_to_a_page_that_was_read_is_the_lists_end(back: PageRef) -> None:
     """It was an error; the rows that were read are all that there are."""
-    book = Book({0: [1], "b": [2]}, {0: PageRef(1, "b"), "b": back})
-    stroll = walk(book)
-    pages = [page async for page in pages_of(stroll)]
+    fake_list = FakeList({0: [1], "b": [2]}, {0: PageRef(1, "b"), "b": back})
+    page_walk = walk(fake_list)
+    pages = [page async for page in pages_of(page_walk)]
 
     assert [[int(row.sid[2:], 16) for row in page.rows] for page in pages] == [[1], [2]]
     assert pages[-1].next is None
-    assert len(book.read) == 2
+    assert len(fake_list.read) == 2
 
 
 async def pages_of(walk: PageWalk[CallResource]) -> AsyncIterator[Page[CallResource]]:
@@ -209,26 +211,26 @@ async def pages_of(walk: PageWalk[CallResource]) -> AsyncIterator[Page[CallResou
 @pytest.mark.parametrize("rows", [[], [1]], ids=["empty", "rows that came before"])
 async def test_three_pages_in_a_row_that_bring_nothing_new_end_the_walk(rows: list[int]) -> None:
     """Ever new pages may go on for ever: the page that was not read is where to go on."""
-    endless = Book(
+    endless = FakeList(
         {n: [1] if n == 0 else rows for n in range(10)},
         {n: PageRef(n + 1, None) for n in range(10)},
     )
-    stroll = walk(endless)
+    page_walk = walk(endless)
 
     with pytest.raises(UpstreamInvalid, match="ever new pages"):
-        await numbers(stroll)
+        await numbers(page_walk)
     assert len(endless.read) == 4
-    assert stroll.next is not None
-    assert stroll.next.page == PageRef(4)
+    assert page_walk.next is not None
+    assert page_walk.next.page == PageRef(4)
 
 
 async def test_two_empty_pages_in_a_row_do_not_end_the_walk() -> None:
-    book = Book(
+    fake_list = FakeList(
         {0: [1], 1: [], 2: [], 3: [2], 4: [], 5: [], 6: [3]},
         {n: PageRef(n + 1, None) for n in range(6)},
     )
 
-    assert await numbers(walk(book)) == [[1], [], [], [2], [], [], [3]]
+    assert await numbers(walk(fake_list)) == [[1], [], [], [2], [], [], [3]]
 
 
 async def test_rows_that_pass_no_filter_are_not_nothing() -> None:
@@ -240,14 +242,14 @@ async def test_rows_that_pass_no_filter_are_not_nothing() -> None:
         read.append(index)
         return Page(request, (), next=PageRef(index + 1) if index < 9 else None, rows_read=2)
 
-    stroll = PageWalk(page, ListCalls(page_size=2), Budget(40, 400), page_size=2)
-    await numbers(stroll)
+    page_walk = PageWalk(page, ListCalls(page_size=2), Budget(40, 400), page_size=2)
+    await numbers(page_walk)
 
     assert read == list(range(10))
 
 
 async def test_a_walk_stops_before_the_page_that_its_budget_does_not_allow() -> None:
-    endless = Book(
+    endless = FakeList(
         {n: [n] for n in range(10)}, {n: PageRef(n + 1, None) for n in range(10)}
     )  # fmt: skip
 
@@ -257,7 +259,7 @@ async def test_a_walk_stops_before_the_page_that_its_budget_does_not_allow() -> 
 
 
 async def test_a_walk_stops_when_its_rows_are_spent() -> None:
-    endless = Book({n: range(5 * n, 5 * n + 5) for n in range(10)},
+    endless = FakeList({n: range(5 * n, 5 * n + 5) for n in range(10)},
                    {n: PageRef(n + 1, None) for n in range(10)})  # fmt: skip
 
     with pytest.raises(BudgetExceeded):
@@ -266,7 +268,7 @@ async def test_a_walk_stops_when_its_rows_are_spent() -> None:
 
 
 async def test_rows_that_were_read_and_dropped_are_paid_for_too() -> None:
-    repeating = Book({n: [1, 2, 3, 4, 5] for n in range(10)},
+    repeating = FakeList({n: [1, 2, 3, 4, 5] for n in range(10)},
                      {n: PageRef(n + 1, None) for n in range(10)})  # fmt: skip
 
     with pytest.raises(BudgetExceeded):
@@ -275,23 +277,27 @@ async def test_rows_that_were_read_and_dropped_are_paid_for_too() -> None:
 
 
 async def test_of_several_pages_that_may_follow_the_first_that_was_not_read_is_read() -> None:
-    book = Book({"c": [5], "b": [3, 4], 0: [1, 2]}, {"c": PageRef(1, "b"), "b": PageRef(2, "c")})
+    fake_list = FakeList(
+        {"c": [5], "b": [3, 4], 0: [1, 2]}, {"c": PageRef(1, "b"), "b": PageRef(2, "c")}
+    )
 
     def above(page: Page[CallResource]) -> Iterable[PageRef | None]:
         return [page.next, None, TOP]
 
     start = ListCalls(page=PageRef(2, "c"), page_size=2)
-    stroll = PageWalk(book.page, start, Budget(9, 99), page_size=50, following=above)
+    page_walk = PageWalk(fake_list.page, start, Budget(9, 99), page_size=50, following=above)
 
-    assert await numbers(stroll) == [[5], [3, 4], [1, 2]]
-    assert [r.page for r in book.read] == [PageRef(2, "c"), PageRef(1, "b"), TOP]
+    assert await numbers(page_walk) == [[5], [3, 4], [1, 2]]
+    assert [r.page for r in fake_list.read] == [PageRef(2, "c"), PageRef(1, "b"), TOP]
 
 
 async def test_a_walk_from_nowhere_is_at_its_end() -> None:
-    stroll: PageWalk[CallResource] = PageWalk(Book({}, {}).page, None, Budget(1, 1), page_size=50)
+    page_walk: PageWalk[CallResource] = PageWalk(
+        FakeList({}, {}).page, None, Budget(1, 1), page_size=50
+    )
 
-    assert stroll.next is None
-    assert await stroll.turn() is None
+    assert page_walk.next is None
+    assert await page_walk.turn() is None
 
 
 def named(token: str | None) -> PageRef | None:

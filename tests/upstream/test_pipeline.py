@@ -1,4 +1,4 @@
-"""A request on its way: tried again where that may help, in time, and of changes never twice."""
+"""The pipeline: reads are retried where that helps and in time; writes never happen twice."""
 
 import asyncio
 import gzip
@@ -36,7 +36,7 @@ Answer = httpx.Response | Exception | Callable[[], httpx.Response]
 
 
 class Script(httpx.AsyncBaseTransport):
-    """An upstream that gives these answers, then the last one for ever; counts what comes."""
+    """An upstream that gives these responses, then repeats the last; records its requests."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -71,7 +71,7 @@ def hanging() -> httpx.Response:
     return httpx.Response(200, content=body())
 
 
-PASSING: dict[str, Answer] = {
+RETRYABLE: dict[str, Answer] = {
     "connect": httpx.ConnectError("refused"),
     "reset": httpx.ReadError("reset"),
     "no HTTP": httpx.RemoteProtocolError("disconnected"),
@@ -88,22 +88,22 @@ PASSING: dict[str, Answer] = {
 }
 
 
-@pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING)
-async def test_a_read_is_tried_three_times_at_most(failure: Answer) -> None:
-    heard: list[UpstreamExchange] = []
-    mended, hopeless = Script(failure, failure, GOOD), Script(failure)
-    async with connected(mended, attempt_timeout=0.05) as client:
-        assert (await client.fetch(CALL, heard.append)) is not None
-    async with connected(hopeless, attempt_timeout=0.05) as client:
+@pytest.mark.parametrize("failure", RETRYABLE.values(), ids=RETRYABLE)
+async def test_a_read_is_attempted_three_times_at_most(failure: Answer) -> None:
+    exchanges: list[UpstreamExchange] = []
+    recovering, failing = Script(failure, failure, GOOD), Script(failure)
+    async with connected(recovering, attempt_timeout=0.05) as client:
+        assert (await client.fetch(CALL, exchanges.append)) is not None
+    async with connected(failing, attempt_timeout=0.05) as client:
         with pytest.raises(UpstreamError):
             await client.fetch(CALL)
 
-    assert (len(mended.requests), len(hopeless.requests)) == (3, 3)
-    assert [exchange.failure is None for exchange in heard] == [False, False, True]
+    assert (len(recovering.requests), len(failing.requests)) == (3, 3)
+    assert [exchange.failure is None for exchange in exchanges] == [False, False, True]
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 501, 505])
-async def test_a_refusal_is_not_repeated(status: int) -> None:
+async def test_a_lasting_failure_is_not_retried(status: int) -> None:
     script = Script(httpx.Response(status))
     async with connected(script) as client:
         with pytest.raises(UpstreamError):
@@ -120,7 +120,7 @@ async def test_retry_after_that_fits_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_that_does_not_fit_fails_at_once_and_is_told(status: int) -> None:
+async def test_retry_after_beyond_the_deadline_fails_at_once_and_is_reported(status: int) -> None:
     script = Script(httpx.Response(status, headers={"Retry-After": "30"}))
     started = time.monotonic()
     async with connected(script) as client:
@@ -132,7 +132,7 @@ async def test_retry_after_that_does_not_fit_fails_at_once_and_is_told(status: i
     assert caught.value.extensions["retryAfter"] == 30.0
 
 
-async def test_a_429_that_stays_says_when_to_come_again() -> None:
+async def test_a_lasting_429_says_when_to_retry() -> None:
     async with connected(Script(httpx.Response(429))) as client:
         with pytest.raises(UpstreamRateLimited) as caught:
             await client.fetch(CALL)
@@ -161,7 +161,7 @@ async def fail(client: Any, kind: Any, times: int) -> list[str]:
     return names
 
 
-async def test_recordings_that_are_down_are_not_asked_and_calls_are() -> None:
+async def test_an_open_breaker_of_recordings_does_not_stop_calls() -> None:
     script = Script(httpx.Response(503))
     async with connected(script, max_attempts=1) as client:
         names = await fail(client, FetchRecording, 25)
@@ -180,8 +180,8 @@ async def test_recordings_that_are_down_are_not_asked_and_calls_are() -> None:
     assert len(script.requests) == 21
 
 
-async def test_an_open_breaker_refuses_before_the_line() -> None:
-    """Who would not be asked waits for no place."""
+async def test_an_open_breaker_rejects_before_the_queue() -> None:
+    """A request that the breaker rejects does not wait for a slot."""
     script = Script(httpx.Response(503))
     async with connected(script, max_attempts=1, max_in_flight=1) as client:
         await fail(client, FetchRecording, 20)
@@ -211,8 +211,8 @@ async def test_4xx_and_clients_that_leave_do_not_open_the_breaker() -> None:
     assert len(script.requests) == 120
 
 
-async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
-    """Who waits a twentieth of a second for an answer learns nothing about upstream."""
+async def test_short_timeouts_do_not_open_the_breaker_and_hangs_do() -> None:
+    """A timeout after a twentieth of a second proves nothing about upstream."""
     script = Script(hanging)
     async with connected(script, max_attempts=1) as client:
         for _ in range(4):
@@ -229,7 +229,7 @@ async def test_impatience_does_not_open_the_breaker_and_hangs_do() -> None:
 
 
 async def test_hangs_at_one_resource_do_not_slow_the_others() -> None:
-    """They hold their places; the limit for the rest stays what it was."""
+    """They hold their slots; the limit for the rest stays what it was."""
     script = Script(hanging)
     async with connected(script, max_attempts=1, attempt_timeout=2.1) as client:
         before = client.concurrency
@@ -241,7 +241,7 @@ async def test_hangs_at_one_resource_do_not_slow_the_others() -> None:
         assert client.concurrency == before
 
 
-async def test_a_shared_read_lives_as_long_as_its_most_patient_reader() -> None:
+async def test_a_shared_read_lives_until_its_longest_deadline() -> None:
     async def slow() -> AsyncIterator[bytes]:
         await asyncio.sleep(0.3)
         yield GOOD.content
@@ -264,7 +264,7 @@ async def test_a_shared_read_lives_as_long_as_its_most_patient_reader() -> None:
     assert len(script.requests) == 2
 
 
-async def test_a_read_ends_in_its_time_with_all_its_tries() -> None:
+async def test_a_read_with_all_its_attempts_ends_at_its_timeout() -> None:
     started = time.monotonic()
     async with connected(Script(hanging), attempt_timeout=0.2, read_timeout=0.5) as client:
         with pytest.raises(UpstreamTimeout):
@@ -272,7 +272,7 @@ async def test_a_read_ends_in_its_time_with_all_its_tries() -> None:
     assert 0.3 < time.monotonic() - started < 3
 
 
-async def test_who_gets_no_turn_in_time_sends_nothing() -> None:
+async def test_a_request_without_a_slot_in_time_is_not_sent() -> None:
     script = Script(hanging)
     async with connected(script, max_in_flight=1, read_timeout=1.0) as client:
         now = asyncio.get_running_loop().time()
@@ -302,16 +302,16 @@ async def test_a_form_is_posted_and_its_row_comes_back() -> None:
     "failure", [httpx.Response(429), httpx.ConnectError("refused"), httpx.ConnectTimeout("slow")]
 )
 async def test_a_form_is_repeated_where_it_certainly_did_nothing(failure: Answer) -> None:
-    mended, hopeless = Script(failure, httpx.Response(201, json=call(1))), Script(failure)
-    async with connected(mended) as client:
+    recovering, failing = Script(failure, httpx.Response(201, json=call(1))), Script(failure)
+    async with connected(recovering) as client:
         assert await client.send(MAKE)
-    async with connected(hopeless) as client:
+    async with connected(failing) as client:
         with pytest.raises((UpstreamRateLimited, RequestNotSent)):
             await client.send(MAKE)
-    assert (len(mended.requests), len(hopeless.requests)) == (2, 3)
+    assert (len(recovering.requests), len(failing.requests)) == (2, 3)
 
 
-UNKNOWN = {name: PASSING[name] for name in PASSING if name not in {"connect", "429", "another"}}
+UNKNOWN = {name: RETRYABLE[name] for name in RETRYABLE if name not in {"connect", "429", "another"}}
 
 
 @pytest.mark.parametrize("failure", UNKNOWN.values(), ids=UNKNOWN)
@@ -399,13 +399,13 @@ async def test_a_compressed_body_that_is_cut_off_is_an_invalid_answer() -> None:
 
 async def test_no_retries_where_the_settings_say_so() -> None:
     transport = raising(httpx.ReadError("reset"))
-    heard: list[UpstreamExchange] = []
+    exchanges: list[UpstreamExchange] = []
     once: list[dict[str, Any]] = [{"max_attempts": 1}, {"retry_budget_percent": 0}]
     for settings in once:
         async with connected(transport, **settings) as client:
             with pytest.raises(UpstreamUnavailable):
-                await client.fetch(CALL, heard.append)
-    assert len(heard) == 2
+                await client.fetch(CALL, exchanges.append)
+    assert len(exchanges) == 2
 
 
 async def test_the_last_read_tells_how_upstream_is_and_nothing_of_our_own_line() -> None:

@@ -1,4 +1,4 @@
-"""Requests as values: what is asked of upstream is the widest filter, what is kept is the exact."""
+"""Requests as values: upstream's filter covers the exact one, and rows are checked against it."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -246,7 +246,7 @@ def test_matches_is_every_condition_at_once(
     row_end: datetime | None,
     row_parent: str | None,
 ) -> None:
-    wanted = ListCalls(
+    request = ListCalls(
         to=to, from_=from_, status=status, start_time=start, end_time=end, parent_call_sid=parent
     )
     # Twilio's dates have whole seconds.
@@ -261,7 +261,7 @@ def test_matches_is_every_condition_at_once(
         parent_call_sid=row_parent,
     )
 
-    assert wanted.matches(sent) == (
+    assert request.matches(sent) == (
         (to is None or to == row_to)
         and (from_ is None or from_ == row_from)
         and (status is None or status == row_status)
@@ -274,11 +274,11 @@ def test_matches_is_every_condition_at_once(
 def test_a_value_that_cannot_be_read_is_left_to_upstreams_word() -> None:
     """The row was sent for this filter: its bad field costs the field, not the row."""
     sent = row(CallResource, to=7, start_time="yesterday", status=[])
-    wanted = ListCalls(to="+1", status=CallStatus.BUSY, start_time=DateTimeRange.day(DAY))
+    request = ListCalls(to="+1", status=CallStatus.BUSY, start_time=DateTimeRange.day(DAY))
 
-    assert wanted.matches(sent)
-    assert wanted.verdict(sent) is None
-    assert not wanted.matches(row(CallResource, to="+2"))
+    assert request.matches(sent)
+    assert request.verdict(sent) is None
+    assert not request.matches(row(CallResource, to="+2"))
 
 
 @pytest.mark.parametrize("value", ["", None, ..., {}], ids=str)
@@ -297,11 +297,11 @@ def test_a_status_that_is_missing_is_left_to_upstreams_word_and_a_new_one_is_not
 
 
 def test_one_condition_that_fails_decides_whatever_the_others_are() -> None:
-    wanted = ListCalls(to="+1", status=CallStatus.BUSY)
+    request = ListCalls(to="+1", status=CallStatus.BUSY)
 
-    assert wanted.verdict(row(CallResource, to="+2")) is False
-    assert wanted.verdict(row(CallResource, to="+1")) is None
-    assert wanted.verdict(row(CallResource, to={}, status="failed")) is False
+    assert request.verdict(row(CallResource, to="+2")) is False
+    assert request.verdict(row(CallResource, to="+1")) is None
+    assert request.verdict(row(CallResource, to={}, status="failed")) is False
     assert ListCalls().verdict(row(CallResource)) is True
 
 

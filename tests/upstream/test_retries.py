@@ -25,7 +25,7 @@ from gateway.errors import (
 from gateway.upstream.retries import BURST, RetryBudget, backoff, is_retryable, retry_after
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-# Failure, whether a read of it is repeated, whether a change of it is.
+# The failure, whether a read is retried after it, and whether a write is.
 FAILURES: list[tuple[UpstreamError, bool, bool]] = [
     (RequestNotSent("-"), True, True),
     (UpstreamRateLimited("-", status=429), True, True),
@@ -45,34 +45,34 @@ FAILURES: list[tuple[UpstreamError, bool, bool]] = [
 
 
 @pytest.mark.parametrize(("error", "read", "change"), FAILURES, ids=lambda value: repr(value)[:40])
-def test_what_may_pass_is_repeated_and_of_changes_only_what_did_not_happen(
-    error: UpstreamError, read: bool, change: bool
+def test_failures_that_may_pass_are_retried_and_of_writes_only_those_that_did_not_happen(
+    error: UpstreamError, read: bool, write: bool
 ) -> None:
     assert is_retryable(error, is_read=True) is read
-    assert is_retryable(error, is_read=False) is change
+    assert is_retryable(error, is_read=False) is write
 
 
 def test_every_error_of_upstreams_is_in_the_table() -> None:
     def leaves(error: type[GatewayError]) -> set[type[GatewayError]]:
         return {error}.union(*(leaves(below) for below in error.__subclasses__()))
 
-    tried = {type(error) for error, _, _ in FAILURES}
-    assert leaves(UpstreamError) - {UpstreamError} == tried
+    attempts = {type(error) for error, _, _ in FAILURES}
+    assert leaves(UpstreamError) - {UpstreamError} == attempts
 
 
 @given(st.integers(1, 3), st.floats(0, 1), st.none() | st.floats(0, 1e9), st.floats(-10, 100))
-def test_a_pause_is_jittered_keeps_to_retry_after_and_leaves_time_for_a_try(
-    tried: int, chance: float, asked_for: float | None, left: float
+def test_backoff_is_jittered_respects_retry_after_and_leaves_time_for_an_attempt(
+    attempts: int, chance: float, requested: float | None, remaining: float
 ) -> None:
-    seconds = backoff(tried, chance, asked_for, left)
-    grown = chance * (0.1 * 2 ** (tried - 1))
-    wanted = max(grown, asked_for or 0)
+    seconds = backoff(attempts, chance, requested, remaining)
+    grown = chance * (0.1 * 2 ** (attempts - 1))
+    wanted = max(grown, requested or 0)
 
-    assert seconds == (wanted if wanted + 0.1 <= left else None)
+    assert seconds == (wanted if wanted + 0.1 <= remaining else None)
 
 
 def test_the_back_off_doubles_up_to_two_seconds() -> None:
-    longest = [backoff(tried, 1.0, None, 60) for tried in range(1, 8)]
+    longest = [backoff(attempts, 1.0, None, 60) for attempts in range(1, 8)]
 
     assert longest == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
@@ -102,46 +102,46 @@ def test_no_text_of_retry_after_is_an_error(value: str) -> None:
 
 
 def sent(requests: int, failing: float, percent: int = 10, seed: int = 1) -> tuple[int, int]:
-    """How many tries so many requests take where this share of tries fails, and how many end well.
+    """The attempts that so many requests take if this share of attempts fails, and the successes.
 
-    The loop of the delivery, with nothing but the budget.
+    It is the loop of the pipeline with nothing but the budget.
     """
-    chance, budget, tries, well = random.Random(seed), RetryBudget(percent), 0, 0
+    chance, budget, attempts_sent, well = random.Random(seed), RetryBudget(percent), 0, 0
     for _ in range(requests):
         budget.earn()
-        for tried in range(1, 4):
-            tries += 1
+        for attempts in range(1, 4):
+            attempts_sent += 1
             if chance.random() >= failing:
                 well += 1
                 break
-            if tried == 3 or not budget.spend():
+            if attempts == 3 or not budget.spend():
                 break
-    return tries, well
+    return attempts_sent, well
 
 
 @given(st.integers(1, 3000), st.floats(0, 1), st.integers(0, 100), st.integers())
-def test_tries_are_never_more_than_requests_and_their_share_and_the_store(
+def test_attempts_never_exceed_the_requests_the_budget_and_the_burst(
     requests: int, failing: float, percent: int, seed: int
 ) -> None:
-    tries, _ = sent(requests, failing, percent, seed)
-    assert 100 * (tries - requests) <= requests * percent + (100 * BURST if percent else 0)
+    attempts_sent, _ = sent(requests, failing, percent, seed)
+    assert 100 * (attempts_sent - requests) <= requests * percent + (100 * BURST if percent else 0)
 
 
 @pytest.mark.parametrize("requests", [100, 1000, 5000])
 def test_in_a_total_outage_upstream_sees_at_most_a_fifth_more(requests: int) -> None:
-    tries, _ = sent(requests, failing=1.0)
-    assert requests < tries <= 1.2 * requests
+    attempts_sent, _ = sent(requests, failing=1.0)
+    assert requests < attempts_sent <= 1.2 * requests
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_with_one_in_twenty_failing_nearly_all_are_answered(seed: int) -> None:
-    tries, well = sent(2000, failing=0.05, seed=seed)
+    attempts_sent, well = sent(2000, failing=0.05, seed=seed)
     assert well >= 0.985 * 2000
-    assert tries <= 1.15 * 2000
+    assert attempts_sent <= 1.15 * 2000
 
 
-def test_what_was_earned_long_ago_is_not_saved_up() -> None:
-    """A long good time pays for no storm: the store has its size."""
+def test_saved_retries_are_bounded() -> None:
+    """A long time without failures pays for no retry storm: the budget saves at most BURST."""
     budget = RetryBudget(10)
     for _ in range(10_000):
         budget.earn()
@@ -160,7 +160,7 @@ def test_ten_requests_earn_one_retry() -> None:
     assert budget.spend()
 
 
-def test_no_share_is_no_retry() -> None:
+def test_a_budget_of_nothing_allows_no_retry() -> None:
     budget = RetryBudget(0)
     budget.earn()
     assert not budget.spend()

@@ -1,4 +1,4 @@
-"""Requests in flight: never too many, none for ever, equal ones as one, none without a waiter."""
+"""Requests in flight: bounded in number and time, coalesced, and cancelled without a waiter."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ CALL = FetchCall(sid=sid("CA", 1))
 
 
 class Gate(httpx.AsyncBaseTransport):
-    """An upstream that answers nobody until it is opened."""
+    """An upstream that responds to no request until it is opened."""
 
     def __init__(self, answer: httpx.Response | Exception | None = None) -> None:
         self.answer = answer or httpx.Response(200, json=call(1))
@@ -46,7 +46,7 @@ class Gate(httpx.AsyncBaseTransport):
 
 
 async def settle() -> None:
-    """Lets everything run that can run without time passing."""
+    """Runs all tasks that can run without waiting for time."""
     for _ in range(30):
         await asyncio.sleep(0)
 
@@ -86,8 +86,8 @@ async def test_a_request_that_failed_or_was_cancelled_gives_its_place_back() -> 
     assert (gate.arrived, gate.cancelled, gate.most) == (6, 3, 1)
 
 
-async def test_the_place_is_waited_for_without_using_up_the_time_to_answer() -> None:
-    """Sixteen requests of 20 ms each, one at a time, under a limit of 250 ms for each try."""
+async def test_time_in_the_queue_does_not_count_against_the_attempt() -> None:
+    """Sixteen requests of 20 ms each, one at a time, with a timeout of 250 ms for each attempt."""
     twilio = PlainTwilio(calls=[call(n) for n in range(16)], delay=0.02)
     async with connected(twilio, attempt_timeout=0.25, max_in_flight=1) as client:
         rows = await asyncio.gather(*(client.fetch(FetchCall(sid=sid("CA", n))) for n in range(16)))
@@ -96,7 +96,7 @@ async def test_the_place_is_waited_for_without_using_up_the_time_to_answer() -> 
 
 
 async def drip() -> AsyncIterator[bytes]:
-    """A body that always has one byte more: httpx's own timeout, for each read, never strikes."""
+    """A body that always has one byte more: httpx's own timeout, for each read, never expires."""
     while True:
         await asyncio.sleep(0.005)
         yield b" "
@@ -136,7 +136,7 @@ async def test_equal_requests_in_flight_are_one() -> None:
     assert all(row is rows[0] for row in rows)
 
 
-async def test_lists_that_differ_only_in_what_is_sifted_here_share_the_bytes_not_the_rows() -> None:
+async def test_lists_that_differ_only_in_the_exact_filter_share_the_bytes_not_the_rows() -> None:
     """Two ranges of one day: the same URL, each answer with its own rows."""
     twilio = PlainTwilio(calls=[call(1, at=100), call(2, at=0)], delay=0.005)
     whole = ListCalls(start_time=DateTimeRange(NOON, NOON + timedelta(hours=1)))
@@ -151,7 +151,7 @@ async def test_lists_that_differ_only_in_what_is_sifted_here_share_the_bytes_not
 
 
 async def test_requests_one_after_the_other_are_two() -> None:
-    """Nothing is cached: a later reader sees what is true then."""
+    """The flight keeps no result: a later read gets the present state."""
     twilio = PlainTwilio(calls=[call(1)])
     async with connected(twilio) as client:
         await client.fetch(CALL)
@@ -214,8 +214,8 @@ async def test_the_last_waiter_who_leaves_ends_the_request_and_a_newcomer_starts
     assert asyncio.all_tasks() == before
 
 
-async def test_who_comes_while_the_last_one_leaves_gets_an_answer() -> None:
-    """The request is being cancelled but has not ended: it is no flight to join any more."""
+async def test_a_waiter_that_joins_while_the_last_one_leaves_gets_a_result() -> None:
+    """The request is being cancelled but has not ended: a new read must not join it."""
     gate = Gate()
     async with connected(gate) as client:
         leaving = asyncio.ensure_future(client.fetch(CALL))
