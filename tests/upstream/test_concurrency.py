@@ -296,7 +296,7 @@ async def test_a_request_without_a_slot_in_time_times_out_and_holds_nothing() ->
         await runner.end("a1")
 
 
-@pytest.mark.parametrize("leaver", ["a1", "a2", "b1"])
+@pytest.mark.parametrize("cancelled", ["a1", "a2", "b1"])
 async def test_a_cancelled_request_costs_no_other_its_slot(cancelled: str) -> None:
     async with queue_runner(1) as runner:
         for name in ("a1", "a2", "b1", "b2"):

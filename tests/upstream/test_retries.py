@@ -44,7 +44,7 @@ FAILURES: list[tuple[UpstreamError, bool, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "read", "change"), FAILURES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(("error", "read", "write"), FAILURES, ids=lambda value: repr(value)[:40])
 def test_failures_that_may_pass_are_retried_and_of_writes_only_those_that_did_not_happen(
     error: UpstreamError, read: bool, write: bool
 ) -> None:
