@@ -96,3 +96,16 @@ async def test_a_lost_place_is_the_fields_error_though_its_page_is_there() -> No
         (up,) = (await client.answer(PAGE, last=2, before=cursor))["errors"]
 
     assert (up["path"], up["extensions"]["code"]) == (["calls"], "INVALID_CURSOR")
+
+
+@pytest.mark.parametrize("seconds", [1, 0], ids=["oldest first", "of one second"])
+async def test_where_the_order_says_nothing_a_date_ends_no_walk_upward(seconds: int) -> None:
+    """The cursor's page is refused, and its row gone: better a call twice than one lost."""
+    twilio = OddPages(calls=[call(n, at=n * seconds) for n in range(9)], tokens="opaque")
+    async with connect(twilio) as client:
+        cursor = await walked_to(client, None, 4)
+        for number in (3, 4):
+            meets(twilio, number, "gone")
+        up = await page(client, None, last=9, before=cursor)
+
+    assert sids(up)[:3] == numbered(0, 1, 2)
