@@ -1,8 +1,8 @@
-"""Who may ask: from the credential that a client presents to a Caller with scopes.
+"""Access control: turns the credential that a client presents into a Caller with scopes.
 
-One rule for GET, POST, WebSocket and SSE: each hands the text of its Authorization header (or of
-connection_init) to `Access.identify`. This room must not know HTTP beyond that text, nor GraphQL:
-what a scope permits is enforced where operations are executed. docs/access.md is for operators.
+GET, POST, WebSocket and SSE follow one rule: each passes the text of its Authorization header (or
+of connection_init) to `Access.identify`. This room must not know HTTP beyond that text, nor
+GraphQL: scopes are enforced where operations are executed. docs/access.md is for operators.
 """
 
 from typing import Protocol
@@ -19,36 +19,37 @@ class Access(Protocol):
     """One of the four modes of GATEWAY_ACCESS."""
 
     challenge: str
-    """What WWW-Authenticate asks for."""
+    """The value of WWW-Authenticate in a 401 response."""
 
     async def identify(self, authorization: str | None, account_sid: str | None = None) -> Caller:
         """The caller who presents this Authorization (and, in passthrough, Gateway-Account-Sid).
 
-        Raises Unauthenticated, or AccessUnavailable where it cannot be found out now.
+        Raises Unauthenticated, or AccessUnavailable when the credential cannot be checked now.
         """
 
 
 class OpenAccess:
-    """Mode `none`: whoever reaches the gateway may ask everything."""
+    """Mode `none`: everybody who reaches the gateway has every scope."""
 
     challenge = ""
 
     async def identify(self, authorization: str | None, account_sid: str | None = None) -> Caller:
-        """ANYONE, whatever is presented."""
+        """ANONYMOUS, whatever credential is presented."""
         return ANONYMOUS
 
 
 class PassthroughAccess:
-    """Mode `passthrough`: the caller's own Twilio credential goes upstream, the gateway has none.
+    """Mode `passthrough`: the gateway sends the caller's own Twilio credential upstream.
 
-    Whether it is right is for Twilio to say. The account is the user name, or Gateway-Account-Sid:
-    an API key (SK…) does not name its account, and a main account may ask for its sub-accounts.
+    The gateway has no credential of its own, and Twilio judges the caller's. The account is the
+    user name, or Gateway-Account-Sid: an API key (SK…) does not name its account, and a main
+    account may read its sub-accounts.
     """
 
     challenge = 'Basic realm="Twilio account", charset="UTF-8"'
 
     async def identify(self, authorization: str | None, account_sid: str | None = None) -> Caller:
-        """The caller with the account that this credential is for."""
+        """The caller, with the account that this credential opens."""
         username, password = basic_credential(authorization)
         if not is_sid("AC", username) and not is_sid("SK", username):
             raise Unauthenticated("The user name must be a Twilio account SID or API key SID")

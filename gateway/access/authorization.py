@@ -1,6 +1,6 @@
-"""What an Authorization header holds: a bearer token or a Basic credential, read strictly.
+"""Parses an Authorization header strictly: a bearer token or a Basic credential.
 
-Refusals never repeat what was presented. This module must not know who is let in.
+Error messages never repeat what was presented. This module must not know who is let in.
 """
 
 import base64
@@ -23,15 +23,15 @@ def bearer_token(authorization: str | None) -> str:
 
 def basic_credential(authorization: str | None) -> tuple[str, str]:
     """User name and password of `Basic BASE64` (RFC 7617, UTF-8). Raises Unauthenticated."""
-    wanted = "Present a Twilio credential in the Authorization header (Basic)"
-    encoded = _match(BASIC, authorization, wanted)
+    message = "Present a Twilio credential in the Authorization header (Basic)"
+    encoded = _match(BASIC, authorization, message)
     try:
         text = base64.b64decode(encoded, validate=True).decode()
     except ValueError:
-        raise Unauthenticated(wanted) from None
+        raise Unauthenticated(message) from None
     username, _, password = text.partition(":")
     if not password.isprintable() or not password:
-        raise Unauthenticated(wanted)
+        raise Unauthenticated(message)
     return username, password
 
 
@@ -40,9 +40,9 @@ def is_sid(prefix: str, text: str) -> bool:
     return re.fullmatch(prefix + "[0-9a-fA-F]{32}", text) is not None
 
 
-def _match(pattern: re.Pattern[str], authorization: str | None, wanted: str) -> str:
+def _match(pattern: re.Pattern[str], authorization: str | None, message: str) -> str:
     text = authorization or ""
-    found = pattern.fullmatch(text) if len(text) <= MAX_LENGTH else None
-    if found is None:
-        raise Unauthenticated(wanted)
-    return found[1]
+    match = pattern.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    if match is None:
+        raise Unauthenticated(message)
+    return match[1]

@@ -1,4 +1,4 @@
-"""The caller as a value: a name, scopes and, in passthrough, the account to ask for.
+"""The caller as a value: a name, scopes and, in passthrough, the account to read.
 
 This module must not know how a caller was identified.
 """
@@ -13,7 +13,7 @@ from gateway.settings import Secret
 
 __all__ = ["ANONYMOUS", "Account", "Caller", "Scope"]
 
-# Digests of credentials are of this process only: one that got out could not be searched for.
+# The key makes digests useless outside this process: a leaked one cannot be brute-forced.
 _PROCESS_KEY = os.urandom(32)
 
 
@@ -27,7 +27,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """Whose calls, and the credential: SID and token, or API key and secret (FACTS section 2)."""
+    """An account and its credential: SID and token, or API key and secret (FACTS section 2)."""
 
     sid: str
     username: str
@@ -35,18 +35,18 @@ class Account:
 
     @property
     def digest(self) -> str:
-        """Equal for equal credentials of the same account; tells nothing of them."""
+        """Equal for equal credentials of the same account; reveals nothing about them."""
         whole = "\0".join((self.sid, self.username, self.password.reveal()))
         return blake2b(whole.encode(), key=_PROCESS_KEY, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `name` tells callers apart and is no secret.
+    """Who sends a request. `name` identifies the caller and is no secret.
 
-    `expires` is when the credential ends, leeway included (seconds since 1970, UTC), None where it
-    does not. `account` is passthrough's, and so is `address`, from which the caller asks: None
-    where that is not known.
+    `expires` is when the credential expires, leeway included (seconds since 1970, UTC), or None if
+    it never does. `account` and `address` are set in passthrough only; `address` is the client's
+    address, or None if it is unknown.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Caller:
         return scope in self.scopes
 
     def require(self, scope: Scope, what: str) -> None:
-        """Raises Forbidden, which says `what` needs the scope, unless the caller has it."""
+        """Raises Forbidden, which says that `what` needs the scope, unless the caller has it."""
         if scope not in self.scopes:
             raise Forbidden(f"{what} needs the scope {scope}")
 

@@ -1,13 +1,13 @@
-"""Mode `jwt`: signed tokens of an identity provider, checked with its public keys.
+"""Mode `jwt`: tokens that an identity provider signs, verified with its public keys.
 
-Signatures are asymmetric only: no token says `none`, and none is signed with a public key as if it
-were a shared secret. This module must not know HTTP: who reads the key set is handed in.
+Only asymmetric algorithms are accepted: neither `none`, nor a public key used as a shared secret.
+This module must not know HTTP: the caller passes in the function that reads the key set.
 
-Note [Keys that change]. A provider changes its keys and announces a new one in its key set before
-it signs with it, or at that moment. So the set is read again when a token names a key that is not
-in it, at most once in REREAD seconds, since anyone can make up a name; and when it is older than
-MAX_AGE, so that a key that was withdrawn is not trusted for ever. While the provider cannot be
-reached, the keys that are known go on being trusted.
+Note [Keys that change]. A provider rotates its keys and publishes a new key in its key set before
+or when it first signs with it. So the set is read again when a token names an unknown key, at most
+once in MIN_REFRESH_SECONDS, since anyone can make up a key id. It is also read again when it is
+older than MAX_KEY_SET_AGE seconds, so that a withdrawn key is not trusted for ever. While the
+provider cannot be reached, the known keys stay trusted.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ log = logging.getLogger(__name__)
 ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
-REREAD = 30.0
-MAX_AGE = 600.0
-MAX_SUBJECT = 256
-# Seconds since 1970 that any clock can hold: 34,000 years.
+MIN_REFRESH_SECONDS = 30.0
+MAX_KEY_SET_AGE = 600.0
+MAX_SUBJECT_LENGTH = 256
+# Seconds since 1970 that every clock can hold: 34,000 years.
 FAR_FUTURE = 2**40
 
 
 @dataclass(frozen=True)
 class JwtRequirements:
-    """What a token must say. `leeway` in seconds; `scopes` from the claim's words to ours."""
+    """What a token must claim. `leeway` is in seconds; `scopes` maps the claim's words to ours."""
 
     audience: str
     issuer: str
@@ -50,14 +50,14 @@ class JwtRequirements:
 
 
 class KeyProvider(Protocol):
-    """Where public keys come from."""
+    """A source of public keys."""
 
     async def find(self, kid: str | None) -> Any:
-        """The key of this id, for PyJWT. Raises Unauthenticated or AccessUnavailable."""
+        """The key with this id, for PyJWT. Raises Unauthenticated or AccessUnavailable."""
 
 
 class FixedKey:
-    """One public key, whatever id a token names. Raises ValueError where the PEM is none."""
+    """One public key for every token, whatever key id it names. Raises ValueError for a bad PEM."""
 
     def __init__(self, pem: str) -> None:
         if "PUBLIC KEY" not in pem:
@@ -82,7 +82,7 @@ def _public_key(pem: str) -> Any:
 
 
 class KeySet:
-    """A JWKS: see Note [Keys that change]. `read` gives its bytes, or raises OSError."""
+    """A JWKS: see Note [Keys that change]. `read` returns its bytes, or raises OSError."""
 
     def __init__(
         self, read: Callable[[], Awaitable[bytes]], clock: Callable[[], float] = time.monotonic
@@ -90,22 +90,22 @@ class KeySet:
         self._read = read
         self._clock = clock
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._read_at = -MAX_AGE
-        self._tried_at = -MAX_AGE
-        self._turn = asyncio.Lock()
+        self._read_at = -MAX_KEY_SET_AGE
+        self._attempted_at = -MAX_KEY_SET_AGE
+        self._refresh_lock = asyncio.Lock()
 
     async def find(self, kid: str | None) -> jwt.PyJWK:
-        """As Keys. A token that names no key is of the only one."""
-        # Whoever's key is known does not wait for a set that is being read for others.
-        if self._is_due(kid) and not (self._turn.locked() and self._known(kid)):
-            async with self._turn:
-                if self._is_due(kid):
+        """As in KeyProvider. A token without a key id matches the only key of the set."""
+        # A token with a known key does not wait for a refresh that another token caused.
+        if self._needs_refresh(kid) and not (self._refresh_lock.locked() and self._known(kid)):
+            async with self._refresh_lock:
+                if self._needs_refresh(kid):
                     await self._refresh()
         key = self._known(kid)
         if key is None and not self._keys:
-            raise AccessUnavailable("The keys that tokens are checked with cannot be read now")
+            raise AccessUnavailable("The public keys that verify tokens cannot be read now")
         if key is None:
-            raise Unauthenticated("This token is signed with a key that is not known here")
+            raise Unauthenticated("This token is signed with an unknown key")
         return key
 
     def _known(self, kid: str | None) -> jwt.PyJWK | None:
@@ -113,46 +113,46 @@ class KeySet:
             return next(iter(self._keys.values()))
         return self._keys.get(kid)
 
-    def _is_due(self, kid: str | None) -> bool:
+    def _needs_refresh(self, kid: str | None) -> bool:
         now = self._clock()
-        is_wanted = self._known(kid) is None or now - self._read_at >= MAX_AGE
-        return is_wanted and now - self._tried_at >= REREAD
+        is_needed = self._known(kid) is None or now - self._read_at >= MAX_KEY_SET_AGE
+        return is_needed and now - self._attempted_at >= MIN_REFRESH_SECONDS
 
     async def _refresh(self) -> None:
         try:
-            self._keys = _keys_of(await self._read())
+            self._keys = _parse_key_set(await self._read())
             self._read_at = self._clock()
         except (OSError, ValueError) as error:
-            log.warning("the key set (GATEWAY_JWT_JWKS_URL) cannot be read: %s", _kind(error))
-        self._tried_at = self._clock()
+            log.warning("the key set (GATEWAY_JWT_JWKS_URL) cannot be read: %s", _reason(error))
+        self._attempted_at = self._clock()
 
 
-def _kind(error: Exception) -> str:
-    return "it is no key set" if isinstance(error, ValueError) else "no answer"
+def _reason(error: Exception) -> str:
+    return "it is not a key set" if isinstance(error, ValueError) else "no response"
 
 
-def _keys_of(body: bytes) -> dict[str | None, jwt.PyJWK]:
-    """The keys that verify signatures with one of our algorithms. Raises ValueError for no set."""
+def _parse_key_set(body: bytes) -> dict[str | None, jwt.PyJWK]:
+    """The keys that verify signatures with ALGORITHMS. Raises ValueError unless it is a key set."""
     try:
-        found = msgspec.json.decode(body, type=dict[str, Any]).get("keys")
-        given = msgspec.convert(found, list[dict[str, Any]])
+        listed = msgspec.json.decode(body, type=dict[str, Any]).get("keys")
+        entries = msgspec.convert(listed, list[dict[str, Any]])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise ValueError("no key set") from None
-    keys = (_usable(entry) for entry in given if entry.get("use", "sig") == "sig")
+        raise ValueError("not a key set") from None
+    keys = (_signature_key(entry) for entry in entries if entry.get("use", "sig") == "sig")
     return {key.key_id: key for key in keys if key is not None}
 
 
-def _usable(entry: dict[str, Any]) -> jwt.PyJWK | None:
+def _signature_key(entry: dict[str, Any]) -> jwt.PyJWK | None:
     try:
         key = jwt.PyJWK(entry)
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    is_text = isinstance(key.key_id, str | None)
-    return key if is_text and key.algorithm_name in ALGORITHMS else None
+    has_valid_id = isinstance(key.key_id, str | None)
+    return key if has_valid_id and key.algorithm_name in ALGORITHMS else None
 
 
 class JwtAccess:
-    """Lets in whoever presents a token that the terms and the keys hold for."""
+    """Authenticates callers by a JWT that matches the requirements and one of the keys."""
 
     challenge = 'Bearer realm="gateway"'
 
@@ -166,12 +166,12 @@ class JwtAccess:
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in ALGORITHMS:
-                raise Unauthenticated("This token is not signed with an algorithm taken here")
+                raise Unauthenticated("This token is not signed with an accepted algorithm")
             claims = self._claims(token, await self._keys.find(header.get("kid")))
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("This token has expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise Unauthenticated("This token is not valid here") from None
+            raise Unauthenticated("This token is not valid") from None
         expires = min(int(claims["exp"]), FAR_FUTURE) + self._requirements.leeway
         return Caller(_subject(claims), self._scopes(claims), expires=expires)
 
@@ -191,8 +191,8 @@ class JwtAccess:
         return claims
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
-        given = claims.get(self._requirements.scope_claim)
-        words = given.split() if isinstance(given, str) else given
+        claim = claims.get(self._requirements.scope_claim)
+        words = claim.split() if isinstance(claim, str) else claim
         if not isinstance(words, list):
             return frozenset()
         granted = self._requirements.scopes
@@ -202,6 +202,6 @@ class JwtAccess:
 
 def _subject(claims: Mapping[str, Any]) -> str:
     subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
         raise Unauthenticated("This token's subject is missing or too long")
     return subject

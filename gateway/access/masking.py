@@ -1,8 +1,7 @@
-"""How personal values look to a caller without the scope `pii`: a mask in place of each.
+"""Masks personal values for callers without the scope `pii`.
 
-`+16175551212` is `+1617•••1212`: enough to recognise a number that one knows, too little to call
-it. What is no number is hidden whole, but for the kind of thing that it is. This module must not
-know which values are personal.
+`+16175551212` becomes `+1617•••1212`: enough to recognise a known number, too little to call it.
+Other values are hidden, except for their kind. This module must not know which values are personal.
 """
 
 import re
@@ -12,11 +11,11 @@ __all__ = ["HIDDEN", "masked_end", "masked_text"]
 HIDDEN = "•••"
 NUMBER = re.compile(r"\+?[0-9]+")
 SIP = re.compile(r"((?:sips?:)?)[^@\s/]+@([A-Za-z0-9.:\[\]-]+)(?:[;?].*)?")
-LONG = 11  # digits: fewer are too few to show the outer eight of them
+MIN_LONG_NUMBER = 11  # digits: a shorter number does not show its outer eight
 
 
 def masked_end(value: str) -> str:
-    """One end of a call: a number's outer digits, a SIP address's host, that it is a client."""
+    """The mask of a call's party. It keeps a number's outer digits, a SIP host, or `client:`."""
     if NUMBER.fullmatch(value):
         return _number(value)
     if value.startswith("client:"):
@@ -26,12 +25,12 @@ def masked_end(value: str) -> str:
 
 
 def masked_text(_value: str) -> str:
-    """A name, or a text in which numbers and names may be anywhere."""
+    """The mask of a name, or of a text that may contain numbers and names."""
     return HIDDEN
 
 
 def _number(value: str) -> str:
     plus, digits = value[: value[0] == "+"], value.lstrip("+")
-    if len(digits) < LONG:
+    if len(digits) < MIN_LONG_NUMBER:
         return plus + HIDDEN + (digits[-2:] if len(digits) > 6 else "")
     return f"{plus}{digits[:4]}{HIDDEN}{digits[-4:]}"

@@ -1,7 +1,7 @@
-"""Mode `token`: bearer tokens, of which the gateway keeps hashes only.
+"""Mode `token`: bearer tokens. The gateway stores their hashes only.
 
-A file has a line for each token: `name scopes sha256`. A token is 256 random bits, so that a plain
-hash of it cannot be searched for. This module must not know HTTP.
+The tokens file has one line per token: `name scopes sha256`. A token has 256 random bits, so that
+its plain hash cannot be brute-forced. This module must not know HTTP.
 """
 
 import hmac
@@ -15,7 +15,7 @@ from gateway.access.authorization import bearer_token
 from gateway.access.callers import Caller, Scope
 from gateway.errors import Unauthenticated
 
-__all__ = ["TokenAccess", "TokenLine", "new_token", "read_lines"]
+__all__ = ["TokenAccess", "TokenLine", "new_token", "parse_tokens_file"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 PREFIX = "gwt_"
@@ -23,42 +23,42 @@ PREFIX = "gwt_"
 
 @dataclass(frozen=True)
 class TokenLine:
-    """A token as it is kept."""
+    """A line of the tokens file: the caller and the hash of the token."""
 
     caller: Caller
     digest: str
 
     @classmethod
     def parse(cls, line: str) -> "TokenLine":
-        """From `name scopes sha256`. Raises ValueError, whose words do not repeat the line."""
+        """Parses `name scopes sha256`. Raises ValueError, which does not repeat the line."""
         words = line.split()
         if len(words) != 3:
             raise ValueError("must be a name, scopes and a SHA-256, with spaces between")
         name, scopes, digest = words
         if not re.fullmatch("[0-9a-f]{64}", digest):
             raise ValueError("the SHA-256 must be 64 hexadecimal digits in lower case")
-        return cls(caller_of(name, scopes), digest)
+        return cls(_caller(name, scopes), digest)
 
     def __str__(self) -> str:
         scopes = ",".join(scope for scope in Scope if self.caller.may(scope))
         return f"{self.caller.name} {scopes} {self.digest}"
 
 
-def caller_of(name: str, scopes: str) -> Caller:
-    """A caller of this name, with scopes as `read,call`. Raises ValueError."""
+def _caller(name: str, scopes: str) -> Caller:
+    """A caller with this name and scopes such as `read,call`. Raises ValueError."""
     if not NAME.fullmatch(name):
         raise ValueError("a name is 1 to 64 letters, digits and . _ @ -")
     known = [scope.value for scope in Scope]
-    given = scopes.split(",")
-    if not set(given) <= set(known):
+    names = scopes.split(",")
+    if not set(names) <= set(known):
         raise ValueError(f"scopes are {', '.join(known)}, with commas between")
-    return Caller(name, frozenset(Scope(scope) for scope in given))
+    return Caller(name, frozenset(Scope(scope) for scope in names))
 
 
-def read_lines(text: str) -> list[TokenLine]:
-    """The lines of a tokens file; empty ones and those that begin with # count for nothing.
+def parse_tokens_file(text: str) -> list[TokenLine]:
+    """The lines of a tokens file. Empty lines and comments (#) are skipped.
 
-    Raises ValueError that names the line's number.
+    Raises ValueError, which names the line's number.
     """
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -72,9 +72,9 @@ def read_lines(text: str) -> list[TokenLine]:
 
 
 def new_token(name: str, scopes: str) -> tuple[str, TokenLine]:
-    """A new token, to be given to the caller, and what is kept of it. Raises ValueError."""
+    """A new token for the caller, and its line for the tokens file. Raises ValueError."""
     token = PREFIX + secrets.token_urlsafe(32)
-    return token, TokenLine(caller_of(name, scopes), _digest(token))
+    return token, TokenLine(_caller(name, scopes), _digest(token))
 
 
 def _digest(token: str) -> str:
@@ -82,7 +82,7 @@ def _digest(token: str) -> str:
 
 
 class TokenAccess:
-    """Lets in whoever presents a token of one of the lines."""
+    """Authenticates callers by a token that matches one of the lines."""
 
     challenge = 'Bearer realm="gateway"'
 
@@ -90,9 +90,9 @@ class TokenAccess:
         self._lines = tuple(lines)
 
     async def identify(self, authorization: str | None, account_sid: str | None = None) -> Caller:
-        """The line's caller. Every line is compared, in constant time, whichever it is."""
+        """The caller of the matching line. Every line is compared, each in constant time."""
         digest = _digest(bearer_token(authorization))
-        found = [line.caller for line in self._lines if hmac.compare_digest(line.digest, digest)]
-        if not found:
-            raise Unauthenticated("This token is not known here")
-        return found[-1]
+        callers = [line.caller for line in self._lines if hmac.compare_digest(line.digest, digest)]
+        if not callers:
+            raise Unauthenticated("This token is unknown")
+        return callers[-1]

@@ -1,8 +1,4 @@
-"""The wiring: settings → upstream client → a context for each operation → the Starlette app.
-
-Here it is decided who answers: Twilio, the base URL that is set, or the embedded sandbox, which
-differs from Twilio by its transport only.
-"""
+"""The wiring of the ASGI app: routes, middleware and a lifespan that opens the gateway."""
 
 import gc
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -26,7 +22,7 @@ from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.health import check_credential, healthz, readyz
 from gateway.server.middleware import (
     Compression,
-    FaultsAsJson,
+    ErrorsAsJson,
     SecurityHeadersMiddleware,
     TrailingSlash,
 )
@@ -50,30 +46,30 @@ __all__ = [
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
     """The gateway as an ASGI app. Its upstream client lives as long as its lifespan.
 
-    `transport` takes the place of the network (tests). Raises SettingsError where a file that the
-    settings name cannot be used.
+    `transport` replaces the network (tests). Raises SettingsError for an unusable file that the
+    settings name.
     """
 
-    door = Authenticator(settings)
+    authenticator = Authenticator(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        app.state.door = door
+        app.state.authenticator = authenticator
         with draining(settings.server.drain_delay) as state:
             async with open_gateway(settings, transport) as gateway:
                 app.state.gateway = gateway
                 yield state
-        await door.aclose()
+        await authenticator.aclose()
 
     origins = Origins(settings)
     page = playground.page if settings.documents.shows_page else None
     routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLOverHTTP(origins.may_ask, page)),
-        WebSocketRoute("/graphql", GraphQLOverWebSocket(_admit, origins.may_ask)),
+        Route("/graphql", GraphQLOverHTTP(origins.is_origin_allowed, page)),
+        WebSocketRoute("/graphql", GraphQLOverWebSocket(_authenticate, origins.is_origin_allowed)),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
-    if settings.access.mode is not AccessMode.PASSTHROUGH:  # the gateway has no account to hear of
+    if settings.access.mode is not AccessMode.PASSTHROUGH:  # without an account of its own
         routes += webhook_routes(settings)
     if settings.documents.shows_page:
         routes += [Route("/", _page), *playground.routes()]
@@ -81,7 +77,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         Middleware(SecurityHeadersMiddleware),
         Middleware(CrossOrigin, origins),
         Middleware(Compression),
-        Middleware(FaultsAsJson),
+        Middleware(ErrorsAsJson),
         Middleware(TrailingSlash),
     ]
     app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
@@ -89,19 +85,23 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     return app
 
 
-async def _admit(websocket: WebSocket, payload: dict[str, Any]) -> AuthenticatedConnection:
-    """The operations of whoever connects; each is counted as one request of theirs."""
+async def _authenticate(websocket: WebSocket, payload: dict[str, Any]) -> AuthenticatedConnection:
+    """Authenticates a WebSocket client. Each of its operations counts as one request."""
     gateway: Gateway = websocket.app.state.gateway
-    door: Authenticator = websocket.app.state.door
-    caller = await door.admit(websocket, payload)
+    authenticator: Authenticator = websocket.app.state.authenticator
+    caller = await authenticator.authenticate(websocket, payload)
 
-    def operate(asked: Parameters) -> AsyncGenerator[ExecutionResult, None]:
-        door.count(websocket, caller)
+    def execute(parameters: Parameters) -> AsyncGenerator[ExecutionResult, None]:
+        authenticator.count(websocket, caller)
         return gateway.stream(
-            asked.query, asked.variables, asked.operation_name, asked.options, caller=caller
+            parameters.query,
+            parameters.variables,
+            parameters.operation_name,
+            parameters.options,
+            caller=caller,
         )
 
-    return AuthenticatedConnection(operate, gateway.ends_at(caller))
+    return AuthenticatedConnection(execute, gateway.expires_at(caller))
 
 
 async def _page(_request: Request) -> Response:
@@ -109,9 +109,9 @@ async def _page(_request: Request) -> Response:
 
 
 def tune_gc() -> None:
-    """Python's collector of cycles runs after 50,000 new objects instead of 700.
+    """Runs Python's cyclic garbage collector after 50,000 new objects instead of 700.
 
-    Each full run walks all that lives: with 2,000 subscribers that was two thirds of the time from
-    an event to the last of them (tests.bench.subscribers).
+    Each full collection visits every live object. With 2,000 subscribers, collections took two
+    thirds of the time from an event to the last subscriber (tests.bench.subscribers).
     """
     gc.set_threshold(50_000, 20, 50)

@@ -1,20 +1,21 @@
-"""The way upstream of each credential: the gateway's own, and in passthrough one for each caller's.
+"""One client for each credential: the gateway's own, and in passthrough one for each caller's.
 
-A client, what it keeps in flight and what the planner has learned of the account are of one
-credential; nothing of them is shared with another. Live calls and idempotency keys are the
-account's: members of it share them (upstream.credential_check, Note [Standing]). This module must
-not know how a client is made, nor how a credential is presented.
+Connections, requests in flight and the planner's statistics are kept per credential; credentials
+never share them. Live calls and idempotency keys belong to the account: all its accepted
+credentials share them (upstream.credential_check, Note [Standing]). This module must not know how
+a client is made, nor how a credential is presented.
 
-Note [Made-up credentials]. Anybody can make one up. So a credential has a client only when
-something is to be sent with it; it takes a place among those that are kept once upstream has
-accepted it, and no sooner; those that it has not, or no longer, have few places of their own. Each
-use of such a one takes a try from its account SID and from the address that it comes from, and
-gives both back unless upstream refuses it. So made-up credentials crowd out none that is accepted,
-and a guesser has TRIES_OF_AN_ACCOUNT, then one in SECONDS_FOR_A_TRY.
+Note [Made-up credentials]. Anybody can make up a credential. So the pool makes a client only when
+an operation has to send a request with it. It keeps clients of accepted credentials apart from
+unproven ones: those that upstream has not accepted yet, or refuses now. Unproven clients have few
+places. Each use of one takes an attempt from its account SID and from its address, and both are
+refunded unless upstream refuses the credential. So made-up credentials never evict an accepted
+one, and an attacker has ATTEMPTS_PER_ACCOUNT guesses, then one every ACCOUNT_ATTEMPT_INTERVAL
+seconds.
 
-Note [Closed in the background]. A client that has lost its place is closed when nobody uses it any
-more, in a task of its own: whoever came in its place does not wait for what it has begun, and does
-not cancel that by leaving.
+Note [Closed in the background]. A task of its own closes an evicted client once nobody uses it. So
+the operation that caused the eviction does not wait for the client's running mutations, and cannot
+cancel them by being cancelled itself.
 """
 
 import asyncio
@@ -46,18 +47,18 @@ __all__ = [
     "AttemptLimiter",
 ]
 
-TRIES_OF_AN_ACCOUNT, SECONDS_FOR_A_TRY = 100, 6.0
-# Many tenants may come through one proxy, all at once after a restart.
-TRIES_OF_AN_ADDRESS, SECONDS_FOR_A_TRY_THERE = 200, 1.0
-UNPROVEN_IN_USE = 200
-UNPROVEN_AT_REST = 32
+ATTEMPTS_PER_ACCOUNT, ACCOUNT_ATTEMPT_INTERVAL = 100, 6.0
+# Many tenants may share one proxy and reconnect at once after a restart.
+ATTEMPTS_PER_ADDRESS, ADDRESS_ATTEMPT_INTERVAL = 200, 1.0
+MAX_UNPROVEN_IN_USE = 200
+MAX_UNPROVEN_IDLE = 32
 
 
 class AccountClient:
     """One credential's client, the costs learned with it, and its account's live calls.
 
-    The store is opened, and polling begins, with `begin`, or when one of them is first used.
-    `standing` is None where the credential is the gateway's own. Close with `aclose`.
+    The store opens and polling starts with `start`, or on first use. `proof` is None for the
+    gateway's own credential. Close with `aclose`.
     """
 
     def __init__(
@@ -73,40 +74,40 @@ class AccountClient:
         self.results: ResultCoalescer[Any] = ResultCoalescer()
         self.running = Running()
         self.users = 0
-        self.is_kept = True
+        self.is_evicted = False
         self._stores = stores
         self._slots = slots
         self._now = now
         self._proof = proof
         self._polling: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        """Hears of live calls from now on, and polls for whoever watches."""
+    def start(self) -> None:
+        """Starts to receive events of live calls, and to poll for subscribers."""
         _ = self.subscriptions
 
     @property
     def is_accepted(self) -> bool:
-        """True when upstream took the credential when it was last asked with it."""
+        """True if upstream accepted the credential when it last judged it."""
         return self._proof is None or self._proof.is_accepted
 
     @property
     def is_refused(self) -> bool:
-        """True when upstream refused the credential when it was last asked with it."""
+        """True if upstream refused the credential when it last judged it."""
         return self._proof is not None and self._proof.is_refused
 
     @cached_property
     def store(self) -> Store:
-        """The account's."""
+        """The account's store."""
         return self._stores.open(self.client.account_sid)
 
     @cached_property
     def idempotent(self) -> IdempotentExecutor:
-        """Those under the account's idempotency keys."""
+        """Runs mutations under the account's idempotency keys."""
         return IdempotentExecutor(self.store, self.running)
 
     @cached_property
     def subscriptions(self) -> SubscriptionManager:
-        """Who watches with this credential; it polls from now on."""
+        """The subscriptions of this credential. The first use starts polling."""
         subscriptions = SubscriptionManager.of(self.client, self.store, self._slots, self._now)
         self._polling = asyncio.ensure_future(subscriptions.run())
         return subscriptions
@@ -120,15 +121,15 @@ class AccountClient:
             )
 
     async def recent_call(self, sid: str, until: float | None = None) -> CallResource | None:
-        """See LiveAccount. Nothing is asked for a credential that upstream never took."""
-        found = self.subscriptions.recent_call(sid) if self.is_accepted else None
-        if found is None:
+        """See LiveAccount. A credential that upstream never accepted sends no request."""
+        call = self.subscriptions.recent_call(sid) if self.is_accepted else None
+        if call is None:
             return None
         try:
             await self.enter(until)
         except UpstreamError:
             return None
-        return found
+        return call
 
     def watch_call(self, sid: str) -> AsyncGenerator[CallUpdate, None]:
         """See LiveAccount."""
@@ -146,7 +147,7 @@ class AccountClient:
         return for_members(watch, self.enter, self._proof.until_refused)
 
     async def aclose(self) -> None:
-        """Lets acts that have begun end, then closes store and client."""
+        """Waits for running mutations, then closes the store and the client."""
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
@@ -157,41 +158,41 @@ class AccountClient:
 
 
 class AttemptLimiter:
-    """How often what upstream does not accept is tried; see Note [Made-up credentials]."""
+    """Limits attempts with unproven credentials; see Note [Made-up credentials]."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._accounts = RateLimiter(
-            1 / SECONDS_FOR_A_TRY,
-            TRIES_OF_AN_ACCOUNT,
+            1 / ACCOUNT_ATTEMPT_INTERVAL,
+            ATTEMPTS_PER_ACCOUNT,
             clock,
-            words="Too many credentials of this account were refused",
+            message="Too many credentials of this account were refused",
         )
         self._addresses = RateLimiter(
-            1 / SECONDS_FOR_A_TRY_THERE,
-            TRIES_OF_AN_ADDRESS,
+            1 / ADDRESS_ATTEMPT_INTERVAL,
+            ATTEMPTS_PER_ADDRESS,
             clock,
-            words="Too many credentials from this address were refused",
+            message="Too many credentials from this address were refused",
         )
 
     def take(self, account_sid: str, address: str | None) -> None:
-        """One try. Raises RateLimited."""
+        """Counts one attempt. Raises RateLimited."""
         self._accounts.take(account_sid)
         if address is not None:
             try:
                 self._addresses.take(address)
             except RateLimited:
-                self._accounts.give_back(account_sid)
+                self._accounts.refund(account_sid)
                 raise
 
-    def give_back(self, account_sid: str, address: str | None) -> None:
-        """It was not refused."""
-        self._accounts.give_back(account_sid)
+    def refund(self, account_sid: str, address: str | None) -> None:
+        """Undoes one `take`: upstream did not refuse the credential."""
+        self._accounts.refund(account_sid)
         if address is not None:
-            self._addresses.give_back(address)
+            self._addresses.refund(address)
 
 
 class AccountClientPool:
-    """Upstreams by credential, made when first used; of those accepted the `most` used last stay.
+    """Clients by credential, made on first use. It keeps `max_accepted` accepted ones (LRU).
 
     See Note [Made-up credentials] and Note [Closed in the background]. Close with `aclose`.
     """
@@ -199,77 +200,77 @@ class AccountClientPool:
     def __init__(
         self,
         make: Callable[[Account], AccountClient],
-        most: int,
-        tries: AttemptLimiter | None = None,
+        max_accepted: int,
+        attempts: AttemptLimiter | None = None,
     ) -> None:
         self._make = make
-        self._most = most
-        self._most_at_rest = UNPROVEN_AT_REST
-        self._tries = tries or AttemptLimiter()
+        self._max_accepted = max_accepted
+        self._max_idle = MAX_UNPROVEN_IDLE
+        self._attempts = attempts or AttemptLimiter()
         self._accepted: OrderedDict[str, AccountClient] = OrderedDict()
         self._unproven: OrderedDict[str, AccountClient] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
 
     @contextmanager
-    def upstream(self, account: Account, address: str | None = None) -> Iterator[AccountClient]:
-        """The credential's upstream, which is not closed before this use of it ends.
+    def lease(self, account: Account, address: str | None = None) -> Iterator[AccountClient]:
+        """Lends the credential's client, which stays open until the context ends.
 
-        `address` is where the caller asks from, None where that is not known. Raises RateLimited.
+        `address` is the caller's, or None if it is unknown. Raises RateLimited.
         """
-        self._keep_what_was_accepted()
-        upstream = self._accepted.get(account.digest)
-        is_try = upstream is None
-        if upstream is None:
-            upstream = self._try(account, address)
+        self._sort_and_evict()
+        client = self._accepted.get(account.digest)
+        is_attempt = client is None
+        if client is None:
+            client = self._unproven_client(account, address)
         else:
             self._accepted.move_to_end(account.digest)
-        upstream.users += 1
+        client.users += 1
         try:
-            yield upstream
+            yield client
         finally:
-            upstream.users -= 1
-            if is_try and not upstream.is_refused:
-                self._tries.give_back(account.sid, address)
-            if upstream.is_refused and self._accepted.get(account.digest) is upstream:
+            client.users -= 1
+            if is_attempt and not client.is_refused:
+                self._attempts.refund(account.sid, address)
+            if client.is_refused and self._accepted.get(account.digest) is client:
                 self._unproven[account.digest] = self._accepted.pop(account.digest)
-            if not upstream.is_kept and not upstream.users:
-                self._close(upstream)
-            self._keep_what_was_accepted()
+            if client.is_evicted and not client.users:
+                self._close(client)
+            self._sort_and_evict()
 
     async def aclose(self) -> None:
-        """Closes every client that is not in use; the others close when they are not."""
-        self._most = self._most_at_rest = 0
-        self._keep_what_was_accepted()
+        """Closes idle clients now, and clients in use when their last use ends."""
+        self._max_accepted = self._max_idle = 0
+        self._sort_and_evict()
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _try(self, account: Account, address: str | None) -> AccountClient:
-        """The upstream of a credential that is not accepted, or not any more."""
-        self._tries.take(account.sid, address)
-        upstream = self._unproven.pop(account.digest, None)
-        if upstream is None:
-            if sum(other.users > 0 for other in self._unproven.values()) >= UNPROVEN_IN_USE:
-                self._tries.give_back(account.sid, address)
-                raise RateLimited("Too many credentials are tried at once that are not known", 1)
-            upstream = self._make(account)
-        self._unproven[account.digest] = upstream
-        return upstream
+    def _unproven_client(self, account: Account, address: str | None) -> AccountClient:
+        """The client of a credential that upstream has not accepted, or refuses now."""
+        self._attempts.take(account.sid, address)
+        client = self._unproven.pop(account.digest, None)
+        if client is None:
+            if sum(other.users > 0 for other in self._unproven.values()) >= MAX_UNPROVEN_IN_USE:
+                self._attempts.refund(account.sid, address)
+                raise RateLimited("Too many unproven credentials are in use at once", 1)
+            client = self._make(account)
+        self._unproven[account.digest] = client
+        return client
 
-    def _keep_what_was_accepted(self) -> None:
-        """Each to its place by what upstream said meanwhile; whoever has none is closed."""
-        for digest, upstream in list(self._unproven.items()):
-            if upstream.is_accepted:
+    def _sort_and_evict(self) -> None:
+        """Moves newly accepted clients to their place and closes the clients beyond the limits."""
+        for digest, client in list(self._unproven.items()):
+            if client.is_accepted:
                 self._accepted[digest] = self._unproven.pop(digest)
-        while len(self._accepted) > self._most:
+        while len(self._accepted) > self._max_accepted:
             _, oldest = self._accepted.popitem(last=False)
-            oldest.is_kept = False
+            oldest.is_evicted = True
             if not oldest.users:
                 self._close(oldest)
-        at_rest = [digest for digest, upstream in self._unproven.items() if not upstream.users]
-        for digest in at_rest[: max(len(at_rest) - self._most_at_rest, 0)]:
+        idle = [digest for digest, client in self._unproven.items() if not client.users]
+        for digest in idle[: max(len(idle) - self._max_idle, 0)]:
             self._close(self._unproven.pop(digest))
 
-    def _close(self, upstream: AccountClient) -> None:
-        closing = asyncio.ensure_future(upstream.aclose())
+    def _close(self, client: AccountClient) -> None:
+        closing = asyncio.ensure_future(client.aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

@@ -1,7 +1,7 @@
-"""One store for each account, whichever of its credentials are used here.
+"""One store for each account, shared by all its credentials.
 
-It is one that several gateways share, or this gateway's own. This module must not know who uses a
-store.
+The store is in this process's memory, or shared by several gateways (Valkey). This module must not
+know who uses a store.
 """
 
 from collections import OrderedDict
@@ -17,49 +17,49 @@ __all__ = [
 ]
 
 
-MOST_AT_REST = 10_000
-"""Accounts whose memory is kept while nobody uses it: what it knows is nowhere else."""
+MAX_IDLE = 10_000
+"""In-memory stores that are kept while nobody uses them: their content exists nowhere else."""
 
 
 def store_for(settings: Settings, account_sid: str) -> Store:
-    """The store for an account's calls."""
+    """A new store for an account's calls, as the settings say."""
     if settings.live.store_url is None:
         return MemoryStore()
     return ValkeyStore(settings.live.store_url.reveal(), account_sid)
 
 
 class AccountStores:
-    """Stores by account SID. Whoever opens one closes it again; `aclose` closes those at rest."""
+    """Stores by account SID. Each `open` needs a `close`; `aclose` closes the idle ones."""
 
-    def __init__(self, make: Callable[[str], Store], most_at_rest: int = MOST_AT_REST) -> None:
+    def __init__(self, make: Callable[[str], Store], max_idle: int = MAX_IDLE) -> None:
         self._make = make
-        self._most_at_rest = most_at_rest
-        self._used: dict[str, tuple[Store, int]] = {}
-        self._at_rest: OrderedDict[str, Store] = OrderedDict()
+        self._max_idle = max_idle
+        self._open: dict[str, tuple[Store, int]] = {}
+        self._idle: OrderedDict[str, Store] = OrderedDict()
 
     def open(self, account_sid: str) -> Store:
         """The account's store."""
-        store, users = self._used.get(account_sid, (None, 0))
-        store = store or self._at_rest.pop(account_sid, None) or self._make(account_sid)
-        self._used[account_sid] = (store, users + 1)
+        store, users = self._open.get(account_sid, (None, 0))
+        store = store or self._idle.pop(account_sid, None) or self._make(account_sid)
+        self._open[account_sid] = (store, users + 1)
         return store
 
     async def close(self, account_sid: str) -> None:
-        """One user less. Without any a store is closed, or rests where its memory is its own."""
-        store, users = self._used.pop(account_sid)
+        """Drops one user. The last one closes the store; an in-memory store stays idle instead."""
+        store, users = self._open.pop(account_sid)
         if users > 1:
-            self._used[account_sid] = (store, users - 1)
+            self._open[account_sid] = (store, users - 1)
         elif isinstance(store, MemoryStore):
-            self._at_rest[account_sid] = store
-            await self._close_oldest(self._most_at_rest)
+            self._idle[account_sid] = store
+            await self._close_oldest(self._max_idle)
         else:
             await store.aclose()
 
     async def aclose(self) -> None:
-        """Closes the stores that nobody uses."""
+        """Closes the idle stores."""
         await self._close_oldest(0)
 
-    async def _close_oldest(self, most: int) -> None:
-        while len(self._at_rest) > most:
-            _, store = self._at_rest.popitem(last=False)
+    async def _close_oldest(self, max_idle: int) -> None:
+        while len(self._idle) > max_idle:
+            _, store = self._idle.popitem(last=False)
             await store.aclose()

@@ -1,9 +1,9 @@
-"""Who comes in, by whatever transport, and how fast; and how the keys of signed tokens are read.
+"""Authenticates requests of every transport, limits their rate, and reads JWT key sets.
 
-HTTP, WebSocket and SSE all call `Authenticator.admit`. What a caller may then do is enforced where
-operations are executed (schema/extensions.py, schema/masked_fields.py). A key set is read in
-bounded time and size, and only from GATEWAY_JWT_JWKS_URL. This module must not know GraphQL, nor
-what is in a key set.
+HTTP, WebSocket and SSE all call `Authenticator.authenticate`. Scopes are enforced where operations
+are executed (schema/extensions.py, schema/masked_fields.py). The key set comes from
+GATEWAY_JWT_JWKS_URL only, and its reading is bounded in time and size. This module must not know
+GraphQL, nor what is in a key set.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from gateway.access import Access, Caller, OpenAccess, PassthroughAccess, Scope
 from gateway.access.jwt import FixedKey, JwtAccess, JwtRequirements, KeyProvider, KeySet
 from gateway.access.rate_limit import RateLimiter
-from gateway.access.tokens import TokenAccess, read_lines
+from gateway.access.tokens import TokenAccess, parse_tokens_file
 from gateway.errors import AccessError, Forbidden, RateLimited, Unauthenticated
 from gateway.settings import AccessMode, AccessSettings, JwtSettings, Settings, SettingsError
 
@@ -31,28 +31,31 @@ __all__ = [
 
 T = TypeVar("T")
 ACCOUNT_HEADER = "gateway-account-sid"
-# Of reading a key set.
-SECONDS = 5.0
-MAX_BYTES = 256 * 1024
+# Seconds and bytes for reading a key set.
+KEY_SET_TIMEOUT = 5.0
+MAX_KEY_SET = 256 * 1024
 
 
 class KeySetReader:
-    """The key set's bytes, over one connection pool. Close with `aclose`."""
+    """Reads the key set over one connection pool. Close with `aclose`."""
 
     def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._url = url
         self._http = httpx.AsyncClient(
             transport=transport,
-            timeout=SECONDS,
+            timeout=KEY_SET_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
     async def read(self) -> bytes:
-        """The body of a 200. Raises OSError where there is none in time, or too large a one."""
+        """The body of a 200. Raises OSError for any other response, one too late or too large."""
         try:
-            async with asyncio.timeout(SECONDS), self._http.stream("GET", self._url) as response:
+            async with (
+                asyncio.timeout(KEY_SET_TIMEOUT),
+                self._http.stream("GET", self._url) as response,
+            ):
                 return await _body(response)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise OSError(type(error).__name__) from None
@@ -68,15 +71,15 @@ async def _body(response: httpx.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > MAX_BYTES:
+        if len(body) > MAX_KEY_SET:
             raise OSError("too large")
     return bytes(body)
 
 
 class Authenticator:
-    """Identifies callers as GATEWAY_ACCESS says and counts what each asks. Close with `aclose`.
+    """Identifies callers by the mode of GATEWAY_ACCESS and limits their rate. Close with `aclose`.
 
-    Raises SettingsError where a file that the settings name cannot be used.
+    Raises SettingsError for an unusable file that the settings name.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -84,35 +87,37 @@ class Authenticator:
         self._reader = KeySetReader(key_set) if key_set else None
         self._access = _access(settings.access, self._reader)
         self._limiter = RateLimiter(settings.access.rate_limit, settings.access.rate_burst)
-        # A name is proven by a token or a JWT only; else it is whatever somebody chose to send.
-        self._knows_names = settings.access.mode in {AccessMode.TOKEN, AccessMode.JWT}
+        # Only a token or a JWT proves a name; in other modes the client chooses it.
+        self._limits_by_name = settings.access.mode in {AccessMode.TOKEN, AccessMode.JWT}
         self._trusts_proxies = settings.server.trusted_proxies is not None
 
-    async def admit(
+    async def authenticate(
         self, connection: HTTPConnection, payload: Mapping[str, Any] | None = None
     ) -> Caller:
-        """The caller, after one request of theirs was counted.
+        """Identifies the caller and counts one request.
 
-        `payload` is that of connection_init, which goes before the handshake's headers. Raises
-        Unauthenticated, AccessUnavailable, or RateLimited; who is refused counts by address.
+        `payload` is that of connection_init; it overrides the handshake's headers. Raises
+        Unauthenticated, AccessUnavailable or RateLimited. A refused request counts by address.
         """
-        authorization, account_sid = _presented(connection.headers, payload or {})
+        authorization, account_sid = _credential_of(connection.headers, payload or {})
         try:
             caller = await self._access.identify(authorization, account_sid)
         except Unauthenticated:
-            self._limiter.take(_address(connection))
+            self._limiter.take(_address_key(connection))
             raise
         self.count(connection, caller)
         if caller.account is None:
             return caller
-        return replace(caller, address=_own_address(connection, self._trusts_proxies))
+        return replace(caller, address=_caller_address(connection, self._trusts_proxies))
 
     def count(self, connection: HTTPConnection, caller: Caller) -> None:
-        """One more request of this caller. Raises RateLimited."""
-        self._limiter.take(f"name {caller.name}" if self._knows_names else _address(connection))
+        """Counts one more request of this caller. Raises RateLimited."""
+        self._limiter.take(
+            f"name {caller.name}" if self._limits_by_name else _address_key(connection)
+        )
 
-    def refusal(self, error: AccessError) -> tuple[int, dict[str, str]]:
-        """The HTTP status and headers that say what the error says."""
+    def status_and_headers(self, error: AccessError) -> tuple[int, dict[str, str]]:
+        """The HTTP status and headers for an access error."""
         if isinstance(error, Unauthenticated):
             return 401, {"WWW-Authenticate": self._access.challenge}
         if isinstance(error, Forbidden):
@@ -122,7 +127,7 @@ class Authenticator:
         return 503, {"Retry-After": "30"}
 
     async def aclose(self) -> None:
-        """Closes the connection to the provider of keys."""
+        """Closes the connections to the identity provider."""
         if self._reader is not None:
             await self._reader.aclose()
 
@@ -135,20 +140,20 @@ def _access(settings: AccessSettings, reader: KeySetReader | None) -> Access:
             return PassthroughAccess()
         case AccessMode.TOKEN:
             name, path = "GATEWAY_TOKENS_FILE", settings.tokens_file or ""
-            return TokenAccess(_used(name, path, read_lines))
+            return TokenAccess(_load_file(name, path, parse_tokens_file))
         case AccessMode.JWT:
             keys: KeyProvider = KeySet(reader.read) if reader else _fixed_key(settings.jwt)
             return JwtAccess(keys, _requirements(settings.jwt))
 
 
 def _fixed_key(jwt: JwtSettings) -> FixedKey:
-    return _used("GATEWAY_JWT_KEY_FILE", jwt.key_file or "", FixedKey)
+    return _load_file("GATEWAY_JWT_KEY_FILE", jwt.key_file or "", FixedKey)
 
 
-def _used(name: str, path: str, use: Callable[[str], T]) -> T:
-    """What `use` makes of a file's text."""
+def _load_file(name: str, path: str, parse: Callable[[str], T]) -> T:
+    """A parsed file. Raises SettingsError, which names the setting."""
     try:
-        return use(Path(path).read_text())
+        return parse(Path(path).read_text())
     except OSError as error:
         raise SettingsError(f"{name}: cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -167,38 +172,38 @@ def _requirements(jwt: JwtSettings) -> JwtRequirements:
     )
 
 
-def _presented(headers: Headers, payload: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Authorization and Gateway-Account-Sid. Raises Unauthenticated where one is ambiguous."""
+def _credential_of(headers: Headers, payload: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Authorization and Gateway-Account-Sid. Raises Unauthenticated if one is ambiguous."""
     nested = payload.get("headers")
-    given = {**payload, **(nested if isinstance(nested, dict) else {})}
-    in_payload = {str(name).lower(): value for name, value in given.items()}
-    found = []
+    merged = {**payload, **(nested if isinstance(nested, dict) else {})}
+    in_payload = {str(name).lower(): value for name, value in merged.items()}
+    credential = []
     for name in ("authorization", ACCOUNT_HEADER):
         values = [in_payload[name]] if name in in_payload else headers.getlist(name)
         if len(values) > 1 or not all(isinstance(value, str) for value in values):
-            raise Unauthenticated("One credential at a time can be presented, as a text")
-        found.append(values[0] if values else None)
-    return found[0], found[1]
+            raise Unauthenticated("Present one credential, as a string")
+        credential.append(values[0] if values else None)
+    return credential[0], credential[1]
 
 
-def _own_address(connection: HTTPConnection, trusts_proxies: bool) -> str | None:
-    """The caller's own address; None where it is that of a proxy, or may be.
+def _caller_address(connection: HTTPConnection, trusts_proxies: bool) -> str | None:
+    """The caller's own address, or None if it is or may be a proxy's.
 
-    uvicorn takes the address from X-Forwarded-For where the proxy is trusted, with the port that it
-    names or 0, which no connection has. Whoever else sends that header is a proxy that others may
-    be behind, too.
+    uvicorn takes the address from X-Forwarded-For if the proxy is trusted, with the port that the
+    header names or 0, which no connection has. Any other sender of that header is a proxy, which
+    other clients may share.
     """
     if connection.client is None or not connection.client.host:
         return None
-    named = ",".join(connection.headers.getlist("x-forwarded-for"))
+    forwarded = ",".join(connection.headers.getlist("x-forwarded-for"))
     host, port = connection.client
-    is_named = f"{host}:{port}" in named or f"[{host}]:{port}" in named
-    is_taken_from_it = trusts_proxies and (port == 0 or is_named)
-    return _address(connection) if not named or is_taken_from_it else None
+    is_in_header = f"{host}:{port}" in forwarded or f"[{host}]:{port}" in forwarded
+    is_set_by_trusted_proxy = trusts_proxies and (port == 0 or is_in_header)
+    return _address_key(connection) if not forwarded or is_set_by_trusted_proxy else None
 
 
-def _address(connection: HTTPConnection) -> str:
-    """Where the connection comes from; of IPv6 the network that one customer gets."""
+def _address_key(connection: HTTPConnection) -> str:
+    """The rate limit's key of a client address; for IPv6 its /64, which one customer gets."""
     host = connection.client.host if connection.client else ""
     try:
         address = ipaddress.ip_address(host)

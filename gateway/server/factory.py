@@ -1,7 +1,7 @@
-"""From the settings to a gateway: whose account, what transport, which store, and the end of all.
+"""Builds a gateway from settings: its account, transport and stores; and closes them again.
 
-Here it is decided who answers: Twilio, the base URL that is set, or the embedded sandbox, which
-differs from Twilio by its transport only.
+Here it is decided who answers requests: Twilio, the base URL of the settings, or the embedded
+sandbox, which differs from Twilio by its transport only.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +26,7 @@ __all__ = ["embedded_sandbox", "open_gateway"]
 
 
 def embedded_sandbox(settings: Settings) -> SandboxConfig:
-    """What the sandbox of a gateway without a credential is told."""
+    """The configuration of the sandbox that a gateway without a credential embeds."""
     return SandboxConfig(calls=settings.sandbox.calls, seed=settings.sandbox.seed)
 
 
@@ -36,9 +36,9 @@ async def open_gateway(
     transport: httpx.AsyncBaseTransport | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Gateway]:
-    """A gateway to the account of the settings, or to an embedded sandbox where none is set.
+    """A gateway to the account of the settings, or to an embedded sandbox if none is set.
 
-    `transport` takes the place of the network, `now` of the clock (tests).
+    `transport` replaces the network, `now` the clock (tests).
     """
     async with AsyncExitStack() as stack:
         if settings.uses_sandbox:
@@ -52,7 +52,7 @@ async def open_gateway(
         slots = SubscriberSlots(settings.live.max_subscribers)
 
         def make(account: Account, proof: CredentialCheck | None = None) -> AccountClient:
-            hook = _told(proof) if proof else log_exchange
+            hook = _checking_hook(proof) if proof else log_exchange
             client = UpstreamClient(account, settings.upstream, transport, hook)
             return AccountClient(client, stores, slots, now, proof)
 
@@ -63,13 +63,13 @@ async def open_gateway(
         account = _account(settings)
         own = make(account) if account else None
         if own is not None:
-            own.begin()
+            own.start()
             stack.push_async_callback(own.aclose)
         yield Gateway(settings, own, now, pool)
 
 
-def _told(proof: CredentialCheck) -> UpstreamHook:
-    """The hook that also tells what upstream thinks of a credential."""
+def _checking_hook(proof: CredentialCheck) -> UpstreamHook:
+    """A hook that logs each exchange and lets the check learn if the credential is accepted."""
 
     def hook(exchange: UpstreamExchange) -> None:
         log_exchange(exchange)
@@ -79,7 +79,7 @@ def _told(proof: CredentialCheck) -> UpstreamHook:
 
 
 def _account(settings: Settings) -> Account | None:
-    """The gateway's own: of the settings, the sandbox's, or none where only callers bring one."""
+    """The gateway's own account: the settings' or the sandbox's; None in passthrough."""
     if settings.uses_sandbox:
         sandbox = SandboxConfig()
         return Account(sandbox.account_sid, sandbox.account_sid, Secret(sandbox.auth_token))
@@ -88,5 +88,5 @@ def _account(settings: Settings) -> Account | None:
         return None
     if own.api_key and own.api_secret:
         return Account(own.sid, own.api_key, own.api_secret)
-    assert own.auth_token  # noqa: S101 (Settings sees to it)
+    assert own.auth_token  # noqa: S101 (Settings checks it)
     return Account(own.sid, own.sid, own.auth_token)

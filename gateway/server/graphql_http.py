@@ -31,7 +31,7 @@ __all__ = ["GraphQLOverHTTP"]
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
-CLIENT_LEFT = 499
+CLIENT_CLOSED_REQUEST = 499
 HOW_TO_SUBSCRIBE = (
     f"A subscription has no single answer: accept {EVENT_STREAM}, or connect to this URL over "
     "WebSocket with the subprotocol graphql-transport-ws"
@@ -50,9 +50,11 @@ class GraphQLOverHTTP:
     """
 
     def __init__(
-        self, may_ask: Callable[[Headers], bool], page: Callable[[], Response] | None = None
+        self,
+        is_origin_allowed: Callable[[Headers], bool],
+        page: Callable[[], Response] | None = None,
     ) -> None:
-        self._may_ask = may_ask
+        self._is_origin_allowed = is_origin_allowed
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,28 +74,28 @@ class GraphQLOverHTTP:
                 raise HttpError(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
             media_type = JSON if chosen == EVENT_STREAM else chosen
             settings = request.app.state.gateway.settings
-            if not self._may_ask(request.headers):
+            if not self._is_origin_allowed(request.headers):
                 raise HttpError(403, OriginNotAllowed("Pages of this origin may not ask here"))
-            caller = await _door(request).admit(request)
+            caller = await _authenticator(request).authenticate(request)
             parameters = await read_parameters(request, settings.documents.max_body)
             if chosen == EVENT_STREAM:
                 return self._stream(request, caller, parameters)
             result = await _while_connected(request, self._execute(request, caller, parameters))
             if result is None:
-                return Response(status_code=CLIENT_LEFT)
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
             return _result_response(result, media_type)
         except IsSubscription:
             return self._stream(request, caller, parameters)
         except AccessError as error:
             return _access_response(request, error, media_type)
-        except HttpError as refusal:
-            return _refusal_response(refusal, media_type)
+        except HttpError as error:
+            return _error_response(error, media_type)
         except ClientDisconnect:  # before its body was whole
-            return Response(status_code=CLIENT_LEFT)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     def _shows_page(self, request: Request) -> bool:
-        wants_answer = not request.query_params.keys().isdisjoint({"query", "extensions"})
-        return self._page is not None and request.method == "GET" and not wants_answer
+        is_graphql_request = not request.query_params.keys().isdisjoint({"query", "extensions"})
+        return self._page is not None and request.method == "GET" and not is_graphql_request
 
     @staticmethod
     def _stream(request: Request, caller: Caller, parameters: Parameters) -> Response:
@@ -132,9 +134,9 @@ class GraphQLOverHTTP:
             raise HttpError(400, "The document has no operation of that name") from None
 
 
-def _door(request: Request) -> Authenticator:
-    door: Authenticator = request.app.state.door
-    return door
+def _authenticator(request: Request) -> Authenticator:
+    authenticator: Authenticator = request.app.state.authenticator
+    return authenticator
 
 
 def _accept(request: Request) -> str:
@@ -146,17 +148,17 @@ async def _while_connected(
 ) -> ExecutionResult | None:
     """The work's result; None where the client left first, which cancels the work."""
     execution = asyncio.ensure_future(work)
-    departure = asyncio.ensure_future(_departure(request))
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
-        await asyncio.wait({execution, departure}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({execution, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         return execution.result() if execution.done() else None
     finally:
         execution.cancel()
-        departure.cancel()
-        await asyncio.gather(execution, departure, return_exceptions=True)
+        disconnect.cancel()
+        await asyncio.gather(execution, disconnect, return_exceptions=True)
 
 
-async def _departure(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -166,8 +168,8 @@ def _result_response(result: ExecutionResult, media_type: str) -> Response:
     if "data" not in body and Forbidden.code in map(_code, body["errors"]):
         return _json_response(body, 403, media_type)
     # Legacy clients of application/json take a 4xx for a failure of the transport.
-    is_refused = "data" not in body and media_type == GRAPHQL_RESPONSE
-    return _json_response(body, 400 if is_refused else 200, media_type)
+    is_request_error = "data" not in body and media_type == GRAPHQL_RESPONSE
+    return _json_response(body, 400 if is_request_error else 200, media_type)
 
 
 def _code(error: dict[str, Any]) -> Any:
@@ -176,18 +178,18 @@ def _code(error: dict[str, Any]) -> Any:
 
 def _access_response(request: Request, error: AccessError, media_type: str) -> Response:
     """The connection closes where a body was sent that is not read."""
-    status, headers = _door(request).refusal(error)
+    status, headers = _authenticator(request).status_and_headers(error)
     body = {"errors": [{"message": str(error), "extensions": error.extensions}]}
     close = {"Connection": "close"} if request.method == "POST" else {}
     return _json_response(body, status, media_type, headers | close)
 
 
-def _refusal_response(refusal: HttpError, media_type: str) -> Response:
+def _error_response(error: HttpError, media_type: str) -> Response:
     return _json_response(
-        {"errors": refusal.errors},
-        refusal.legacy_status if media_type == JSON else refusal.status,
+        {"errors": error.errors},
+        error.legacy_status if media_type == JSON else error.status,
         media_type,
-        refusal.headers,
+        error.headers,
     )
 
 

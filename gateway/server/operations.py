@@ -24,7 +24,7 @@ from gateway.loaders.plan_executor import PlanExecutor
 from gateway.planner import OperationCache, Policy
 from gateway.schema import Context, cursor_key, schema
 from gateway.server.account_clients import AccountClient, AccountClientPool
-from gateway.server.results import explained, refused, response_map, too_late, until
+from gateway.server.results import rejected, response_map, timed_out, until_expiry, with_explanation
 from gateway.server.webhook_keys import callback_url
 from gateway.settings import PlannerMode, Settings, SettingsError, Switch
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
@@ -35,7 +35,7 @@ __all__ = ["Gateway", "OperationOptions"]
 
 # Past an operation's deadline nothing is read any more; what was read is put together in this many
 # seconds, or the operation is given up: no answer takes longer.
-GRACE = 1.5
+RESPONSE_GRACE = 1.5
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
 NO_SUCH_OPERATION = "The document has no operation of that name"
@@ -117,7 +117,7 @@ class Gateway:
         trace = _trace(caller)
         try:
             async with (
-                asyncio.timeout(self._seconds(options) + GRACE),
+                asyncio.timeout(self._timeout(options) + RESPONSE_GRACE),
                 self._operation(caller, options, trace) as context,
             ):
                 result = await schema.execute(
@@ -128,8 +128,8 @@ class Gateway:
                     allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
                 )
         except TimeoutError:
-            result = too_late()
-        return explained(result, trace, options.explain)
+            result = timed_out()
+        return with_explanation(result, trace, options.explain)
 
     async def stream(
         self,
@@ -146,16 +146,16 @@ class Gateway:
         Whoever stops reading before its end closes it. A result without data is the last. Raises
         CredentialExpired when a subscriber's credential comes to its end.
         """
-        asked = query, variables, operation_name, options
+        request = query, variables, operation_name, options
         try:
-            yield await self.execute(*asked, caller=caller, may_mutate=may_mutate)
+            yield await self.execute(*request, caller=caller, may_mutate=may_mutate)
         except CannotGetOperationTypeError:
-            yield refused(NO_SUCH_OPERATION)
+            yield rejected(NO_SUCH_OPERATION)
         except InvalidOperationTypeError as error:
             if error.operation_type is not OperationType.SUBSCRIPTION:
-                yield refused("GET answers no mutations")
+                yield rejected("GET answers no mutations")
                 return
-            async with aclosing(self._subscribe(*asked, caller)) as events:
+            async with aclosing(self._subscribe(*request, caller)) as events:
                 async for result in events:
                     yield result
 
@@ -167,9 +167,9 @@ class Gateway:
         options: OperationOptions,
         caller: Caller,
     ) -> AsyncGenerator[ExecutionResult, None]:
-        asked = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
+        request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
         is_shared = options.explain is Explain.NOTHING
-        sharing = (*asked, caller.scopes) if is_shared else None
+        sharing = (*request, caller.scopes) if is_shared else None
         async with self._operation(caller, options, _trace(caller), sharing) as context:
             results = await schema.subscribe(
                 query,
@@ -177,10 +177,13 @@ class Gateway:
                 context_value=context,
                 operation_name=operation_name,
             )
-            async with aclosing(results), aclosing(until(self.ends_at(caller), results)) as valid:
+            async with (
+                aclosing(results),
+                aclosing(until_expiry(self.expires_at(caller), results)) as valid,
+            ):
                 async for result in valid:
                     assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
-                    yield explained(result, context.trace, options.explain)
+                    yield with_explanation(result, context.trace, options.explain)
 
     async def answer(
         self,
@@ -193,18 +196,18 @@ class Gateway:
         try:
             result = await self.execute(query, variables, operation_name, options, caller=ANONYMOUS)
         except CannotGetOperationTypeError:
-            result = refused(NO_SUCH_OPERATION)
+            result = rejected(NO_SUCH_OPERATION)
         except InvalidOperationTypeError:
-            result = refused("A subscription has no single answer")
+            result = rejected("A subscription has no single answer")
         return response_map(result)
 
-    def ends_at(self, caller: Caller) -> float | None:
+    def expires_at(self, caller: Caller) -> float | None:
         """When the caller's credential ends, a time of the loop's clock; None where it does not."""
         if caller.expires is None:
             return None
         return asyncio.get_running_loop().time() + caller.expires - self._now().timestamp()
 
-    def _seconds(self, options: OperationOptions) -> float:
+    def _timeout(self, options: OperationOptions) -> float:
         """How long an operation on these terms may read."""
         allowed = self.settings.operation.timeout
         return min(options.timeout or allowed, allowed)
@@ -225,7 +228,7 @@ class Gateway:
                 if caller.account is None:
                     return self.own
                 assert self._pool  # noqa: S101 (open_gateway gives one; the own is never lent)
-                return stack.enter_context(self._pool.upstream(caller.account, caller.address))
+                return stack.enter_context(self._pool.lease(caller.account, caller.address))
 
             def make_loaders() -> Loaders:
                 loaders = self._loaders(connect(), options, trace)
@@ -247,7 +250,7 @@ class Gateway:
                 open_loaders=open_loaders,
                 trace=trace,
                 cursor_key=_cursor_key(self.settings, caller.account or self.client.account),
-                deadline=asyncio.get_running_loop().time() + self._seconds(options),
+                deadline=asyncio.get_running_loop().time() + self._timeout(options),
                 # Twilio signs callbacks with a token that only the caller has, if he brought it.
                 callback_url=None if caller.account else self._callback_url,
                 page_budget=self.settings.operation.page_budget,
@@ -258,22 +261,22 @@ class Gateway:
 
     def _loaders(
         self,
-        upstream: AccountClient,
+        account_client: AccountClient,
         options: OperationOptions,
         trace: UpstreamTrace,
         row: CallResource | None = None,
     ) -> Loaders:
         """Loaders with a deadline and a budget of their own, which know this row already."""
         allowed = self.settings.operation.request_budget
-        known = OperationCache(self._now())
-        known.note(row)
+        cache = OperationCache(self._now())
+        cache.note(row)
         executor = PlanExecutor(
-            upstream.client,
-            known,
-            upstream.costs,
-            replace(self._policy, concurrency=upstream.client.concurrency),
+            account_client.client,
+            cache,
+            account_client.costs,
+            replace(self._policy, concurrency=account_client.client.concurrency),
             trace,
-            asyncio.get_running_loop().time() + self._seconds(options),
+            asyncio.get_running_loop().time() + self._timeout(options),
             min(options.request_budget or allowed, allowed),
             is_dry=options.explain is Explain.PLAN,
             priority=options.priority,

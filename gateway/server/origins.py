@@ -39,13 +39,13 @@ __all__ = ["CrossOrigin", "Origins"]
 log = logging.getLogger(__name__)
 
 # What answers tell in headers that a page's script could not read otherwise.
-TOLD_HEADERS = ("Accept-Encoding", "Allow", "Retry-After", "WWW-Authenticate")
+EXPOSED_HEADERS = ("Accept-Encoding", "Allow", "Retry-After", "WWW-Authenticate")
 # Seconds for which a browser need not ask again.
-PREFLIGHT_HOLDS = 600
+PREFLIGHT_MAX_AGE = 600
 # A refused page is logged once in so many seconds, and so many pages at most.
-LOG_SECONDS = 60.0
-LOGGED_PAGES = 10
-LOGGED_CHARACTERS = 100
+LOG_INTERVAL = 60.0
+MAX_LOGGED_PAGES = 10
+MAX_LOGGED_LENGTH = 100
 
 
 class Origins:
@@ -54,44 +54,46 @@ class Origins:
     def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
         listed = settings.server.allowed_origins or ()
         known = [*listed, *_origin_of(settings.server.public_url)]
-        self.is_everybody = "*" in listed
-        self.listed = _matching(listed)
-        self._known = _matching(known)
-        self._known_names = _matching(_name(one) for one in known)
-        self._is_local = _is_loopback(settings.server.host)
-        self._logged: TTLCache[str, None] = TTLCache(LOGGED_PAGES, LOG_SECONDS, now)
+        self.allows_all = "*" in listed
+        self.listed = _pattern(listed)
+        self._known = _pattern(known)
+        self._known_names = _pattern(_name(one) for one in known)
+        self._is_loopback_only = _is_loopback(settings.server.host)
+        self._logged: TTLCache[str, None] = TTLCache(MAX_LOGGED_PAGES, LOG_INTERVAL, now)
 
-    def may_ask(self, headers: Headers) -> bool:
+    def is_origin_allowed(self, headers: Headers) -> bool:
         """False where a request, or a WebSocket handshake, comes from a page of a foreign origin.
 
         That leaves a line in the log.
         """
-        if self.is_everybody or self._is_welcome(headers):
+        if self.allows_all or self._is_allowed(headers):
             return True
         self.log_refusal(headers)
         return False
 
-    def _is_welcome(self, headers: Headers) -> bool:
+    def _is_allowed(self, headers: Headers) -> bool:
         host = headers.get("host", "").lower()
-        if self._is_local and self._is_strange(host):
+        if self._is_loopback_only and self._is_unknown_name(host):
             return False
-        given = headers.getlist("origin")
-        if not given:
+        origins = headers.getlist("origin")
+        if not origins:
             return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
-        if len(given) > 1:
+        if len(origins) > 1:
             return False
-        return bool(self._known.fullmatch(given[0])) or _is_own(given[0].lower(), host)
+        return bool(self._known.fullmatch(origins[0])) or _is_same_origin(origins[0].lower(), host)
 
-    def _is_strange(self, host: str) -> bool:
+    def _is_unknown_name(self, host: str) -> bool:
         """A name that anybody could have, and that no setting knows."""
         name = _name(f"//{host}")
         return "." in name and not _is_loopback(name) and not self._known_names.fullmatch(name)
 
     def log_refusal(self, headers: Headers) -> None:
         """A line about a page that is refused; what the page chose itself is cut and escaped."""
-        page = _shown(", ".join(headers.getlist("origin")) or headers.get("sec-fetch-site", "none"))
-        host = _shown(headers.get("host", ""))
-        if page + host in self._logged or len(self._logged) >= LOGGED_PAGES:
+        page = _log_safe(
+            ", ".join(headers.getlist("origin")) or headers.get("sec-fetch-site", "none")
+        )
+        host = _log_safe(headers.get("host", ""))
+        if page + host in self._logged or len(self._logged) >= MAX_LOGGED_PAGES:
             return
         self._logged[page + host] = None
         log.warning(
@@ -108,13 +110,13 @@ class CrossOrigin(CORSMiddleware):
     def __init__(self, app: ASGIApp, origins: Origins) -> None:
         super().__init__(
             app,
-            allow_origins=("*",) if origins.is_everybody else (),
+            allow_origins=("*",) if origins.allows_all else (),
             allow_origin_regex=f"(?i:{origins.listed.pattern})",
             allow_methods=("GET", "POST"),
             allow_headers=("*",),
-            expose_headers=TOLD_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
             allow_private_network=True,
-            max_age=PREFLIGHT_HOLDS,
+            max_age=PREFLIGHT_MAX_AGE,
         )
         self._origins = origins
 
@@ -125,7 +127,7 @@ class CrossOrigin(CORSMiddleware):
         return super().preflight_response(request_headers)
 
 
-def _matching(patterns: Iterable[str]) -> re.Pattern[str]:
+def _pattern(patterns: Iterable[str]) -> re.Pattern[str]:
     """What matches one of these, where `*.` stands for one label; without any, nothing does."""
     found = (re.escape(one).replace(r"\*\.", r"[a-z0-9_-]+\.") for one in patterns)
     return re.compile("|".join(found) or "(?!)", re.IGNORECASE)
@@ -142,7 +144,7 @@ def _origin_of(url: str | None) -> list[str]:
         return [shown]
 
 
-def _is_own(page: str, host: str) -> bool:
+def _is_same_origin(page: str, host: str) -> bool:
     """The page is from the host that it asks. A proxy may have taken TLS off since."""
     try:
         parts = urlsplit(page)
@@ -150,8 +152,8 @@ def _is_own(page: str, host: str) -> bool:
         return False
     if parts.scheme not in USUAL_PORTS or not host:
         return False
-    usual = f":{USUAL_PORTS[parts.scheme]}"
-    return parts.netloc.removesuffix(usual) == host.removesuffix(usual)
+    default_port = f":{USUAL_PORTS[parts.scheme]}"
+    return parts.netloc.removesuffix(default_port) == host.removesuffix(default_port)
 
 
 def _name(url: str) -> str:
@@ -168,5 +170,5 @@ def _is_loopback(name: str) -> bool:
         return name == "localhost" or name.endswith(".localhost")
 
 
-def _shown(text: str) -> str:
-    return ascii(text[:LOGGED_CHARACTERS])
+def _log_safe(text: str) -> str:
+    return ascii(text[:MAX_LOGGED_LENGTH])

@@ -24,7 +24,7 @@ __all__ = ["JSON", "HttpError", "Parameters", "check_parameters", "is_hash", "re
 
 T = TypeVar("T")
 JSON = "application/json"
-NOT_FOR_OTHERS = "private, no-cache, must-revalidate"
+NO_SHARED_CACHE = "private, no-cache, must-revalidate"
 PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 
 
@@ -63,13 +63,13 @@ class Parameters:
     options: OperationOptions
 
 
-async def read_parameters(request: Request, most: int) -> Parameters:
+async def read_parameters(request: Request, max_bytes: int) -> Parameters:
     """The parameters of an HTTP request of at most so many bytes, as sent and as they are inflated.
 
     Raises Refusal, or Starlette's ClientDisconnect.
     """
     if request.method == "GET":
-        _take(len(request.scope["query_string"]), most, 414)
+        _check_size(len(request.scope["query_string"]), max_bytes, 414)
         return check_parameters(_from_query_string(request), request.headers)
     if request.method != "POST":
         raise HttpError(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
@@ -77,33 +77,33 @@ async def read_parameters(request: Request, most: int) -> Parameters:
     if content_type != JSON:
         raise HttpError(415, f"The request's body must be {JSON}")
     return check_parameters(
-        _json(await _body(request, most), "The request's body"), request.headers
+        _json(await _body(request, max_bytes), "The request's body"), request.headers
     )
 
 
 def _from_query_string(request: Request) -> dict[str, Any]:
-    given: dict[str, Any] = dict(request.query_params)
+    fields: dict[str, Any] = dict(request.query_params)
     for name in ("variables", "extensions"):
-        text = given.pop(name, "")
+        text = fields.pop(name, "")
         if text:
-            given[name] = _json(text.encode(), name)
-    return given
+            fields[name] = _json(text.encode(), name)
+    return fields
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _body(request: Request, max_bytes: int) -> bytes:
     coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
     if coding not in {"", "identity", "gzip", "x-gzip"}:
-        words = "The request's body may be compressed by gzip only"
-        raise HttpError(415, words, {"Accept-Encoding": "gzip"})
-    inflated = GzipReader(most) if "gzip" in coding else None
+        message = "The request's body may be compressed by gzip only"
+        raise HttpError(415, message, {"Accept-Encoding": "gzip"})
+    reader = GzipReader(max_bytes) if "gzip" in coding else None
     size, body = 0, bytearray()
     async for chunk in request.stream():
         size += len(chunk)
-        _take(size, most, 413)
-        body += inflated.take(chunk) if inflated else chunk
-        _take(len(body), most, 413)
-    if inflated:
-        inflated.end()
+        _check_size(size, max_bytes, 413)
+        body += reader.inflate(chunk) if reader else chunk
+        _check_size(len(body), max_bytes, 413)
+    if reader:
+        reader.end()
     return bytes(body)
 
 
@@ -113,24 +113,24 @@ class GzipReader:
     Its members (RFC 1952) are read one after the other.
     """
 
-    def __init__(self, most: int) -> None:
-        self._left = most + 1
-        self._member = _inflate()
+    def __init__(self, max_bytes: int) -> None:
+        self._remaining = max_bytes + 1
+        self._member = _decompressor()
 
-    def take(self, chunk: bytes) -> bytes:
+    def inflate(self, chunk: bytes) -> bytes:
         """What the next chunk holds. Not to be called again once it was too much."""
-        found = bytearray()
-        while chunk and self._left:
+        inflated = bytearray()
+        while chunk and self._remaining:
             if self._member.eof:
-                self._member = _inflate()
+                self._member = _decompressor()
             try:
-                part = self._member.decompress(chunk, self._left)
+                part = self._member.decompress(chunk, self._remaining)
             except zlib.error:
                 raise HttpError(400, "The request's body is not gzip, as it says") from None
-            self._left -= len(part)
-            found += part
+            self._remaining -= len(part)
+            inflated += part
             chunk = self._member.unused_data
-        return bytes(found)
+        return bytes(inflated)
 
     def end(self) -> None:
         """Raises Refusal where the body was cut off."""
@@ -138,15 +138,15 @@ class GzipReader:
             raise HttpError(400, "The request's body is gzip that was cut off")
 
 
-def _inflate() -> Any:
+def _decompressor() -> Any:
     return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
 
-def _take(size: int, most: int, status: int) -> None:
+def _check_size(size: int, max_bytes: int, status: int) -> None:
     """Bytes of a request; the rest of one that is too large is not waited for."""
-    if size > most:
-        words = f"A request may have {most} bytes"
-        error = LimitExceeded(words, limit="body", allowed=most)
+    if size > max_bytes:
+        message = f"A request may have {max_bytes} bytes"
+        error = LimitExceeded(message, limit="body", allowed=max_bytes)
         raise HttpError(status, error, {"Connection": "close"})
 
 
@@ -160,22 +160,22 @@ def _json(text: bytes, name: str) -> Any:
         raise HttpError(400, f"{name} is not valid JSON") from None
 
 
-def check_parameters(given: Any, headers: Headers) -> Parameters:
+def check_parameters(fields: Any, headers: Headers) -> Parameters:
     """The parameters of a request, also of one that came over WebSocket; raises Refusal."""
-    if not isinstance(given, dict):
+    if not isinstance(fields, dict):
         raise HttpError(400, "A GraphQL request is a JSON object")
-    query = given.get("query")
-    extensions = _optional(given, "extensions", dict, "an object") or {}
+    query = fields.get("query")
+    extensions = _optional(fields, "extensions", dict, "an object") or {}
     if not query and is_hash(extensions):
         # Clients know this message, or its code, and then send the document.
         error = PersistedQueryNotSupported("PersistedQueryNotSupported")
-        raise HttpError(400, error, {"Cache-Control": NOT_FOR_OTHERS}, legacy_status=200)
+        raise HttpError(400, error, {"Cache-Control": NO_SHARED_CACHE}, legacy_status=200)
     if not isinstance(query, str) or not query.strip():
         raise HttpError(400, "query is missing or not a text")
     return Parameters(
         query=query,
-        variables=_optional(given, "variables", dict, "an object"),
-        operation_name=_optional(given, "operationName", str, "a text") or None,
+        variables=_optional(fields, "variables", dict, "an object"),
+        operation_name=_optional(fields, "operationName", str, "a text") or None,
         options=_options(extensions, headers),
     )
 
@@ -189,7 +189,7 @@ def _options(extensions: dict[str, Any], headers: Headers) -> OperationOptions:
     """Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
     explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
     if explain not in list(Explain):
-        choices = ", ".join(how.value for how in Explain)
+        choices = ", ".join(choice.value for choice in Explain)
         raise HttpError(400, f"explain must be one of {choices}")
     budget = headers.get("gateway-request-budget")
     if budget is not None and not re.fullmatch("[1-9][0-9]{0,8}", budget):
@@ -212,8 +212,8 @@ def _is_seconds(text: str) -> bool:
     return bool(re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text)) and float(text) > 0
 
 
-def _optional(given: dict[str, Any], name: str, kind: type[T], meaning: str) -> T | None:
-    value = given.get(name)
+def _optional(fields: dict[str, Any], name: str, kind: type[T], meaning: str) -> T | None:
+    value = fields.get(name)
     if value is not None and not isinstance(value, kind):
         raise HttpError(400, f"{name} is not {meaning}")
     return value

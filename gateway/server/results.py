@@ -17,11 +17,11 @@ from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 
 __all__ = [
     "CredentialExpired",
-    "explained",
-    "refused",
+    "rejected",
     "response_map",
-    "too_late",
-    "until",
+    "timed_out",
+    "until_expiry",
+    "with_explanation",
 ]
 
 T = TypeVar("T")
@@ -31,7 +31,9 @@ class CredentialExpired(Exception):
     """The credential of whoever subscribed has come to its end: so does the subscription."""
 
 
-async def until(moment: float | None, results: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+async def until_expiry(
+    moment: float | None, results: AsyncGenerator[T, None]
+) -> AsyncGenerator[T, None]:
     """The results that come before this time of the loop's clock; None is never.
 
     Raises CredentialExpired at that time. Whoever iterates closes `results`.
@@ -52,19 +54,21 @@ async def until(moment: float | None, results: AsyncGenerator[T, None]) -> Async
         yield result
 
 
-def refused(error: GatewayError | str) -> ExecutionResult:
+def rejected(error: GatewayError | str) -> ExecutionResult:
     """The result of an operation that is not executed."""
     error = BadRequest(error) if isinstance(error, str) else error
     return PreExecutionError(data=None, errors=[_graphql_error(error)])
 
 
-def too_late() -> ExecutionResult:
+def timed_out() -> ExecutionResult:
     """The result of an operation that was given up."""
     error = UpstreamTimeout("The operation was not put together in time")
     return ExecutionResult(None, [_graphql_error(error)])
 
 
-def explained(result: ExecutionResult, trace: UpstreamTrace, explain: Explain) -> ExecutionResult:
+def with_explanation(
+    result: ExecutionResult, trace: UpstreamTrace, explain: Explain
+) -> ExecutionResult:
     """The result with `extensions.warnings`, and `extensions.upstream` as far as it was asked for.
 
     A dry run has one error that says so, in place of one for each field that was not read.
@@ -78,8 +82,8 @@ def explained(result: ExecutionResult, trace: UpstreamTrace, explain: Explain) -
         return result
     result.extensions = {**(result.extensions or {}), "upstream": trace.explain(explain)}
     if explain is Explain.PLAN:
-        dry = DryRun("A dry run: what would be asked upstream is in extensions.upstream")
-        result.errors = [_graphql_error(dry)]
+        error = DryRun("A dry run: what would be asked upstream is in extensions.upstream")
+        result.errors = [_graphql_error(error)]
     return result
 
 

@@ -19,9 +19,9 @@ from gateway.server.results import CredentialExpired, response_map
 __all__ = ["EVENT_STREAM", "EventStream"]
 
 EVENT_STREAM = "text/event-stream"
-SILENCE = 12.0
+HEARTBEAT_INTERVAL = 12.0
 """Seconds between the comments that tell client and proxies that the stream is alive."""
-KEEP_ALIVE = b":\n\n"
+HEARTBEAT = b":\n\n"
 COMPLETE = b"event: complete\ndata:\n\n"
 
 
@@ -35,7 +35,7 @@ class EventStream(Response):
     def __init__(
         self,
         results: AsyncGenerator[ExecutionResult, None],
-        server_leaves: asyncio.Event | None = None,
+        draining: asyncio.Event | None = None,
     ) -> None:
         super().__init__(
             media_type=EVENT_STREAM,
@@ -48,20 +48,23 @@ class EventStream(Response):
         )
         del self.headers["Content-Length"]
         self._results = results
-        self._server_leaves = server_leaves or asyncio.Event()
+        self._draining = draining or asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         sending = asyncio.ensure_future(self._send_all(send))
-        leaving = asyncio.ensure_future(self._server_leaves.wait())
-        aside = (leaving, *map(asyncio.ensure_future, (_keep_alive(send), _departure(receive))))
+        shutdown = asyncio.ensure_future(self._draining.wait())
+        others = (
+            shutdown,
+            *map(asyncio.ensure_future, (_send_heartbeats(send), _wait_for_disconnect(receive))),
+        )
         try:
-            await asyncio.wait({sending, *aside}, return_when=asyncio.FIRST_COMPLETED)
-            is_cut_short = leaving.done() and not sending.done()
+            await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
+            is_cut_short = shutdown.done() and not sending.done()
         finally:
-            for task in (sending, *aside):
+            for task in (sending, *others):
                 task.cancel()
-            await asyncio.gather(sending, *aside, return_exceptions=True)
+            await asyncio.gather(sending, *others, return_exceptions=True)
         if is_cut_short:
             await send(_body(b"", more=False))
         elif not sending.cancelled():
@@ -69,7 +72,7 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send(_body(KEEP_ALIVE))  # so the headers leave at once
+        await send(_body(HEARTBEAT))  # so the headers leave at once
         end = COMPLETE
         async with aclosing(self._results):
             try:
@@ -89,12 +92,12 @@ def _body(content: bytes, *, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": content, "more_body": more}
 
 
-async def _keep_alive(send: Send) -> None:
+async def _send_heartbeats(send: Send) -> None:
     while True:
-        await asyncio.sleep(SILENCE)
-        await send(_body(KEEP_ALIVE))
+        await asyncio.sleep(HEARTBEAT_INTERVAL)
+        await send(_body(HEARTBEAT))
 
 
-async def _departure(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

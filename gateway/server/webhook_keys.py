@@ -25,8 +25,8 @@ def _own_tokens(settings: Settings) -> tuple[Secret, ...]:
     token, secret = account.auth_token, account.api_secret
     if account.api_key == account.sid:  # its SID and token, set as if they were a key
         return tuple(own for own in (token, secret) if own)
-    is_anothers = token and secret and token.reveal() == secret.reveal()
-    return (token,) if token and not is_anothers else ()
+    is_main_accounts = token and secret and token.reveal() == secret.reveal()
+    return (token,) if token and not is_main_accounts else ()
 
 
 def lacks_webhook_key(settings: Settings) -> bool:

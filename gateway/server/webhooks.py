@@ -50,14 +50,14 @@ log = logging.getLogger(__name__)
 MAX_BODIES = 100
 MAX_BODY = 64 * 1024
 MAX_PARAMETERS = 200
-BODY_SECONDS = 10.0
+BODY_TIMEOUT = 10.0
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
-LINES_A_SECOND = 1
+LOG_LINES_PER_SECOND = 1
 """Lines in the log about webhooks that are not signed."""
 Parameters = Mapping[str, str]
-News = Callable[[Store], CallStatusEvent | None]
-Read = Callable[[Parameters, datetime], News]
+EventFactory = Callable[[Store], CallStatusEvent | None]
+Parse = Callable[[Parameters, datetime], EventFactory]
 
 
 class RequestRejected(Exception):
@@ -72,8 +72,8 @@ def webhook_routes(settings: Settings) -> list[Route]:
     """The two webhooks of a gateway."""
     webhooks = Webhooks(settings)
     return [
-        Route(STATUS_PATH, webhooks.endpoint(_status), methods=["POST"]),
-        Route(RECORDING_PATH, webhooks.endpoint(_recording), methods=["POST"]),
+        Route(STATUS_PATH, webhooks.endpoint(_parse_status), methods=["POST"]),
+        Route(RECORDING_PATH, webhooks.endpoint(_parse_recording), methods=["POST"]),
     ]
 
 
@@ -85,15 +85,15 @@ class Webhooks:
         self._base_url = settings.callback_url
         rate = settings.live.webhook_rate_limit
         self._limiter = RateLimiter(rate, rate)
-        self._lines = RateLimiter(LINES_A_SECOND, LINES_A_SECOND)
+        self._log_limiter = RateLimiter(LOG_LINES_PER_SECOND, LOG_LINES_PER_SECOND)
         self._bodies = BodyReader(MAX_BODIES)
 
-    def endpoint(self, read: Read) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(self, read: Parse) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint; `read` says what a webhook's parameters are news of, or raises."""
 
         async def respond(request: Request) -> Response:
             try:
-                await self._take(request, read)
+                await self._accept(request, read)
                 return Response(status_code=204)
             except RequestRejected as refusal:
                 return PlainTextResponse(str(refusal), refusal.status, _HEADERS)
@@ -106,39 +106,39 @@ class Webhooks:
 
         return respond
 
-    async def _take(self, request: Request, read: Read) -> None:
+    async def _accept(self, request: Request, read: Parse) -> None:
         """See Note [Checked in this order]."""
-        parameters, signature = await self._genuine(request)
+        parameters, signature = await self._verified(request)
         now = datetime.now(UTC)
-        news = read(parameters, now)
+        make_event = read(parameters, now)
         gateway: Gateway = request.app.state.gateway
         store = gateway.own.store
-        is_ours = parameters.get("AccountSid") == gateway.client.account_sid
-        if is_too_old(parameters, now) or not is_ours:
+        is_own_account = parameters.get("AccountSid") == gateway.client.account_sid
+        if is_too_old(parameters, now) or not is_own_account:
             return
         if await store.remember(signature, REMEMBERED.total_seconds()):
             self._limiter.take("webhooks")
-            event = news(store)
+            event = make_event(store)
             if event is not None:
                 await store.publish(event)
 
-    async def _genuine(self, request: Request) -> tuple[Parameters, str]:
+    async def _verified(self, request: Request) -> tuple[Parameters, str]:
         """What Twilio signed, and the signature. Raises Refused."""
         signature = request.headers.get("x-twilio-signature")
         if not signature:
             raise self._not_signed()
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         body = await self._bodies.read(request)
         signed = SignedRequest(
             url=self._url(request),
             signature=signature,
             body=body,
-            form=_form(body) if kind == FORM else None,
+            form=_form(body) if media_type == FORM else None,
             settings=request.headers.get("x-twilio-webhooks-signature-settings", ""),
         )
         if not is_genuine(signed, self._keys):
             raise self._not_signed()
-        if kind not in {FORM, JSON}:
+        if media_type not in {FORM, JSON}:
             raise RequestRejected(415, f"A webhook is {FORM} or {JSON}")
         return _parameters(signed), signature
 
@@ -150,7 +150,7 @@ class Webhooks:
 
     def _not_signed(self) -> RequestRejected:
         with suppress(RateLimited):
-            self._lines.take("not signed")
+            self._log_limiter.take("not signed")
             log.warning("webhooks come that are not signed by a key that is known here")
         return RequestRejected(403, "The signature is not of a key that is known here")
 
@@ -158,18 +158,18 @@ class Webhooks:
 class BodyReader:
     """Reads bodies, `most` at once. See Note [Checked in this order]."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_bodies: int) -> None:
+        self._max_bodies = max_bodies
         self._reading: dict[asyncio.Timeout, None] = {}
 
     async def read(self, request: Request) -> bytes:
         """The whole body. Raises Refused where it is too large or does not come in time."""
-        if len(self._reading) >= self._most:
-            longest = next(iter(self._reading))
-            del self._reading[longest]
-            longest.reschedule(asyncio.get_running_loop().time())
+        if len(self._reading) >= self._max_bodies:
+            oldest = next(iter(self._reading))
+            del self._reading[oldest]
+            oldest.reschedule(asyncio.get_running_loop().time())
         try:
-            async with asyncio.timeout(BODY_SECONDS) as time:
+            async with asyncio.timeout(BODY_TIMEOUT) as time:
                 self._reading[time] = None
                 try:
                     return await _body(request)
@@ -182,12 +182,12 @@ class BodyReader:
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
-def _status(parameters: Parameters, now: datetime) -> News:
+def _parse_status(parameters: Parameters, now: datetime) -> EventFactory:
     event = call_event(parameters, now)
     return lambda _: event
 
 
-def _recording(parameters: Parameters, now: datetime) -> News:
+def _parse_recording(parameters: Parameters, now: datetime) -> EventFactory:
     call_sid = recorded_call(parameters)
     return lambda store: recording_event(parameters, store.state(call_sid), now)
 

@@ -25,7 +25,13 @@ from gateway.errors import GatewayError, LimitExceeded
 from gateway.server.parameters import HttpError, Parameters, check_parameters, is_hash
 from gateway.server.results import CredentialExpired, response_map
 
-__all__ = ["SERVER_OPTIONS", "Admit", "AuthenticatedConnection", "GraphQLOverWebSocket", "Operate"]
+__all__ = [
+    "SERVER_OPTIONS",
+    "Authenticate",
+    "AuthenticatedConnection",
+    "Execute",
+    "GraphQLOverWebSocket",
+]
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +46,13 @@ SERVER_OPTIONS: dict[str, Any] = {
 """What uvicorn has to be told of WebSockets."""
 MAX_OPERATIONS = 50
 """Operations at once on one socket."""
-PATIENCE = 5.0
+CONNECTION_INIT_TIMEOUT = 5.0
 """Seconds from the handshake to connection_init."""
 
 INTERNAL_ERROR = {"message": "Internal error", "extensions": {"code": GatewayError.code}}
 
 Payload = dict[str, Any]
-Operate = Callable[[Parameters], AsyncGenerator[ExecutionResult, None]]
+Execute = Callable[[Parameters], AsyncGenerator[ExecutionResult, None]]
 """The results of one operation of an admitted client. Raises a GatewayError to refuse it."""
 
 
@@ -57,11 +63,11 @@ class AuthenticatedConnection:
     Subscriptions end by themselves then: with CredentialExpired.
     """
 
-    operate: Operate
-    ends_at: float | None = None
+    execute: Execute
+    expires_at: float | None = None
 
 
-Admit = Callable[[WebSocket, Payload], Awaitable[AuthenticatedConnection]]
+Authenticate = Callable[[WebSocket, Payload], Awaitable[AuthenticatedConnection]]
 """Who connects, by the handshake's headers and the payload of connection_init.
 
 Raises a GatewayError to refuse the client.
@@ -123,22 +129,24 @@ _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessa
 class GraphQLOverWebSocket:
     """The endpoint as an ASGI app. `may_connect` tells by a handshake's headers whose page asks."""
 
-    def __init__(self, admit: Admit, may_connect: Callable[[Headers], bool]) -> None:
-        self._admit = admit
-        self._may_connect = may_connect
+    def __init__(
+        self, authenticate: Authenticate, is_origin_allowed: Callable[[Headers], bool]
+    ) -> None:
+        self._authenticate = authenticate
+        self._is_origin_allowed = is_origin_allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         websocket = WebSocket(scope, receive, send)
         try:
-            if not self._may_connect(websocket.headers):
+            if not self._is_origin_allowed(websocket.headers):
                 await websocket.close()  # before it is accepted: HTTP 403
             elif PROTOCOL not in scope["subprotocols"]:
                 await websocket.accept()
                 await websocket.close(4406, "Subprotocol not acceptable")
             else:
                 await websocket.accept(PROTOCOL)
-                await GraphQLWsConnection(websocket, self._admit).hold()
+                await GraphQLWsConnection(websocket, self._authenticate).run()
         except WebSocketDisconnect:
             pass
 
@@ -146,37 +154,37 @@ class GraphQLOverWebSocket:
 class GraphQLWsConnection:
     """One accepted socket, until it closes."""
 
-    def __init__(self, websocket: WebSocket, admit: Admit) -> None:
+    def __init__(self, websocket: WebSocket, authenticate: Authenticate) -> None:
         self._websocket = websocket
-        self._admit = admit
-        self._admitted: AuthenticatedConnection | None = None
-        self._is_greeted = False
+        self._authenticate = authenticate
+        self._authenticated: AuthenticatedConnection | None = None
+        self._is_initialised = False
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def hold(self) -> None:
+    async def run(self) -> None:
         """Listens until the client leaves, breaks the protocol, or the server shuts down."""
         try:
             await self._listen()
         except CloseConnection as close:
-            await self._end_operations()
+            await self._cancel_operations()
             await self._websocket.close(close.code, str(close))
         finally:
-            await self._end_operations()
+            await self._cancel_operations()
 
     async def _listen(self) -> None:
         try:
-            async with asyncio.timeout(PATIENCE) as patience:
+            async with asyncio.timeout(CONNECTION_INIT_TIMEOUT) as deadline:
                 while (message := await self._receive()) is not None:
                     if isinstance(message, ConnectionInit):
-                        patience.reschedule(None)
+                        deadline.reschedule(None)
                     await self._handle(message)
-                    if isinstance(message, ConnectionInit) and self._admitted:
-                        patience.reschedule(self._admitted.ends_at)
+                    if isinstance(message, ConnectionInit) and self._authenticated:
+                        deadline.reschedule(self._authenticated.expires_at)
         except TimeoutError:
-            if self._admitted is None:
+            if self._authenticated is None:
                 raise CloseConnection(4408, "Connection initialisation timeout") from None
-            await self._let_operations_end()
+            await self._wait_for_operations()
             raise CloseConnection(4403, "The token has expired") from None
 
     async def _receive(self) -> ClientMessage | None:
@@ -197,26 +205,26 @@ class GraphQLWsConnection:
     async def _handle(self, message: ClientMessage) -> None:
         match message:
             case ConnectionInit():
-                await self._greet(message)
+                await self._initialise(message)
             case Ping():
                 await self._send("pong")
             case Subscribe():
-                await self._begin(message)
+                await self._start(message)
             case Complete():
-                self._end(message.id)
+                self._complete(message.id)
 
-    async def _greet(self, hello: ConnectionInit) -> None:
-        if self._is_greeted:
+    async def _initialise(self, message: ConnectionInit) -> None:
+        if self._is_initialised:
             raise CloseConnection(4429, "Too many initialisation requests")
-        self._is_greeted = True
+        self._is_initialised = True
         try:
-            self._admitted = await self._admit(self._websocket, hello.payload or {})
+            self._authenticated = await self._authenticate(self._websocket, message.payload or {})
         except GatewayError:
             raise CloseConnection(4403, "Forbidden") from None
         await self._send("connection_ack")
 
-    async def _begin(self, message: Subscribe) -> None:
-        if self._admitted is None:
+    async def _start(self, message: Subscribe) -> None:
+        if self._authenticated is None:
             raise CloseConnection(4401, "Unauthorized")
         if message.id in self._operations:
             raise CloseConnection(4409, "Subscriber for this id already exists")
@@ -224,44 +232,44 @@ class GraphQLWsConnection:
             raise CloseConnection(4400, "Invalid message")
         try:
             if len(self._operations) >= MAX_OPERATIONS:
-                words = f"At most {MAX_OPERATIONS} operations at once on one socket"
-                raise LimitExceeded(words, limit="socket_operations", allowed=MAX_OPERATIONS)
+                text = f"At most {MAX_OPERATIONS} operations at once on one socket"
+                raise LimitExceeded(text, limit="socket_operations", allowed=MAX_OPERATIONS)
             given = msgspec.to_builtins(message.payload)
-            results = self._admitted.operate(check_parameters(given, self._websocket.headers))
+            results = self._authenticated.execute(check_parameters(given, self._websocket.headers))
         except HttpError as refusal:
             await self._send("error", id=message.id, payload=refusal.errors)
         except GatewayError as refusal:
             error = {"message": str(refusal), "extensions": refusal.extensions}
             await self._send("error", id=message.id, payload=[error])
         else:
-            task = asyncio.ensure_future(self._hand_out(message.id, results))
+            task = asyncio.ensure_future(self._send_results(message.id, results))
             self._operations[message.id] = task
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _end(self, id_: str) -> None:
+    def _complete(self, id_: str) -> None:
         """What has ended meanwhile is unknown here, which is no fault of the client's."""
         task = self._operations.pop(id_, None)
         if task is not None:
             task.cancel()
 
-    async def _let_operations_end(self) -> None:
+    async def _wait_for_operations(self) -> None:
         """Each ends by itself: a subscription with the credential, what has an answer with that."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _end_operations(self) -> None:
+    async def _cancel_operations(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _hand_out(self, id_: str, results: AsyncGenerator[ExecutionResult, None]) -> None:
+    async def _send_results(self, id_: str, results: AsyncGenerator[ExecutionResult, None]) -> None:
         """Sends the results of one operation, each before the next is wanted."""
         try:
             async with aclosing(results):
                 async for result in results:
-                    if await self._tell(id_, result):
+                    if await self._send_result(id_, result):
                         return
             self._operations.pop(id_, None)
             await self._send("complete", id=id_)
@@ -274,15 +282,15 @@ class GraphQLWsConnection:
             if self._operations.get(id_) is asyncio.current_task():
                 del self._operations[id_]
 
-    async def _tell(self, id_: str, result: ExecutionResult) -> bool:
+    async def _send_result(self, id_: str, result: ExecutionResult) -> bool:
         """Sends a result; True when it is an error that ends the operation."""
         body = response_map(result)
-        is_refused = "data" not in body
-        if is_refused:
+        is_error = "data" not in body
+        if is_error:
             self._operations.pop(id_, None)
-        payload = body["errors"] if is_refused else body
-        await self._send("error" if is_refused else "next", id=id_, payload=payload)
-        return is_refused
+        payload = body["errors"] if is_error else body
+        await self._send("error" if is_error else "next", id=id_, payload=payload)
+        return is_error
 
     async def _send(self, type_: str, **given: Any) -> None:
         text = msgspec.json.encode({"type": type_, **given}).decode()

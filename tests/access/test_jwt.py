@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.access import Caller, Scope
 from gateway.access.jwt import (
     ALGORITHMS,
-    MAX_AGE,
-    REREAD,
+    MAX_KEY_SET_AGE,
+    MIN_REFRESH_SECONDS,
     FixedKey,
     JwtAccess,
     JwtRequirements,
@@ -33,7 +33,7 @@ from tests.access.provider import AUDIENCE, ISSUER, Provider
 
 # When the tests were collected: a run takes minutes.
 NOW, DAY = int(time.time()), 86_400
-TERMS = JwtRequirements(
+REQUIREMENTS = JwtRequirements(
     audience=AUDIENCE,
     issuer=ISSUER,
     leeway=30,
@@ -48,11 +48,11 @@ class Desk:
     def __init__(self) -> None:
         self.provider = Provider()
         self.now = 1000.0
-        self.door = JwtAccess(KeySet(self.provider.read, lambda: self.now), TERMS)
+        self.access_mode = JwtAccess(KeySet(self.provider.read, lambda: self.now), REQUIREMENTS)
 
     async def present(self, token: str) -> Caller:
         """Who the door takes the token's holder for."""
-        return await self.door.identify(f"Bearer {token}")
+        return await self.access_mode.identify(f"Bearer {token}")
 
 
 @pytest.fixture
@@ -186,20 +186,20 @@ async def test_a_changed_token_is_refused(desk: Desk) -> None:
 async def test_the_key_set_is_read_once_however_many_ask_meanwhile(desk: Desk) -> None:
     desk.provider.answers.clear()
     token = desk.provider.token()
-    visitors = [asyncio.ensure_future(desk.present(token)) for _ in range(5)]
+    callers = [asyncio.ensure_future(desk.present(token)) for _ in range(5)]
     await asyncio.sleep(0.01)
-    visitors += [asyncio.ensure_future(desk.present(token)) for _ in range(5)]
+    callers += [asyncio.ensure_future(desk.present(token)) for _ in range(5)]
     await asyncio.sleep(0.01)
     desk.provider.answers.set()
 
-    assert {caller.name for caller in await asyncio.gather(*visitors)} == {"kevin"}
+    assert {caller.name for caller in await asyncio.gather(*callers)} == {"kevin"}
     assert desk.provider.reads == 1
 
 
 async def test_who_has_a_known_key_does_not_wait_for_another_to_be_read(desk: Desk) -> None:
     token = desk.provider.token()
     await desk.present(token)
-    desk.now += MAX_AGE
+    desk.now += MAX_KEY_SET_AGE
     desk.provider.answers.clear()
     waiting = asyncio.ensure_future(desk.present(token))
     await asyncio.sleep(0.01)
@@ -213,7 +213,7 @@ async def test_a_new_key_is_known_as_soon_as_a_token_names_it(desk: Desk) -> Non
     old = desk.provider.token()
     await desk.present(old)
     desk.provider.rotate("two")
-    desk.now += REREAD
+    desk.now += MIN_REFRESH_SECONDS
 
     assert (await desk.present(desk.provider.token())).name == "kevin"
     assert desk.provider.reads == 2
@@ -224,7 +224,7 @@ async def test_a_new_key_is_known_as_soon_as_a_token_names_it(desk: Desk) -> Non
 async def test_made_up_key_names_do_not_make_the_set_be_read_more_often(desk: Desk) -> None:
     await desk.present(desk.provider.token())
     for number in range(100):
-        desk.now += REREAD / 40
+        desk.now += MIN_REFRESH_SECONDS / 40
         with pytest.raises(Unauthenticated):
             await desk.present(desk.provider.token({"kid": f"made-up-{number}"}))
 
@@ -236,7 +236,7 @@ async def test_a_withdrawn_key_is_not_trusted_for_ever(desk: Desk) -> None:
     await desk.present(old)
     desk.provider.rotate("one")
     assert (await desk.present(old)).name == "kevin"
-    desk.now += MAX_AGE
+    desk.now += MAX_KEY_SET_AGE
 
     with pytest.raises(Unauthenticated):
         await desk.present(old)
@@ -248,7 +248,7 @@ async def test_while_the_provider_is_down_the_known_keys_are_trusted(
     token = desk.provider.token()
     await desk.present(token)
     desk.provider.is_down = True
-    desk.now += MAX_AGE
+    desk.now += MAX_KEY_SET_AGE
     caplog.set_level(logging.WARNING)
 
     assert (await desk.present(token)).name == "kevin"
@@ -260,9 +260,9 @@ async def test_without_keys_it_cannot_be_told_who_asks(desk: Desk, body: bytes) 
     async def read() -> bytes:
         return body
 
-    door = JwtAccess(KeySet(read, lambda: desk.now), TERMS)
+    access_mode = JwtAccess(KeySet(read, lambda: desk.now), REQUIREMENTS)
     with pytest.raises(AccessUnavailable):
-        await door.identify(f"Bearer {desk.provider.token()}")
+        await access_mode.identify(f"Bearer {desk.provider.token()}")
 
 
 async def test_a_token_without_a_key_name_is_of_the_only_key(desk: Desk) -> None:
@@ -288,11 +288,13 @@ def pem_of(key: Any) -> str:
 )
 async def test_one_public_key_in_place_of_a_set(make: Any, algorithm: str) -> None:
     key, other = make(), make()
-    door = JwtAccess(FixedKey(pem_of(key)), TERMS)
+    access_mode = JwtAccess(FixedKey(pem_of(key)), REQUIREMENTS)
 
-    assert (await door.identify(f"Bearer {jwt.encode(CLAIMS, key, algorithm)}")).name == "eve"
+    assert (
+        await access_mode.identify(f"Bearer {jwt.encode(CLAIMS, key, algorithm)}")
+    ).name == "eve"
     with pytest.raises(Unauthenticated):
-        await door.identify(f"Bearer {jwt.encode(CLAIMS, other, algorithm)}")
+        await access_mode.identify(f"Bearer {jwt.encode(CLAIMS, other, algorithm)}")
 
 
 async def test_a_key_too_short_to_trust_is_refused() -> None:
@@ -300,7 +302,7 @@ async def test_a_key_too_short_to_trust_is_refused() -> None:
     with pytest.warns(jwt.warnings.InsecureKeyLengthWarning):
         token = jwt.encode(CLAIMS, key, "RS256")
     with pytest.raises(Unauthenticated):
-        await JwtAccess(FixedKey(pem_of(key)), TERMS).identify(f"Bearer {token}")
+        await JwtAccess(FixedKey(pem_of(key)), REQUIREMENTS).identify(f"Bearer {token}")
 
 
 def test_a_key_file_holds_a_public_key() -> None:

@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def passes(limiter: RateLimiter, key: str = "a") -> bool:
+def is_allowed(limiter: RateLimiter, key: str = "a") -> bool:
     """True when a request may pass."""
     try:
         limiter.take(key)
@@ -42,13 +42,13 @@ def test_it_lets_through_exactly_what_a_token_bucket_would(
     for pause, is_given_back in steps:
         clock.now += pause
         tokens = min(burst, tokens + pause * rate)
-        may_pass = tokens >= 1
-        tokens -= may_pass
-        assert passes(limiter) == may_pass
-        if may_pass and is_given_back:
+        has_token = tokens >= 1
+        tokens -= has_token
+        assert is_allowed(limiter) == has_token
+        if has_token and is_given_back:
             clock.now += pause
             tokens = min(burst, tokens + pause * rate + 1)
-            limiter.give_back("a")
+            limiter.refund("a")
 
 
 @pytest.mark.parametrize(("rate", "wait"), [(200, 1), (0.5, 2), (0.1, 10)])
@@ -61,31 +61,31 @@ def test_the_refusal_says_when_the_next_may_come(rate: float, wait: int) -> None
         limiter.take("a")
     assert refused.value.extensions == {"code": "RATE_LIMITED", "retryAfter": wait}
     clock.now += wait
-    assert passes(limiter)
+    assert is_allowed(limiter)
 
 
 def test_one_caller_costs_no_other_anything() -> None:
     limiter = RateLimiter(1, 3, Clock())
 
-    assert [passes(limiter) for _ in range(4)] == [True, True, True, False]
-    assert passes(limiter, "b")
+    assert [is_allowed(limiter) for _ in range(4)] == [True, True, True, False]
+    assert is_allowed(limiter, "b")
 
 
 def test_refused_requests_do_not_postpone_the_next() -> None:
     clock = Clock()
     limiter = RateLimiter(1, 1, clock)
     limiter.take("a")
-    assert not any(passes(limiter) for _ in range(50))
+    assert not any(is_allowed(limiter) for _ in range(50))
     clock.now += 1
 
-    assert passes(limiter)
+    assert is_allowed(limiter)
 
 
 def test_it_remembers_the_callers_seen_last_and_no_more() -> None:
-    limiter = RateLimiter(1, 1, Clock(), most=100)
+    limiter = RateLimiter(1, 1, Clock(), max_keys=100)
     for number in range(1000):
         limiter.take(str(number))
-        assert not passes(limiter, str(number))
+        assert not is_allowed(limiter, str(number))
 
-    assert not passes(limiter, "900")
-    assert passes(limiter, "899")
+    assert not is_allowed(limiter, "900")
+    assert is_allowed(limiter, "899")

@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from gateway.access import Scope
-from gateway.access.tokens import TokenAccess, TokenLine, new_token, read_lines
+from gateway.access.tokens import TokenAccess, TokenLine, new_token, parse_tokens_file
 from gateway.errors import Unauthenticated
 
 DIGEST = sha256(b"gwt_known").hexdigest()
@@ -14,15 +14,15 @@ OTHER = sha256(b"gwt_other").hexdigest()
 
 def access(text: str) -> TokenAccess:
     """A door with these lines."""
-    return TokenAccess(read_lines(text))
+    return TokenAccess(parse_tokens_file(text))
 
 
 async def test_a_known_token_is_its_lines_caller() -> None:
-    door = access(f"# made by gateway token\n\nops read,pii {DIGEST}\nweb read {OTHER}\n")
+    access_mode = access(f"# made by gateway token\n\nops read,pii {DIGEST}\nweb read {OTHER}\n")
 
-    caller = await door.identify("Bearer gwt_known")
+    caller = await access_mode.identify("Bearer gwt_known")
     assert (caller.name, set(caller.scopes)) == ("ops", {Scope.READ, Scope.PII})
-    assert (await door.identify("bearer  gwt_other ")).name == "web"
+    assert (await access_mode.identify("bearer  gwt_other ")).name == "web"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_new_token_is_kept_as_its_hash_only() -> None:
     token, line = new_token("ops", "pii,read")
 
     assert str(line) == f"ops read,pii {sha256(token.encode()).hexdigest()}"
-    assert read_lines(str(line)) == [line]
+    assert parse_tokens_file(str(line)) == [line]
     assert len(token) >= 43
     assert token not in repr(line)
     assert new_token("ops", "read")[0] != token
@@ -82,7 +82,7 @@ async def test_a_new_token_opens_the_door_that_has_its_line() -> None:
 )  # fmt: skip
 def test_a_line_that_is_none_is_named_by_its_number_and_not_repeated(line: str) -> None:
     with pytest.raises(ValueError, match=r"^line 3: ") as refused:
-        read_lines(f"# first\nops read {DIGEST}\n{line}\n")
+        parse_tokens_file(f"# first\nops read {DIGEST}\n{line}\n")
 
     assert "gwt_" not in str(refused.value)
     assert DIGEST[:-1] not in str(refused.value)
@@ -91,4 +91,4 @@ def test_a_line_that_is_none_is_named_by_its_number_and_not_repeated(line: str) 
 def test_a_name_may_have_two_tokens_while_one_replaces_the_other() -> None:
     lines = [TokenLine.parse(f"ops read {digest}") for digest in (DIGEST, OTHER)]
 
-    assert read_lines("\n".join(map(str, lines))) == lines
+    assert parse_tokens_file("\n".join(map(str, lines))) == lines

@@ -135,7 +135,7 @@ async def measure_all(gateway: Gateway, replay: Replay, rounds: int) -> None:
     """Each operation over one gateway."""
     app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP(lambda _: True))])
     app.state.gateway = gateway
-    app.state.door = Authenticator(gateway.settings)
+    app.state.authenticator = Authenticator(gateway.settings)
     newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
     sid = newest["data"]["calls"]["nodes"][8]["sid"]
     for name, query in OPERATIONS.items():

@@ -8,12 +8,12 @@ import pytest
 from gateway.errors import RateLimited, UpstreamAuth
 from gateway.live.idempotency import MutationResult
 from gateway.server.account_clients import (
-    SECONDS_FOR_A_TRY,
-    SECONDS_FOR_A_TRY_THERE,
-    TRIES_OF_AN_ACCOUNT,
-    TRIES_OF_AN_ADDRESS,
-    UNPROVEN_AT_REST,
-    UNPROVEN_IN_USE,
+    ACCOUNT_ATTEMPT_INTERVAL,
+    ADDRESS_ATTEMPT_INTERVAL,
+    ATTEMPTS_PER_ACCOUNT,
+    ATTEMPTS_PER_ADDRESS,
+    MAX_UNPROVEN_IDLE,
+    MAX_UNPROVEN_IN_USE,
     AccountClient,
     AccountClientPool,
     AttemptLimiter,
@@ -29,21 +29,21 @@ from tests.settings import settings_of
 ONE = "{ calls(first: 1) { nodes { sid } } }"
 
 
-async def read(upstream: AccountClient) -> None:
+async def read(account_client: AccountClient) -> None:
     """A client that has read something has connections to close; a refusal is no failure here."""
     with suppress(UpstreamAuth):
-        await upstream.client.page(ListCalls(page_size=1))
+        await account_client.client.page(ListCalls(page_size=1))
 
 
 async def use(pool: AccountClientPool, number: int, password: str = TOKEN) -> None:
     """One use of a credential, from its beginning to its end."""
-    with pool.upstream(account(number, password), "192.0.2.1") as upstream:
-        await read(upstream)
+    with pool.lease(account(number, password), "192.0.2.1") as account_client:
+        await read(account_client)
 
 
 async def test_the_pool_keeps_the_clients_used_last_and_closes_the_others() -> None:
     made = Made()
-    pool = AccountClientPool(made, most=2)
+    pool = AccountClientPool(made, max_accepted=2)
     for number in (1, 2, 1, 3, 1):
         await use(pool, number)
     await settle()
@@ -56,10 +56,10 @@ async def test_the_pool_keeps_the_clients_used_last_and_closes_the_others() -> N
 
 async def test_a_client_in_use_is_not_closed_under_its_user() -> None:
     made = Made()
-    pool = AccountClientPool(made, most=1)
-    with pool.upstream(account(1)) as first:
+    pool = AccountClientPool(made, max_accepted=1)
+    with pool.lease(account(1)) as first:
         await read(first)
-        with pool.upstream(account(2)) as second:
+        with pool.lease(account(2)) as second:
             await read(second)
             await settle()
             assert made.open() == [sid("AC", 1), sid("AC", 2)]
@@ -72,9 +72,9 @@ async def test_a_client_in_use_is_not_closed_under_its_user() -> None:
 
 
 async def test_the_pool_shows_no_credential() -> None:
-    pool = AccountClientPool(Made(), most=2)
-    with pool.upstream(account(1)) as upstream:
-        shown = repr([vars(pool), vars(upstream), vars(upstream.client)])
+    pool = AccountClientPool(Made(), max_accepted=2)
+    with pool.lease(account(1)) as account_client:
+        shown = repr([vars(pool), vars(account_client), vars(account_client.client)])
 
     assert TOKEN not in shown
     await pool.aclose()
@@ -83,7 +83,7 @@ async def test_the_pool_shows_no_credential() -> None:
 async def test_made_up_credentials_crowd_out_none_that_is_accepted() -> None:
     """A thousand of them, with two places for those that are kept."""
     made = Made()
-    pool = AccountClientPool(made, most=2)
+    pool = AccountClientPool(made, max_accepted=2)
     for number in (1, 2):
         await use(pool, number)
     for number in range(1000):
@@ -92,7 +92,7 @@ async def test_made_up_credentials_crowd_out_none_that_is_accepted() -> None:
     await settle()
 
     assert made.open()[:2] == [sid("AC", 1), sid("AC", 2)]
-    assert len(made.open()) <= 2 + UNPROVEN_AT_REST
+    assert len(made.open()) <= 2 + MAX_UNPROVEN_IDLE
     for number in (1, 2):
         await use(pool, number)
     assert len([of for of, _ in made if of in {sid("AC", 1), sid("AC", 2)}]) == 2
@@ -102,7 +102,7 @@ async def test_made_up_credentials_crowd_out_none_that_is_accepted() -> None:
 
 async def test_a_credential_that_is_refused_later_loses_its_place() -> None:
     made = Made()
-    pool = AccountClientPool(made, most=1)
+    pool = AccountClientPool(made, max_accepted=1)
     await use(pool, 1)
     made[0][1].passwords.clear()
     await use(pool, 1)
@@ -119,17 +119,17 @@ async def test_a_credential_that_is_refused_later_loses_its_place() -> None:
 
 async def test_so_many_at_once_that_are_not_known_and_no_more() -> None:
     made = Made()
-    pool = AccountClientPool(made, most=2)
+    pool = AccountClientPool(made, max_accepted=2)
     with ExitStack() as stack:
-        for number in range(UNPROVEN_IN_USE):
-            unknown = stack.enter_context(pool.upstream(account(number), f"192.0.2.{number}"))
+        for number in range(MAX_UNPROVEN_IN_USE):
+            unknown = stack.enter_context(pool.lease(account(number), f"192.0.2.{number}"))
             await unknown.client.fetch(FetchCall(sid=sid("CA", 9)))  # 404 proves nothing
         with pytest.raises(RateLimited) as refused:
-            stack.enter_context(pool.upstream(account(1000), "198.51.100.1"))
+            stack.enter_context(pool.lease(account(1000), "198.51.100.1"))
         assert refused.value.retry_after == 1
-    assert len(made) == UNPROVEN_IN_USE
+    assert len(made) == MAX_UNPROVEN_IN_USE
     await settle()
-    assert len(made.open()) == UNPROVEN_AT_REST
+    assert len(made.open()) == MAX_UNPROVEN_IDLE
     await pool.aclose()
 
 
@@ -143,84 +143,88 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("credentials", "most", "seconds"),
+    ("credentials", "allowed", "seconds"),
     [
-        ([(1, f"{WRONG}{n}", None) for n in range(1000)], TRIES_OF_AN_ACCOUNT, SECONDS_FOR_A_TRY),
+        (
+            [(1, f"{WRONG}{n}", None) for n in range(1000)],
+            ATTEMPTS_PER_ACCOUNT,
+            ACCOUNT_ATTEMPT_INTERVAL,
+        ),
         (
             [(1, WRONG, f"192.0.2.{n % 256}") for n in range(1000)],
-            TRIES_OF_AN_ACCOUNT,
-            SECONDS_FOR_A_TRY,
+            ATTEMPTS_PER_ACCOUNT,
+            ACCOUNT_ATTEMPT_INTERVAL,
         ),
         (
             [(n, WRONG, "192.0.2.1") for n in range(1000)],
-            TRIES_OF_AN_ADDRESS,
-            SECONDS_FOR_A_TRY_THERE,
+            ATTEMPTS_PER_ADDRESS,
+            ADDRESS_ATTEMPT_INTERVAL,
         ),
     ],
     ids=["of an account", "of an account from everywhere", "from an address"],
 )
 async def test_what_is_refused_is_tried_so_often_and_no_more(
-    credentials: list[tuple[int, str, str | None]], most: int, seconds: float
+    credentials: list[tuple[int, str, str | None]], allowed: int, seconds: float
 ) -> None:
     made, clock = Made(), Clock()
-    pool = AccountClientPool(made, most=2, tries=AttemptLimiter(clock))
+    pool = AccountClientPool(made, max_accepted=2, attempts=AttemptLimiter(clock))
 
     async def tried(given: list[tuple[int, str, str | None]]) -> int:
         """How many of them went upstream."""
         count = 0
         for number, password, address in given:
-            with suppress(RateLimited), pool.upstream(account(number, password), address) as one:
+            with suppress(RateLimited), pool.lease(account(number, password), address) as one:
                 await read(one)
                 count += 1
         return count
 
-    assert await tried(credentials) == most
+    assert await tried(credentials) == allowed
     clock.now += seconds
     assert await tried(credentials) == 1
     clock.now += 10_000 * seconds
-    assert await tried(credentials) == most
+    assert await tried(credentials) == allowed
     await pool.aclose()
 
 
 async def test_what_is_not_tried_takes_no_try() -> None:
     """Neither because the address has none left, nor because too many are in use."""
-    made, tries = Made(), AttemptLimiter(Clock())
-    pool = AccountClientPool(made, most=2, tries=tries)
-    for number in range(TRIES_OF_AN_ADDRESS):
+    made, attempts = Made(), AttemptLimiter(Clock())
+    pool = AccountClientPool(made, max_accepted=2, attempts=attempts)
+    for number in range(ATTEMPTS_PER_ADDRESS):
         await use(pool, number + 10, WRONG)
-    for _ in range(2 * TRIES_OF_AN_ACCOUNT):
+    for _ in range(2 * ATTEMPTS_PER_ACCOUNT):
         with pytest.raises(RateLimited):
             await use(pool, 1, WRONG)
     with ExitStack() as stack:
-        for number in range(UNPROVEN_IN_USE):
-            stack.enter_context(pool.upstream(account(5000 + number)))
-        for number in range(2 * TRIES_OF_AN_ACCOUNT):
+        for number in range(MAX_UNPROVEN_IN_USE):
+            stack.enter_context(pool.lease(account(5000 + number)))
+        for number in range(2 * ATTEMPTS_PER_ACCOUNT):
             with pytest.raises(RateLimited):
-                stack.enter_context(pool.upstream(account(1, f"{WRONG}{number}")))
-    for _ in range(TRIES_OF_AN_ACCOUNT):
-        tries.take(account(1).sid, None)
+                stack.enter_context(pool.lease(account(1, f"{WRONG}{number}")))
+    for _ in range(ATTEMPTS_PER_ACCOUNT):
+        attempts.take(account(1).sid, None)
     with pytest.raises(RateLimited):
-        tries.take(account(1).sid, None)
+        attempts.take(account(1).sid, None)
     await pool.aclose()
 
 
 async def test_what_is_accepted_or_does_not_answer_takes_no_try() -> None:
     """Hundreds of tenants behind one address, and an outage, lock nobody out."""
     made = Made()
-    pool = AccountClientPool(made, most=2, tries=AttemptLimiter(Clock()))
-    for number in range(2 * TRIES_OF_AN_ADDRESS):
+    pool = AccountClientPool(made, max_accepted=2, attempts=AttemptLimiter(Clock()))
+    for number in range(2 * ATTEMPTS_PER_ADDRESS):
         await use(pool, number)
-    for _ in range(2 * TRIES_OF_AN_ACCOUNT):
-        with pool.upstream(account(1, "new"), "192.0.2.1") as upstream:
+    for _ in range(2 * ATTEMPTS_PER_ACCOUNT):
+        with pool.lease(account(1, "new"), "192.0.2.1") as account_client:
             made[-1][1].passwords.add("new")
-            await upstream.client.fetch(FetchCall(sid=sid("CA", 9)))  # 404 says nothing of it
+            await account_client.client.fetch(FetchCall(sid=sid("CA", 9)))  # 404 says nothing of it
     await pool.aclose()
 
 
 async def test_who_was_accepted_is_not_held_up_by_guesses_at_his_account() -> None:
-    pool = AccountClientPool(Made(), most=2, tries=AttemptLimiter(Clock()))
+    pool = AccountClientPool(Made(), max_accepted=2, attempts=AttemptLimiter(Clock()))
     await use(pool, 1)
-    for number in range(2 * TRIES_OF_AN_ACCOUNT):
+    for number in range(2 * ATTEMPTS_PER_ACCOUNT):
         with suppress(RateLimited):
             await use(pool, 1, f"{WRONG}{number}")
     for _ in range(3):
@@ -248,7 +252,7 @@ REFUSED = {
 @pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
 async def test_what_reads_nothing_makes_no_upstream(query: str) -> None:
     made = Made()
-    pool = AccountClientPool(made, most=2)
+    pool = AccountClientPool(made, max_accepted=2)
     before = asyncio.all_tasks()
     for number in range(20):
         results = passthrough(pool).stream(query, caller=caller(number, WRONG, "192.0.2.1"))
@@ -260,19 +264,19 @@ async def test_what_reads_nothing_makes_no_upstream(query: str) -> None:
 
 
 async def test_a_query_of_an_account_that_is_guessed_at_says_when_to_come_back() -> None:
-    pool = AccountClientPool(made := Made(), most=2, tries=AttemptLimiter(Clock()))
+    pool = AccountClientPool(made := Made(), max_accepted=2, attempts=AttemptLimiter(Clock()))
     gateway = passthrough(pool)
-    for number in range(TRIES_OF_AN_ACCOUNT):
+    for number in range(ATTEMPTS_PER_ACCOUNT):
         await gateway.execute(ONE, caller=caller(1, f"{WRONG}{number}"))
     result = await gateway.execute(ONE, caller=caller(1, WRONG))
 
     assert result.errors
     assert result.errors[0].extensions == {"code": "RATE_LIMITED", "retryAfter": 6}
-    assert len(made) == TRIES_OF_AN_ACCOUNT
+    assert len(made) == ATTEMPTS_PER_ACCOUNT
     await pool.aclose()
 
 
-async def begin_act(upstream: AccountClient, go: asyncio.Event, done: list[str]) -> None:
+async def begin_act(account_client: AccountClient, go: asyncio.Event, done: list[str]) -> None:
     """An act that ends when it is told to; whoever asked for it has left."""
 
     async def act() -> MutationResult:
@@ -280,7 +284,7 @@ async def begin_act(upstream: AccountClient, go: asyncio.Event, done: list[str])
         done.append("done")
         return MutationResult(call_sid=sid("CA", 1))
 
-    asked = asyncio.ensure_future(upstream.running.run(act))
+    asked = asyncio.ensure_future(account_client.running.run(act))
     await settle()
     asked.cancel()
     await settle()
@@ -288,8 +292,8 @@ async def begin_act(upstream: AccountClient, go: asyncio.Event, done: list[str])
 
 async def test_a_newcomer_does_not_wait_for_what_the_evicted_one_has_begun() -> None:
     made, go, done = Made(), asyncio.Event(), list[str]()
-    pool = AccountClientPool(made, most=1)
-    with pool.upstream(account(1)) as first:
+    pool = AccountClientPool(made, max_accepted=1)
+    with pool.lease(account(1)) as first:
         await read(first)
         await begin_act(first, go, done)
     async with asyncio.timeout(5):
@@ -307,8 +311,8 @@ async def test_a_newcomer_does_not_wait_for_what_the_evicted_one_has_begun() -> 
 
 async def test_a_newcomer_who_leaves_cancels_nothing_of_the_evicted_one() -> None:
     made, go, done = Made(), asyncio.Event(), list[str]()
-    pool = AccountClientPool(made, most=1)
-    with pool.upstream(account(1)) as first:
+    pool = AccountClientPool(made, max_accepted=1)
+    with pool.lease(account(1)) as first:
         await read(first)
         await begin_act(first, go, done)
     for number in (2, 3):
@@ -328,8 +332,8 @@ async def test_a_newcomer_who_leaves_cancels_nothing_of_the_evicted_one() -> Non
 
 async def test_the_end_waits_for_what_is_being_closed() -> None:
     made, go, done = Made(), asyncio.Event(), list[str]()
-    pool = AccountClientPool(made, most=1)
-    with pool.upstream(account(1)) as first:
+    pool = AccountClientPool(made, max_accepted=1)
+    with pool.lease(account(1)) as first:
         await read(first)
         await begin_act(first, go, done)
     await use(pool, 2)

@@ -178,11 +178,11 @@ def connection(host: str, *headers: tuple[str, str]) -> HTTPConnection:
 
 
 @asynccontextmanager
-async def door(**settings: Any) -> AsyncIterator[Authenticator]:
+async def open_authenticator(**settings: Any) -> AsyncIterator[Authenticator]:
     """A door, one request a second for each caller."""
-    opened = Authenticator(settings_of(rate_limit=1, rate_burst=1, **settings))
-    yield opened
-    await opened.aclose()
+    authenticator = Authenticator(settings_of(rate_limit=1, rate_burst=1, **settings))
+    yield authenticator
+    await authenticator.aclose()
 
 
 @pytest.mark.parametrize(
@@ -199,20 +199,24 @@ async def door(**settings: Any) -> AsyncIterator[Authenticator]:
     ],
 )
 async def test_a_caller_without_a_name_is_an_address(first: str, second: str, is_one: bool) -> None:
-    async with door() as opened:
-        await opened.admit(connection(first))
+    async with open_authenticator() as authenticator:
+        await authenticator.authenticate(connection(first))
         if not is_one:
-            await opened.admit(connection(second))
+            await authenticator.authenticate(connection(second))
             return
         with pytest.raises(RateLimited):
-            await opened.admit(connection(second))
+            await authenticator.authenticate(connection(second))
 
 
 async def test_in_passthrough_a_new_credential_is_no_new_caller() -> None:
-    async with door(access=AccessMode.PASSTHROUGH) as opened:
-        await opened.admit(connection("192.0.2.1", ("Authorization", basic(ACCOUNT, "a"))))
+    async with open_authenticator(access=AccessMode.PASSTHROUGH) as authenticator:
+        await authenticator.authenticate(
+            connection("192.0.2.1", ("Authorization", basic(ACCOUNT, "a")))
+        )
         with pytest.raises(RateLimited):
-            await opened.admit(connection("192.0.2.1", ("Authorization", basic(OTHER, "b"))))
+            await authenticator.authenticate(
+                connection("192.0.2.1", ("Authorization", basic(OTHER, "b")))
+            )
 
 
 FORWARDED = ("X-Forwarded-For", "203.0.113.9")
@@ -242,8 +246,10 @@ async def test_a_proxys_address_is_nobodys(
     """What is tried in vain counts for the caller's own address, or for none."""
     visitor = connection("192.0.2.1", ("Authorization", basic(ACCOUNT, "a")), *headers)
     visitor.scope["client"] = client
-    async with door(access=AccessMode.PASSTHROUGH, trusted_proxies=trusted) as opened:
-        caller = await opened.admit(visitor)
+    async with open_authenticator(
+        access=AccessMode.PASSTHROUGH, trusted_proxies=trusted
+    ) as authenticator:
+        caller = await authenticator.authenticate(visitor)
 
     address = caller.address
     assert (address is not None) if expected is True else (address == expected)
@@ -260,20 +266,20 @@ def tokens(tmp_path: Path) -> tuple[Path, list[str]]:
 
 def test_a_name_is_one_caller_from_wherever_it_asks(tokens: tuple[Path, list[str]]) -> None:
     file, (ops, new_ops, web) = tokens
-    opened = Authenticator(
+    authenticator = Authenticator(
         settings_of(access=AccessMode.TOKEN, tokens_file=str(file), rate_limit=1, rate_burst=1)
     )
 
-    def admit(host: str, token: str) -> str:
+    def authenticate(host: str, token: str) -> str:
         visitor = connection(host, ("Authorization", f"Bearer {token}"))
-        return asyncio.run(opened.admit(visitor)).name
+        return asyncio.run(authenticator.authenticate(visitor)).name
 
-    assert admit("192.0.2.1", ops) == "ops"
+    assert authenticate("192.0.2.1", ops) == "ops"
     with pytest.raises(RateLimited):
-        admit("192.0.2.2", new_ops)
-    assert admit("192.0.2.1", web) == "web"
+        authenticate("192.0.2.2", new_ops)
+    assert authenticate("192.0.2.1", web) == "web"
     with pytest.raises(Unauthenticated):
-        admit("192.0.2.1", ops + "x")
+        authenticate("192.0.2.1", ops + "x")
 
 
 @pytest.mark.parametrize(
@@ -285,8 +291,8 @@ def test_a_name_is_one_caller_from_wherever_it_asks(tokens: tuple[Path, list[str
     ],
 )
 async def test_a_socket_presents_its_credential_in_connection_init(payload: dict[str, Any]) -> None:
-    async with door(access=AccessMode.PASSTHROUGH) as opened:
-        caller = await opened.admit(
+    async with open_authenticator(access=AccessMode.PASSTHROUGH) as authenticator:
+        caller = await authenticator.authenticate(
             connection("192.0.2.1", ("Authorization", basic(OTHER, "b"))), payload
         )
 
@@ -298,17 +304,17 @@ async def test_a_socket_presents_its_credential_in_connection_init(payload: dict
     "payload", [{"Authorization": 7}, {"Authorization": None}, {"headers": []}, {"x": "y"}, {}]
 )
 async def test_a_payload_without_a_credential_lets_nobody_in(payload: dict[str, Any]) -> None:
-    async with door(access=AccessMode.PASSTHROUGH) as opened:
+    async with open_authenticator(access=AccessMode.PASSTHROUGH) as authenticator:
         with pytest.raises(Unauthenticated):
-            await opened.admit(connection("192.0.2.1"), payload)
+            await authenticator.authenticate(connection("192.0.2.1"), payload)
 
 
 async def test_further_operations_of_a_socket_are_counted() -> None:
-    async with door() as opened:
+    async with open_authenticator() as authenticator:
         visitor = connection("192.0.2.1")
-        caller = await opened.admit(visitor)
+        caller = await authenticator.authenticate(visitor)
         with pytest.raises(RateLimited):
-            opened.count(visitor, caller)
+            authenticator.count(visitor, caller)
 
     assert caller == ANONYMOUS
     assert caller.may(Scope.CALL)

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.access import ANONYMOUS, Caller
 from gateway.server import Gateway
-from gateway.server.results import CredentialExpired, until
+from gateway.server.results import CredentialExpired, until_expiry
 from gateway.settings import AccessMode
 from tests.access.provider import AUDIENCE, ISSUER, Provider
 from tests.conftest import connect
@@ -148,17 +148,17 @@ async def numbers(*values: int | Exception) -> AsyncGenerator[int, None]:
 async def test_a_moment_that_has_passed_hands_out_nothing() -> None:
     """Also where results are there at once, so that no wait could be cut short."""
     with pytest.raises(CredentialExpired):
-        await anext(until(asyncio.get_running_loop().time() - 1, numbers(1)))
+        await anext(until_expiry(asyncio.get_running_loop().time() - 1, numbers(1)))
 
 
 async def test_results_come_until_the_moment_and_their_own_failures_pass() -> None:
     moment = asyncio.get_running_loop().time() + 0.05
-    results = until(moment, numbers(0, 1))
+    results = until_expiry(moment, numbers(0, 1))
     assert [await anext(results), await anext(results)] == [0, 1]
     with pytest.raises(CredentialExpired):
         await anext(results)
     assert asyncio.get_running_loop().time() >= moment
 
     with pytest.raises(TimeoutError):
-        await anext(until(moment + 60, numbers(TimeoutError())))
-    assert await anext(until(None, numbers(7))) == 7
+        await anext(until_expiry(moment + 60, numbers(TimeoutError())))
+    assert await anext(until_expiry(None, numbers(7))) == 7

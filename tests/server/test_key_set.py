@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from gateway.server.authentication import MAX_BYTES, KeySetReader
+from gateway.server.authentication import MAX_KEY_SET, KeySetReader
 
 URL = "https://idp.example.com/keys"
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -67,7 +67,7 @@ def breaks(_request: httpx.Request) -> httpx.Response:
         lambda _: httpx.Response(302, headers={"Location": "https://evil.example.com/"}),
         lambda _: httpx.Response(500),
         lambda _: httpx.Response(404, content=b"{}"),
-        lambda _: httpx.Response(200, stream=Parts(b"x" * MAX_BYTES, b"x")),
+        lambda _: httpx.Response(200, stream=Parts(b"x" * MAX_KEY_SET, b"x")),
         lambda _: httpx.Response(200, stream=Endless(0)),
         lambda _: httpx.Response(200, stream=Endless(0.2)),
         breaks,

@@ -39,24 +39,24 @@ FRAMES = st.one_of(
 )
 
 
-async def admit(_websocket: Any, _payload: Any) -> AuthenticatedConnection:
+async def authenticate(_websocket: Any, _payload: Any) -> AuthenticatedConnection:
     """Documents that do what their text says."""
 
-    def operate(asked: Parameters) -> Any:
-        if asked.query == "refused":
+    def execute(parameters: Parameters) -> Any:
+        if parameters.query == "refused":
             raise BadUserInput("no")
-        return results(asked)
+        return results(parameters)
 
-    async def results(asked: Parameters) -> Any:
+    async def results(parameters: Parameters) -> Any:
         yield ExecutionResult(data={"a": 1}, errors=None)
-        if asked.query == "broken":
-            raise ValueError(asked.query)
+        if parameters.query == "broken":
+            raise ValueError(parameters.query)
         await asyncio.Event().wait()
 
-    return AuthenticatedConnection(operate)
+    return AuthenticatedConnection(execute)
 
 
-async def converse(frames: list[str | bytes], admit: Any = admit) -> list[Message]:
+async def converse(frames: list[str | bytes], authenticate: Any = authenticate) -> list[Message]:
     """What is sent to a client that sends these and leaves."""
     incoming = [{"type": "websocket.connect"}, *map(received, frames)]
     sent: list[Message] = []
@@ -69,7 +69,7 @@ async def converse(frames: list[str | bytes], admit: Any = admit) -> list[Messag
         sent.append(message)
 
     scope = {"type": "websocket", "headers": [], "subprotocols": ["graphql-transport-ws"]}
-    endpoint = GraphQLOverWebSocket(admit, lambda _: True)
+    endpoint = GraphQLOverWebSocket(authenticate, lambda _: True)
     before = asyncio.all_tasks()
     await endpoint(scope, receive, send)
     assert asyncio.all_tasks() == before
@@ -100,8 +100,8 @@ def test_any_messages_are_answered_or_close_the_socket(
 
 def asking(query: str) -> list[str | bytes]:
     """A client that greets and asks this."""
-    asked = {"type": "subscribe", "id": "1", "payload": {"query": query}}
-    return [json.dumps(HELLO), json.dumps(asked), *[json.dumps({"type": "pong"})] * 20]
+    parameters = {"type": "subscribe", "id": "1", "payload": {"query": query}}
+    return [json.dumps(HELLO), json.dumps(parameters), *[json.dumps({"type": "pong"})] * 20]
 
 
 @pytest.mark.parametrize(

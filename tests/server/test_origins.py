@@ -236,7 +236,10 @@ async def test_the_same_pages_may_ask_over_http_and_over_websocket(name: str) ->
         allowed = origin if may else None
         assert posted.headers.get("Access-Control-Allow-Origin") == allowed
         assert asked.headers.get("Access-Control-Allow-Origin") == allowed
-        assert Origins(settings).may_ask(Headers({"Origin": origin, "Host": "gateway"})) == may
+        assert (
+            Origins(settings).is_origin_allowed(Headers({"Origin": origin, "Host": "gateway"}))
+            == may
+        )
 
 
 @pytest.mark.parametrize("mode", [{"allow_anyone": Switch.ON}, {"access": AccessMode.PASSTHROUGH}])
@@ -300,7 +303,7 @@ async def test_a_page_that_may_ask_leaves_no_line(caplog: pytest.LogCaptureFixtu
 
 def test_what_a_page_says_of_itself_is_cut_and_escaped(caplog: pytest.LogCaptureFixture) -> None:
     headers = Headers({"Origin": "https://\n\x1b[2J\u00e9" + "x" * 9000, "Host": "h\n" * 4000})
-    assert not Origins(Settings()).may_ask(headers)
+    assert not Origins(Settings()).is_origin_allowed(headers)
 
     (line,) = lines(caplog)
     assert "https://\\n\\x1b[2J\\xe9xxx" in line
@@ -315,7 +318,7 @@ def test_pages_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     origins = Origins(Settings(), lambda: now)
 
     def asks(page: str) -> None:
-        assert not origins.may_ask(Headers({"Origin": page, "Host": "gateway"}))
+        assert not origins.is_origin_allowed(Headers({"Origin": page, "Host": "gateway"}))
 
     for number in range(500):
         asks(f"https://{number}.example")

@@ -176,7 +176,7 @@ async def test_a_silent_stream_is_kept_alive() -> None:
             pass
         waited = asyncio.get_running_loop().time() - began
 
-    assert waited < 2 * sse.SILENCE
+    assert waited < 2 * sse.HEARTBEAT_INTERVAL
 
 
 async def test_a_server_that_is_about_to_leave_ends_its_streams() -> None:
