@@ -1,8 +1,7 @@
-"""GraphQL over HTTP: the way from a request's bytes to an operation, and from its result to bytes.
+"""GraphQL over HTTP: parses a request, executes the operation and encodes its result.
 
-Written after the GraphQL-over-HTTP specification rather than on Strawberry's view, which knows
-neither its media type nor its status codes (LIBRARY-FACTS section 1). This module must not know the
-schema.
+It implements the GraphQL-over-HTTP specification itself, because Strawberry's view supports neither
+its media type nor its status codes (LIBRARY-FACTS section 1). This module must not know the schema.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from gateway.access import Caller
 from gateway.errors import AccessError, Forbidden, OriginNotAllowed
 from gateway.server.accept import preferred
 from gateway.server.authentication import Authenticator
-from gateway.server.operations import Gateway
+from gateway.server.operations import NO_SUCH_OPERATION, Gateway
 from gateway.server.parameters import JSON, HttpError, Parameters, read_parameters
 from gateway.server.results import response_map
 from gateway.server.sse import EVENT_STREAM, EventStream
@@ -33,20 +32,20 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
 CLIENT_CLOSED_REQUEST = 499
 HOW_TO_SUBSCRIBE = (
-    f"A subscription has no single answer: accept {EVENT_STREAM}, or connect to this URL over "
+    f"A subscription needs a stream: accept {EVENT_STREAM}, or connect to this URL over "
     "WebSocket with the subprotocol graphql-transport-ws"
 )
 
 
 class IsSubscription(Exception):
-    """The operation is a subscription: it wants a stream of answers."""
+    """The operation is a subscription, which needs a stream of results."""
 
 
 class GraphQLOverHTTP:
     """The endpoint as an ASGI app: queries by GET, queries and mutations by POST.
 
-    `may_ask` tells by a request's headers whether the page that asks may; `page` answers browsers,
-    if there is one.
+    `is_origin_allowed` decides by the request's headers whether its page may send it. `page`, if
+    there is one, is the response to browsers.
     """
 
     def __init__(
@@ -71,11 +70,11 @@ class GraphQLOverHTTP:
             if chosen == HTML and self._page:
                 return self._page()
             if chosen is None:
-                raise HttpError(406, f"Answers are {GRAPHQL_RESPONSE} or {JSON}")
+                raise HttpError(406, f"Responses are {GRAPHQL_RESPONSE} or {JSON}")
             media_type = JSON if chosen == EVENT_STREAM else chosen
             settings = request.app.state.gateway.settings
             if not self._is_origin_allowed(request.headers):
-                raise HttpError(403, OriginNotAllowed("Pages of this origin may not ask here"))
+                raise HttpError(403, OriginNotAllowed("Pages of this origin are not allowed"))
             caller = await _authenticator(request).authenticate(request)
             parameters = await read_parameters(request, settings.documents.max_body)
             if chosen == EVENT_STREAM:
@@ -126,12 +125,12 @@ class GraphQLOverHTTP:
             )
         except InvalidOperationTypeError as error:
             if error.operation_type is not OperationType.SUBSCRIPTION:
-                raise HttpError(405, "GET answers no mutations", {"Allow": "POST"}) from None
+                raise HttpError(405, "A mutation needs POST", {"Allow": "POST"}) from None
             if preferred(_accept(request), (EVENT_STREAM,)) is None:
                 raise HttpError(406, HOW_TO_SUBSCRIBE) from None
             raise IsSubscription from None
         except CannotGetOperationTypeError:
-            raise HttpError(400, "The document has no operation of that name") from None
+            raise HttpError(400, NO_SUCH_OPERATION) from None
 
 
 def _authenticator(request: Request) -> Authenticator:
@@ -146,7 +145,7 @@ def _accept(request: Request) -> str:
 async def _while_connected(
     request: Request, work: Awaitable[ExecutionResult]
 ) -> ExecutionResult | None:
-    """The work's result; None where the client left first, which cancels the work."""
+    """The result of `work`, or None if the client disconnects first, which cancels it."""
     execution = asyncio.ensure_future(work)
     disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
@@ -167,7 +166,7 @@ def _result_response(result: ExecutionResult, media_type: str) -> Response:
     body = response_map(result)
     if "data" not in body and Forbidden.code in map(_code, body["errors"]):
         return _json_response(body, 403, media_type)
-    # Legacy clients of application/json take a 4xx for a failure of the transport.
+    # Clients of application/json (legacy) mistake a 4xx for a failure of the transport.
     is_request_error = "data" not in body and media_type == GRAPHQL_RESPONSE
     return _json_response(body, 400 if is_request_error else 200, media_type)
 
@@ -177,7 +176,7 @@ def _code(error: dict[str, Any]) -> Any:
 
 
 def _access_response(request: Request, error: AccessError, media_type: str) -> Response:
-    """The connection closes where a body was sent that is not read."""
+    """Closes the connection of a POST, since its body was not read."""
     status, headers = _authenticator(request).status_and_headers(error)
     body = {"errors": [{"message": str(error), "extensions": error.extensions}]}
     close = {"Connection": "close"} if request.method == "POST" else {}

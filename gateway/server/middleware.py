@@ -1,7 +1,6 @@
-"""What every answer of this app has, whoever gives it: headers that confine browsers, compression
-where it is asked for, and JSON where the app itself failed.
+"""Middleware for every response: security headers, compression, JSON errors, trailing slashes.
 
-This module must not know what is answered, nor the routes.
+This module must not know the content of responses, nor the routes.
 """
 
 import asyncio
@@ -26,11 +25,11 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 ACCEPT_ENCODING = "accept-encoding"
-# Bytes: what fits into one packet gains nothing.
+# Bytes. Compression gains nothing for a response that fits into one packet.
 MIN_COMPRESSED_SIZE = 1024
 # 380 KB of calls become 75 KB in 4 ms; level 9 makes 70 KB of them in 29 ms.
 COMPRESSION_LEVEL = 5
-# An answer that needs another value (the page, its files) sets it itself.
+# A response that needs another value (the page, its files) sets it itself.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
@@ -44,7 +43,7 @@ HEADERS = {
 
 
 class SecurityHeadersMiddleware:
-    """ASGI middleware around all others: the headers."""
+    """Outermost ASGI middleware: adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -64,10 +63,10 @@ class SecurityHeadersMiddleware:
 
 
 class Compression:
-    """ASGI middleware: answers are compressed for whoever takes gzip, if they are large enough.
+    """ASGI middleware: compresses large responses for clients that accept gzip, except events.
 
-    Events are not. Starlette, and the files behind the page, look for the word gzip alone; here the
-    whole header is read (`gzip;q=0`, `*`), and they are told what it comes to.
+    Starlette and the page's files only search Accept-Encoding for the word gzip. So this parses
+    the whole header (`gzip;q=0`, `*`) and replaces it with the result.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -86,9 +85,9 @@ class Compression:
 
 
 class ErrorsAsJson:
-    """ASGI middleware inside all others, so that a fault's answer has what every answer has.
+    """ASGI middleware inside the others, so that error responses get the same headers.
 
-    The server cancels what has not finished within GATEWAY_DRAIN_TIMEOUT; that is answered, too.
+    It also responds to requests that the server cancels after GATEWAY_DRAIN_TIMEOUT.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -115,15 +114,15 @@ class ErrorsAsJson:
             await _error_response("Internal error")(scope, receive, send)
         except asyncio.CancelledError:
             if not is_started:
-                await _error_response("Cut off: the gateway ends")(scope, receive, send)
+                await _error_response("Cancelled: the gateway ends")(scope, receive, send)
             raise
 
 
 class TrailingSlash:
-    """ASGI middleware: a path that ends with a slash means what it means without one.
+    """ASGI middleware: removes a trailing slash from the path.
 
-    A framework's own way is to redirect, to a URL made from the connection that it sees: behind a
-    proxy that takes TLS off, to http. `raw_path` stays as it was requested.
+    Frameworks redirect instead, to a URL made from the connection: behind a proxy that terminates
+    TLS that would be http. `raw_path` stays as requested.
     """
 
     def __init__(self, app: ASGIApp) -> None:

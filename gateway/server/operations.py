@@ -1,8 +1,8 @@
-"""The gateway proper: executes operations, each with a context of its own over an upstream.
+"""Executes operations, each with its own context over an account's client.
 
-Note [Lazily]. In passthrough anybody can make up a credential. So an operation takes its upstream
-when the first resolver needs it: one that is not GraphQL, or is refused by validation or a limit,
-has none, and leaves nothing behind.
+Note [Lazily]. In passthrough anybody can make up a credential. So an operation leases its account's
+client when the first resolver needs it. An operation that does not parse, or that validation or a
+limit rejects, leases none and leaves nothing behind.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from gateway.upstream.client import Priority, UpstreamClient, utc_now
 
 __all__ = ["Gateway", "OperationOptions"]
 
-# Past an operation's deadline nothing is read any more; what was read is put together in this many
-# seconds, or the operation is given up: no answer takes longer.
+# Seconds after an operation's deadline to build the response from what was read. An operation that
+# takes longer is cancelled.
 RESPONSE_GRACE = 1.5
 QUERIES = (OperationType.QUERY,)
 QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
@@ -43,10 +43,10 @@ NO_SUCH_OPERATION = "The document has no operation of that name"
 
 @dataclass(frozen=True)
 class OperationOptions:
-    """How one operation wants to be answered.
+    """Options that a client sets for one operation.
 
-    `request_budget` and `timeout` (seconds) lower the settings for this operation. `priority` BULK
-    lets others go first upstream.
+    `request_budget` and `timeout` (seconds) lower the settings for this operation. With `priority`
+    BULK its upstream requests queue behind those of interactive operations.
     """
 
     explain: Explain = Explain.NOTHING
@@ -59,10 +59,10 @@ DEFAULT_OPTIONS = OperationOptions()
 
 
 class Gateway:
-    """Executes operations. Each has loaders and a deadline of its own; `now` is when it begins.
+    """Executes operations, each with its own loaders and deadline. `now` is the clock (UTC).
 
-    `own` is the upstream of the gateway's own account, None where only callers bring one; theirs
-    are in `pool`.
+    `own` is the client of the gateway's own account, or None in passthrough; callers' clients are
+    in `pool`.
     """
 
     def __init__(
@@ -84,19 +84,19 @@ class Gateway:
 
     @property
     def has_account(self) -> bool:
-        """True when the gateway has an account of its own."""
+        """True if the gateway has an account of its own."""
         return self._own is not None
 
     @property
     def own(self) -> AccountClient:
-        """The upstream of the gateway's own account. Raises SettingsError where there is none."""
+        """The gateway's own account and client. Raises SettingsError if there is none."""
         if self._own is None:
-            raise SettingsError("TWILIO_ACCOUNT_SID: is missing; in passthrough, callers have one")
+            raise SettingsError("TWILIO_ACCOUNT_SID: is missing; in passthrough callers have one")
         return self._own
 
     @property
     def client(self) -> UpstreamClient:
-        """The client of the gateway's own account. Raises SettingsError where there is none."""
+        """The upstream client of the own account. Raises SettingsError if there is none."""
         return self.own.client
 
     async def execute(
@@ -109,10 +109,10 @@ class Gateway:
         caller: Caller,
         may_mutate: bool = True,
     ) -> ExecutionResult:
-        """The result of one operation; its upstream work ends with it, also when it is cancelled.
+        """The result of one query or mutation. Its upstream work ends with it, even if cancelled.
 
-        Raises Strawberry's CannotGetOperationTypeError where no operation has that name, and
-        InvalidOperationTypeError for a subscription, and for a mutation where none may be.
+        Raises Strawberry's CannotGetOperationTypeError if no operation has that name, and
+        InvalidOperationTypeError for a subscription, or for a mutation unless `may_mutate`.
         """
         trace = _trace(caller)
         try:
@@ -143,8 +143,8 @@ class Gateway:
     ) -> AsyncGenerator[ExecutionResult, None]:
         """The results of any operation: one, or those of a subscription until it ends.
 
-        Whoever stops reading before its end closes it. A result without data is the last. Raises
-        CredentialExpired when a subscriber's credential comes to its end.
+        A reader that stops early must close it. A result without data is the last one. Raises
+        CredentialExpired when a subscriber's credential expires.
         """
         request = query, variables, operation_name, options
         try:
@@ -153,7 +153,7 @@ class Gateway:
             yield rejected(NO_SUCH_OPERATION)
         except InvalidOperationTypeError as error:
             if error.operation_type is not OperationType.SUBSCRIPTION:
-                yield rejected("GET answers no mutations")
+                yield rejected("A mutation needs POST")
                 return
             async with aclosing(self._subscribe(*request, caller)) as events:
                 async for result in events:
@@ -192,23 +192,23 @@ class Gateway:
         operation_name: str | None,
         options: OperationOptions = DEFAULT_OPTIONS,
     ) -> dict[str, Any]:
-        """The response map of one operation that the operator asks: errors, if any, and data."""
+        """The response map of one operation that the operator runs: errors, if any, and data."""
         try:
             result = await self.execute(query, variables, operation_name, options, caller=ANONYMOUS)
         except CannotGetOperationTypeError:
             result = rejected(NO_SUCH_OPERATION)
         except InvalidOperationTypeError:
-            result = rejected("A subscription has no single answer")
+            result = rejected("A subscription needs a stream")
         return response_map(result)
 
     def expires_at(self, caller: Caller) -> float | None:
-        """When the caller's credential ends, a time of the loop's clock; None where it does not."""
+        """When the caller's credential expires, by the loop's clock; None if it never does."""
         if caller.expires is None:
             return None
         return asyncio.get_running_loop().time() + caller.expires - self._now().timestamp()
 
     def _timeout(self, options: OperationOptions) -> float:
-        """How long an operation on these terms may read."""
+        """Seconds in which an operation with these options may read."""
         allowed = self.settings.operation.timeout
         return min(options.timeout or allowed, allowed)
 
@@ -220,14 +220,14 @@ class Gateway:
         trace: UpstreamTrace,
         sharing: Hashable = None,
     ) -> AsyncIterator[Context]:
-        """What one operation carries; see Note [Lazily]."""
+        """The context of one operation; see Note [Lazily]."""
         async with AsyncExitStack() as stack:
 
             @cache
             def connect() -> AccountClient:
                 if caller.account is None:
                     return self.own
-                assert self._pool  # noqa: S101 (open_gateway gives one; the own is never lent)
+                assert self._pool  # noqa: S101 (open_gateway passes one; own is never lent)
                 return stack.enter_context(self._pool.lease(caller.account, caller.address))
 
             def make_loaders() -> Loaders:
@@ -251,7 +251,7 @@ class Gateway:
                 trace=trace,
                 cursor_key=_cursor_key(self.settings, caller.account or self.client.account),
                 deadline=asyncio.get_running_loop().time() + self._timeout(options),
-                # Twilio signs callbacks with a token that only the caller has, if he brought it.
+                # Twilio signs callbacks with the account's auth token, which only the caller knows.
                 callback_url=None if caller.account else self._callback_url,
                 page_budget=self.settings.operation.page_budget,
                 row_budget=self.settings.operation.row_budget,
@@ -266,7 +266,7 @@ class Gateway:
         trace: UpstreamTrace,
         row: CallResource | None = None,
     ) -> Loaders:
-        """Loaders with a deadline and a budget of their own, which know this row already."""
+        """Loaders with their own deadline and budget, whose cache holds this row already."""
         allowed = self.settings.operation.request_budget
         cache = OperationCache(self._now())
         cache.note(row)

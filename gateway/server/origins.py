@@ -1,21 +1,21 @@
-"""Which web pages may ask: the gateway's own, and those of the origins that the settings list.
+"""Which web pages may send requests: the gateway's own, and those of allowed origins.
 
-HTTP and WebSocket ask the same question here. This module must not know GraphQL.
+HTTP and WebSocket follow the same rule. This module must not know GraphQL.
 
-Note [Whose page asks]. A browser sends, for any page on the internet, simple requests to any
-address that its user can reach, a gateway on localhost among them. What it may not do for a foreign
-page is set application/json (POST needs it) or hide where a request comes from: Origin is sent with
-every WebSocket handshake and every request but the simplest GETs, and those bear Sec-Fetch-Site. So
-whatever names a foreign origin is refused before anything is read, which also saves the requests
-upstream that its answer would have cost. What is not a browser sends neither header.
+Note [Whose page asks]. For any page on the internet, a browser sends simple requests to any address
+that its user can reach, including a gateway on localhost. But it does not let a foreign page set
+application/json (POST needs it) or hide its origin: it sends Origin with every WebSocket handshake
+and every request except the simplest GETs, and sends Sec-Fetch-Site with those. So the gateway
+refuses every request of a foreign origin before reading it, which also saves the upstream requests
+of its response. Clients other than browsers send neither header.
 
-A page can also let its own name lead to 127.0.0.1 (DNS rebinding): to the browser, the gateway is
-then of the page's origin. Such a name has a dot, as all that can be bought have. A gateway that
-listens on this machine only is asked by loopback's names, or by a name that the settings know.
+A page can also resolve its own name to 127.0.0.1 (DNS rebinding): the browser then regards the
+gateway as the page's origin. Such a name has a dot, like every name that can be bought. So a
+gateway that listens on loopback only accepts loopback names and the names in its settings as Host.
 
-Note [The origin decides]. A page of a listed origin may send whatever headers it likes: what a
-preflight asks for is allowed. Authorization is one of them, so a page that may ask at all may also
-send what lets it in; nothing that another header says could be worse.
+Note [The origin decides]. A page of a listed origin may send any header: a preflight allows all
+that it requests. Authorization is one of them, so such a page may send a credential; no other
+header could do more harm.
 """
 
 import ipaddress
@@ -38,18 +38,18 @@ __all__ = ["CrossOrigin", "Origins"]
 
 log = logging.getLogger(__name__)
 
-# What answers tell in headers that a page's script could not read otherwise.
+# Response headers that a page's script may read besides the default ones.
 EXPOSED_HEADERS = ("Accept-Encoding", "Allow", "Retry-After", "WWW-Authenticate")
-# Seconds for which a browser need not ask again.
+# Seconds for which a browser may cache a preflight.
 PREFLIGHT_MAX_AGE = 600
-# A refused page is logged once in so many seconds, and so many pages at most.
+# A refused page is logged once in LOG_INTERVAL seconds, and at most MAX_LOGGED_PAGES pages are.
 LOG_INTERVAL = 60.0
 MAX_LOGGED_PAGES = 10
 MAX_LOGGED_LENGTH = 100
 
 
 class Origins:
-    """The origins whose pages may ask a gateway with these settings; `now` is in seconds."""
+    """The origins whose pages may send requests, by the settings. `now` is in seconds."""
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
         listed = settings.server.allowed_origins or ()
@@ -62,9 +62,9 @@ class Origins:
         self._logged: TTLCache[str, None] = TTLCache(MAX_LOGGED_PAGES, LOG_INTERVAL, now)
 
     def is_origin_allowed(self, headers: Headers) -> bool:
-        """False where a request, or a WebSocket handshake, comes from a page of a foreign origin.
+        """False if a request or WebSocket handshake comes from a page of a foreign origin.
 
-        That leaves a line in the log.
+        It logs a refused page.
         """
         if self.allows_all or self._is_allowed(headers):
             return True
@@ -83,12 +83,12 @@ class Origins:
         return bool(self._known.fullmatch(origins[0])) or _is_same_origin(origins[0].lower(), host)
 
     def _is_unknown_name(self, host: str) -> bool:
-        """A name that anybody could have, and that no setting knows."""
+        """True for a name that anybody could own and that no setting lists."""
         name = _name(f"//{host}")
         return "." in name and not _is_loopback(name) and not self._known_names.fullmatch(name)
 
     def log_refusal(self, headers: Headers) -> None:
-        """A line about a page that is refused; what the page chose itself is cut and escaped."""
+        """Logs a refused page; what the page chose itself is truncated and escaped."""
         page = _log_safe(
             ", ".join(headers.getlist("origin")) or headers.get("sec-fetch-site", "none")
         )
@@ -97,15 +97,15 @@ class Origins:
             return
         self._logged[page + host] = None
         log.warning(
-            "refused a web page of origin %s that asks at %s: GATEWAY_ALLOWED_ORIGINS lists those "
-            "that may, GATEWAY_PUBLIC_URL says where the gateway's own page is",
+            "refused a web page of origin %s that sent a request to %s: GATEWAY_ALLOWED_ORIGINS "
+            "lists the allowed origins, GATEWAY_PUBLIC_URL the URL of the gateway's own page",
             page,
             host,
         )
 
 
 class CrossOrigin(CORSMiddleware):
-    """Answers preflights and tells browsers which pages may read answers; `Vary: Origin`."""
+    """CORS: responds to preflights and lets allowed pages read responses; `Vary: Origin`."""
 
     def __init__(self, app: ASGIApp, origins: Origins) -> None:
         super().__init__(
@@ -121,31 +121,31 @@ class CrossOrigin(CORSMiddleware):
         self._origins = origins
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a preflight: see Note [The origin decides]."""
+        """The response to a preflight: see Note [The origin decides]."""
         if not self.is_allowed_origin(request_headers["origin"]):
             self._origins.log_refusal(request_headers)
         return super().preflight_response(request_headers)
 
 
 def _pattern(patterns: Iterable[str]) -> re.Pattern[str]:
-    """What matches one of these, where `*.` stands for one label; without any, nothing does."""
-    found = (re.escape(one).replace(r"\*\.", r"[a-z0-9_-]+\.") for one in patterns)
-    return re.compile("|".join(found) or "(?!)", re.IGNORECASE)
+    """Matches any of these, where `*.` stands for one label. Matches nothing if there are none."""
+    choices = (re.escape(one).replace(r"\*\.", r"[a-z0-9_-]+\.") for one in patterns)
+    return re.compile("|".join(choices) or "(?!)", re.IGNORECASE)
 
 
 def _origin_of(url: str | None) -> list[str]:
     if not url:
         return []
     parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.netloc}"
+    text = f"{parts.scheme}://{parts.netloc}"
     try:
-        return [origin(shown)]
-    except ValueError:  # no browser sends it, but others may name the host
-        return [shown]
+        return [origin(text)]
+    except ValueError:  # no browser sends it, but its host may be in a Host header
+        return [text]
 
 
 def _is_same_origin(page: str, host: str) -> bool:
-    """The page is from the host that it asks. A proxy may have taken TLS off since."""
+    """True if the page comes from the requested host. A proxy may have terminated its TLS."""
     try:
         parts = urlsplit(page)
     except ValueError:  # no browser sends it

@@ -1,7 +1,7 @@
-"""From an HTTP request to the parameters of a GraphQL request, or to what is wrong with it.
+"""Reads the parameters of a GraphQL request from an HTTP request and validates them.
 
-A message over WebSocket brings the same parameters (`check_parameters`). This module must not know
-what is done with them.
+WebSocket messages carry the same parameters (`check_parameters`). This module must not know what is
+done with them.
 """
 
 import re
@@ -29,9 +29,9 @@ PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 
 
 class HttpError(Exception):
-    """A request that is not executed; `status` says in which way it is none.
+    """The request is rejected with this HTTP status.
 
-    `legacy_status` takes its place where application/json is answered.
+    `legacy_status` replaces it in responses of application/json.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class HttpError(Exception):
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """As GraphQL errors."""
+        """The error as a list of GraphQL errors."""
         return [{"message": str(self), "extensions": self.error.extensions}]
 
 
@@ -64,9 +64,9 @@ class Parameters:
 
 
 async def read_parameters(request: Request, max_bytes: int) -> Parameters:
-    """The parameters of an HTTP request of at most so many bytes, as sent and as they are inflated.
+    """The parameters of an HTTP request. `max_bytes` limits the body as sent and as inflated.
 
-    Raises Refusal, or Starlette's ClientDisconnect.
+    Raises HttpError, or Starlette's ClientDisconnect.
     """
     if request.method == "GET":
         _check_size(len(request.scope["query_string"]), max_bytes, 414)
@@ -108,9 +108,9 @@ async def _body(request: Request, max_bytes: int) -> bytes:
 
 
 class GzipReader:
-    """What a gzipped body holds, chunk by chunk, and never more than a byte beyond `most`.
+    """Inflates a gzipped body chunk by chunk, to at most one byte beyond `max_bytes`.
 
-    Its members (RFC 1952) are read one after the other.
+    It reads the body's members (RFC 1952) one after the other.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -118,7 +118,7 @@ class GzipReader:
         self._member = _decompressor()
 
     def inflate(self, chunk: bytes) -> bytes:
-        """What the next chunk holds. Not to be called again once it was too much."""
+        """The inflated chunk. Do not call it again once the body exceeded `max_bytes`."""
         inflated = bytearray()
         while chunk and self._remaining:
             if self._member.eof:
@@ -126,16 +126,16 @@ class GzipReader:
             try:
                 part = self._member.decompress(chunk, self._remaining)
             except zlib.error:
-                raise HttpError(400, "The request's body is not gzip, as it says") from None
+                raise HttpError(400, "The request's body is not gzip") from None
             self._remaining -= len(part)
             inflated += part
             chunk = self._member.unused_data
         return bytes(inflated)
 
     def end(self) -> None:
-        """Raises Refusal where the body was cut off."""
+        """Ends the body. Raises HttpError if it is truncated."""
         if not self._member.eof:
-            raise HttpError(400, "The request's body is gzip that was cut off")
+            raise HttpError(400, "The request's gzip body is truncated")
 
 
 def _decompressor() -> Any:
@@ -143,9 +143,9 @@ def _decompressor() -> Any:
 
 
 def _check_size(size: int, max_bytes: int, status: int) -> None:
-    """Bytes of a request; the rest of one that is too large is not waited for."""
+    """Rejects a request that is too large, and closes its connection without reading the rest."""
     if size > max_bytes:
-        message = f"A request may have {max_bytes} bytes"
+        message = f"A request may have at most {max_bytes} bytes"
         error = LimitExceeded(message, limit="body", allowed=max_bytes)
         raise HttpError(status, error, {"Connection": "close"})
 
@@ -161,32 +161,32 @@ def _json(text: bytes, name: str) -> Any:
 
 
 def check_parameters(fields: Any, headers: Headers) -> Parameters:
-    """The parameters of a request, also of one that came over WebSocket; raises Refusal."""
+    """The validated parameters of a request over HTTP or WebSocket. Raises HttpError."""
     if not isinstance(fields, dict):
         raise HttpError(400, "A GraphQL request is a JSON object")
     query = fields.get("query")
     extensions = _optional(fields, "extensions", dict, "an object") or {}
     if not query and is_hash(extensions):
-        # Clients know this message, or its code, and then send the document.
+        # Clients recognise this message or its code, and then send the document.
         error = PersistedQueryNotSupported("PersistedQueryNotSupported")
         raise HttpError(400, error, {"Cache-Control": NO_SHARED_CACHE}, legacy_status=200)
     if not isinstance(query, str) or not query.strip():
-        raise HttpError(400, "query is missing or not a text")
+        raise HttpError(400, "query is missing or not a string")
     return Parameters(
         query=query,
         variables=_optional(fields, "variables", dict, "an object"),
-        operation_name=_optional(fields, "operationName", str, "a text") or None,
+        operation_name=_optional(fields, "operationName", str, "a string") or None,
         options=_options(extensions, headers),
     )
 
 
 def is_hash(extensions: Mapping[str, Any] | None) -> bool:
-    """True where the hash of a document is sent, as Apollo's persisted queries are."""
+    """True if the client sends a document's hash, as for Apollo's persisted queries."""
     return (extensions or {}).get("persistedQuery") is not None
 
 
 def _options(extensions: dict[str, Any], headers: Headers) -> OperationOptions:
-    """Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
+    """Reads Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
     explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
     if explain not in list(Explain):
         choices = ", ".join(choice.value for choice in Explain)

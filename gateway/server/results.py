@@ -1,7 +1,7 @@
-"""From an execution's result to the response map: refusals, explanations, what was executed.
+"""Turns execution results into response maps: rejections, explanations, credential expiry.
 
-The results of a subscription come for as long as the caller's credential holds, and no longer. This
-module must not know how an operation is executed, what kind of credential it is, nor HTTP.
+A subscription's results end when the caller's credential expires. This module must not know how an
+operation is executed, the kind of credential, nor HTTP.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ T = TypeVar("T")
 
 
 class CredentialExpired(Exception):
-    """The credential of whoever subscribed has come to its end: so does the subscription."""
+    """The subscriber's credential has expired, which ends the subscription."""
 
 
 async def until_expiry(
     moment: float | None, results: AsyncGenerator[T, None]
 ) -> AsyncGenerator[T, None]:
-    """The results that come before this time of the loop's clock; None is never.
+    """The results until a time of the loop's clock; None means without end.
 
-    Raises CredentialExpired at that time. Whoever iterates closes `results`.
+    Raises CredentialExpired at that time. The caller closes `results`.
     """
     clock = asyncio.get_running_loop().time
     while True:
@@ -55,23 +55,23 @@ async def until_expiry(
 
 
 def rejected(error: GatewayError | str) -> ExecutionResult:
-    """The result of an operation that is not executed."""
+    """The result of an operation that is rejected before execution."""
     error = BadRequest(error) if isinstance(error, str) else error
     return PreExecutionError(data=None, errors=[_graphql_error(error)])
 
 
 def timed_out() -> ExecutionResult:
-    """The result of an operation that was given up."""
-    error = UpstreamTimeout("The operation was not put together in time")
+    """The result of an operation that exceeded its deadline and was cancelled."""
+    error = UpstreamTimeout("The response was not ready in time")
     return ExecutionResult(None, [_graphql_error(error)])
 
 
 def with_explanation(
     result: ExecutionResult, trace: UpstreamTrace, explain: Explain
 ) -> ExecutionResult:
-    """The result with `extensions.warnings`, and `extensions.upstream` as far as it was asked for.
+    """Adds `extensions.warnings`, and `extensions.upstream` if the client requested it.
 
-    A dry run has one error that says so, in place of one for each field that was not read.
+    The result of a dry run has one error that says so, instead of one for each unread field.
     """
     if not _was_executed(result):
         return result
@@ -82,13 +82,13 @@ def with_explanation(
         return result
     result.extensions = {**(result.extensions or {}), "upstream": trace.explain(explain)}
     if explain is Explain.PLAN:
-        error = DryRun("A dry run: what would be asked upstream is in extensions.upstream")
+        error = DryRun("A dry run: extensions.upstream lists the requests that would be sent")
         result.errors = [_graphql_error(error)]
     return result
 
 
 def response_map(result: ExecutionResult) -> dict[str, Any]:
-    """GraphQL's response format: no `data` where the request itself was at fault."""
+    """GraphQL's response format: no `data` for a request error."""
     body: dict[str, Any] = {}
     if result.errors:
         body["errors"] = [error.formatted for error in result.errors]
@@ -100,7 +100,7 @@ def response_map(result: ExecutionResult) -> dict[str, Any]:
 
 
 def _was_executed(result: ExecutionResult) -> bool:
-    """False where the request itself was at fault: no field was resolved."""
+    """False for a request error: no field was resolved."""
     return result.data is not None or any(
         error.path or isinstance(error.original_error, UpstreamTimeout | DryRun)
         for error in result.errors or ()

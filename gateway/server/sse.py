@@ -1,8 +1,8 @@
-"""Server-sent events: the results of an operation as one long answer over HTTP.
+"""Server-sent events: streams the results of an operation in one HTTP response.
 
-That is graphql-sse's "distinct connections" mode: every operation is a request of its own. Lines
-end with LF alone: urql and graphql-tools split events there and read nothing else (LIBRARY-FACTS
-section 3). This module must not know what an operation does, nor when a stream is the right answer.
+This is graphql-sse's "distinct connections" mode: each operation has its own request. Lines end
+with a single LF, because urql and graphql-tools split events at nothing else (LIBRARY-FACTS
+section 3). This module must not know what an operation does, nor when a client gets a stream.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ __all__ = ["EVENT_STREAM", "EventStream"]
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_INTERVAL = 12.0
-"""Seconds between the comments that tell client and proxies that the stream is alive."""
+"""Seconds between the comments that keep the stream alive for the client and proxies."""
 HEARTBEAT = b":\n\n"
 COMPLETE = b"event: complete\ndata:\n\n"
 
 
 class EventStream(Response):
-    """Sends each result as it comes, the next one not before.
+    """Sends results one by one; it reads the next result after sending the previous one.
 
-    It ends when the client has left, and without a complete event when the server is about to, or
-    when the client's credential ends.
+    It ends when the client disconnects. When the server drains or the client's credential expires,
+    it ends without a complete event.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class EventStream(Response):
             headers={
                 "Cache-Control": "no-store, no-transform",
                 "Vary": "Accept",
-                "X-Accel-Buffering": "no",  # nginx would collect events
+                "X-Accel-Buffering": "no",  # nginx would buffer events
                 "X-Content-Type-Options": "nosniff",
             },
         )
@@ -72,7 +72,7 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send(_body(HEARTBEAT))  # so the headers leave at once
+        await send(_body(HEARTBEAT))  # sends the headers at once
         end = COMPLETE
         async with aclosing(self._results):
             try:
@@ -84,7 +84,7 @@ class EventStream(Response):
 
 
 def _event(result: ExecutionResult) -> bytes:
-    """JSON has no line breaks of its own."""
+    """One event. Its JSON contains no line breaks."""
     return b"event: next\ndata: " + msgspec.json.encode(response_map(result)) + b"\n\n"
 
 

@@ -1,4 +1,4 @@
-"""Whether and where Twilio can call this gateway back, and what may sign such a call."""
+"""The URL at which Twilio can call this gateway back, and the keys that sign its webhooks."""
 
 from gateway.live.signature import SigningKeys
 from gateway.sandbox import SandboxConfig
@@ -8,9 +8,9 @@ __all__ = ["callback_url", "lacks_webhook_key", "webhook_keys"]
 
 
 def webhook_keys(settings: Settings) -> SigningKeys:
-    """What may sign webhooks: the account's own auth token, whatever credential is used upstream.
+    """The keys that sign webhooks: the account's own auth token, whatever credential goes upstream.
 
-    A main account's token opens its sub-accounts and signs nothing of theirs.
+    A main account's token opens its sub-accounts but does not sign their webhooks.
     """
     return SigningKeys(
         auth_tokens=_own_tokens(settings) + (settings.live.webhook_auth_tokens or ()),
@@ -23,22 +23,22 @@ def _own_tokens(settings: Settings) -> tuple[Secret, ...]:
         return (Secret(SandboxConfig().auth_token),)
     account = settings.account
     token, secret = account.auth_token, account.api_secret
-    if account.api_key == account.sid:  # its SID and token, set as if they were a key
+    if account.api_key == account.sid:  # its SID and auth token in place of an API key
         return tuple(own for own in (token, secret) if own)
     is_main_accounts = token and secret and token.reveal() == secret.reveal()
     return (token,) if token and not is_main_accounts else ()
 
 
 def lacks_webhook_key(settings: Settings) -> bool:
-    """True where the gateway's account may have webhooks, and none of them could be checked."""
+    """True if the account may send webhooks and the gateway has no key to verify them."""
     keys = webhook_keys(settings)
     return bool(settings.account.sid) and not (keys.auth_tokens or keys.shared_keys)
 
 
 def callback_url(settings: Settings) -> str | None:
-    """The base of the webhooks' URLs; None where Twilio cannot call, or its calls not be checked.
+    """The base of the webhooks' URLs, or None if Twilio cannot reach it or no key verifies them.
 
-    A callback that is not asked for is better than one that is refused: Twilio logs those.
+    No callback is better than a refused one: Twilio logs those as errors.
     """
     keys = webhook_keys(settings)
     return settings.callback_url if keys.auth_tokens or keys.shared_keys else None

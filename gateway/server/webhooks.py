@@ -1,15 +1,15 @@
-"""Twilio's webhooks: what is genuine and new is published to the store, and answered at once.
+"""Twilio's webhooks: verifies each one, publishes new events to the store, and responds at once.
 
-An answer is 204 for all that is genuine, news or not; a refusal says why in a line. This module
-must not know who is told, nor what a status means.
+The response is 204 for every genuine webhook, new or not; a refusal gives its reason in one line.
+This module must not know the subscribers, nor the meaning of a status.
 
-Note [Checked in this order]. A request without a signature is refused before its body is read. Of
-the others MAX_BODIES are read at once: one more takes the place of the one that has been read for
-longest, so that bodies which never come keep nobody out. Then the signature: whatever it does not
-hold for is 403, and nothing of it is looked at. What is signed must name a call. Then the memory of
-signatures, which drops replays and Twilio's own repeats; headers are not signed, so none of them is
-a key. The rate comes last: it counts news of this gateway's own account only, because Twilio does
-not repeat a callback that was refused.
+Note [Checked in this order]. A request without a signature is refused before its body is read. At
+most MAX_BODIES others are read at once: one more aborts the oldest, so that bodies which never
+arrive block nobody. Then the signature: an invalid one is 403, and nothing of the request is used.
+A signed webhook must name a call. Then the replay cache, which drops replays and Twilio's own
+retries; its key is the signature, because headers are not signed. The rate limit comes last: it
+counts only new events of the gateway's own account, because Twilio does not retry a refused
+callback.
 """
 
 import asyncio
@@ -54,14 +54,14 @@ BODY_TIMEOUT = 10.0
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 LOG_LINES_PER_SECOND = 1
-"""Lines in the log about webhooks that are not signed."""
+"""Log lines per second about webhooks without a valid signature."""
 Parameters = Mapping[str, str]
 EventFactory = Callable[[Store], CallStatusEvent | None]
 Parse = Callable[[Parameters, datetime], EventFactory]
 
 
 class RequestRejected(Exception):
-    """A request that is no webhook of Twilio's, or one too many; `status` says in which way."""
+    """The request is rejected with this HTTP status: it is no valid webhook of Twilio's."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ class RequestRejected(Exception):
 
 
 def webhook_routes(settings: Settings) -> list[Route]:
-    """The two webhooks of a gateway."""
+    """The routes of the two webhooks: call status and recording status."""
     webhooks = Webhooks(settings)
     return [
         Route(STATUS_PATH, webhooks.endpoint(_parse_status), methods=["POST"]),
@@ -78,7 +78,7 @@ def webhook_routes(settings: Settings) -> list[Route]:
 
 
 class Webhooks:
-    """What every webhook passes. See Note [Checked in this order]."""
+    """The checks of every webhook. See Note [Checked in this order]."""
 
     def __init__(self, settings: Settings) -> None:
         self._keys = webhook_keys(settings)
@@ -88,15 +88,15 @@ class Webhooks:
         self._log_limiter = RateLimiter(LOG_LINES_PER_SECOND, LOG_LINES_PER_SECOND)
         self._bodies = BodyReader(MAX_BODIES)
 
-    def endpoint(self, read: Parse) -> Callable[[Request], Awaitable[Response]]:
-        """An endpoint; `read` says what a webhook's parameters are news of, or raises."""
+    def endpoint(self, parse: Parse) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint. `parse` turns a webhook's parameters into its event's factory, or raises."""
 
         async def respond(request: Request) -> Response:
             try:
-                await self._accept(request, read)
+                await self._accept(request, parse)
                 return Response(status_code=204)
-            except RequestRejected as refusal:
-                return PlainTextResponse(str(refusal), refusal.status, _HEADERS)
+            except RequestRejected as error:
+                return PlainTextResponse(str(error), error.status, _HEADERS)
             except RateLimited:
                 return PlainTextResponse("Too many webhooks at once", 429, _HEADERS)
             except BadUserInput as error:
@@ -106,11 +106,11 @@ class Webhooks:
 
         return respond
 
-    async def _accept(self, request: Request, read: Parse) -> None:
+    async def _accept(self, request: Request, parse: Parse) -> None:
         """See Note [Checked in this order]."""
         parameters, signature = await self._verified(request)
         now = datetime.now(UTC)
-        make_event = read(parameters, now)
+        make_event = parse(parameters, now)
         gateway: Gateway = request.app.state.gateway
         store = gateway.own.store
         is_own_account = parameters.get("AccountSid") == gateway.client.account_sid
@@ -123,7 +123,7 @@ class Webhooks:
                 await store.publish(event)
 
     async def _verified(self, request: Request) -> tuple[Parameters, str]:
-        """What Twilio signed, and the signature. Raises Refused."""
+        """The signed parameters and the signature. Raises RequestRejected."""
         signature = request.headers.get("x-twilio-signature")
         if not signature:
             raise self._not_signed()
@@ -143,7 +143,7 @@ class Webhooks:
         return _parameters(signed), signature
 
     def _url(self, request: Request) -> str:
-        """The URL that Twilio called: below the base that it knows, exactly as requested."""
+        """The URL that Twilio called: the base URL, then path and query exactly as requested."""
         base = self._base_url or str(request.base_url).rstrip("/")
         path, query = (str(request.scope[part], "latin-1") for part in ("raw_path", "query_string"))
         return base + path + (f"?{query}" if query else "")
@@ -151,19 +151,19 @@ class Webhooks:
     def _not_signed(self) -> RequestRejected:
         with suppress(RateLimited):
             self._log_limiter.take("not signed")
-            log.warning("webhooks come that are not signed by a key that is known here")
-        return RequestRejected(403, "The signature is not of a key that is known here")
+            log.warning("webhooks arrive that are not signed by a key of this gateway")
+        return RequestRejected(403, "No known key made this signature")
 
 
 class BodyReader:
-    """Reads bodies, `most` at once. See Note [Checked in this order]."""
+    """Reads at most `max_bodies` bodies at once. See Note [Checked in this order]."""
 
     def __init__(self, max_bodies: int) -> None:
         self._max_bodies = max_bodies
         self._reading: dict[asyncio.Timeout, None] = {}
 
     async def read(self, request: Request) -> bytes:
-        """The whole body. Raises Refused where it is too large or does not come in time."""
+        """The whole body. Raises RequestRejected if it is too large or too slow."""
         if len(self._reading) >= self._max_bodies:
             oldest = next(iter(self._reading))
             del self._reading[oldest]
@@ -176,7 +176,7 @@ class BodyReader:
                 finally:
                     self._reading.pop(time, None)
         except TimeoutError:
-            raise RequestRejected(408, "The webhook did not arrive whole in time") from None
+            raise RequestRejected(408, "The webhook's body did not arrive in time") from None
 
 
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
@@ -202,7 +202,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _form(body: bytes) -> Form | None:
-    """The parameters; None where there are too many, so that nothing can be signed of it."""
+    """The parameters, or None if there are too many, in which case no signature is valid."""
     errors = "surrogateescape"
     text = body.decode("utf-8", errors)
     try:
@@ -212,14 +212,14 @@ def _form(body: bytes) -> Form | None:
 
 
 def _parameters(signed: SignedRequest) -> Parameters:
-    """For those who read them: U+FFFD stands for what cannot be read."""
+    """The parameters as text; U+FFFD replaces bytes that are not UTF-8."""
     if signed.form is not None:
         return {_readable(name): _readable(value) for name, value in signed.form}
     try:
-        given = msgspec.json.decode(mended(signed.body), type=dict[str, object])
+        fields = msgspec.json.decode(mended(signed.body), type=dict[str, object])
     except (msgspec.DecodeError, RecursionError):
         raise RequestRejected(400, "The webhook's body is not a JSON object") from None
-    return {name: str(value) for name, value in given.items() if isinstance(value, str | int)}
+    return {name: str(value) for name, value in fields.items() if isinstance(value, str | int)}
 
 
 def _readable(text: str) -> str:

@@ -1,11 +1,11 @@
-"""GraphQL over WebSocket: the graphql-transport-ws protocol, and nothing older.
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, not its predecessors.
 
-One conversation a socket: the client says hello in time, then begins and ends operations under ids
-of its own. This module must not know the schema, nor what an operation does.
+A client sends connection_init in time, then starts and completes operations under its own ids. This
+module must not know the schema, nor what an operation does.
 
-Note [Our own protocol]. Strawberry's handler dies of `[]`, closes the whole socket for a document
-that does not parse, has no limit of a message's size and executes with one context for all events
-(LIBRARY-FACTS sections 3 and 7). What is left of the protocol is smaller than the repairs.
+Note [Our own protocol]. Strawberry's handler crashes on `[]`, closes the whole socket for a
+document that does not parse, does not limit the size of messages and executes all events with one
+context (LIBRARY-FACTS sections 3 and 7). Implementing the protocol takes less code than the fixes.
 """
 
 import asyncio
@@ -41,26 +41,26 @@ MAX_MESSAGE = 64 * 1024
 SERVER_OPTIONS: dict[str, Any] = {
     "ws": "websockets-sansio",
     "ws_max_size": MAX_MESSAGE,
-    "ws_per_message_deflate": False,  # events are small; its buffers would be most of a socket
+    "ws_per_message_deflate": False,  # events are small, its buffers large
 }
-"""What uvicorn has to be told of WebSockets."""
+"""uvicorn's options for WebSockets."""
 MAX_OPERATIONS = 50
-"""Operations at once on one socket."""
+"""Concurrent operations on one socket."""
 CONNECTION_INIT_TIMEOUT = 5.0
-"""Seconds from the handshake to connection_init."""
+"""Seconds from the handshake until connection_init must arrive."""
 
 INTERNAL_ERROR = {"message": "Internal error", "extensions": {"code": GatewayError.code}}
 
 Payload = dict[str, Any]
 Execute = Callable[[Parameters], AsyncGenerator[ExecutionResult, None]]
-"""The results of one operation of an admitted client. Raises a GatewayError to refuse it."""
+"""The results of a client's operation. Raises a GatewayError to reject it."""
 
 
 @dataclass(frozen=True)
 class AuthenticatedConnection:
-    """Who was let in. `ends_at` is when the credential ends, a time of the loop's clock, or None.
+    """What an authenticated client may do. `expires_at` is by the loop's clock; None is never.
 
-    Subscriptions end by themselves then: with CredentialExpired.
+    Subscriptions raise CredentialExpired themselves at that time.
     """
 
     execute: Execute
@@ -68,14 +68,14 @@ class AuthenticatedConnection:
 
 
 Authenticate = Callable[[WebSocket, Payload], Awaitable[AuthenticatedConnection]]
-"""Who connects, by the handshake's headers and the payload of connection_init.
+"""Authenticates a client by the handshake's headers and the payload of connection_init.
 
 Raises a GatewayError to refuse the client.
 """
 
 
 class CloseConnection(Exception):
-    """The socket must close, for this reason of the protocol."""
+    """The socket must close with this code and reason of the protocol."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -83,25 +83,25 @@ class CloseConnection(Exception):
 
 
 class ConnectionInit(msgspec.Struct, tag_field="type", tag="connection_init"):
-    """The client's hello."""
+    """Opens the connection; the payload may carry a credential."""
 
     payload: Payload | None = None
 
 
 class Ping(msgspec.Struct, tag_field="type", tag="ping"):
-    """Is anybody there?"""
+    """Requests a pong."""
 
     payload: Payload | None = None
 
 
 class Pong(msgspec.Struct, tag_field="type", tag="pong"):
-    """Somebody is here; also unasked."""
+    """The response to a ping; clients may also send it unasked."""
 
     payload: Payload | None = None
 
 
 class Request(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What a subscribe message asks; without a query only where its hash is sent."""
+    """The request of a subscribe message. `query` is missing only if its hash is sent."""
 
     query: str | None = None
     operation_name: str | None = None
@@ -110,14 +110,14 @@ class Request(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe"):
-    """Begins an operation of any kind under the client's id."""
+    """Starts an operation of any type under the client's id."""
 
     id: Annotated[str, msgspec.Meta(min_length=1)]
     payload: Request
 
 
 class Complete(msgspec.Struct, tag_field="type", tag="complete"):
-    """The client wants no more of this operation."""
+    """Cancels the operation."""
 
     id: Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -127,7 +127,7 @@ _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessa
 
 
 class GraphQLOverWebSocket:
-    """The endpoint as an ASGI app. `may_connect` tells by a handshake's headers whose page asks."""
+    """The endpoint as an ASGI app. `is_origin_allowed` decides by the handshake's headers."""
 
     def __init__(
         self, authenticate: Authenticate, is_origin_allowed: Callable[[Headers], bool]
@@ -140,7 +140,7 @@ class GraphQLOverWebSocket:
         websocket = WebSocket(scope, receive, send)
         try:
             if not self._is_origin_allowed(websocket.headers):
-                await websocket.close()  # before it is accepted: HTTP 403
+                await websocket.close()  # before accept: HTTP 403
             elif PROTOCOL not in scope["subprotocols"]:
                 await websocket.accept()
                 await websocket.close(4406, "Subprotocol not acceptable")
@@ -163,7 +163,7 @@ class GraphQLWsConnection:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Listens until the client leaves, breaks the protocol, or the server shuts down."""
+        """Serves until the client disconnects, violates the protocol, or the server shuts down."""
         try:
             await self._listen()
         except CloseConnection as close:
@@ -188,13 +188,13 @@ class GraphQLWsConnection:
             raise CloseConnection(4403, "The token has expired") from None
 
     async def _receive(self) -> ClientMessage | None:
-        """The next message; None when the client has left."""
+        """The next message, or None when the client has disconnected."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             return None
         text = message.get("text")
         if text is None:
-            raise CloseConnection(4400, "Messages are text")
+            raise CloseConnection(4400, "Messages must be text")
         if len(text.encode()) > MAX_MESSAGE:
             raise CloseConnection(1009, "Message too big")
         try:
@@ -232,7 +232,7 @@ class GraphQLWsConnection:
             raise CloseConnection(4400, "Invalid message")
         try:
             if len(self._operations) >= MAX_OPERATIONS:
-                text = f"At most {MAX_OPERATIONS} operations at once on one socket"
+                text = f"At most {MAX_OPERATIONS} concurrent operations on one socket"
                 raise LimitExceeded(text, limit="socket_operations", allowed=MAX_OPERATIONS)
             given = msgspec.to_builtins(message.payload)
             results = self._authenticated.execute(check_parameters(given, self._websocket.headers))
@@ -248,13 +248,13 @@ class GraphQLWsConnection:
             task.add_done_callback(self._tasks.discard)
 
     def _complete(self, id_: str) -> None:
-        """What has ended meanwhile is unknown here, which is no fault of the client's."""
+        """Cancels an operation. An unknown id is no error: the operation may just have ended."""
         task = self._operations.pop(id_, None)
         if task is not None:
             task.cancel()
 
     async def _wait_for_operations(self) -> None:
-        """Each ends by itself: a subscription with the credential, what has an answer with that."""
+        """Waits until subscriptions expire with the credential and other operations complete."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -265,7 +265,7 @@ class GraphQLWsConnection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send_results(self, id_: str, results: AsyncGenerator[ExecutionResult, None]) -> None:
-        """Sends the results of one operation, each before the next is wanted."""
+        """Sends the results of one operation, and reads the next only after sending the last."""
         try:
             async with aclosing(results):
                 async for result in results:
@@ -275,7 +275,7 @@ class GraphQLWsConnection:
             await self._send("complete", id=id_)
         except (CredentialExpired, WebSocketDisconnect, WebSocketDisconnected):
             pass
-        except Exception:  # a fault of ours costs the operation, not the socket
+        except Exception:  # an error of ours ends the operation, not the socket
             log.exception("internal error in an operation over WebSocket")
             await self._send("error", id=id_, payload=[INTERNAL_ERROR])
         finally:
@@ -283,7 +283,7 @@ class GraphQLWsConnection:
                 del self._operations[id_]
 
     async def _send_result(self, id_: str, result: ExecutionResult) -> bool:
-        """Sends a result; True when it is an error that ends the operation."""
+        """Sends a result. True if it is an error that ends the operation."""
         body = response_map(result)
         is_error = "data" not in body
         if is_error:

@@ -289,7 +289,7 @@ async def test_a_page_that_is_refused_leaves_one_line(
     page, host = {"image": ("cross-site", "gateway"), "name": ("none", "evil.example")}.get(
         way, ("https://evil.example", "gateway")
     )
-    assert f"of origin '{page}' that asks at '{host}'" in line
+    assert f"of origin '{page}' that sent a request to '{host}'" in line
     assert "GATEWAY_ALLOWED_ORIGINS" in line
 
 

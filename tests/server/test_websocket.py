@@ -232,7 +232,7 @@ async def test_at_most_50_operations_at_once_on_one_socket() -> None:
     assert (error["type"], error["id"]) == ("error", "too many")
     assert error["payload"] == [
         {
-            "message": "At most 50 operations at once on one socket",
+            "message": "At most 50 concurrent operations on one socket",
             "extensions": {"code": "LIMIT_EXCEEDED", "limit": "socket_operations", "allowed": 50},
         }
     ]
