@@ -14,7 +14,7 @@ ISSUER, AUDIENCE = "https://idp.example.com/", "calls-gateway"
 
 
 class Provider:
-    """Signs with the key named `kid`, which `rotate` replaces."""
+    """Signs with the key `kid`, which `rotate` replaces."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -24,7 +24,7 @@ class Provider:
         self.rotate("one")
 
     def rotate(self, kid: str) -> None:
-        """A new key of this name; the old one is withdrawn."""
+        """Replaces the key by a new one with this id."""
         self.kid, self.key = kid, generate_private_key(SECP256R1())
 
     @property
@@ -34,14 +34,14 @@ class Provider:
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def key_set(self) -> bytes:
-        """The JWKS, beside keys that are no use for signatures here."""
+        """The JWKS, with other keys that are unusable for signatures."""
         jwk = json.loads(ECAlgorithm.to_jwk(self.key.public_key()))
         shared = {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0", "kid": "shared"}
         for_secrets = jwk | {"kid": "enc", "use": "enc"}
         return json.dumps({"keys": [jwk | {"kid": self.kid}, shared, for_secrets, {}]}).encode()
 
     async def read(self) -> bytes:
-        """As KeySet wants it."""
+        """The `read` function of a KeySet."""
         self.reads += 1
         await self.answers.wait()
         if self.is_down:
@@ -49,7 +49,7 @@ class Provider:
         return self.key_set()
 
     def token(self, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-        """A token that is right but for what is given; a claim that is None is left out."""
+        """A valid token with these headers and claims changed; a claim of None is left out."""
         whole = {
             "iss": ISSUER,
             "aud": AUDIENCE,

@@ -1,4 +1,4 @@
-"""Mode jwt: what is forged, late, meant for others or signed with a withdrawn key is refused."""
+"""Mode jwt: forged, expired and foreign tokens are refused, and those of withdrawn keys."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ from gateway.access.jwt import (
 from gateway.errors import AccessUnavailable, Unauthenticated
 from tests.access.provider import AUDIENCE, ISSUER, Provider
 
-# When the tests were collected: a run takes minutes.
+# The time of collection; a run takes minutes.
 NOW, DAY = int(time.time()), 86_400
 REQUIREMENTS = JwtRequirements(
     audience=AUDIENCE,
@@ -43,7 +43,7 @@ REQUIREMENTS = JwtRequirements(
 
 
 class Desk:
-    """A provider, a door that trusts it, and the door's clock."""
+    """A provider, the access mode that trusts it, and its clock."""
 
     def __init__(self) -> None:
         self.provider = Provider()
@@ -51,13 +51,13 @@ class Desk:
         self.access_mode = JwtAccess(KeySet(self.provider.read, lambda: self.now), REQUIREMENTS)
 
     async def present(self, token: str) -> Caller:
-        """Who the door takes the token's holder for."""
+        """The caller that the token authenticates."""
         return await self.access_mode.identify(f"Bearer {token}")
 
 
 @pytest.fixture
 def desk() -> Desk:
-    """A fresh one."""
+    """A new desk."""
     return Desk()
 
 
@@ -73,13 +73,13 @@ async def test_the_subject_comes_in_with_the_scopes_that_its_words_grant(desk: D
     [(NOW + DAY, NOW + DAY + 30), (NOW + DAY + 0.9, NOW + DAY + 30), (10**400, 2**40 + 30)],
     ids=["whole seconds", "a fraction", "beyond all clocks"],  # the same in every process
 )
-async def test_a_caller_ends_with_the_token_leeway_included(
+async def test_a_caller_expires_with_the_token_plus_leeway(
     desk: Desk, exp: float, expected: float
 ) -> None:
     assert (await desk.present(desk.provider.token(exp=exp))).expires == expected
 
 
-async def test_an_end_that_is_no_number_is_refused(desk: Desk) -> None:
+async def test_an_exp_that_is_no_number_is_refused(desk: Desk) -> None:
     for exp in (float("inf"), float("nan"), "soon", [1]):
         with pytest.raises(Unauthenticated):
             await desk.present(desk.provider.token(exp=exp))
@@ -130,7 +130,7 @@ async def test_clocks_may_differ_by_the_leeway(desk: Desk) -> None:
 
 
 def part(value: Any) -> str:
-    """A part of a token."""
+    """Encodes a part of a token."""
     text = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
@@ -139,7 +139,7 @@ CLAIMS = {"iss": ISSUER, "aud": AUDIENCE, "sub": "eve", "exp": NOW + DAY, "scope
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "HS256", "HS512", "ES256K", "", None, 7, []])
-async def test_no_algorithm_is_taken_but_asymmetric_ones(desk: Desk, algorithm: Any) -> None:
+async def test_only_asymmetric_algorithms_are_accepted(desk: Desk, algorithm: Any) -> None:
     token = f"{part({'alg': algorithm, 'kid': 'one'})}.{part(CLAIMS)}.{part(b'signature')}"
 
     with pytest.raises(Unauthenticated):
@@ -154,7 +154,7 @@ def test_none_and_shared_secrets_are_not_on_the_closed_list() -> None:
 async def test_no_token_is_signed_with_a_public_key_as_a_secret(
     desk: Desk, kid: str | None
 ) -> None:
-    """Neither with the PEM of the provider's key, nor with the shared key of its set."""
+    """Neither the PEM of the provider's key nor the shared key of its set is a secret."""
     for secret in (desk.provider.pem, desk.provider.key_set(), b"secret-secret-secret-secret"):
         header = {"alg": "HS256", "typ": "JWT"} | ({"kid": kid} if kid else {})
         signed = f"{part(header)}.{part(CLAIMS)}"
@@ -169,7 +169,7 @@ async def test_no_token_is_signed_with_a_public_key_as_a_secret(
 @pytest.mark.parametrize(
     "token", ["a.b.c", "...", "a", "a.b", ".".join([part({}), part({}), ""]), "=" * 9]
 )
-async def test_what_is_no_token_is_refused(desk: Desk, token: str) -> None:
+async def test_a_malformed_token_is_refused(desk: Desk, token: str) -> None:
     with pytest.raises(Unauthenticated):
         await desk.present(token)
 
@@ -183,7 +183,7 @@ async def test_a_changed_token_is_refused(desk: Desk) -> None:
             await desk.present(forged)
 
 
-async def test_the_key_set_is_read_once_however_many_ask_meanwhile(desk: Desk) -> None:
+async def test_concurrent_tokens_share_one_read_of_the_key_set(desk: Desk) -> None:
     desk.provider.answers.clear()
     token = desk.provider.token()
     callers = [asyncio.ensure_future(desk.present(token)) for _ in range(5)]
@@ -196,7 +196,7 @@ async def test_the_key_set_is_read_once_however_many_ask_meanwhile(desk: Desk) -
     assert desk.provider.reads == 1
 
 
-async def test_who_has_a_known_key_does_not_wait_for_another_to_be_read(desk: Desk) -> None:
+async def test_a_token_with_a_known_key_does_not_wait_for_a_refresh(desk: Desk) -> None:
     token = desk.provider.token()
     await desk.present(token)
     desk.now += MAX_KEY_SET_AGE
@@ -256,7 +256,7 @@ async def test_while_the_provider_is_down_the_known_keys_are_trusted(
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": [7]}', b"\xff"])
-async def test_without_keys_it_cannot_be_told_who_asks(desk: Desk, body: bytes) -> None:
+async def test_without_keys_access_is_unavailable(desk: Desk, body: bytes) -> None:
     async def read() -> bytes:
         return body
 

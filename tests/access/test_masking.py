@@ -1,4 +1,4 @@
-"""Masks: enough to recognise what one knows, never enough to call it."""
+"""Masks: enough to recognise a known number, never enough to call it."""
 
 import re
 
@@ -38,7 +38,7 @@ def test_one_end_of_a_call(value: str, mask: str) -> None:
 
 
 @given(st.from_regex(r"\+?[0-9]{1,20}", fullmatch=True))
-def test_of_a_number_at_least_three_digits_are_hidden_and_at_most_eight_shown(number: str) -> None:
+def test_a_number_hides_at_least_three_digits_and_shows_at_most_eight(number: str) -> None:
     mask = masked_end(number)
     shown = re.sub(r"\D", "", mask)
 
@@ -49,8 +49,8 @@ def test_of_a_number_at_least_three_digits_are_hidden_and_at_most_eight_shown(nu
 
 @example("@0")
 @given(st.text())
-def test_a_mask_is_shorter_than_it_is_telling(value: str) -> None:
-    """Of anything, at most a number's outer digits or a host."""
+def test_a_mask_never_reveals_the_value(value: str) -> None:
+    """It shows at most a number's outer digits or a host."""
     mask = masked_end(value)
 
     assert HIDDEN in mask

@@ -1,4 +1,4 @@
-"""Mode passthrough: the caller's own credential, kept apart from every other and from view."""
+"""Mode passthrough: the caller's own credential, separate from all others and never shown."""
 
 import pytest
 
@@ -36,7 +36,7 @@ async def test_an_api_key_names_its_account_in_a_header() -> None:
         (basic(KEY), ACCOUNT + "/Calls"), (basic(ACCOUNT)[:-3] + "*", None), ("Basic /w==", None),
     ],
 )  # fmt: skip
-async def test_what_is_no_twilio_credential_is_refused_and_not_repeated(
+async def test_an_invalid_credential_is_refused_and_not_repeated(
     authorization: str | None, account_sid: str | None
 ) -> None:
     with pytest.raises(Unauthenticated) as refused:
@@ -46,7 +46,7 @@ async def test_what_is_no_twilio_credential_is_refused_and_not_repeated(
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-async def test_credentials_are_told_apart_by_a_digest_that_tells_nothing() -> None:
+async def test_credentials_have_distinct_digests_that_reveal_nothing() -> None:
     presented = [
         (basic(ACCOUNT), None), (basic(ACCOUNT, "f" * 32), None), (basic(KEY), ACCOUNT),
         (basic(ACCOUNT), OTHER), (basic(OTHER), None),

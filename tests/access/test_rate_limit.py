@@ -1,4 +1,4 @@
-"""The rate limiter: held against a plain token bucket, in bounded memory."""
+"""The rate limiter, compared with a plain token bucket, in bounded memory."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from gateway.errors import RateLimited
 
 
 class Clock:
-    """A clock that stands still."""
+    """A clock that tests advance."""
 
     now = 1000.0
 
@@ -18,7 +18,7 @@ class Clock:
 
 
 def is_allowed(limiter: RateLimiter, key: str = "a") -> bool:
-    """True when a request may pass."""
+    """True if a request is allowed."""
     try:
         limiter.take(key)
     except RateLimited:
@@ -36,7 +36,7 @@ def is_allowed(limiter: RateLimiter, key: str = "a") -> bool:
 def test_it_lets_through_exactly_what_a_token_bucket_would(
     rate: float, burst: int, steps: list[tuple[float, bool]]
 ) -> None:
-    """Each step is a pause and a request, which is given back or not, if it may pass."""
+    """Each step is a pause and a request, which may be refunded if it is allowed."""
     clock = Clock()
     limiter, tokens = RateLimiter(rate, burst, clock), float(burst)
     for pause, is_given_back in steps:
@@ -52,7 +52,7 @@ def test_it_lets_through_exactly_what_a_token_bucket_would(
 
 
 @pytest.mark.parametrize(("rate", "wait"), [(200, 1), (0.5, 2), (0.1, 10)])
-def test_the_refusal_says_when_the_next_may_come(rate: float, wait: int) -> None:
+def test_the_error_says_when_to_retry(rate: float, wait: int) -> None:
     clock = Clock()
     limiter = RateLimiter(rate, 1, clock)
     limiter.take("a")
@@ -64,7 +64,7 @@ def test_the_refusal_says_when_the_next_may_come(rate: float, wait: int) -> None
     assert is_allowed(limiter)
 
 
-def test_one_caller_costs_no_other_anything() -> None:
+def test_callers_have_separate_buckets() -> None:
     limiter = RateLimiter(1, 3, Clock())
 
     assert [is_allowed(limiter) for _ in range(4)] == [True, True, True, False]

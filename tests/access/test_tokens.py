@@ -1,4 +1,4 @@
-"""Mode token: hashes only, every line compared, one line of words for a bad file."""
+"""Mode token: hashes only, every line compared, a one-line error for a bad file."""
 
 from hashlib import sha256
 
@@ -13,7 +13,7 @@ OTHER = sha256(b"gwt_other").hexdigest()
 
 
 def access(text: str) -> TokenAccess:
-    """A door with these lines."""
+    """The access mode with these lines."""
     return TokenAccess(parse_tokens_file(text))
 
 
@@ -33,7 +33,7 @@ async def test_a_known_token_is_its_lines_caller() -> None:
         "Bearer gwt_known\x00", "Bearer " + "a" * 10_000, "Bearer gwt_knowñ", "Token gwt_known",
     ],
 )  # fmt: skip
-async def test_whatever_else_is_presented_is_refused_and_not_repeated(
+async def test_any_other_credential_is_refused_and_not_repeated(
     presented: str | None,
 ) -> None:
     with pytest.raises(Unauthenticated) as refused:
@@ -42,7 +42,7 @@ async def test_whatever_else_is_presented_is_refused_and_not_repeated(
     assert "gwt" not in str(refused.value)
 
 
-async def test_what_is_absurdly_long_is_not_even_looked_at() -> None:
+async def test_an_overlong_header_is_refused_before_comparison() -> None:
     lengthy = "a" * 10_000
     with pytest.raises(Unauthenticated):
         await access(f"ops read {sha256(lengthy.encode()).hexdigest()}").identify(
@@ -50,7 +50,7 @@ async def test_what_is_absurdly_long_is_not_even_looked_at() -> None:
         )
 
 
-async def test_no_line_lets_nobody_in() -> None:
+async def test_without_lines_every_token_is_refused() -> None:
     with pytest.raises(Unauthenticated):
         await access("").identify("Bearer gwt_known")
 
@@ -65,7 +65,7 @@ def test_a_new_token_is_kept_as_its_hash_only() -> None:
     assert new_token("ops", "read")[0] != token
 
 
-async def test_a_new_token_opens_the_door_that_has_its_line() -> None:
+async def test_a_new_token_is_accepted_with_its_line() -> None:
     token, line = new_token("ops", "call")
 
     assert (await TokenAccess([line]).identify(f"Bearer {token}")).scopes == {Scope.CALL}
@@ -80,7 +80,7 @@ async def test_a_new_token_opens_the_door_that_has_its_line() -> None:
         "ops read gwt_known",
     ],
 )  # fmt: skip
-def test_a_line_that_is_none_is_named_by_its_number_and_not_repeated(line: str) -> None:
+def test_an_invalid_line_is_named_by_its_number_and_not_repeated(line: str) -> None:
     with pytest.raises(ValueError, match=r"^line 3: ") as refused:
         parse_tokens_file(f"# first\nops read {DIGEST}\n{line}\n")
 

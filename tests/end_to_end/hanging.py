@@ -1,4 +1,4 @@
-"""An upstream that hangs until it is released, and counts what is asked of it at once."""
+"""An upstream that hangs until released, and counts concurrent requests."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ SMALLEST_READ = "/Calls.json?PageSize=1"
 
 
 class HangingUpstream:
-    """Answers the gateway's own check at once, everything else once it is released."""
+    """Answers the gateway's credential check at once, and everything else when released."""
 
     def __init__(self) -> None:
         self.released = Event()
@@ -25,13 +25,13 @@ class HangingUpstream:
 
     @property
     def in_flight(self) -> int:
-        """How many requests wait whose sender has not hung up."""
+        """The number of waiting requests whose client is still connected."""
         with self._lock:
             return sum(not has_hung_up(connection) for connection in self._waiting)
 
     @contextmanager
     def counting(self, connection: socket.socket) -> Iterator[None]:
-        """A request of this connection waits meanwhile."""
+        """Counts this connection's request as waiting inside the context."""
         with self._lock:
             self._waiting.add(connection)
         self.most = max(self.most, self.in_flight)
@@ -43,7 +43,7 @@ class HangingUpstream:
 
     @contextmanager
     def listening(self) -> Iterator[dict[str, str]]:
-        """The settings with which a gateway asks it."""
+        """Yields the settings of a gateway that uses it."""
         server = Listener(("127.0.0.1", 0), handler_of(self))
         Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -55,7 +55,7 @@ class HangingUpstream:
 
 
 def has_hung_up(connection: socket.socket) -> bool:
-    """True when the other side has closed."""
+    """True if the peer has closed the connection."""
     try:
         return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -65,17 +65,17 @@ def has_hung_up(connection: socket.socket) -> bool:
 
 
 class Listener(ThreadingHTTPServer):
-    """Has a queue for a whole rush."""
+    """An HTTP server with a long listen queue."""
 
     request_queue_size = 1024
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """A gateway that hangs up is no error."""
+        """Ignores errors: a gateway may disconnect."""
 
 
 def handler_of(upstream: HangingUpstream) -> type[BaseHTTPRequestHandler]:
-    """What serves one connection."""
+    """The handler class of a connection."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -93,7 +93,7 @@ def handler_of(upstream: HangingUpstream) -> type[BaseHTTPRequestHandler]:
                 self._send(row if wanted.startswith("CA") else {"calls": [call(1)]})
 
         def _wait(self) -> bool:
-            """False when the gateway hung up first."""
+            """False if the gateway disconnected first."""
             while not upstream.released.wait(0.05):
                 if has_hung_up(self.connection):
                     self.close_connection = True
@@ -108,6 +108,6 @@ def handler_of(upstream: HangingUpstream) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
-            """Silent."""
+            """Logs nothing."""
 
     return Handler

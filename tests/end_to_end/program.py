@@ -1,4 +1,4 @@
-"""The program as a process: its environment, its lines, its end."""
+"""Runs the program as a process: its environment, output and exit."""
 
 import os
 import signal
@@ -17,13 +17,13 @@ FEW_CALLS = {"GATEWAY_SANDBOX_CALLS": "60"}
 
 
 def environment(given: dict[str, str]) -> dict[str, str]:
-    """This machine's environment without its own settings, and these."""
+    """This machine's environment with these settings in place of its own."""
     ours = ("TWILIO_", "GATEWAY_")
     return {k: v for k, v in os.environ.items() if not k.startswith(ours)} | FEW_CALLS | given
 
 
 def run(*arguments: str, stdin: str = "", **given: str) -> subprocess.CompletedProcess[str]:
-    """Runs the program to its end."""
+    """Runs the program until it exits."""
     return subprocess.run(  # noqa: S603
         [*COMMAND, *arguments],
         input=stdin,
@@ -37,7 +37,7 @@ def run(*arguments: str, stdin: str = "", **given: str) -> subprocess.CompletedP
 
 @dataclass
 class Server:
-    """The program while it serves: what it has printed at start, and at its end the rest."""
+    """The program while it serves, with its output: first the start's, at the end all of it."""
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
@@ -46,17 +46,17 @@ class Server:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment variables among its lines."""
+        """The environment variables in its output."""
         return dict(line.split("=", 1) for line in self.lines if line.startswith("TWILIO_"))
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its URL."""
         (line,) = (line for line in self.lines if line.startswith("GraphQL: "))
         return line.removeprefix("GraphQL: ").removesuffix("/graphql")
 
     def ask(self, query: str) -> Any:
-        """The data of an answer that must have no errors."""
+        """The data of a response. Fails if there are errors."""
         answer = httpx.post(f"{self.url}/graphql", json={"query": query}, timeout=20).json()
         assert "errors" not in answer, answer
         return answer["data"]
@@ -64,7 +64,7 @@ class Server:
 
 @contextmanager
 def serving(*arguments: str, until: str, **given: str) -> Iterator[Server]:
-    """The program, from the line that begins with `until` to the end that SIGTERM asks for."""
+    """Runs the program, from the line that starts with `until` to its exit after SIGTERM."""
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(  # noqa: S603
             [*COMMAND, *arguments],

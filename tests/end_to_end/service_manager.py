@@ -1,4 +1,4 @@
-"""What a service manager does: it starts the program with sockets that listen already."""
+"""A service manager: starts the program with inherited listening sockets."""
 
 import signal
 import socket
@@ -10,10 +10,10 @@ from tempfile import TemporaryFile
 
 from tests.end_to_end.program import COMMAND, Server, environment
 
-__all__ = ["handed_over"]
+__all__ = ["inheriting"]
 
-# Between fork and exec; first the descriptors that the others might take the place of.
-HAND_OVER = """if True:
+# Between fork and exec. It first moves the descriptors that others might overwrite.
+INHERIT = """if True:
     import fcntl, os, sys
     high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[1].split(",")]
     for place, fd in enumerate(high, 3):
@@ -25,13 +25,13 @@ HAND_OVER = """if True:
 
 
 @contextmanager
-def handed_over(*listeners: socket.socket, **given: str) -> Iterator[Server]:
-    """A gateway that is handed these sockets. Its first lines are not read yet."""
+def inheriting(*listeners: socket.socket, **given: str) -> Iterator[Server]:
+    """A gateway that inherits these sockets. None of its output is read yet."""
     descriptors = [listener.fileno() for listener in listeners]
     argument = ",".join(map(str, descriptors))
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", HAND_OVER, argument, *COMMAND],
+            [sys.executable, "-c", INHERIT, argument, *COMMAND],
             env=environment(given),
             pass_fds=descriptors,
             stdout=subprocess.PIPE,

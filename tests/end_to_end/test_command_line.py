@@ -1,4 +1,4 @@
-"""The commands that end by themselves: what they print, and how they end."""
+"""The commands that run to an end: output and exit status."""
 
 import json
 import os
@@ -20,7 +20,7 @@ ONE = "query($n: Int!) { calls(first: $n) { nodes { sid } } }"
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine's own settings stay out of the commands that run in this process."""
+    """Hides this machine's settings from commands that run in this process."""
     for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY", "API_SECRET", "BASE_URL"):
         monkeypatch.delenv(f"TWILIO_{name}", raising=False)
     monkeypatch.setenv("GATEWAY_SANDBOX_CALLS", "60")
@@ -99,7 +99,7 @@ def test_variables_that_are_no_json_object_are_one_line_and_2(
 
 
 def test_a_wrong_setting_is_one_line_that_names_it_and_2() -> None:
-    """In a process of its own: nothing but the line is printed, no traceback either."""
+    """In its own process: it prints only the line, and no traceback."""
     done = run("query", "{ __typename }", TWILIO_ACCOUNT_SID="AChunter2", TWILIO_AUTH_TOKEN=TOKEN)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -154,7 +154,7 @@ def test_a_port_that_is_taken_is_one_line_and_2(
 
 
 def put_calls(sandbox: Server, *, child_starts: bool) -> None:
-    """Five calls of ten minutes ago, the first of which dialed a leg, into a controlled sandbox."""
+    """Adds five calls of ten minutes ago to the sandbox; the first one dialed a child call."""
     at = int(time.time()) - 600
     common = {
         "date_created": at,

@@ -1,4 +1,4 @@
-"""The doors of a gateway in production, from outside: what upstream receives is counted."""
+"""A gateway in production, from outside. Each test counts what upstream receives."""
 
 import json
 import re
@@ -30,7 +30,7 @@ CLIENT = httpx.Client(timeout=20, verify=False)  # noqa: S501 (plain HTTP on thi
 
 @dataclass
 class Upstream:
-    """An account without calls on a real port; what it was asked, with which headers."""
+    """An account without calls on a real port; it records requests and headers."""
 
     port: int
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -81,20 +81,20 @@ def gateway(upstream: Upstream) -> Iterator[Server]:
 
 
 def ask(gateway: Server, query: str, **variables: Any) -> httpx.Response:
-    """One POST."""
+    """Sends one POST."""
     body = {"query": query, "variables": variables}
     return CLIENT.post(f"{gateway.url}/graphql", json=body)
 
 
 def codes(response: httpx.Response) -> set[str]:
-    """Of all errors of an answer; each is in the closed list."""
+    """The codes of all errors. Fails unless each is in the closed list."""
     found = {error["extensions"]["code"] for error in response.json()["errors"]}
     assert found <= error_codes().keys()
     return found
 
 
 def resident(gateway: Server) -> float:
-    """The process's memory in MB."""
+    """The process's resident memory in MB."""
     status = Path(f"/proc/{gateway.process.pid}/status").read_text()
     (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", status)
     return int(kilobytes) / 1024
@@ -125,9 +125,9 @@ def test_an_abusive_document_is_refused_in_time_with_no_upstream_request(
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 def test_abuse_does_not_grow_the_process(gateway: Server, record_property: Tell) -> None:
-    """Different documents, none of which can be kept for the next.
+    """Different documents, so that none is served from a cache.
 
-    The first rounds fill what is bounded and load what is loaded late.
+    The first rounds fill the bounded caches and load late imports.
     """
 
     def abuse(round_: str) -> None:
@@ -169,7 +169,7 @@ def test_in_production_typename_is_no_secret(gateway: Server) -> None:
         (FILTERED, {"f": {"status": "BUSI"}}),
     ],
 )  # fmt: skip
-def test_in_production_nothing_is_suggested(
+def test_in_production_no_names_are_suggested(
     gateway: Server, query: str, variables: dict[str, Any]
 ) -> None:
     response = ask(gateway, query, **variables)
@@ -197,7 +197,7 @@ def test_in_development_names_are_suggested_and_the_schema_is_shown() -> None:
 @pytest.mark.parametrize(
     "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
 )
-def test_a_foreign_page_costs_no_upstream_request(
+def test_a_foreign_page_causes_no_upstream_request(
     gateway: Server, upstream: Upstream, headers: dict[str, str]
 ) -> None:
     upstream.requests.clear()
@@ -224,7 +224,7 @@ def test_every_answer_has_its_headers(gateway: Server, path: str) -> None:
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
 
 
-def test_no_header_of_the_clients_goes_upstream(gateway: Server, upstream: Upstream) -> None:
+def test_no_client_header_goes_upstream(gateway: Server, upstream: Upstream) -> None:
     upstream.requests.clear()
     headers = {"X-Forwarded-For": "6.6.6.6", "Cookie": "a=stolen", "X-Evil": "stolen"}
     CLIENT.post(f"{gateway.url}/graphql", json={"query": ORDINARY}, headers=headers)
@@ -237,7 +237,7 @@ def test_no_header_of_the_clients_goes_upstream(gateway: Server, upstream: Upstr
 
 
 def test_no_line_of_the_log_can_be_forged(gateway: Server) -> None:
-    """The gateway's end looks at every line of the log at debug level; this puts bait into it."""
+    """The `gateway` fixture checks every log line at debug level; this test adds bait."""
     bait = "x\r\n2026-01-01 00:00:00,000 INFO gateway: forged\x1b[2J"
     quoted = json.dumps(bait)
     ask(gateway, f"{{ call(sid: {quoted}) {{ sid }} }}")

@@ -1,4 +1,4 @@
-"""The end of the process: readiness first, then what is in flight, then exit 0; nothing is lost."""
+"""Shutdown: readiness first, then requests in flight, then exit 0; no request is lost."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from tests.end_to_end.hanging import HangingUpstream
 from tests.end_to_end.program import Server, serving
-from tests.end_to_end.service_manager import handed_over
+from tests.end_to_end.service_manager import inheriting
 from tests.end_to_end.waiting import until
 from tests.plain_twilio import sid
 
@@ -22,7 +22,7 @@ QUERY = {"query": f'{{ call(sid: "{sid("CA", 1)}") {{ sid }} }}'}
 
 
 def is_refused(url: str) -> bool:
-    """True when nobody listens there."""
+    """True if nobody listens there."""
     try:
         httpx.get(f"{url}/healthz", timeout=5)
     except httpx.ConnectError:
@@ -30,7 +30,7 @@ def is_refused(url: str) -> bool:
     return False
 
 
-def test_readiness_says_no_then_what_is_in_flight_is_answered_then_it_ends_with_0() -> None:
+def test_readiness_fails_then_requests_in_flight_are_answered_then_it_exits_with_0() -> None:
     upstream = HangingUpstream()
     with (
         upstream.listening() as settings,
@@ -70,7 +70,7 @@ def test_with_a_delay_connections_are_still_taken_while_readiness_says_no() -> N
     assert exit_code == 0
 
 
-def test_what_does_not_finish_within_the_drain_timeout_is_cut_off_and_it_ends_with_0() -> None:
+def test_requests_beyond_the_drain_timeout_are_cancelled_and_it_exits_with_0() -> None:
     upstream = HangingUpstream()
     with (
         upstream.listening() as settings,
@@ -92,7 +92,7 @@ def test_what_does_not_finish_within_the_drain_timeout_is_cut_off_and_it_ends_wi
 
 
 class Load:
-    """Clients that ask all the time, some on connections of their own each time; none retries."""
+    """Clients that send requests all the time, some on new connections; none retries."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -101,7 +101,7 @@ class Load:
         self.lost: list[str] = []
 
     async def run(self) -> None:
-        """Until it is over."""
+        """Runs until the load is stopped."""
         async with asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(self._keep_asking(is_kept=True))
@@ -126,7 +126,7 @@ class Load:
 
 
 async def lines_until(server: Server, start: str) -> None:
-    """Reads the program's lines in a thread, so that the load goes on."""
+    """Reads the program's output in a thread, so that the load goes on."""
     stdout = server.process.stdout
     assert stdout is not None
     while not (await asyncio.to_thread(stdout.readline)).startswith(start):
@@ -134,19 +134,19 @@ async def lines_until(server: Server, start: str) -> None:
 
 
 async def test_replacing_the_process_under_load_loses_no_request() -> None:
-    """Twice: each process is handed the socket before its predecessor is told to end."""
+    """Twice: each process inherits the socket before its predecessor gets SIGTERM."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=2048) as listener,
-        handed_over(listener) as first,
+        inheriting(listener) as first,
     ):
         load = Load(f"http://127.0.0.1:{listener.getsockname()[1]}")
         await lines_until(first, "GraphiQL")
         working = asyncio.ensure_future(load.run())
-        with handed_over(listener) as second:
+        with inheriting(listener) as second:
             await lines_until(second, "GraphiQL")
             await ends(first)
             before = load.answered
-            with handed_over(listener) as third:
+            with inheriting(listener) as third:
                 await lines_until(third, "GraphiQL")
                 await ends(second)
                 await asyncio.sleep(1)
@@ -160,7 +160,7 @@ async def test_replacing_the_process_under_load_loses_no_request() -> None:
 
 
 async def ends(server: Server) -> None:
-    """Tells it to end, and waits until it has."""
+    """Sends SIGTERM and waits for the exit."""
     server.process.send_signal(signal.SIGTERM)
     await asyncio.to_thread(server.process.wait, 30)
 

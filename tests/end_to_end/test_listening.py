@@ -1,4 +1,4 @@
-"""A gateway is judged by the address that is really listened on, whoever opened the socket."""
+"""The address that a gateway really listens on decides, whoever opened the socket."""
 
 import socket
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.program import Server
-from tests.end_to_end.service_manager import handed_over
+from tests.end_to_end.service_manager import inheriting
 from tests.plain_twilio import ACCOUNT, TOKEN
 
 pytestmark = pytest.mark.xdist_group("listening")
@@ -23,7 +23,7 @@ NETWORK = {"Host": "gateway.example.com"}
 
 
 def tcp(host: str, *, is_dual: bool = False) -> socket.socket:
-    """A socket that listens there; `is_dual`: as IPv6 that takes IPv4, too."""
+    """A listening socket; `is_dual` means IPv6 that also accepts IPv4."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, 0), family=family, dualstack_ipv6=is_dual)
 
@@ -38,7 +38,7 @@ def mapped(host: str) -> socket.socket:
 
 
 def unix(path: Path) -> socket.socket:
-    """A unix socket that listens."""
+    """A listening unix socket."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
@@ -46,7 +46,7 @@ def unix(path: Path) -> socket.socket:
 
 
 def lines_until(server: Server, start: str) -> None:
-    """Reads its lines, up to that which begins so."""
+    """Reads its output up to the line that starts with `start`."""
     assert server.process.stdout is not None
     for line in server.process.stdout:
         server.lines.append(line.rstrip("\n"))
@@ -56,7 +56,7 @@ def lines_until(server: Server, start: str) -> None:
 
 
 def ask(listener: socket.socket, headers: dict[str, str]) -> httpx.Response:
-    """The answer over a socket, by whatever name."""
+    """The response over a socket, with any Host."""
     path = listener.getsockname() if listener.family == socket.AF_UNIX else None
     port = 80 if path else listener.getsockname()[1]
     host = "[::1]" if listener.family == socket.AF_INET6 else "127.0.0.1"
@@ -81,7 +81,7 @@ def test_a_real_account_is_not_served_on_an_inherited_address_of_the_network(
     with ExitStack() as stack:
         for listener in listeners:
             stack.enter_context(listener)
-        server = stack.enter_context(handed_over(*listeners, **REAL, **DEAD))
+        server = stack.enter_context(inheriting(*listeners, **REAL, **DEAD))
         code = server.process.wait(20)
 
     assert (code, server.lines) == (2, [])
@@ -91,14 +91,14 @@ def test_a_real_account_is_not_served_on_an_inherited_address_of_the_network(
 
 @pytest.mark.parametrize("how", ["IPv4", "IPv6", "both", "mapped"])
 def test_an_honest_client_of_an_inherited_address_is_answered(how: str) -> None:
-    """docs/access.md's own recipe: systemd listens on [::] for both, with the sandbox behind."""
+    """The recipe of docs/access.md: systemd listens on [::] for both, over the sandbox."""
     make: dict[str, Callable[[], socket.socket]] = {
         "IPv4": lambda: tcp(EVERYWHERE),
         "IPv6": lambda: tcp("::"),
         "both": lambda: tcp("::", is_dual=True),
         "mapped": lambda: mapped(EVERYWHERE),
     }
-    with make[how]() as listener, handed_over(listener) as server:
+    with make[how]() as listener, inheriting(listener) as server:
         lines_until(server, "GraphQL")
         answer = ask(listener, NETWORK)
 
@@ -108,10 +108,8 @@ def test_an_honest_client_of_an_inherited_address_is_answered(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["IPv4", "IPv6", "mapped", "beside unix"])
-def test_an_inherited_address_of_this_machine_is_asked_by_its_own_names_only(
-    how: str, tmp_path: Path
-) -> None:
-    """A name that a page has led there (DNS rebinding) is refused, as where it listens itself."""
+def test_an_inherited_loopback_address_accepts_its_own_names_only(how: str, tmp_path: Path) -> None:
+    """A name that a page resolved to it (DNS rebinding) is refused, as on its own socket."""
     listeners = {
         "IPv4": lambda: [tcp("127.0.0.1")],
         "IPv6": lambda: [tcp("::1")],
@@ -121,9 +119,9 @@ def test_an_inherited_address_of_this_machine_is_asked_by_its_own_names_only(
     with ExitStack() as stack:
         for listener in listeners:
             stack.enter_context(listener)
-        # GATEWAY_HOST is not what counts.
+        # GATEWAY_HOST does not count.
         given = REAL | DEAD | {"GATEWAY_HOST": EVERYWHERE}
-        server = stack.enter_context(handed_over(*listeners, **given))
+        server = stack.enter_context(inheriting(*listeners, **given))
         lines_until(server, "GraphQL")
         own = ask(listeners[-1], {})
         foreign = ask(listeners[-1], NETWORK)
@@ -136,9 +134,9 @@ def test_an_inherited_address_of_this_machine_is_asked_by_its_own_names_only(
 def test_an_inherited_unix_socket_is_served(
     workers: str, given: dict[str, str], tmp_path: Path
 ) -> None:
-    """Only this machine reaches it; a proxy in front asks by the name that the world knows."""
+    """Only this machine reaches it; a proxy in front uses the public name as Host."""
     path = tmp_path / "gateway.sock"
-    with unix(path) as listener, handed_over(listener, GATEWAY_WORKERS=workers, **given) as server:
+    with unix(path) as listener, inheriting(listener, GATEWAY_WORKERS=workers, **given) as server:
         lines_until(server, "GraphQL")
         answers = [ask(listener, NETWORK) for _ in range(4)]
 
@@ -148,12 +146,12 @@ def test_an_inherited_unix_socket_is_served(
     assert "Traceback" not in server.log
 
 
-def test_all_sockets_that_are_handed_over_are_served(tmp_path: Path) -> None:
+def test_all_inherited_sockets_are_served(tmp_path: Path) -> None:
     with (
         unix(tmp_path / "one") as one,
         tcp("127.0.0.1") as two,
         tcp("::1") as three,
-        handed_over(one, two, three) as server,
+        inheriting(one, two, three) as server,
     ):
         lines_until(server, f"GraphQL: http://[::1]:{three.getsockname()[1]}/graphql")
         answers = [ask(listener, {}) for listener in (one, two, three)]
@@ -161,15 +159,15 @@ def test_all_sockets_that_are_handed_over_are_served(tmp_path: Path) -> None:
     assert [answer.json() for answer in answers] == [ANSWER] * 3
 
 
-def test_what_is_handed_over_and_does_not_listen_is_one_line_and_2() -> None:
-    with socket.socket() as idle, handed_over(idle) as server:
+def test_an_inherited_socket_that_does_not_listen_is_one_line_and_2() -> None:
+    with socket.socket() as idle, inheriting(idle) as server:
         code = server.process.wait(20)
 
     assert (code, server.lines) == (2, [])
     assert server.log == "gateway: LISTEN_FDS: descriptor 3 is not a listening socket\n"
 
 
-def test_clients_behind_a_unix_socket_are_told_apart_where_its_proxy_is_trusted(
+def test_clients_behind_a_trusted_proxy_on_a_unix_socket_are_distinguished(
     tmp_path: Path,
 ) -> None:
     statuses = {}
@@ -177,7 +175,7 @@ def test_clients_behind_a_unix_socket_are_told_apart_where_its_proxy_is_trusted(
     for name, trusted in ((("nobody"), {}), ("unix", {"GATEWAY_TRUSTED_PROXIES": "10.0.0.1,unix"})):
         with (
             unix(tmp_path / name) as listener,
-            handed_over(listener, **limits, **trusted) as server,
+            inheriting(listener, **limits, **trusted) as server,
         ):
             lines_until(server, "GraphQL")
             clients = [{"X-Forwarded-For": f"203.0.113.{number}"} for number in range(8)]

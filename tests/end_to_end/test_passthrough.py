@@ -1,4 +1,4 @@
-"""Passthrough as a program before the sandbox: guesses are bounded, and hold up nobody else."""
+"""Passthrough as a program over the sandbox: guesses are limited and delay nobody else."""
 
 from collections import Counter
 from typing import Any
@@ -14,13 +14,13 @@ GUESSES, FEW = 130, 20
 
 
 def code_of(answer: httpx.Response) -> Any:
-    """The code of its one error, None where there is none."""
+    """The code of its only error, or None if there is none."""
     errors = answer.json().get("errors")
     return errors and errors[0]["extensions"]["code"]
 
 
-def test_guesses_at_an_account_are_bounded_and_hold_up_nobody_else() -> None:
-    """All come through one proxy that is not trusted, so none counts for its address."""
+def test_guesses_at_an_account_are_limited_and_delay_nobody_else() -> None:
+    """All come through an untrusted proxy, so none counts for an address."""
     with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as sandbox:
         account, token = (
             sandbox.settings[f"TWILIO_{name}"] for name in ("ACCOUNT_SID", "AUTH_TOKEN")
@@ -54,7 +54,7 @@ def test_guesses_at_an_account_are_bounded_and_hold_up_nobody_else() -> None:
     assert syntax == {"GRAPHQL_PARSE_FAILED": FEW}
     assert "UPSTREAM_AUTH" in watching.text
     assert guesses["UPSTREAM_AUTH"] + guesses["RATE_LIMITED"] == GUESSES
-    assert 99 <= guesses["UPSTREAM_AUTH"] <= 110  # one comes back in six seconds
+    assert 99 <= guesses["UPSTREAM_AUTH"] <= 110  # one attempt is refilled in six seconds
     assert code_of(after) is None
     assert set(others) <= {"UPSTREAM_AUTH", "UPSTREAM_NOT_FOUND"}
     assert token not in server.log + str(server.lines)

@@ -1,4 +1,4 @@
-"""Secrets and numbers: walked through everything that gets out of the process, at debug level."""
+"""Secrets and numbers appear in no output of the process, at debug level."""
 
 import gc
 import json
@@ -37,48 +37,48 @@ QUERIES = (
 
 
 @contextmanager
-def telltale() -> Iterator[str]:
-    """An upstream that repeats in its answers whatever it was sent, each time in another way."""
+def echoing_upstream() -> Iterator[str]:
+    """An upstream that echoes every request in its responses, each time in another way."""
     turn = iter(range(10**6))
 
     class Telltale(Handler):
         def do_GET(self) -> None:  # noqa: N802 (http.server's spelling)
-            heard = f"{UPSTREAMS_WORDS} {self.headers['Authorization']} {self.path} {NUMBER}"
+            echoed = f"{UPSTREAMS_WORDS} {self.headers['Authorization']} {self.path} {NUMBER}"
             number = 3 if self.path.endswith("/Calls.json?PageSize=1") else next(turn)
-            status, body = WAYS[number % len(WAYS)](heard)
-            self.answer(status, body, Twilio_Request_Id=heard.replace(" ", "")[:60])
+            status, body = WAYS[number % len(WAYS)](echoed)
+            self.answer(status, body, Twilio_Request_Id=echoed.replace(" ", "")[:60])
 
     with answering(Telltale) as url:
         yield url
 
 
 def as_error(status: int) -> Callable[[str], tuple[int, bytes]]:
-    """Twilio's error body, with what was heard as its message and its link."""
-    return lambda heard: (
+    """Twilio's error body with the request echoed as message and link."""
+    return lambda echoed: (
         status,
-        json.dumps({"code": 20001, "message": heard, "more_info": heard, "status": 400}).encode(),
+        json.dumps({"code": 20001, "message": echoed, "more_info": echoed, "status": 400}).encode(),
     )
 
 
-def as_row(heard: str) -> tuple[int, bytes]:
-    """Calls with what was heard where it cannot be."""
-    row = call(1) | {"status": heard, "duration": heard, "price": heard, "account_sid": heard}
+def as_row(echoed: str) -> tuple[int, bytes]:
+    """Calls with the request echoed in fields where it is invalid."""
+    row = call(1) | {"status": echoed, "duration": echoed, "price": echoed, "account_sid": echoed}
     return 200, json.dumps({"calls": [row], **row}).encode()
 
 
 WAYS: tuple[Callable[[str], tuple[int, bytes]], ...] = (
     as_error(400),
     as_error(500),
-    lambda heard: (200, heard.encode()),
+    lambda echoed: (200, echoed.encode()),
     as_row,
-    lambda heard: (200, json.dumps({"calls": [call(1)], "next_page_uri": heard}).encode()),
-    lambda heard: (302, heard.encode()),
+    lambda echoed: (200, json.dumps({"calls": [call(1)], "next_page_uri": echoed}).encode()),
+    lambda echoed: (302, echoed.encode()),
     as_error(429),
 )
 
 
 def everything(server: Server, credentials: list[dict[str, str]]) -> str:
-    """All that comes out of the process while it is asked everything by everybody."""
+    """The command line, and all responses while every credential sends every query."""
     seen = [Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode()]
     for headers in credentials:
         for query in QUERIES * len(WAYS):
@@ -94,7 +94,7 @@ def everything(server: Server, credentials: list[dict[str, str]]) -> str:
 
 
 def check(server: Server, answers: str, secrets: list[str]) -> None:
-    """None of the secrets, of upstream's words and of the machinery's is there."""
+    """Checks that no output holds a secret, upstream's words or internal names."""
     logged = server.log + "\n".join(server.lines)
     for secret in secrets:
         assert secret not in answers
@@ -121,7 +121,7 @@ def test_with_an_api_key_and_tokens_no_secret_gets_out(tmp_path: Path) -> None:
     }  # fmt: skip
     secrets = [token, TOKEN, KEY_SECRET, encoded(KEY, KEY_SECRET), encoded(ACCOUNT, TOKEN)]
     with (
-        telltale() as url,
+        echoing_upstream() as url,
         serving("--port", "0", until="GraphiQL", **given, TWILIO_BASE_URL=url) as server,
     ):
         answers = everything(
@@ -142,7 +142,7 @@ def test_with_an_api_key_and_tokens_no_secret_gets_out(tmp_path: Path) -> None:
 @pytest.mark.xdist_group("secrets")
 def test_in_passthrough_no_callers_secret_gets_out() -> None:
     credential = encoded(ACCOUNT, CALLERS_TOKEN)
-    with telltale() as url, serving(
+    with echoing_upstream() as url, serving(
         "--port", "0", until="GraphiQL", GATEWAY_ACCESS="passthrough", GATEWAY_LOG_LEVEL="debug",
         TWILIO_BASE_URL=url,
     ) as server:  # fmt: skip
@@ -171,7 +171,7 @@ def test_with_jwts_no_token_gets_out(tmp_path: Path) -> None:
         "GATEWAY_JWT_ISSUER": ISSUER, "GATEWAY_JWT_AUDIENCE": AUDIENCE,
     }  # fmt: skip
     with (
-        telltale() as url,
+        echoing_upstream() as url,
         serving("--port", "0", until="GraphiQL", **given, TWILIO_BASE_URL=url) as server,
     ):
         answers = everything(
@@ -188,7 +188,7 @@ def test_with_jwts_no_token_gets_out(tmp_path: Path) -> None:
 
 
 async def test_no_object_of_ours_shows_a_secret_in_its_repr() -> None:
-    """Whatever lives while a caller of passthrough is served by a gateway that has a credential."""
+    """All live objects while a gateway with a credential serves a passthrough caller."""
     shown: list[str] = []
 
     def look(_request: httpx.Request) -> None:

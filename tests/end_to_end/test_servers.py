@@ -1,4 +1,4 @@
-"""The commands that serve: first lines, answers, an orderly end."""
+"""The commands that serve: first lines, responses, a clean exit."""
 
 import json
 import time
@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.program import Server, run, serving
 
-pytestmark = pytest.mark.xdist_group("servers")  # one after the other: they take a core each
+pytestmark = pytest.mark.xdist_group("servers")  # serially: each takes a core
 
 NEWEST = "{ calls(first: 3) { nodes { sid accountSid } } }"
 KEY, KEY_SECRET = "SK" + "c" * 32, "s3cret-of-the-key"
@@ -25,7 +25,7 @@ CREDENTIAL = {
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Server]:
-    """A gateway with its embedded sandbox, as a newcomer starts it."""
+    """A gateway with its embedded sandbox, without any setting."""
     with serving("--port", "0", until="GraphiQL") as server:
         yield server
     assert server.exit_code == 0
@@ -34,7 +34,7 @@ def gateway() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Server]:
-    """The sandbox alone, with its own, well-known credential."""
+    """The sandbox alone, with its well-known credential."""
     with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as server:
         yield server
     assert server.exit_code == 0
@@ -58,7 +58,7 @@ def test_the_gateway_is_alive_and_ready(gateway: Server) -> None:
 
 
 def test_an_answer_does_not_wait_for_the_receipt_of_its_first_part(gateway: Server) -> None:
-    """On one connection, 20 answers: 40 ms each where Nagle's algorithm meets a delayed receipt."""
+    """20 responses on one connection; Nagle's algorithm with delayed ACKs would take 40 ms each."""
     with httpx.Client() as client:
         client.get(f"{gateway.url}/healthz")
         took = []
@@ -75,7 +75,7 @@ def test_answers_do_not_name_the_server_software(gateway: Server) -> None:
 
 
 def test_a_gateway_talks_to_a_sandbox_by_the_variables_that_it_prints(sandbox: Server) -> None:
-    """They are all that the second process needs, and it keeps the token to itself."""
+    """The second process needs nothing else, and does not show the token."""
     verbose = {"GATEWAY_LOG_LEVEL": "debug", "GATEWAY_ENV": "production"}
     variables = sandbox.settings
     with serving("--port", "0", until="GraphQL", **variables, **verbose) as gateway:
@@ -119,7 +119,7 @@ def test_a_wrong_token_is_refused_by_the_sandbox_and_shown_nowhere(sandbox: Serv
 
 
 def test_a_main_account_opens_a_sub_account_and_its_webhooks_need_the_sub_accounts_token() -> None:
-    """The sandbox stands for the sub-account, and knows its main account's credential, too."""
+    """The sandbox is the sub-account and also accepts its main account's credential."""
     main = {
         "TWILIO_ACCOUNT_SID": ACCOUNT,
         "TWILIO_API_KEY": "AC" + "d" * 32,

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or very many cost nobody else the service."""
+"""Slow, silent or very many clients do not disturb others."""
 
 import asyncio
 import json
@@ -27,21 +27,21 @@ HEAD = (
 
 
 def files(server: Server) -> int:
-    """How many descriptors the process has open."""
+    """The number of open descriptors of the process."""
     return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
 def port_of(server: Server) -> int:
-    """Where it listens."""
+    """Its port."""
     return int(server.url.rpartition(":")[2])
 
 
 async def silent(_streams: Streams) -> None:
-    """Connects, says nothing."""
+    """Connects and sends nothing."""
 
 
 async def drip(streams: Streams, text: bytes, then: bytes) -> None:
-    """Sends the text, then one byte after another, for ever."""
+    """Sends the text, then single bytes for ever."""
     _, writer = streams
     writer.write(text)
     for _ in range(400):
@@ -50,7 +50,7 @@ async def drip(streams: Streams, text: bytes, then: bytes) -> None:
 
 
 async def half_a_request(streams: Streams) -> None:
-    """A head that is cut off, after a request that was answered."""
+    """Sends a truncated head after an answered request."""
     reader, writer = streams
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
     await reader.readuntil(b"}")
@@ -68,7 +68,7 @@ MISBEHAVIOUR: dict[str, Callable[[Streams], Awaitable[None]]] = {
 
 
 async def closed_after(server: Server, behave: Callable[[Streams], Awaitable[None]]) -> float:
-    """The seconds after which the gateway closes the connection of somebody who behaves so."""
+    """Seconds until the gateway closes the connection of a client that behaves so."""
     streams = await asyncio.open_connection("127.0.0.1", port_of(server))
     began, behaviour = time.monotonic(), asyncio.ensure_future(behave(streams))
     try:
@@ -84,8 +84,8 @@ async def closed_after(server: Server, behave: Callable[[Streams], Awaitable[Non
     return time.monotonic() - began
 
 
-async def at_rest(server: Server) -> int:
-    """Its descriptors when it has started and nobody is connected."""
+async def idle_descriptors(server: Server) -> int:
+    """Its open descriptors after the start, without clients."""
     await asyncio.to_thread(server.ask, "{ __typename }")
     await asyncio.sleep(0.5)
     return files(server)
@@ -93,9 +93,9 @@ async def at_rest(server: Server) -> int:
 
 @pytest.mark.xdist_group("slow")
 async def test_slow_silent_and_half_sent_requests_are_closed_within_30_seconds() -> None:
-    """Ten of each at once, with nothing configured, while others are answered as ever."""
+    """Ten of each at once, with default settings, while others are answered as usual."""
     with serving("--port", "0", until="GraphiQL") as server:
-        before = await at_rest(server)
+        before = await idle_descriptors(server)
         behaviours = [behave for behave in MISBEHAVIOUR.values() for _ in range(10)]
         slow = asyncio.gather(*(closed_after(server, behave) for behave in behaviours))
         async with httpx.AsyncClient() as client:
@@ -133,7 +133,7 @@ async def test_a_head_without_end_is_refused_and_not_kept() -> None:
 
 
 async def fetch(port: int, number: int) -> tuple[int, bytes]:
-    """A query of its own on a connection of its own: the status and the body."""
+    """Sends a distinct query on a new connection; returns status and body."""
     body = json.dumps({"query": f'{{ call(sid: "{sid("CA", number)}") {{ sid }} }}'}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
@@ -147,30 +147,30 @@ async def fetch(port: int, number: int) -> tuple[int, bytes]:
 
 
 async def until_served(port: int) -> None:
-    """Until the breaker has closed again: some seconds and some answers later, 30 s at most."""
+    """Waits until the breaker is closed again, 30 s at most."""
     good = 0
     async with asyncio.timeout(30):
         while good < 5:
-            _, body = await fetch(port, 5000 + good)  # one that was read before is remembered
+            _, body = await fetch(port, 5000 + good)  # a row read before is cached
             good = 0 if b"errors" in body else good + 1
             await asyncio.sleep(0.1)
 
 
 def code_of(body: bytes) -> str:
-    """The code of an answer's one error."""
+    """The code of a response's only error."""
     (error,) = json.loads(body)["errors"]
     return str(error["extensions"]["code"])
 
 
 @pytest.mark.xdist_group("many")
 async def test_a_thousand_at_once_while_upstream_hangs_then_it_serves_again() -> None:
-    """All are answered by the deadline; upstream never sees more than the cap at once."""
+    """All are answered by the deadline; concurrent upstream requests never exceed the limit."""
     upstream = HangingUpstream()
     with (
         upstream.listening() as settings,
         serving("--port", "0", until="GraphiQL", **settings, GATEWAY_LOG_LEVEL="error") as server,
     ):
-        before, began = await at_rest(server), time.monotonic()
+        before, began = await idle_descriptors(server), time.monotonic()
         async with asyncio.timeout(60):
             hung = await asyncio.gather(*(fetch(port_of(server), n) for n in range(1000)))
         seconds, most = time.monotonic() - began, upstream.most
@@ -178,7 +178,7 @@ async def test_a_thousand_at_once_while_upstream_hangs_then_it_serves_again() ->
         await until_served(port_of(server))
         async with asyncio.timeout(60):
             served = await asyncio.gather(*(fetch(port_of(server), n) for n in range(400)))
-        async with asyncio.timeout(60):  # upstream's idle connections are kept for five seconds
+        async with asyncio.timeout(60):  # idle upstream connections stay open for five seconds
             while files(server) > before + IDLE_UPSTREAM:
                 await asyncio.sleep(0.5)
                 await fetch(port_of(server), 1)  # closes those that are idle for longer

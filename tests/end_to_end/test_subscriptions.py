@@ -1,4 +1,4 @@
-"""Subscriptions of the program: the sandbox's call is watched, and SIGTERM says goodbye."""
+"""Subscriptions of the program: a sandbox call, and the close at SIGTERM."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ WATCH = 'subscription { callUpdated(sid: "%s") { call { status } } }'
 
 @contextmanager
 def watching(server: Server, query: str) -> Iterator[ClientConnection]:
-    """A socket that has subscribed. Its address bears what a client may put there."""
+    """A subscribed socket. Its URL has a query string, as clients may send."""
     url = server.url.replace("http", "ws") + "/graphql?token=a-secret-of-mine"
     subscribe = {"id": "1", "type": "subscribe", "payload": {"query": query}}
     with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
@@ -31,7 +31,7 @@ def watching(server: Server, query: str) -> Iterator[ClientConnection]:
 
 
 def test_a_call_in_the_sandbox_is_watched_to_its_end() -> None:
-    """A line that is busy, so that it does not take long."""
+    """The line is busy, so the call ends soon."""
     with serving("--port", "0", until="GraphQL: ") as server:
         sid = server.ask(MAKE)["makeCall"]["call"]["sid"]
         with watching(server, WATCH % sid) as socket:
@@ -46,7 +46,7 @@ def test_a_call_in_the_sandbox_is_watched_to_its_end() -> None:
     assert "Traceback" not in server.log
 
 
-def test_a_program_that_is_told_to_end_closes_its_sockets_and_does_not_wait() -> None:
+def test_sigterm_closes_websockets_without_waiting() -> None:
     forever = "subscription { callsUpdated { call { status } } }"
     with serving("--port", "0", until="GraphQL: ") as server, watching(server, forever) as socket:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A flood of webhooks that nobody signed: Twilio's own get through, over a real port."""
+"""A flood of unsigned webhooks: Twilio's own get through, over a real port."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ ACCOUNT = SandboxConfig()
 
 
 async def _sent(server: Server) -> tuple[list[int], list[int], float]:
-    """What the unsigned and the signed ones were answered, and how long it took, in seconds."""
+    """The statuses of unsigned and signed webhooks, and the duration in seconds."""
     began = time.monotonic()
     batches = UNSIGNED_A_SECOND * SECONDS // BATCH
     signed: list[int] = []
@@ -55,7 +55,7 @@ def test_twilios_own_webhooks_get_through_a_flood_of_others() -> None:
 
     assert set(unsigned) == {403}
     assert signed == [204] * SIGNED
-    # The sandbox has no such call: what Twilio's webhooks said of it lately is told.
+    # The sandbox has no such call: the answer comes from Twilio's recent webhooks.
     assert told == {"call": {"status": "COMPLETED"}}
     assert took < 60
     assert server.log.count("not signed") <= took + 2

@@ -1,4 +1,4 @@
-"""The access modes, over a real port: tokens, JWTs, Twilio credentials, and bad starts."""
+"""The access modes over a real port: tokens, JWTs, Twilio credentials, failing starts."""
 
 import socket
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ SCOPES = {"reader": "read", "support": "read,pii", "dialer": "call"}
 
 @pytest.fixture(scope="module")
 def tokens() -> dict[str, str]:
-    """A token for each."""
+    """A token for each set of scopes."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, tokens: dict[str, str]) -> Iterator[Server]:
-    """A gateway that wants a token, with its sandbox."""
+    """A gateway that requires a token, with its sandbox."""
     path = tmp_path_factory.mktemp("access") / "tokens"
     with path.open("w") as file:
         for name, scopes in SCOPES.items():
@@ -47,7 +47,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, tokens: dict[str, str]) ->
 
 
 def ask(server: Server, query: str, token: str | None, **headers: str) -> httpx.Response:
-    """The answer to a query of whoever has this token."""
+    """The response to a query with this token."""
     given = headers | ({"Authorization": f"Bearer {token}"} if token else {})
     port = server.url.rpartition(":")[2]
     return httpx.post(
@@ -66,7 +66,7 @@ def test_without_a_known_token_there_is_401_with_a_challenge(
     assert answer.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
 
 
-def test_a_token_shows_what_its_scopes_do(gateway: Server, tokens: dict[str, str]) -> None:
+def test_a_tokens_scopes_decide_what_it_shows(gateway: Server, tokens: dict[str, str]) -> None:
     masked = ask(gateway, NUMBERS, tokens["reader"]).json()["data"]["calls"]["nodes"]
     whole = ask(gateway, NUMBERS, tokens["support"]).json()["data"]["calls"]["nodes"]
 
@@ -103,7 +103,7 @@ def test_a_filter_by_number_without_pii_is_forbidden(
 
 @contextmanager
 def key_set_of(provider: Provider) -> Iterator[str]:
-    """The URL at which a provider's key set is read."""
+    """Serves a provider's key set and yields its URL."""
 
     class KeySet(Handler):
         def do_GET(self) -> None:  # noqa: N802 (http.server's spelling)
@@ -114,7 +114,7 @@ def key_set_of(provider: Provider) -> Iterator[str]:
         yield f"{url}/keys"
 
 
-def test_a_providers_tokens_are_taken_and_forged_ones_are_not() -> None:
+def test_a_providers_tokens_are_accepted_and_forged_ones_are_not() -> None:
     provider, stranger = Provider(), Provider()
     with (
         key_set_of(provider) as url,
@@ -140,7 +140,7 @@ def test_a_providers_tokens_are_taken_and_forged_ones_are_not() -> None:
     assert "Traceback" not in server.log
 
 
-def test_while_the_provider_cannot_be_reached_there_is_503_and_it_starts_all_the_same() -> None:
+def test_an_unreachable_provider_is_503_and_the_gateway_starts_anyway() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"
         silent.close()
@@ -178,7 +178,7 @@ def test_in_passthrough_the_callers_credential_is_for_upstream_to_judge() -> Non
     assert token not in server.log + str(server.lines)
 
 
-def test_the_token_command_prints_a_token_and_the_line_that_lets_it_in(tmp_path: Path) -> None:
+def test_the_token_command_prints_a_token_and_its_line(tmp_path: Path) -> None:
     made = run("token", "ops", "--scopes", "read,pii")
     token, line = (text.split(": ", 1)[1] for text in made.stdout.splitlines())
     file = tmp_path / "tokens"
@@ -212,7 +212,7 @@ DEAD = {"TWILIO_BASE_URL": "http://127.0.0.1:9"}
         (["token", "ops", "--scopes", "write"], {}, "token: scopes are read, call, pii"),
     ],
 )  # fmt: skip
-def test_a_start_that_cannot_be_is_one_line_and_2(
+def test_an_unusable_setting_is_one_line_and_2(
     arguments: list[str], given: dict[str, str], line: str
 ) -> None:
     done = run(*arguments, **{"GATEWAY_PORT": "0"} | given)

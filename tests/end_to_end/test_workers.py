@@ -1,4 +1,4 @@
-"""Worker processes: they serve as the parent was told to, and share what must be one."""
+"""Worker processes serve with the parent's settings and share its sandbox and store."""
 
 import json
 import os
@@ -34,7 +34,7 @@ PLACED = '{ calls(first: 50, filter: {to: "%s"}) { nodes { sid } } }'
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Server]:
-    """Two workers over one sandbox, on an address that is not the default, and no store."""
+    """Two workers over one sandbox, on an address that is not the default, without a store."""
     arguments = ["--host", EVERYWHERE, "--port", "0", "--workers", "2"]
     with serving(*arguments, until="GraphiQL") as server:
         until(lambda: len(workers_of(server)) == 2)
@@ -45,19 +45,19 @@ def gateway() -> Iterator[Server]:
 
 
 def url_of(server: Server) -> str:
-    """Where this machine reaches it."""
+    """Its URL on this machine."""
     return f"http://127.0.0.1:{server.url.rpartition(':')[2]}"
 
 
 def post(server: Server, query: str, **more: Any) -> httpx.Response:
-    """The whole answer, over a connection of its own."""
+    """The whole response, over a new connection."""
     variables, headers = more.pop("variables", {}), more.pop("headers", {})
     body = {"query": query, "variables": variables}
     return httpx.post(f"{url_of(server)}/graphql", json=body, headers=headers, timeout=20)
 
 
 def test_every_worker_knows_the_address_that_is_listened_on(gateway: Server) -> None:
-    """A name that leads to this machine from the network is nobody's trick there."""
+    """On a network address any Host is legitimate."""
     for worker in workers_of(gateway):
         with only(worker, gateway):
             answer = post(gateway, "{ __typename }", headers={"Host": "gateway.example.com"})
@@ -82,7 +82,7 @@ def test_equal_calls_under_one_key_are_one_call_whichever_worker_is_asked(gatewa
 
 
 def test_two_workers_share_one_sandbox(gateway: Server) -> None:
-    """A call made in it is seen whichever worker answers."""
+    """Every worker sees a call placed in it."""
     number = "+15005550011"
     seen = []
     for worker in workers_of(gateway):
@@ -97,7 +97,7 @@ def test_two_workers_share_one_sandbox(gateway: Server) -> None:
 
 @contextmanager
 def two_workers(*sandbox: str, **given: str) -> Iterator[Server]:
-    """Two workers over a sandbox that is a process of its own."""
+    """Two workers over a sandbox in its own process."""
     with (
         serving("sandbox", "--port", "0", *sandbox, until="TWILIO_AUTH_TOKEN") as upstream,
         serving(
@@ -112,24 +112,24 @@ def two_workers(*sandbox: str, **given: str) -> Iterator[Server]:
 
 
 def made_by(server: Server, number: str, key: str | None = None) -> Any:
-    """The answer to a call that is made, under a key or none."""
+    """Places a call, with or without a key; returns the response."""
     return post(server, MAKE % number, variables={"key": key}).json()
 
 
 def placed(server: Server, number: str) -> list[Any]:
-    """The calls that were really made."""
+    """The calls that were really placed."""
     nodes: list[Any] = post(server, PLACED % number).json()["data"]["calls"]["nodes"]
     return nodes
 
 
 def code_of(answer: Any) -> str:
-    """The code of an answer's only error."""
+    """The code of a response's only error."""
     (error,) = answer["errors"]
     return str(error["extensions"]["code"])
 
 
-def test_an_event_that_one_worker_hears_of_reaches_a_subscriber_of_the_other() -> None:
-    """The sandbox's clock stands still: nothing but the webhook says that it rings."""
+def test_an_event_received_by_one_worker_reaches_a_subscriber_of_the_other() -> None:
+    """The sandbox's clock stands still: only the webhook reports that it rings."""
     watch = 'subscription { callUpdated(sid: "%s") { source call { sid } } }'
     with two_workers("--speed", "0") as server, ExitStack() as stack:
         sid = made_by(server, "+15005550012")["data"]["makeCall"]["call"]["sid"]
@@ -146,7 +146,7 @@ def test_an_event_that_one_worker_hears_of_reaches_a_subscriber_of_the_other() -
 
 @contextmanager
 def events_of(server: Server, query: str) -> Iterator[Iterator[Any]]:
-    """The data of a subscription's events, as they come."""
+    """Yields the data of a subscription's events."""
     headers = {"Accept": "text/event-stream"}
     body = {"query": query}
     with httpx.stream(
@@ -157,7 +157,7 @@ def events_of(server: Server, query: str) -> Iterator[Iterator[Any]]:
 
 
 def webhook(server: Server, sid: str, status: str, number: int) -> httpx.Response:
-    """What Twilio would say of a call, and how it answers."""
+    """Sends a webhook as Twilio would; returns the response."""
     url = f"{url_of(server)}/webhooks/twilio/status"
     form = {"AccountSid": ACCOUNT, "CallSid": sid, "CallStatus": status}
     form |= {"SequenceNumber": str(number), "Timestamp": format_datetime(datetime.now(UTC))}
@@ -193,7 +193,7 @@ def test_a_key_outlives_the_worker_that_took_it() -> None:
         assert len(placed(server, number)) == 1
 
 
-def test_a_worker_that_dies_while_it_makes_a_call_leaves_a_key_under_which_none_is_made() -> None:
+def test_a_worker_that_dies_while_it_places_a_call_leaves_a_key_that_places_no_other() -> None:
     with (
         two_workers("--latency", "1", GATEWAY_OPERATION_TIMEOUT="4") as server,
         ThreadPoolExecutor(1) as client,
@@ -210,8 +210,8 @@ def test_a_worker_that_dies_while_it_makes_a_call_leaves_a_key_under_which_none_
         assert len(placed(server, number)) <= 1
 
 
-def test_workers_that_are_replaced_keep_what_the_parent_keeps() -> None:
-    """SIGHUP replaces them one after the other."""
+def test_replaced_workers_keep_the_parents_state() -> None:
+    """SIGHUP replaces the workers one after the other."""
     with two_workers() as server:
         number, workers = "+15005550016", workers_of(server)
         first = made_by(server, number, "order-1")
@@ -234,7 +234,7 @@ def test_workers_that_take_long_to_start_are_waited_for(tmp_path: Path) -> None:
 
 
 def test_workers_end_when_their_parent_is_gone() -> None:
-    """They could take no key any more, and would be in the way of whoever comes after."""
+    """They could claim no key any more, and would block their successors."""
     with two_workers() as server:
         workers = workers_of(server)
         server.process.kill()
@@ -246,18 +246,18 @@ def test_workers_end_when_their_parent_is_gone() -> None:
                     os.kill(worker, signal.SIGKILL)
 
 
-def test_the_end_does_not_wait_for_callbacks_that_nobody_takes_any_more() -> None:
-    """The embedded sandbox calls back at this gateway, whose workers end before it.
+def test_shutdown_does_not_wait_for_undeliverable_callbacks() -> None:
+    """The embedded sandbox sends callbacks to this gateway, whose workers end before it.
 
-    Connections that rest keep them for two seconds, in which calls go on in the sandbox.
+    Idle connections keep the workers for two seconds, in which the sandbox's calls go on.
     """
     with (
         serving("--port", "0", "--workers", "2", until="GraphiQL") as server,
-        httpx.Client() as resting,
+        httpx.Client() as idle,
     ):
         for number in range(10, 15):
             made_by(server, f"+150055500{number}")
-        resting.get(f"{url_of(server)}/healthz")
+        idle.get(f"{url_of(server)}/healthz")
         server.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert server.process.wait(20) == 0

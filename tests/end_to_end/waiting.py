@@ -1,4 +1,4 @@
-"""To wait for a state, for a time that has an end."""
+"""Waits for a state with a timeout."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ __all__ = ["until"]
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Returns as soon as the condition is true; fails after some seconds."""
+    """Waits until the condition is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""The worker processes of a gateway: who they are, and which of them may run at present."""
+"""The worker processes of a gateway: lists and pauses them."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="re
 
 
 def workers_of(server: Server) -> list[int]:
-    """The process ids of its workers."""
+    """The process ids of a gateway's workers."""
     process = server.process.pid
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     lines = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in children}
@@ -25,7 +25,7 @@ def workers_of(server: Server) -> list[int]:
 
 @contextmanager
 def paused(*processes: int) -> Iterator[None]:
-    """These processes do nothing meanwhile. For less than the parent waits for them."""
+    """Pauses these processes, for less time than the parent waits for them."""
     for process in processes:
         os.kill(process, signal.SIGSTOP)
     try:
@@ -37,6 +37,6 @@ def paused(*processes: int) -> Iterator[None]:
 
 @contextmanager
 def only(worker: int, server: Server) -> Iterator[None]:
-    """Whatever connects meanwhile is served by this worker."""
+    """Only this worker serves new connections inside the context."""
     with paused(*(other for other in workers_of(server) if other != worker)):
         yield

@@ -1,4 +1,4 @@
-"""What the tests of passthrough share: a Twilio of many accounts that judges credentials."""
+"""Shared by the tests of passthrough: a Twilio with many accounts that checks credentials."""
 
 import base64
 from dataclasses import dataclass, field
@@ -19,21 +19,21 @@ WRONG = "made-up"
 
 
 def account(number: int = 1, password: str = TOKEN) -> Account:
-    """An account of its own."""
+    """The account with this number."""
     return Account(sid("AC", number), sid("AC", number), Secret(password))
 
 
 def caller(number: int = 1, password: str = TOKEN, address: str | None = None) -> Caller:
-    """Who presents that account's credential."""
+    """A caller with that account's credential."""
     given = account(number, password)
     return Caller(given.sid, frozenset(Scope), given, address)
 
 
 @dataclass
 class ManyAccounts(PlainTwilio):
-    """Every account has the same calls; a password opens all of them, or none.
+    """Every account has the same calls. A password opens all accounts or none.
 
-    `may_not_list` are passwords of keys that may do everything but list.
+    `may_not_list` are passwords of API keys that may do everything except list.
     """
 
     passwords: set[str] = field(default_factory=lambda: {TOKEN}, repr=False)
@@ -57,7 +57,7 @@ class ManyAccounts(PlainTwilio):
 
 
 class Made(list[tuple[str, ManyAccounts]]):
-    """Upstreams as they are made: whose, and their connections."""
+    """Makes clients, and lists the account SID and Twilio of each."""
 
     def __call__(self, given: Account) -> AccountClient:
         twilio, proof = ManyAccounts(), CredentialCheck()
@@ -67,5 +67,5 @@ class Made(list[tuple[str, ManyAccounts]]):
         return AccountClient(client, stores, SubscriberSlots(100), proof=proof)
 
     def open(self) -> list[str]:
-        """The accounts of those that are not closed."""
+        """The account SIDs of the clients that are not closed."""
         return [sid for sid, twilio in self if not twilio.is_closed]

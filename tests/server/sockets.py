@@ -1,4 +1,4 @@
-"""What the tests of subscriptions share: a gateway on a real port, and clients by hand."""
+"""Shared by the tests of subscriptions: a gateway on a real port, and low-level clients."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ WATCH_ALL = """subscription($filter: CallEventFilter) { callsUpdated(filter: $fi
 
 
 class Stage:
-    """A gateway that serves a plain account, and what happens to the account's calls."""
+    """A gateway with a plain account, and methods that change the account's calls."""
 
     def __init__(
         self, app: Starlette, twilio: PlainTwilio, port: int, server: uvicorn.Server
@@ -41,17 +41,17 @@ class Stage:
 
     @property
     def gateway(self) -> Gateway:
-        """The one that serves."""
+        """The gateway."""
         gateway: Gateway = self.app.state.gateway
         return gateway
 
     def becomes(self, number: int, status: str, **given: Any) -> None:
-        """The call is in this state upstream from now on; nobody is told."""
+        """Sets the call's state upstream without an event."""
         (row,) = (row for row in self.twilio.calls if row["sid"] == sid("CA", number))
         row.update(given, status=status)
 
     async def webhook(self, number: int, status: str, sequence: int | None = None) -> None:
-        """Twilio's callback tells the gateway of a state."""
+        """Publishes a webhook's event with this state."""
         await self.gateway.own.store.publish(
             CallStatusEvent(
                 call_sid=sid("CA", number),
@@ -63,19 +63,19 @@ class Stage:
         )
 
     async def goes(self, number: int, status: str, **given: Any) -> None:
-        """The call comes into this state, and Twilio's callback tells of it."""
+        """Sets the call's state upstream and publishes the webhook's event."""
         self.becomes(number, status, **given)
         await self.webhook(number, status)
 
     async def until_watched(self, count: int) -> None:
-        """Until so many subscriptions are there."""
+        """Waits until there are `count` subscriptions."""
         async with asyncio.timeout(10):
             while self.gateway.own.subscriptions.count != count:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.002)
 
     @asynccontextmanager
     async def socket(self, *, greets: bool = True, **given: Any) -> AsyncIterator["Socket"]:
-        """A WebSocket; greeted, if not told otherwise."""
+        """A WebSocket, initialised unless `greets` is false."""
         url = self.url.replace("http", "ws")
         given = {"subprotocols": [PROTOCOL], "compression": None} | given
         async with connect(url, **given) as connection:
@@ -87,7 +87,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(twilio: PlainTwilio | None = None, **settings: Any) -> AsyncIterator[Stage]:
-    """A gateway on a real port. At the end no subscription and no task may be left over."""
+    """A gateway on a real port. Fails if a subscription or task is left over."""
     twilio = twilio or PlainTwilio()
     before = asyncio.all_tasks()
     app = await asyncio.to_thread(app_over, twilio, **settings)  # it may read files
@@ -102,37 +102,37 @@ async def stage(twilio: PlainTwilio | None = None, **settings: Any) -> AsyncIter
 
 
 class Socket:
-    """A client of the protocol that can also break it."""
+    """A client that can also violate the protocol."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
 
     async def greet(self, payload: Any = None) -> None:
-        """connection_init, until it is acknowledged."""
+        """Sends connection_init and waits for the acknowledgement."""
         await self.send({"type": "connection_init"} | ({"payload": payload} if payload else {}))
         assert await self.receive() == {"type": "connection_ack"}
 
     async def send(self, message: Any) -> None:
-        """A text or bytes as they are, anything else as JSON."""
+        """Sends text or bytes as they are, anything else as JSON."""
         await self.connection.send(
             message if isinstance(message, str | bytes) else json.dumps(message)
         )
 
     async def receive(self) -> Any:
-        """The next message, within some seconds."""
+        """The next message, within ten seconds."""
         return json.loads(await asyncio.wait_for(self.connection.recv(), 10))
 
     async def subscribe(self, id_: str, query: str, **variables: Any) -> None:
-        """Begins an operation."""
+        """Starts an operation."""
         payload = {"query": query, "variables": variables}
         await self.send({"type": "subscribe", "id": id_, "payload": payload})
 
     async def watch(self, number: int, id_: str = "1") -> None:
-        """Begins to watch a call."""
+        """Subscribes to a call."""
         await self.subscribe(id_, WATCH, sid=sid("CA", number))
 
     async def event(self) -> tuple[str, str | None, str]:
-        """The next event's status, the one before, and its source."""
+        """The next event: status, previous status, source."""
         message = await self.receive()
         assert message["type"] == "next", message
         assert "errors" not in message["payload"], message
@@ -140,7 +140,7 @@ class Socket:
         return event["call"]["status"], event["previousStatus"], event["source"]
 
     async def closed(self) -> tuple[int, str]:
-        """Code and reason with which the gateway closes; what comes before is skipped."""
+        """The gateway's close code and reason; earlier messages are skipped."""
         with suppress(ConnectionClosed):
             while True:
                 await asyncio.wait_for(self.connection.recv(), 10)

@@ -1,4 +1,4 @@
-"""What the tests of this room share: the whole app, asked in process or over a real socket."""
+"""Shared by the tests of this room: the whole app, in process or on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 
 
 def app_over(twilio: httpx.AsyncBaseTransport | None, **settings: Any) -> Starlette:
-    """The app of a gateway to this account."""
+    """The app of a gateway with the test account."""
     given = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN), **settings}
     return create_app(settings_of(**given), twilio)
 
@@ -30,7 +30,7 @@ def app_over(twilio: httpx.AsyncBaseTransport | None, **settings: Any) -> Starle
 async def served(
     twilio: httpx.AsyncBaseTransport | None = None, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the app, in process, inside its lifespan; at the end no task may be left over."""
+    """An in-process client of the app, inside its lifespan. Fails if a task is left over."""
     before = asyncio.all_tasks()
     app = app_over(twilio or PlainTwilio(), **settings)
     transport = httpx.ASGITransport(app=app)
@@ -44,7 +44,7 @@ async def served(
 
 
 async def settle() -> None:
-    """Lets everything run that can run without time passing."""
+    """Runs every task that can run without waiting for time."""
     for _ in range(30):
         await asyncio.sleep(0)
 

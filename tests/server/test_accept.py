@@ -1,4 +1,4 @@
-"""What an Accept header gets: one of two media types, the page for browsers, or 406."""
+"""Accept headers: one of two media types, the page for browsers, or 406."""
 
 import pytest
 
@@ -54,12 +54,12 @@ QUERY = {"query": "{ __typename }"}
         (", ,", JSON),
     ],
 )
-def test_the_media_type_that_an_accept_header_likes_best(accept: str, chosen: str | None) -> None:
-    """RFC 9110 12.5.1; of equal quality the one named first, else application/json."""
+def test_the_media_type_that_an_accept_header_prefers(accept: str, chosen: str | None) -> None:
+    """RFC 9110 12.5.1. Among equals the one named first wins, else application/json."""
     assert preferred(accept, (JSON, GRAPHQL_RESPONSE)) == chosen
 
 
-async def test_what_cannot_be_given_is_406_and_told_what_can() -> None:
+async def test_an_unsupported_type_is_406_and_lists_the_supported_ones() -> None:
     async with served() as client:
         for accept in ("text/plain", "image/*", f"{JSON};q=0"):
             response = await client.post("/graphql", json=QUERY, headers={"Accept": accept})

@@ -1,4 +1,4 @@
-"""Who may ask, over WebSocket and server-sent events: the rules of the door, the scopes, the masks.
+"""Access control over WebSocket and server-sent events: authentication, scopes, masks.
 
 One account's live calls are nobody else's, and documents have their limits there, too.
 """
@@ -25,7 +25,7 @@ OTHER = "AC" + "b" * 32
 
 @asynccontextmanager
 async def guarded(folder: Path, scopes: str, **settings: Any) -> AsyncIterator[tuple[Stage, str]]:
-    """A gateway that wants a token, and one with these scopes."""
+    """A gateway that requires a token, and a token with these scopes."""
     token, line = new_token("kim", scopes)
     (folder / "tokens").write_text(f"{line}\n")
     twilio = PlainTwilio(calls=[call(1, status="ringing", to="+16175551212")])
@@ -34,7 +34,7 @@ async def guarded(folder: Path, scopes: str, **settings: Any) -> AsyncIterator[t
         yield there, f"Bearer {token}"
 
 
-async def test_a_socket_is_greeted_with_a_credential_only(tmp_path: Path) -> None:
+async def test_a_socket_needs_a_credential(tmp_path: Path) -> None:
     async with guarded(tmp_path, "read,pii") as (there, bearer):
         async with there.socket(greets=False) as stranger:
             await stranger.send({"type": "connection_init", "payload": {"Authorization": "no"}})
@@ -47,7 +47,7 @@ async def test_a_socket_is_greeted_with_a_credential_only(tmp_path: Path) -> Non
                 assert await kim.event() == ("RINGING", None, "CURRENT")
 
 
-async def test_a_stream_of_events_wants_a_credential(tmp_path: Path) -> None:
+async def test_a_stream_of_events_needs_a_credential(tmp_path: Path) -> None:
     async with guarded(tmp_path, "read,pii") as (there, bearer), httpx.AsyncClient() as client:
         asked = {"query": WATCH, "variables": {"sid": sid("CA", 1)}}
         accept = {"Accept": "text/event-stream"}
@@ -78,7 +78,7 @@ async def test_scopes_and_masks_hold_over_a_socket(tmp_path: Path) -> None:
 
 
 async def test_two_callers_of_other_scopes_do_not_share_an_event(tmp_path: Path) -> None:
-    """Equal subscriptions are executed once for all who may see the same."""
+    """Equal subscriptions run once for all callers with the same scopes."""
     tokens = {scopes: new_token(f"kim{len(scopes)}", scopes) for scopes in ("read", "read,pii")}
     (tmp_path / "tokens").write_text("\n".join(str(line) for _, line in tokens.values()))
     twilio = PlainTwilio(calls=[call(1, status="ringing", to="+16175551212")])
@@ -118,8 +118,8 @@ async def test_each_operation_of_a_socket_counts_for_its_caller(tmp_path: Path) 
         assert codes == {"RATE_LIMITED"}
 
 
-async def test_one_accounts_live_calls_are_nobody_elses() -> None:
-    """In passthrough a socket hears of its own account only, and webhooks are not served."""
+async def test_an_accounts_live_calls_are_its_own() -> None:
+    """In passthrough a socket gets its own account's events only; there is no webhook route."""
     twilio = PlainTwilio(calls=[call(1, status="ringing")])
     async with (
         stage(twilio, access=AccessMode.PASSTHROUGH, account_sid=None, auth_token=None) as it,
@@ -149,7 +149,7 @@ async def test_the_origin_of_a_socket_is_checked() -> None:
             assert (await own.receive())["type"] == "next"
 
 
-async def test_a_document_beyond_a_limit_costs_its_own_id() -> None:
+async def test_a_document_beyond_a_limit_fails_its_own_id() -> None:
     deep = "{ " + " ".join(f"a{n}: __typename" for n in range(200)) + " }"
     async with stage(PlainTwilio()) as there, there.socket() as client:
         await client.subscribe("1", deep)

@@ -1,4 +1,4 @@
-"""Upstreams of passthrough: who gets one, whose is kept, how often a refused one is tried."""
+"""Clients in passthrough: who gets one, which are kept, the limit of refused attempts."""
 
 import asyncio
 from contextlib import ExitStack, suppress
@@ -30,13 +30,13 @@ ONE = "{ calls(first: 1) { nodes { sid } } }"
 
 
 async def read(account_client: AccountClient) -> None:
-    """A client that has read something has connections to close; a refusal is no failure here."""
+    """Reads once, so that the client has connections to close; ignores a refusal."""
     with suppress(UpstreamAuth):
         await account_client.client.page(ListCalls(page_size=1))
 
 
 async def use(pool: AccountClientPool, number: int, password: str = TOKEN) -> None:
-    """One use of a credential, from its beginning to its end."""
+    """One lease of a credential's client, with one read."""
     with pool.lease(account(number, password), "192.0.2.1") as account_client:
         await read(account_client)
 
@@ -81,7 +81,7 @@ async def test_the_pool_shows_no_credential() -> None:
 
 
 async def test_made_up_credentials_crowd_out_none_that_is_accepted() -> None:
-    """A thousand of them, with two places for those that are kept."""
+    """A thousand of them, while two accepted clients are kept."""
     made = Made()
     pool = AccountClientPool(made, max_accepted=2)
     for number in (1, 2):
@@ -100,7 +100,7 @@ async def test_made_up_credentials_crowd_out_none_that_is_accepted() -> None:
     assert made.open() == []
 
 
-async def test_a_credential_that_is_refused_later_loses_its_place() -> None:
+async def test_a_credential_that_is_refused_later_is_unproven_again() -> None:
     made = Made()
     pool = AccountClientPool(made, max_accepted=1)
     await use(pool, 1)
@@ -117,7 +117,7 @@ async def test_a_credential_that_is_refused_later_loses_its_place() -> None:
     await pool.aclose()
 
 
-async def test_so_many_at_once_that_are_not_known_and_no_more() -> None:
+async def test_concurrent_unproven_credentials_are_limited() -> None:
     made = Made()
     pool = AccountClientPool(made, max_accepted=2)
     with ExitStack() as stack:
@@ -134,7 +134,7 @@ async def test_so_many_at_once_that_are_not_known_and_no_more() -> None:
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that tests advance."""
 
     now = 0.0
 
@@ -163,14 +163,14 @@ class Clock:
     ],
     ids=["of an account", "of an account from everywhere", "from an address"],
 )
-async def test_what_is_refused_is_tried_so_often_and_no_more(
+async def test_attempts_with_refused_credentials_are_limited(
     credentials: list[tuple[int, str, str | None]], allowed: int, seconds: float
 ) -> None:
     made, clock = Made(), Clock()
     pool = AccountClientPool(made, max_accepted=2, attempts=AttemptLimiter(clock))
 
     async def tried(given: list[tuple[int, str, str | None]]) -> int:
-        """How many of them went upstream."""
+        """How many of them sent a request."""
         count = 0
         for number, password, address in given:
             with suppress(RateLimited), pool.lease(account(number, password), address) as one:
@@ -186,8 +186,8 @@ async def test_what_is_refused_is_tried_so_often_and_no_more(
     await pool.aclose()
 
 
-async def test_what_is_not_tried_takes_no_try() -> None:
-    """Neither because the address has none left, nor because too many are in use."""
+async def test_an_attempt_that_was_not_made_costs_nothing() -> None:
+    """Neither if the address has no attempts left, nor if too many clients are in use."""
     made, attempts = Made(), AttemptLimiter(Clock())
     pool = AccountClientPool(made, max_accepted=2, attempts=attempts)
     for number in range(ATTEMPTS_PER_ADDRESS):
@@ -208,8 +208,8 @@ async def test_what_is_not_tried_takes_no_try() -> None:
     await pool.aclose()
 
 
-async def test_what_is_accepted_or_does_not_answer_takes_no_try() -> None:
-    """Hundreds of tenants behind one address, and an outage, lock nobody out."""
+async def test_an_accepted_or_unanswered_request_costs_no_attempt() -> None:
+    """Neither hundreds of tenants behind one address nor an outage lock anybody out."""
     made = Made()
     pool = AccountClientPool(made, max_accepted=2, attempts=AttemptLimiter(Clock()))
     for number in range(2 * ATTEMPTS_PER_ADDRESS):
@@ -221,7 +221,7 @@ async def test_what_is_accepted_or_does_not_answer_takes_no_try() -> None:
     await pool.aclose()
 
 
-async def test_who_was_accepted_is_not_held_up_by_guesses_at_his_account() -> None:
+async def test_guesses_do_not_delay_an_accepted_credential_of_the_account() -> None:
     pool = AccountClientPool(Made(), max_accepted=2, attempts=AttemptLimiter(Clock()))
     await use(pool, 1)
     for number in range(2 * ATTEMPTS_PER_ACCOUNT):
@@ -233,7 +233,7 @@ async def test_who_was_accepted_is_not_held_up_by_guesses_at_his_account() -> No
 
 
 def passthrough(pool: AccountClientPool) -> Gateway:
-    """A gateway that has no account of its own."""
+    """A gateway without an account of its own."""
     return Gateway(settings_of(access=AccessMode.PASSTHROUGH), None, pool=pool)
 
 
@@ -250,7 +250,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
-async def test_what_reads_nothing_makes_no_upstream(query: str) -> None:
+async def test_an_operation_that_reads_nothing_makes_no_client(query: str) -> None:
     made = Made()
     pool = AccountClientPool(made, max_accepted=2)
     before = asyncio.all_tasks()
@@ -263,7 +263,7 @@ async def test_what_reads_nothing_makes_no_upstream(query: str) -> None:
     await pool.aclose()
 
 
-async def test_a_query_of_an_account_that_is_guessed_at_says_when_to_come_back() -> None:
+async def test_a_query_of_an_account_under_attack_says_when_to_retry() -> None:
     pool = AccountClientPool(made := Made(), max_accepted=2, attempts=AttemptLimiter(Clock()))
     gateway = passthrough(pool)
     for number in range(ATTEMPTS_PER_ACCOUNT):
@@ -277,7 +277,7 @@ async def test_a_query_of_an_account_that_is_guessed_at_says_when_to_come_back()
 
 
 async def begin_act(account_client: AccountClient, go: asyncio.Event, done: list[str]) -> None:
-    """An act that ends when it is told to; whoever asked for it has left."""
+    """Starts a mutation that ends when `go` is set; its caller has left."""
 
     async def act() -> MutationResult:
         await go.wait()
@@ -290,7 +290,7 @@ async def begin_act(account_client: AccountClient, go: asyncio.Event, done: list
     await settle()
 
 
-async def test_a_newcomer_does_not_wait_for_what_the_evicted_one_has_begun() -> None:
+async def test_a_newcomer_does_not_wait_for_the_evicted_clients_mutations() -> None:
     made, go, done = Made(), asyncio.Event(), list[str]()
     pool = AccountClientPool(made, max_accepted=1)
     with pool.lease(account(1)) as first:
@@ -309,7 +309,7 @@ async def test_a_newcomer_does_not_wait_for_what_the_evicted_one_has_begun() -> 
     await pool.aclose()
 
 
-async def test_a_newcomer_who_leaves_cancels_nothing_of_the_evicted_one() -> None:
+async def test_a_newcomer_who_leaves_does_not_cancel_the_evicted_clients_mutations() -> None:
     made, go, done = Made(), asyncio.Event(), list[str]()
     pool = AccountClientPool(made, max_accepted=1)
     with pool.lease(account(1)) as first:
@@ -330,7 +330,7 @@ async def test_a_newcomer_who_leaves_cancels_nothing_of_the_evicted_one() -> Non
     assert made.open() == []
 
 
-async def test_the_end_waits_for_what_is_being_closed() -> None:
+async def test_aclose_waits_for_clients_that_are_being_closed() -> None:
     made, go, done = Made(), asyncio.Event(), list[str]()
     pool = AccountClientPool(made, max_accepted=1)
     with pool.lease(account(1)) as first:

@@ -1,4 +1,4 @@
-"""The door over HTTP: who is let in, who is told what, and how fast anybody may ask."""
+"""Authentication over HTTP: who is accepted, which errors others get, and rate limits."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ KEY = "SK" + "c" * 32
 
 
 def seen(twilio: PlainTwilio) -> list[tuple[str, str]]:
-    """Fills with the account and the credential of every upstream request."""
+    """A list that collects the account and credential of every upstream request."""
     found: list[tuple[str, str]] = []
 
     def note(request: httpx.Request) -> None:
@@ -36,7 +36,7 @@ def seen(twilio: PlainTwilio) -> list[tuple[str, str]]:
     return found
 
 
-async def test_without_a_mode_anyone_may_ask_whatever_they_present() -> None:
+async def test_without_a_mode_every_request_is_accepted() -> None:
     async with served(PlainTwilio(calls=[call(1)])) as client:
         answer = await client.post(
             "/graphql", json={"query": ONE}, headers={"Authorization": "Bearer x"}
@@ -50,7 +50,7 @@ async def test_without_a_mode_anyone_may_ask_whatever_they_present() -> None:
     "authorization",
     [None, "Bearer gwt_x", "Basic !", basic("kevin", TOKEN), basic(KEY, "s")],
 )
-async def test_who_presents_no_credential_gets_401_and_nothing_is_asked(
+async def test_a_request_without_a_credential_gets_401_and_sends_nothing(
     method: str, authorization: str | None
 ) -> None:
     twilio = PlainTwilio(calls=[call(1)])
@@ -82,7 +82,7 @@ async def test_health_is_for_everybody(path: str) -> None:
 
 
 async def test_in_passthrough_the_callers_own_credential_goes_upstream() -> None:
-    """The gateway has one, too, and never lends it."""
+    """The gateway's own credential is never used."""
     twilio = PlainTwilio(calls=[call(1)])
     requests = seen(twilio)
     async with served(twilio, access=AccessMode.PASSTHROUGH) as client:
@@ -103,7 +103,7 @@ async def test_in_passthrough_the_callers_own_credential_goes_upstream() -> None
 
 
 async def test_made_up_credentials_whose_queries_are_refused_leave_nothing_behind() -> None:
-    """Each had a client, a store and a task that polls, before its query was read."""
+    """Once, each got a client, a store and a polling task before its query was read."""
     twilio = PlainTwilio(calls=[call(1)])
     async with served(twilio, access=AccessMode.PASSTHROUGH) as client:
         before = asyncio.all_tasks()
@@ -134,7 +134,7 @@ async def test_equal_reads_of_two_credentials_are_two_reads() -> None:
     assert sorted(requests) == sorted((ACCOUNT, basic(ACCOUNT, text)) for text in ("a", "b", "c"))
 
 
-async def test_a_cursor_of_one_account_is_none_of_anothers() -> None:
+async def test_a_cursor_is_invalid_for_another_account() -> None:
     twilio = PlainTwilio(calls=[call(1), call(2)])
     mine = {"Authorization": basic(ACCOUNT, "a")}
     page = "query($after: String) { calls(first: 1, after: $after) { pageInfo { endCursor } } }"
@@ -150,7 +150,7 @@ async def test_a_cursor_of_one_account_is_none_of_anothers() -> None:
     assert answer.json()["errors"][0]["extensions"]["code"] == "INVALID_CURSOR"
 
 
-async def test_who_asks_too_fast_gets_429_and_is_told_when_to_come_back() -> None:
+async def test_too_many_requests_get_429_and_a_time_to_retry() -> None:
     twilio = PlainTwilio(calls=[call(1)])
     async with served(twilio, rate_limit=1, rate_burst=3) as client:
         answers = [await client.post("/graphql", json={"query": ONE}) for _ in range(5)]
@@ -164,7 +164,7 @@ async def test_who_asks_too_fast_gets_429_and_is_told_when_to_come_back() -> Non
     assert alive.status_code == 200
 
 
-async def test_who_is_refused_is_counted_too() -> None:
+async def test_refused_requests_count_too() -> None:
     async with served(access=AccessMode.PASSTHROUGH, rate_limit=1, rate_burst=2) as client:
         answers = [await client.get("/graphql", params={"query": ONE}) for _ in range(3)]
 
@@ -172,14 +172,14 @@ async def test_who_is_refused_is_counted_too() -> None:
 
 
 def connection(host: str, *headers: tuple[str, str]) -> HTTPConnection:
-    """From this address."""
+    """A connection from this address."""
     raw = [(name.lower().encode(), value.encode()) for name, value in headers]
     return HTTPConnection({"type": "http", "headers": raw, "client": (host, 5000)})
 
 
 @asynccontextmanager
 async def open_authenticator(**settings: Any) -> AsyncIterator[Authenticator]:
-    """A door, one request a second for each caller."""
+    """An authenticator that allows one request a second for each caller."""
     authenticator = Authenticator(settings_of(rate_limit=1, rate_burst=1, **settings))
     yield authenticator
     await authenticator.aclose()
@@ -237,13 +237,13 @@ FORWARDED = ("X-Forwarded-For", "203.0.113.9")
         (("", 0), [FORWARDED], "10.0.0.1", None),
     ],
 )
-async def test_a_proxys_address_is_nobodys(
+async def test_a_proxys_address_does_not_count(
     client: tuple[str, int] | None,
     headers: list[tuple[str, str]],
     trusted: str | None,
     expected: str | bool | None,
 ) -> None:
-    """What is tried in vain counts for the caller's own address, or for none."""
+    """Refused attempts count for the caller's own address, or for none."""
     visitor = connection("192.0.2.1", ("Authorization", basic(ACCOUNT, "a")), *headers)
     visitor.scope["client"] = client
     async with open_authenticator(
@@ -257,7 +257,7 @@ async def test_a_proxys_address_is_nobodys(
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> tuple[Path, list[str]]:
-    """A file with two tokens of ops and one of web, and the tokens."""
+    """A tokens file with two tokens of ops and one of web, and the tokens."""
     pairs = [new_token(name, "read") for name in ("ops", "ops", "web")]
     file = tmp_path / "tokens"
     file.write_text("\n".join(str(line) for _, line in pairs))

@@ -1,4 +1,4 @@
-"""A name with characters that cannot be read: every answer that holds it is sound JSON in UTF-8."""
+"""A name with undecodable characters: every response with it is valid JSON in UTF-8."""
 
 import json
 import re
@@ -24,7 +24,7 @@ WATCH = f'subscription {{ callUpdated(sid: "{sid("CA", 1)}") {{ call {{ sid call
 
 
 def twilio(text: bytes) -> PlainTwilio:
-    """Two calls, the first of somebody with this name."""
+    """Two calls; the first caller has this name."""
     account = PlainTwilio(calls=[call(1, caller_name="NAME"), call(2, caller_name="Bob")])
 
     def fault(request: httpx.Request) -> httpx.Response:
@@ -36,7 +36,7 @@ def twilio(text: bytes) -> PlainTwilio:
 
 
 def sound(body: bytes | str) -> Any:
-    """What strict readers make of it: no half of a pair, neither as bytes nor as an escape."""
+    """Parses strictly: no lone surrogate, neither as bytes nor as an escape."""
     text = body.decode("utf-8", "strict") if isinstance(body, bytes) else body
     value = json.loads(text)
     assert not re.search("[\ud800-\udfff]", json.dumps(value, ensure_ascii=False))
@@ -44,7 +44,7 @@ def sound(body: bytes | str) -> Any:
 
 
 def rows(read: str) -> list[Row]:
-    """The right answer."""
+    """The expected rows."""
     return [
         {"sid": sid("CA", 1), "callerName": read},
         {"sid": sid("CA", 2), "callerName": "Bob"},

@@ -1,4 +1,4 @@
-"""A bad upstream at every stage: partial data is kept, errors say where, nothing hangs or leaks."""
+"""A bad upstream at every stage: partial data stays, errors have paths, nothing hangs or leaks."""
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ EDGES = ("parentCall", "childCalls", "recordings", "notifications")
 
 
 def account() -> PlainTwilio:
-    """Calls 1 and 2, whose parents 8 and 9 are not on the page; each has what can be had."""
+    """Calls 1 and 2 with rows for every edge; their parents 8 and 9 are beyond the page."""
     return PlainTwilio(
         calls=[
             call(1, at=10, parent_call_sid=sid("CA", 8), direction="outbound-dial"),
@@ -43,7 +43,7 @@ def account() -> PlainTwilio:
 
 
 class Kept(logging.Handler):
-    """Keeps what is logged."""
+    """Records log messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Kept(logging.Handler):
 
 @pytest.fixture(scope="module", autouse=True)
 def no_error_unretrieved() -> Iterator[None]:
-    """asyncio has no exception to tell of that nobody has looked at."""
+    """Fails if asyncio reports an exception that was never retrieved."""
     kept = Kept()
     logging.getLogger("asyncio").addHandler(kept)
     yield
@@ -66,7 +66,7 @@ def no_error_unretrieved() -> Iterator[None]:
 
 @dataclass
 class Stage:
-    """A fault at one stage of a request, and the code of the error that it becomes."""
+    """A fault at one stage of a request, and its error code."""
 
     code: str
     fault: Callable[[httpx.Request], httpx.Response]
@@ -74,7 +74,7 @@ class Stage:
 
 
 def fails_with(exception: Exception) -> Callable[[httpx.Request], httpx.Response]:
-    """Raises in place of an answer."""
+    """Raises instead of answering."""
 
     def fault(_request: httpx.Request) -> httpx.Response:
         raise exception
@@ -83,12 +83,12 @@ def fails_with(exception: Exception) -> Callable[[httpx.Request], httpx.Response
 
 
 def answers(content: bytes, status: int = 200) -> Callable[[httpx.Request], httpx.Response]:
-    """Says this, whatever was asked."""
+    """Answers every request with this."""
     return lambda _: httpx.Response(status, content=content)
 
 
 def breaks_in_the_body(_request: httpx.Request) -> httpx.Response:
-    """Half a body, then the connection is gone."""
+    """Sends half a body, then breaks the connection."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b'{"calls": ['
@@ -98,7 +98,7 @@ def breaks_in_the_body(_request: httpx.Request) -> httpx.Response:
 
 
 def drips(_request: httpx.Request) -> httpx.Response:
-    """A body without end."""
+    """Sends an endless body."""
 
     async def body() -> AsyncIterator[bytes]:
         while True:
@@ -132,12 +132,12 @@ EVERY_STAGE = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 
 
 def is_root(request: httpx.Request) -> bool:
-    """True for the list of calls that the query begins with."""
+    """True for the list of calls at the query's root."""
     return request.url.path.endswith("/Calls.json") and "Parent" not in str(request.url)
 
 
 def edge_of(request: httpx.Request) -> str:
-    """Which edge a request is sent for."""
+    """The edge for which a request is sent."""
     for name in ("recordings", "notifications"):
         if request.url.path.endswith(f"/{name.title()}.json"):
             return name
@@ -145,7 +145,7 @@ def edge_of(request: httpx.Request) -> str:
 
 
 async def ask(twilio: PlainTwilio, **settings: Any) -> dict[str, Any]:
-    """The answer to the query with all edges, which must come soon."""
+    """The response to the query with all edges. Fails if it takes long."""
     started = time.monotonic()
     async with served(twilio, **settings) as client:
         response = await client.post("/graphql", json={"query": ALL_EDGES})
@@ -156,7 +156,7 @@ async def ask(twilio: PlainTwilio, **settings: Any) -> dict[str, Any]:
 
 
 def assert_complete(nodes: list[Row], but: tuple[str, ...]) -> None:
-    """Every edge of both calls is there, but for those named, which are null."""
+    """Checks that every edge of both calls has rows, except those in `but`, which are null."""
     for number, node in enumerate(nodes, start=1):
         assert node == {
             "sid": sid("CA", number),
@@ -168,7 +168,7 @@ def assert_complete(nodes: list[Row], but: tuple[str, ...]) -> None:
 
 
 async def test_the_account_without_a_fault() -> None:
-    """The tests below compare with this."""
+    """The baseline of the tests below."""
     body = await ask(account())
 
     assert "errors" not in body
@@ -189,7 +189,7 @@ async def test_a_root_that_fails_is_one_error_and_null(stage: Stage) -> None:
 
 @EVERY_STAGE
 async def test_edges_that_fail_are_null_and_the_calls_stay(stage: Stage) -> None:
-    """Whatever upstream does to the edges, the calls and what is known of them are answered."""
+    """The calls and all that is known about them are answered."""
     twilio = account()
     twilio.fault = lambda request: None if is_root(request) else stage.fault(request)
     body = await ask(twilio, **stage.settings)
@@ -212,7 +212,7 @@ def edge_of_path(path: list[Any]) -> str:
 
 @pytest.mark.parametrize("edge", ["parentCall", "recordings", "notifications"])
 @EVERY_STAGE
-async def test_one_edge_that_fails_for_one_call_costs_that_field_only(
+async def test_one_edge_that_fails_for_one_call_fails_that_field_only(
     stage: Stage, edge: str
 ) -> None:
     twilio = account()
@@ -236,7 +236,7 @@ async def test_one_edge_that_fails_for_one_call_costs_that_field_only(
 
 @EVERY_STAGE
 async def test_children_that_fail_are_null_and_the_call_stays(stage: Stage) -> None:
-    """By SID: the children of a call that no list was read for are a request of their own."""
+    """By SID: without a list, a call's children are a request of their own."""
     twilio = PlainTwilio(calls=[call(1)])
     twilio.fault = lambda r: stage.fault(r) if "ParentCallSid" in str(r.url) else None
     query = f'{{ call(sid: "{sid("CA", 1)}") {{ sid childCalls {{ nodes {{ sid }} }} }} }}'
@@ -265,7 +265,7 @@ async def test_twilios_numbers_are_in_the_errors_and_its_words_are_not() -> None
         }
 
 
-async def test_a_bad_value_costs_its_field_and_no_other() -> None:
+async def test_a_bad_value_fails_its_own_field_only() -> None:
     twilio = PlainTwilio(
         calls=[
             call(1, duration="long", start_time="yesterday", price=[], caller_name="Alice"),
@@ -289,8 +289,8 @@ async def test_a_bad_value_costs_its_field_and_no_other() -> None:
     assert {e["extensions"]["code"] for e in body["errors"]} == {"UPSTREAM_INVALID"}
 
 
-async def test_what_is_read_before_the_deadline_is_kept() -> None:
-    """Only the slow part is given up, at the operation's deadline."""
+async def test_rows_read_before_the_deadline_are_kept() -> None:
+    """Only the slow part is cancelled at the operation's deadline."""
     twilio = account()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -321,8 +321,8 @@ async def test_a_header_lowers_the_deadline_and_never_raises_it() -> None:
         assert [e["extensions"]["code"] for e in body["errors"]] == ["UPSTREAM_TIMEOUT"] * 2
 
 
-async def test_a_chain_of_reads_keeps_what_came_before_the_deadline() -> None:
-    """Each read alone is in time; together they are not."""
+async def test_a_chain_of_reads_keeps_what_was_read_before_the_deadline() -> None:
+    """Each read alone is in time, but their sum is not."""
     chain = [call(n, at=9 - n, parent_call_sid=sid("CA", n + 1)) for n in range(1, 9)]
     twilio = PlainTwilio(calls=[*chain, call(9)], delay=0.15)
     query = "sid " + "parentCall { sid " * 8 + "}" * 8
@@ -362,13 +362,13 @@ async def test_a_page_link_to_elsewhere_is_not_followed() -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Returns as soon as the condition holds; fails after some seconds."""
+    """Waits until the condition holds; fails after some seconds."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 (a plain account has no event for it)
             await asyncio.sleep(0)
 
 
-async def test_an_operation_that_ends_early_costs_nobody_else_who_reads_the_same() -> None:
+async def test_an_operation_that_ends_early_does_not_cancel_others_of_the_same_read() -> None:
     twilio = PlainTwilio(calls=[call(1)], delay=0.05)
     query = {"query": "{ calls { nodes { sid } } }"}
     async with served(twilio) as client:
@@ -384,7 +384,7 @@ async def test_an_operation_that_ends_early_costs_nobody_else_who_reads_the_same
 
 
 @pytest.mark.parametrize("in_flight", [1, 4], ids=["the root", "the edges"])
-async def test_an_operation_that_is_cancelled_takes_its_requests_along(in_flight: int) -> None:
+async def test_a_cancelled_operation_cancels_its_requests(in_flight: int) -> None:
     """With one request upstream hangs at the root, with four at two parents and two lists."""
     twilio = account()
     twilio.delay = 60 if in_flight == 1 else 0
@@ -403,7 +403,7 @@ async def test_an_operation_that_is_cancelled_takes_its_requests_along(in_flight
     assert (twilio.in_flight, twilio.cancelled) == (0, in_flight)
 
 
-async def test_an_operation_that_is_cancelled_before_anything_was_sent_sends_nothing() -> None:
+async def test_an_operation_cancelled_before_its_first_request_sends_none() -> None:
     twilio = account()
     async with served(twilio) as client:
         operation = asyncio.ensure_future(client.post("/graphql", json={"query": ALL_EDGES}))

@@ -1,4 +1,4 @@
-"""Errors as clients see them: each has a code of the closed list, whatever went wrong where."""
+"""Errors as clients see them: each has a code of the closed list."""
 
 from typing import Any
 
@@ -31,13 +31,13 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 def codes(response: httpx.Response) -> set[str]:
-    """Of all errors."""
+    """The codes of all errors."""
     return {error["extensions"]["code"] for error in response.json()["errors"]}
 
 
 @pytest.mark.parametrize("media_type", [JSON, GRAPHQL_RESPONSE])
 @pytest.mark.parametrize("name", ASKED)
-async def test_what_a_client_asks_wrongly_has_its_code(name: str, media_type: str) -> None:
+async def test_a_clients_error_has_its_code(name: str, media_type: str) -> None:
     query, variables, code = ASKED[name]
     body = {"query": query, "variables": variables}
     async with served(PlainTwilio()) as client:
@@ -57,15 +57,15 @@ async def test_what_a_client_asks_wrongly_has_its_code(name: str, media_type: st
         (302, "UPSTREAM_INVALID"),
     ],
 )
-async def test_what_upstream_does_wrong_has_its_code(status: int, code: str) -> None:
+async def test_an_upstream_error_has_its_code(status: int, code: str) -> None:
     async with served(PlainTwilio(fault=lambda _: error(status, 20000))) as client:
         response = await client.post("/graphql", json={"query": ONE})
 
     assert codes(response) == {code} <= error_codes().keys()
 
 
-async def test_rate_limiting_says_when_to_come_back() -> None:
-    """Twilio's Retry-After, where it is longer than the operation can wait."""
+async def test_rate_limiting_says_when_to_retry() -> None:
+    """With Twilio's Retry-After, if the operation cannot wait that long."""
 
     def full(_: httpx.Request) -> httpx.Response:
         answer = error(429, 20429)

@@ -1,4 +1,4 @@
-"""One operation by every way that it can come: the same limits hold, on coerced values."""
+"""One operation over every transport: the same limits apply, to coerced values."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ Way = Callable[[Stage, str, dict[str, Any]], Awaitable[list[dict[str, Any]]]]
 
 
 async def post(there: Stage, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """The errors of an answer to a POST."""
+    """The errors of the response to a POST."""
     async with httpx.AsyncClient() as client:
         response = await client.post(there.url, json={"query": query, "variables": variables})
     errors: list[dict[str, Any]] = response.json()["errors"]
@@ -26,7 +26,7 @@ async def post(there: Stage, query: str, variables: dict[str, Any]) -> list[dict
 
 
 async def get(there: Stage, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of one to a GET."""
+    """The errors of the response to a GET."""
     asked = {"query": query, "variables": json.dumps(variables)}
     async with httpx.AsyncClient() as client:
         response = await client.get(there.url, params=asked)
@@ -35,7 +35,7 @@ async def get(there: Stage, query: str, variables: dict[str, Any]) -> list[dict[
 
 
 async def stream(there: Stage, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of the one event of a stream."""
+    """The errors of a stream's only event."""
     body = {"query": query, "variables": variables}
     headers = {"Accept": "text/event-stream"}
     async with (
@@ -50,7 +50,7 @@ async def stream(there: Stage, query: str, variables: dict[str, Any]) -> list[di
 
 
 async def socket(there: Stage, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of the message on a socket that ends the operation."""
+    """The errors of the socket message that ends the operation."""
     async with there.socket() as client:
         await client.subscribe("1", query, **variables)
         message = await client.receive()
@@ -60,7 +60,7 @@ async def socket(there: Stage, query: str, variables: dict[str, Any]) -> list[di
 
 
 async def operator(there: Stage, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of what `gateway query` prints."""
+    """The errors that `gateway query` prints."""
     answer = await there.gateway.answer(query, variables, None)
     assert "data" not in answer
     errors: list[dict[str, Any]] = answer["errors"]
@@ -85,7 +85,7 @@ REFUSED: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(
     ("way", "query"), WAYS, ids=lambda value: value.__name__ if callable(value) else value[:5]
 )
-async def test_what_a_variable_asks_for_is_counted_as_it_will_be_read(
+async def test_variables_are_counted_after_coercion(
     way: Way, query: str, size: Any, code: str
 ) -> None:
     twilio = PlainTwilio(calls=[call(1)])

@@ -1,4 +1,4 @@
-"""A token ends while its holder is connected: so do subscriptions, and nothing that has begun."""
+"""When a token expires, its subscriptions end; a mutation that has begun is finished."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ MAKE = """mutation { makeCall(input: { to: "+14155550123", from: "+15005550006",
 
 @asynccontextmanager
 async def ending(folder: Path, seconds: float, **given: Any) -> AsyncIterator[tuple[Stage, str]]:
-    """A gateway, and a token that is good for so many seconds: all of it is leeway."""
+    """A gateway, and a token valid for so many seconds, all of them leeway."""
     provider, now = Provider(), time.time()
     (folder / "key.pem").write_text(provider.pem)
     twilio = PlainTwilio(calls=[call(1, status="ringing")], **given)
@@ -81,8 +81,8 @@ async def test_a_mutation_that_has_begun_is_answered_before_the_socket_closes(
     assert len(there.twilio.calls) == 2
 
 
-async def test_who_leaves_meanwhile_leaves_nothing_behind(tmp_path: Path) -> None:
-    """The stage looks for tasks that are left over; the mutation goes on."""
+async def test_a_disconnect_meanwhile_leaves_no_task(tmp_path: Path) -> None:
+    """`stage` fails if a task is left over; the mutation goes on."""
     async with ending(tmp_path, 0.4, delay=0.8) as (there, bearer):
         async with there.socket(greets=False) as kim:
             await kim.greet({"Authorization": bearer})
@@ -119,7 +119,7 @@ async def test_a_mutation_over_events_that_has_begun_is_answered(tmp_path: Path)
 
 
 async def stream_of(gateway: Gateway, expires: float) -> AsyncGenerator[Any, None]:
-    """What a subscription hands out to whoever has until then, and how it ends."""
+    """The results of a subscription whose credential expires then, and how it ends."""
     caller = Caller("kim", ANONYMOUS.scopes, expires=expires)
     try:
         async for result in gateway.stream(WATCH, {"sid": sid("CA", 1)}, caller=caller):
@@ -128,7 +128,7 @@ async def stream_of(gateway: Gateway, expires: float) -> AsyncGenerator[Any, Non
         yield "expired"
 
 
-async def test_the_end_is_told_by_the_gateways_clock() -> None:
+async def test_expiry_follows_the_gateways_clock() -> None:
     twilio = PlainTwilio(calls=[call(1, status="ringing")])
     async with connect(twilio, NOON) as client, asyncio.timeout(10):
         for seconds, expected in ((-1, ["expired"]), (0.2, ["result", "expired"])):
@@ -137,7 +137,7 @@ async def test_the_end_is_told_by_the_gateways_clock() -> None:
 
 
 async def numbers(*values: int | Exception) -> AsyncGenerator[int, None]:
-    """These, one after the other; then silence."""
+    """Yields or raises these one after the other, then hangs."""
     for value in values:
         if isinstance(value, Exception):
             raise value
@@ -145,8 +145,8 @@ async def numbers(*values: int | Exception) -> AsyncGenerator[int, None]:
     await asyncio.Event().wait()
 
 
-async def test_a_moment_that_has_passed_hands_out_nothing() -> None:
-    """Also where results are there at once, so that no wait could be cut short."""
+async def test_an_expired_credential_gets_no_results() -> None:
+    """Even if results are ready at once, so that there is no wait to interrupt."""
     with pytest.raises(CredentialExpired):
         await anext(until_expiry(asyncio.get_running_loop().time() - 1, numbers(1)))
 

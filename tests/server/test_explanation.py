@@ -1,4 +1,4 @@
-"""The explanation of an operation: what it asked upstream and why, a dry run, a lower budget."""
+"""Explanations of operations: upstream requests and reasons, a dry run, a lower budget."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ QUERY = "{ calls(first: 3) { nodes { again: parentCall { sid } recordings { node
 
 
 def account() -> PlainTwilio:
-    """Three settled calls, of which one is a leg of another that is off the page."""
+    """Three settled calls; one is a child of a call beyond the page."""
     return PlainTwilio(
         calls=[call(1, parent_call_sid=sid("CA", 9)), call(2), call(3)],
         recordings=[recording(1, of=2), recording(2, of=2)],
@@ -20,7 +20,7 @@ def account() -> PlainTwilio:
 
 
 async def ask(twilio: PlainTwilio, query: str = QUERY, **headers: str) -> dict[str, Any]:
-    """The body of an answer to a request with these Gateway- headers."""
+    """The response body for a request with these Gateway- headers."""
     given = {f"Gateway-{name.replace('_', '-')}": value for name, value in headers.items()}
     async with served(twilio) as client:
         response = await client.post("/graphql", json={"query": query}, headers=given)
@@ -88,7 +88,7 @@ async def test_retries_are_counted_and_what_failed_before_is_wait() -> None:
     assert len(twilio.asked()) == 5
 
 
-async def test_what_cannot_change_is_read_once_and_counted_as_cached() -> None:
+async def test_immutable_rows_are_read_once_and_counted_as_cached() -> None:
     twilio = account()
     query = f'{{ call(sid: "{sid("CA", 2)}") {{ sid recordings {{ nodes {{ sid }} }} }} }}'
     request = {"query": query, "extensions": {"explain": "totals"}}

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: which requests are answered, with which status, and which are refused."""
+"""GraphQL over HTTP: which requests are accepted or refused, and the status."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def account() -> PlainTwilio:
 
 
 def assert_refused(response: httpx.Response, status: int) -> str:
-    """A refusal is a GraphQL response with one error and no data; returns its message."""
+    """Checks that it is a GraphQL response with one error and no data; returns the message."""
     body = response.json()
     assert (response.status_code, list(body)) == (status, ["errors"])
     assert response.headers["Content-Type"].startswith("application/")
@@ -104,7 +104,7 @@ async def test_json_is_json_whatever_its_parameters(content_type: str) -> None:
 async def test_a_document_that_cannot_be_executed_is_400_without_data_in_the_new_media_type(
     query: str, variables: dict[str, Any]
 ) -> None:
-    """And 200 in application/json, whose clients take a 4xx for a failure of the transport."""
+    """And 200 in application/json, whose clients mistake a 4xx for a transport failure."""
     body = {"query": query, "variables": variables}
     async with served() as client:
         new = await client.post("/graphql", json=body, headers={"Accept": GRAPHQL_RESPONSE})
@@ -217,7 +217,7 @@ async def test_a_body_that_is_no_request_is_400(content: bytes, media_type: str)
         assert_refused(await client.post("/graphql", content=content, headers=headers), 400)
 
 
-async def test_json_that_nests_too_deeply_is_beyond_a_limit() -> None:
+async def test_json_that_nests_too_deeply_exceeds_a_limit() -> None:
     deep = b'{"query": "{ __typename }", "variables": ' + b'{"a":' * 20_000 + b"1" + b"}" * 20_001
     async with served() as client:
         posted = await client.post("/graphql", content=deep, headers={"Content-Type": JSON})
@@ -260,7 +260,7 @@ QUERIES = st.sampled_from([QUERY, TWO_OPERATIONS, "{ __typename }", "{ calls { x
         },
     ).map(lambda body: json.dumps(body).encode())
 )
-async def test_no_body_whatever_it_holds_is_a_fault_of_the_servers(content: bytes) -> None:
+async def test_no_body_causes_a_server_error(content: bytes) -> None:
     headers = {"Content-Type": JSON, "Accept": GRAPHQL_RESPONSE}
     async with served(account()) as client:
         response = await client.post("/graphql", content=content, headers=headers)
@@ -272,7 +272,7 @@ async def test_no_body_whatever_it_holds_is_a_fault_of_the_servers(content: byte
 @pytest.mark.parametrize(
     "query", ["%FF", "%ED%A0%80", "%00", "%7B%20call(sid%3A%22%5Cud800%22)%20%7B%20sid%20%7D%7D"]
 )
-async def test_bytes_that_are_no_text_are_a_syntax_error(query: str) -> None:
+async def test_bytes_that_are_not_utf8_are_a_syntax_error(query: str) -> None:
     async with served() as client:
         response = await client.get(f"/graphql?query={query}", headers={"Accept": GRAPHQL_RESPONSE})
 
@@ -285,7 +285,7 @@ async def test_bytes_that_are_no_text_are_a_syntax_error(query: str) -> None:
      "application/graphql", "application/jsonp", "text/json", f"{JSON}, text/plain"],
 )  # fmt: skip
 async def test_a_body_that_is_not_said_to_be_json_is_415(content_type: str) -> None:
-    """Browsers send the first three from any page without asking: none of them is a request."""
+    """Browsers send the first three from any page without a preflight."""
     headers = {"Content-Type": content_type} if content_type else {}
     async with served() as client:
         body = json.dumps({"query": "{ __typename }"}).encode()
@@ -308,7 +308,7 @@ async def test_a_head_is_405() -> None:
 
 @pytest.mark.parametrize("document", ["mutation { x }", "query Q { __typename } mutation M { x }"])
 async def test_get_never_mutates(document: str) -> None:
-    """Refused by its operation type, before anything is known of the mutation itself."""
+    """Refused by its operation type, before the mutation is validated."""
     params = {"query": document, "operationName": "M" if "Q" in document else ""}
     async with served() as client:
         response = await client.get("/graphql", params=params)
@@ -321,7 +321,7 @@ async def test_get_never_mutates(document: str) -> None:
 
 @BOTH
 async def test_a_subscription_is_not_answered_in_json(media_type: str) -> None:
-    """tests/server/test_sse.py has what it is answered in."""
+    """tests/server/test_sse.py has the streams."""
     query, headers = {"query": "subscription { x }"}, {"Accept": media_type}
     async with served() as client:
         got = await client.get("/graphql", params=query, headers=headers)
@@ -379,7 +379,7 @@ async def test_a_body_that_does_not_end_is_answered_and_no_longer_read() -> None
 async def test_an_internal_error_says_nothing_of_its_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A fault of the gateway's own is an error with a code; its words are in the log only."""
+    """The response has a code; the cause is in the log only."""
     twilio = PlainTwilio(fault=lambda _: httpx.Response(200, json=1 / 0))
     async with served(twilio) as client:
         response = await client.post("/graphql", json={"query": QUERY, "variables": ONE})

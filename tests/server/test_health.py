@@ -1,4 +1,4 @@
-"""Liveness says that the process answers, readiness that it serves; upstream where it is asked."""
+"""Liveness, readiness, and the state of upstream on request."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ ONE = {"query": f'{{ call(sid: "{sid("CA", 1)}") {{ status }} }}'}
 LIST = {"query": "{ calls(first: 2) { nodes { sid } } }"}
 
 
-async def test_liveness_asks_nothing_upstream() -> None:
+async def test_liveness_sends_no_upstream_request() -> None:
     twilio = PlainTwilio(fault=lambda _: httpx.Response(503))
     async with served(twilio) as client:
         response = await client.get("/healthz")
@@ -25,8 +25,8 @@ async def test_liveness_asks_nothing_upstream() -> None:
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/readyz?upstream=0"])
-async def test_readiness_asks_nothing_upstream_and_stays_when_upstream_fails(path: str) -> None:
-    """A gateway whose upstream is away still answers in part: it must not lose its traffic."""
+async def test_readiness_sends_no_upstream_request_and_stays_when_upstream_fails(path: str) -> None:
+    """Without upstream a gateway still answers in part, so it must keep its traffic."""
     twilio = PlainTwilio(fault=lambda _: httpx.Response(503))
     async with served(twilio) as client:
         await client.post("/graphql", json=ONE)
@@ -38,7 +38,7 @@ async def test_readiness_asks_nothing_upstream_and_stays_when_upstream_fails(pat
     assert twilio.asked() == []
 
 
-async def test_how_upstream_is_is_told_by_the_smallest_read_which_holds_for_a_while() -> None:
+async def test_the_state_of_upstream_comes_from_the_smallest_read_and_is_cached() -> None:
     twilio = PlainTwilio(calls=[call(1)])
     async with served(twilio) as client:
         responses = [await client.get(UPSTREAM) for _ in range(5)]
@@ -48,7 +48,7 @@ async def test_how_upstream_is_is_told_by_the_smallest_read_which_holds_for_a_wh
     assert twilio.asked() == ["GET Calls?PageSize=1"]
 
 
-async def test_probes_at_once_are_one_read() -> None:
+async def test_concurrent_probes_are_one_read() -> None:
     twilio = PlainTwilio(delay=0.01)
     async with served(twilio) as client:
         responses = await asyncio.gather(*(client.get(UPSTREAM) for _ in range(5)))
@@ -57,7 +57,7 @@ async def test_probes_at_once_are_one_read() -> None:
     assert twilio.asked() == ["GET Calls?PageSize=1"]
 
 
-async def test_how_upstream_is_is_told_by_the_gateways_own_reads_where_there_are_any() -> None:
+async def test_the_state_of_upstream_comes_from_the_gateways_own_reads_if_there_are_any() -> None:
     twilio = PlainTwilio(calls=[call(1)])
     async with served(twilio, max_attempts=1) as client:
         await client.post("/graphql", json=ONE)
@@ -74,7 +74,7 @@ async def test_how_upstream_is_is_told_by_the_gateways_own_reads_where_there_are
     assert "GET Calls?PageSize=1" not in twilio.asked()
 
 
-async def test_a_failure_that_a_repeat_has_mended_is_none() -> None:
+async def test_a_failure_that_a_retry_mended_does_not_count() -> None:
     twilio = PlainTwilio(calls=[call(1)])
     faults = [httpx.Response(503)]
     twilio.fault = lambda _: faults.pop() if faults else None
@@ -84,7 +84,7 @@ async def test_a_failure_that_a_repeat_has_mended_is_none() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404])
-async def test_an_answer_to_what_somebody_asked_wrongly_says_nothing_of_upstream(
+async def test_a_clients_own_error_does_not_count_against_upstream(
     status: int,
 ) -> None:
     twilio = PlainTwilio(calls=[call(1)])
@@ -98,7 +98,7 @@ async def test_an_answer_to_what_somebody_asked_wrongly_says_nothing_of_upstream
     assert twilio.asked()[-1] == "GET Calls?PageSize=1"
 
 
-async def test_a_client_that_was_in_a_hurry_says_nothing_of_upstream() -> None:
+async def test_a_clients_own_short_timeout_does_not_count_against_upstream() -> None:
     twilio = PlainTwilio(calls=[call(1)], delay=0.2)
     async with served(twilio) as client:
         hurry = await client.post("/graphql", json=ONE, headers={"Gateway-Timeout": "0.1"})
@@ -135,7 +135,7 @@ async def test_readiness_does_not_hang_with_upstream() -> None:
     assert twilio.in_flight == 0
 
 
-async def test_where_only_callers_have_accounts_nothing_is_read() -> None:
+async def test_a_gateway_without_an_account_reads_nothing() -> None:
     twilio = PlainTwilio()
     settings = {"account_sid": None, "auth_token": None, "access": AccessMode.PASSTHROUGH}
     async with served(twilio, **settings) as client:
@@ -145,7 +145,7 @@ async def test_where_only_callers_have_accounts_nothing_is_read() -> None:
     assert twilio.asked() == []
 
 
-async def test_recordings_that_are_down_are_named_and_are_no_reason_to_send_nothing_here() -> None:
+async def test_an_open_breaker_of_recordings_is_named_and_does_not_fail_readiness() -> None:
     twilio = PlainTwilio(calls=[call(number) for number in range(25)])
     twilio.fault = lambda r: httpx.Response(503) if "Recordings" in r.url.path else None
     query = {"query": "{ calls(first: 25) { nodes { recordings { nodes { sid } } } } }"}

@@ -1,4 +1,4 @@
-"""Every value arrives upstream as exactly that value or is refused; nothing else gets through."""
+"""Every value reaches upstream exactly or is refused; nothing else gets through."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from tests.plain_twilio import ROOT, PlainTwilio, call, sid
 from tests.server.stage import JSON, served
 
 FILTERED = "query($f: CallFilter) { calls(filter: $f) { nodes { sid } } }"
-# Texts that mean something to one of the languages that a value passes through.
+# Texts with a meaning in one of the languages that a value passes through.
 TRICKY = st.sampled_from(
     [
         "+16175550101", "a&Status=busy", "a=b", "a#b", "a%26b", "%", "a+b", "a b", " a ", "\0",
@@ -29,7 +29,7 @@ TEXTS = TRICKY | st.text(st.characters(codec="utf-8"), max_size=30)
 
 
 class Recording(PlainTwilio):
-    """Keeps each request as it left."""
+    """Records each request as sent."""
 
     def __init__(self) -> None:
         super().__init__(calls=[call(1)])
@@ -41,7 +41,7 @@ class Recording(PlainTwilio):
 
 
 def parameters(request: httpx.Request) -> list[tuple[str, str]]:
-    """The query as its receiver reads it."""
+    """The query parameters as the receiver parses them."""
     return parse_qsl(request.url.query.decode("ascii"), keep_blank_values=True, strict_parsing=True)
 
 
@@ -61,7 +61,7 @@ async def test_a_filters_text_arrives_exactly_or_is_refused(to: str, from_: str)
 
 
 @given(TEXTS)
-async def test_a_texts_way_as_a_literal_is_as_exact(to: str) -> None:
+async def test_a_text_in_a_literal_is_as_exact(to: str) -> None:
     twilio = Recording()
     literal = json.dumps(to)
     async with connect(twilio) as client:
@@ -88,7 +88,7 @@ BY_SID = {
 
 
 @given(SIDS, st.sampled_from(list(BY_SID)))
-async def test_what_is_no_sid_is_in_no_path(text: str, field: str) -> None:
+async def test_an_invalid_sid_is_in_no_path(text: str, field: str) -> None:
     twilio = Recording()
     async with connect(twilio) as client:
         error = await client.error(BY_SID[field], s=text)
@@ -99,7 +99,7 @@ async def test_what_is_no_sid_is_in_no_path(text: str, field: str) -> None:
 
 
 @given(SIDS)
-async def test_what_is_no_sid_in_a_representation_is_in_no_path(text: str) -> None:
+async def test_an_invalid_sid_in_a_representation_is_in_no_path(text: str) -> None:
     twilio = Recording()
     given_ = [{"__typename": name, "sid": text} for name in ("Call", "Recording", "Notification")]
     query = "query($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
@@ -146,7 +146,7 @@ LINE = re.compile(
 
 
 def record(message: str, *values: Any, cause: Exception | None = None) -> logging.LogRecord:
-    """What a logger makes."""
+    """A log record."""
     exc_info = (type(cause), cause, None) if cause else None
     return logging.LogRecord("gateway.x", logging.ERROR, "x.py", 1, message, values, exc_info)
 
@@ -155,7 +155,7 @@ def record(message: str, *values: Any, cause: Exception | None = None) -> loggin
     st.text() | st.sampled_from(["\n2026-01-01 00:00:00,000 INFO gateway: forged", "a\r\x1b[2J"])
 )
 def test_no_text_begins_a_line_of_the_log(text: str) -> None:
-    """Not in a message, not in a traceback: one line is a record's, others are set in."""
+    """Neither in a message nor a traceback: only a record's first line is not indented."""
     whole = EscapingFormatter().format(record("said %s", text, cause=ValueError(text)))
     first, *rest = re.split("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]", whole)
 

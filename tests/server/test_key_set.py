@@ -13,7 +13,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 async def read(answer: Answer) -> bytes:
-    """What a reader makes of such an answer."""
+    """The bytes that a reader returns for this response."""
     reader = KeySetReader(URL, httpx.MockTransport(answer))
     try:
         return await reader.read()
@@ -34,7 +34,7 @@ async def test_the_bytes_of_a_200_are_read() -> None:
 
 
 class Parts(httpx.AsyncByteStream):
-    """A body as it comes over the network."""
+    """A body in several chunks."""
 
     def __init__(self, *parts: bytes) -> None:
         self._parts = parts
@@ -45,7 +45,7 @@ class Parts(httpx.AsyncByteStream):
 
 
 class Endless(httpx.AsyncByteStream):
-    """Bytes without end, with a pause between."""
+    """An endless body with a pause after each chunk."""
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
@@ -57,7 +57,7 @@ class Endless(httpx.AsyncByteStream):
 
 
 def breaks(_request: httpx.Request) -> httpx.Response:
-    """The connection breaks."""
+    """Breaks the connection."""
     raise httpx.ReadError("broken")
 
 
@@ -74,7 +74,7 @@ def breaks(_request: httpx.Request) -> httpx.Response:
     ],
     ids=["redirect", "500", "404", "large", "endless", "slow", "broken"],
 )
-async def test_whatever_else_comes_is_no_key_set(answer: Answer) -> None:
+async def test_any_other_response_is_no_key_set(answer: Answer) -> None:
     async with asyncio.timeout(20):
         with pytest.raises(OSError, match=r"^[A-Za-z0-9 ]+$"):
             await read(answer)

@@ -1,4 +1,4 @@
-"""Clients who leave, over real sockets: their upstream work ends, nobody else's does."""
+"""Clients that disconnect, over real sockets: only their own upstream work is cancelled."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ LIST = "{ calls { nodes { sid } } }"
 
 
 class SlowUpstream:
-    """A server that counts who waits for it. It answers when it is told to."""
+    """A server that counts waiting requests and answers when released."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -27,7 +27,7 @@ class SlowUpstream:
         self._changed = asyncio.Condition()
 
     async def until_waiting(self, count: int) -> None:
-        """Returns as soon as so many requests wait; fails after some seconds."""
+        """Waits until `count` requests wait; fails after some seconds."""
         async with asyncio.timeout(10), self._changed:
             await self._changed.wait_for(lambda: self.waiting == count)
 
@@ -63,7 +63,7 @@ class SlowUpstream:
 
 @asynccontextmanager
 async def gateway_over(upstream: SlowUpstream) -> AsyncIterator[int]:
-    """The port of a gateway to this upstream; every connection is a real one."""
+    """The port of a gateway with this upstream, over real connections."""
     async with upstream.listening() as base_url:
         settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN), base_url=base_url)
         async with listening(create_app(settings)) as port:
@@ -71,7 +71,7 @@ async def gateway_over(upstream: SlowUpstream) -> AsyncIterator[int]:
 
 
 class Visitor:
-    """A client of one raw connection."""
+    """A client with one raw connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -79,11 +79,11 @@ class Visitor:
 
     @classmethod
     async def at(cls, port: int) -> "Visitor":
-        """Connected."""
+        """Connects."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     def post(self, query: str, *, missing: int = 0) -> None:
-        """Sends a query, but for the last bytes of its body."""
+        """Sends a query without the last `missing` bytes of its body."""
         body = json.dumps({"query": query}).encode()
         head = (
             "POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
@@ -92,17 +92,17 @@ class Visitor:
         self.writer.write(head.encode() + body[: len(body) - missing])
 
     def get(self, query: str) -> None:
-        """Asks a query by GET."""
+        """Sends a query by GET."""
         path = query.replace(" ", "%20")
         head = f"GET /graphql?query={path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
         self.writer.write(head.encode())
 
     def leave(self) -> None:
-        """Hangs up at once."""
+        """Closes the connection at once."""
         self.writer.transport.abort()
 
     async def answer(self) -> str:
-        """All that comes."""
+        """Everything received until the end."""
         text = await asyncio.wait_for(self.reader.read(), 10)
         self.writer.close()
         return text.decode()
@@ -110,14 +110,14 @@ class Visitor:
 
 @pytest.fixture(autouse=True)
 def nothing_to_complain_of(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A client who leaves is no error of the server's: there is no traceback in the log."""
+    """A disconnect is no error: the log has no traceback."""
     caplog.set_level(logging.WARNING)
     yield
     assert caplog.get_records("call") == []
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_an_operation_whose_client_left_cancels_its_upstream_work(method: str) -> None:
+async def test_a_disconnect_cancels_the_operations_upstream_work(method: str) -> None:
     upstream = SlowUpstream()
     async with gateway_over(upstream) as port:
         before = asyncio.all_tasks()
@@ -138,7 +138,7 @@ async def test_an_operation_whose_client_left_cancels_its_upstream_work(method: 
     assert upstream.arrived == 2
 
 
-async def test_a_client_who_leaves_costs_nobody_else_who_waits_for_the_same() -> None:
+async def test_a_disconnect_does_not_cancel_others_who_wait_for_the_same_read() -> None:
     upstream = SlowUpstream()
     async with gateway_over(upstream) as port:
         leaving, staying = await Visitor.at(port), await Visitor.at(port)
@@ -155,7 +155,7 @@ async def test_a_client_who_leaves_costs_nobody_else_who_waits_for_the_same() ->
     assert sid("CA", 1) in answer
 
 
-async def test_a_client_who_leaves_within_its_own_request_is_no_error() -> None:
+async def test_a_disconnect_within_a_request_is_no_error() -> None:
     upstream = SlowUpstream()
     async with gateway_over(upstream) as port:
         visitor = await Visitor.at(port)

@@ -1,4 +1,4 @@
-"""What is logged: never a phone number, never a secret, whatever is asked and however it ends."""
+"""Logs contain no phone number and no secret, whatever the query and its outcome."""
 
 import logging
 from collections.abc import Callable
@@ -22,12 +22,12 @@ QUERIES = {
 
 
 def breaks(_request: httpx.Request) -> httpx.Response:
-    """The connection breaks, and httpx names the URL."""
+    """Breaks the connection; httpx names the URL in its error."""
     raise httpx.ReadError(f"https://api.twilio.com/?To={NUMBER}")
 
 
 def nothing_wrong(_request: httpx.Request) -> None:
-    """The account's own answer."""
+    """Lets the account answer."""
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)

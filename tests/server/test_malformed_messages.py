@@ -1,4 +1,4 @@
-"""Whatever a client sends over WebSocket, the conversation ends in order: it never raises."""
+"""Whatever a client sends over WebSocket, the connection ends cleanly and nothing is raised."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ FRAMES = st.one_of(
 
 
 async def authenticate(_websocket: Any, _payload: Any) -> AuthenticatedConnection:
-    """Documents that do what their text says."""
+    """Authenticates everybody; operations behave as their document says."""
 
     def execute(parameters: Parameters) -> Any:
         if parameters.query == "refused":
@@ -57,7 +57,7 @@ async def authenticate(_websocket: Any, _payload: Any) -> AuthenticatedConnectio
 
 
 async def converse(frames: list[str | bytes], authenticate: Any = authenticate) -> list[Message]:
-    """What is sent to a client that sends these and leaves."""
+    """The messages to a client that sends these frames and disconnects."""
     incoming = [{"type": "websocket.connect"}, *map(received, frames)]
     sent: list[Message] = []
 
@@ -77,7 +77,7 @@ async def converse(frames: list[str | bytes], authenticate: Any = authenticate) 
 
 
 def received(frame: str | bytes) -> Message:
-    """ASGI's message."""
+    """The ASGI message of a frame."""
     kind = "text" if isinstance(frame, str) else "bytes"
     return {"type": "websocket.receive", kind: frame}
 
@@ -86,7 +86,7 @@ def received(frame: str | bytes) -> Message:
 def test_any_messages_are_answered_or_close_the_socket(
     greets: bool, frames: list[str | bytes]
 ) -> None:
-    """Nothing is raised and no task is left; the last word is a close code of the protocol."""
+    """No exception and no task remain; the last message is a close code of the protocol."""
     hello: list[str | bytes] = [json.dumps(HELLO)] if greets else []
     accepted, *rest = asyncio.run(converse(hello + frames))
     closes = [message for message in rest if message["type"] == "websocket.close"]
@@ -99,7 +99,7 @@ def test_any_messages_are_answered_or_close_the_socket(
 
 
 def asking(query: str) -> list[str | bytes]:
-    """A client that greets and asks this."""
+    """The frames of a client that initialises and sends this query."""
     parameters = {"type": "subscribe", "id": "1", "payload": {"query": query}}
     return [json.dumps(HELLO), json.dumps(parameters), *[json.dumps({"type": "pong"})] * 20]
 
@@ -107,7 +107,7 @@ def asking(query: str) -> list[str | bytes]:
 @pytest.mark.parametrize(
     ("query", "code"), [("refused", "BAD_USER_INPUT"), ("broken", "INTERNAL_ERROR")]
 )
-def test_an_operation_that_is_refused_or_breaks_fails_its_own_id(query: str, code: str) -> None:
+def test_a_refused_or_failing_operation_fails_its_own_id(query: str, code: str) -> None:
     *_, error = asyncio.run(converse(asking(query)))
     told = json.loads(error["text"])
 
@@ -115,7 +115,7 @@ def test_an_operation_that_is_refused_or_breaks_fails_its_own_id(query: str, cod
     assert told["payload"][0]["extensions"] == {"code": code}
 
 
-def test_a_client_that_is_not_admitted_is_told_so_and_no_more() -> None:
+def test_a_client_that_is_not_authenticated_is_closed_with_4403() -> None:
     async def nobody(_websocket: Any, _payload: Any) -> AuthenticatedConnection:
         raise BadUserInput("a reason that is ours alone")
 

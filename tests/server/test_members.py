@@ -1,4 +1,4 @@
-"""Whose live calls and idempotency keys a credential of passthrough reaches: its account's."""
+"""In passthrough a credential reaches its own account's live calls and idempotency keys only."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,14 +19,14 @@ from tests.settings import settings_of
 OTHER_KEY = "another key of the account"
 WATCH_ALL = "subscription { callsUpdated { source call { sid status } } }"
 WATCH_ONE = f'subscription {{ callUpdated(sid: "{sid("CA", 1)}") {{ source }} }}'
-# No list has to be read to begin with: whoever asked so heard all that others published.
+# It reads no list at first: such a subscription used to get everybody's events.
 WATCH_ENDED = "subscription { callsUpdated(filter: { status: [COMPLETED] }) { source } }"
 END = f'mutation {{ endCall(input: {{ sid: "{sid("CA", 1)}" }}) {{ call {{ sid }} }} }}'
 
 
 @asynccontextmanager
 async def gateway(**settings: Any) -> AsyncIterator[tuple[ManyAccounts, Gateway]]:
-    """A gateway that has no account of its own, before accounts with one call that rings."""
+    """A gateway without an account of its own; each upstream account has one ringing call."""
     twilio = ManyAccounts(
         calls=[call(1, status="ringing")], passwords={TOKEN, OTHER_KEY, "restricted"}
     )
@@ -47,7 +47,7 @@ async def ask(
 
 
 async def make(opened: Gateway, password: str = TOKEN, number: int = 1, **given: Any) -> Any:
-    """Makes a call under the key `k`: its SID, or the codes of the errors or user errors."""
+    """Places a call under the key `k`: its SID, or the codes of errors or user errors."""
     variables = {"input": making(idempotencyKey="k", **given)}
     data, codes = await ask(opened, MAKE, password, number, **variables)
     if codes:
@@ -57,7 +57,7 @@ async def make(opened: Gateway, password: str = TOKEN, number: int = 1, **given:
 
 
 def posts(twilio: ManyAccounts) -> list[str]:
-    """What was asked upstream to change something."""
+    """The writes sent upstream."""
     return [request for request in twilio.requests if request.startswith("POST")]
 
 
@@ -72,7 +72,7 @@ async def test_two_keys_of_one_account_share_its_idempotency_keys() -> None:
     assert len(posts(twilio)) == 2
 
 
-async def test_two_keys_of_one_account_hear_of_its_calls() -> None:
+async def test_two_keys_of_one_account_get_its_calls_events() -> None:
     async with gateway() as (_, opened):
         stream = opened.stream(WATCH_ALL, caller=caller())
         async with aclosing(stream), asyncio.timeout(10):
@@ -87,7 +87,7 @@ async def test_two_keys_of_one_account_hear_of_its_calls() -> None:
 
 
 @pytest.mark.parametrize("query", [WATCH_ALL, WATCH_ONE, WATCH_ENDED], ids=["all", "one", "ended"])
-async def test_a_made_up_credential_hears_nothing(query: str) -> None:
+async def test_a_made_up_credential_gets_no_events(query: str) -> None:
     async with gateway() as (twilio, opened), asyncio.timeout(10):
         results = [result async for result in opened.stream(query, caller=caller(1, WRONG))]
         requests = twilio.requests
@@ -99,8 +99,8 @@ async def test_a_made_up_credential_hears_nothing(query: str) -> None:
     assert requests == [f"GET /2010-04-01/Accounts/{sid('AC', 1)}/Calls?PageSize=1"]
 
 
-async def test_a_made_up_credential_finds_out_nothing_about_a_key() -> None:
-    """Whether the key is in use, with this input or another, it is told the same and takes none."""
+async def test_a_made_up_credential_learns_nothing_about_a_key() -> None:
+    """It gets the same error whether or not the key is in use, and claims none."""
     async with gateway() as (twilio, opened):
         before = await make(opened, WRONG)
         made = await make(opened)
@@ -113,7 +113,7 @@ async def test_a_made_up_credential_finds_out_nothing_about_a_key() -> None:
     assert len(posts(twilio)) == 1
 
 
-async def test_a_key_that_may_not_list_calls_reads_them_and_hears_nothing() -> None:
+async def test_a_key_that_may_not_list_calls_reads_them_and_gets_no_events() -> None:
     async with gateway() as (twilio, opened):
         read = await ask(opened, f'{{ call(sid: "{sid("CA", 1)}") {{ status }} }}', "restricted")
         ended = await ask(opened, END, "restricted")
@@ -130,7 +130,7 @@ async def test_a_key_that_may_not_list_calls_reads_them_and_hears_nothing() -> N
     assert len(posts(twilio)) == 1
 
 
-async def test_an_accepted_list_is_the_proof_and_costs_nothing_more() -> None:
+async def test_an_accepted_list_is_proof_without_a_further_request() -> None:
     async with gateway() as (twilio, opened):
         await ask(opened, "{ calls(first: 5) { nodes { sid } } }")
         twilio.requests.clear()
@@ -140,8 +140,8 @@ async def test_an_accepted_list_is_the_proof_and_costs_nothing_more() -> None:
         assert sum("PageSize=1" in request for request in twilio.requests) == 1
 
 
-async def test_a_credential_that_is_refused_later_is_told_no_more() -> None:
-    """Its own poll finds out; nobody has to call for that."""
+async def test_a_credential_that_is_refused_later_gets_no_more_events() -> None:
+    """Its own poll notices, without any event."""
     async with gateway() as (twilio, opened):
         stream = opened.stream(WATCH_ONE, caller=caller())
         async with aclosing(stream), asyncio.timeout(20):
@@ -155,8 +155,8 @@ async def test_a_credential_that_is_refused_later_is_told_no_more() -> None:
     assert still[1] == set()
 
 
-async def test_a_key_outlives_the_upstream_under_which_it_was_given() -> None:
-    """One place for a credential: whoever comes in between takes it."""
+async def test_a_key_outlives_the_client_under_which_it_was_claimed() -> None:
+    """With room for one client, another credential evicts it in between."""
     async with gateway(passthrough_clients=1) as (twilio, opened):
         first = await make(opened)
         await ask(opened, "{ calls { nodes { sid } } }", number=2)
@@ -166,7 +166,7 @@ async def test_a_key_outlives_the_upstream_under_which_it_was_given() -> None:
     assert len(posts(twilio)) == 1
 
 
-async def test_a_process_serves_so_many_subscriptions_whosever_they_are() -> None:
+async def test_the_limit_of_subscriptions_counts_all_callers() -> None:
     async with gateway(max_subscribers=2) as (_, opened):
         streams = [opened.stream(WATCH_ALL, caller=caller(number)) for number in range(3)]
         first = [await anext(stream) for stream in streams]
@@ -183,7 +183,7 @@ async def test_a_process_serves_so_many_subscriptions_whosever_they_are() -> Non
 
 
 class SlowToChange(ManyAccounts):
-    """Whatever changes something waits until it is let go."""
+    """Writes wait until they are released."""
 
     go: asyncio.Event
 
@@ -193,10 +193,8 @@ class SlowToChange(ManyAccounts):
         return await super().handle_async_request(request)
 
 
-async def test_a_mutation_goes_on_when_its_account_loses_its_place_and_the_newcomer_leaves() -> (
-    None
-):
-    """Its caller has left, the newcomer is answered at once or leaves; its key is settled."""
+async def test_a_mutation_goes_on_when_its_client_is_evicted_and_the_newcomer_leaves() -> None:
+    """Its caller has left; the newcomer is answered at once or leaves. Its key gets its result."""
     twilio = SlowToChange()
     twilio.go = asyncio.Event()
     settings = settings_of(access=AccessMode.PASSTHROUGH, passthrough_clients=1)
@@ -223,8 +221,8 @@ async def test_a_mutation_goes_on_when_its_account_loses_its_place_and_the_newco
     assert len(posts(twilio)) == 1
 
 
-async def test_a_call_that_upstream_does_not_show_yet_is_told_to_members_only() -> None:
-    """A key that may not list the account's calls hears nothing of them, here neither."""
+async def test_only_members_get_a_call_that_upstream_does_not_show_yet() -> None:
+    """A key that may not list the account's calls gets no events of them here either."""
     async with gateway() as (twilio, opened):
         data, _ = await ask(opened, MAKE, input=making())
         made = data["makeCall"]["call"]["sid"]

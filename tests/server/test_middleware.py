@@ -1,4 +1,4 @@
-"""Whichever layer answers: headers for browsers, compression if asked; compressed requests."""
+"""Responses of every layer: security headers, compression; compressed requests."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ from tests.server.stage import JSON, app_over, served
 LISTED = "https://desk.example.com"
 PAGE = {"Origin": LISTED}
 ASKED = {"query": "{ __typename }"}
-# What browsers let every page read, and what is the browser's own or the connection's.
+# Headers that browsers expose to every page, or that are for the browser or connection only.
 NOT_TOLD = {
     "cache-control", "content-type", "content-length", "vary", "content-encoding",
     "content-security-policy", "cross-origin-opener-policy", "cross-origin-resource-policy",
@@ -30,14 +30,14 @@ Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 
 async def too_fast(client: httpx.AsyncClient) -> httpx.Response:
-    """The request after the last that is allowed."""
+    """One request more than allowed."""
     for _ in range(3):
         response = await client.post("/graphql", json=ASKED, headers=PAGE)
     return response
 
 
 def asks(method: str, path: str, **given: Any) -> Ask:
-    """One request of a page of a listed origin."""
+    """A request from a page of a listed origin."""
     headers = PAGE | given.pop("headers", {})
     return lambda client: client.request(method, path, headers=headers, **given)
 
@@ -67,7 +67,7 @@ ANSWERS: dict[str, tuple[int, dict[str, Any], Ask]] = {
 
 
 def assert_confined(response: httpx.Response) -> None:
-    """A page of the listed origin may read it, and no other may make use of it."""
+    """A page of the listed origin may read the response; no other page may use it."""
     headers = response.headers
     assert headers["Access-Control-Allow-Origin"] == LISTED
     assert "Origin" in headers["Vary"]
@@ -83,8 +83,8 @@ def assert_confined(response: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_an_answer_of_any_layer_can_be_read_by_a_page_that_may_ask(name: str) -> None:
-    """With whatever its headers tell: when to come back, which methods or codings there are."""
+async def test_an_allowed_page_can_read_responses_of_every_layer(name: str) -> None:
+    """Including its headers: when to retry, which methods or codings are allowed."""
     status, settings, ask = ANSWERS[name]
     async with served(PlainTwilio(), allowed_origins=(LISTED,), **settings) as client:
         response = await ask(client)
@@ -96,8 +96,8 @@ async def test_an_answer_of_any_layer_can_be_read_by_a_page_that_may_ask(name: s
     assert ("WWW-Authenticate" in response.headers) == (status == 401)
 
 
-async def test_so_can_a_fault_of_the_apps_own() -> None:
-    """Here the gateway itself is missing, because its lifespan never began."""
+async def test_an_allowed_page_can_read_an_internal_error() -> None:
+    """The gateway is missing here, because the lifespan never started."""
     transport = httpx.ASGITransport(app_over(PlainTwilio(), allowed_origins=(LISTED,)))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         response = await client.post("/graphql", json=ASKED, headers=PAGE)
@@ -107,7 +107,7 @@ async def test_so_can_a_fault_of_the_apps_own() -> None:
 
 
 def listing(count: int) -> PlainTwilio:
-    """An account with so many calls."""
+    """An account with `count` calls."""
     return PlainTwilio(calls=[call(number) for number in range(count)])
 
 
@@ -132,7 +132,7 @@ QUERY = {"query": "{ calls { nodes { sid status startTime to from } } }"}
         ("notgzip", False),
     ],
 )
-async def test_a_large_answer_is_compressed_for_whoever_takes_gzip(
+async def test_a_large_response_is_compressed_for_clients_that_accept_gzip(
     accepted: str, is_compressed: bool
 ) -> None:
     async with served(listing(50)) as client:
@@ -166,7 +166,7 @@ async def test_the_files_of_the_page_are_compressed_once_and_by_the_same_rule() 
 
 
 async def test_events_are_not_compressed() -> None:
-    """Whoever buffers to compress them holds them back."""
+    """Compression would buffer and delay them."""
     headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip"}
     async with stage(listing(50)) as there, httpx.AsyncClient() as client:
         response = await client.post(there.url, json=QUERY, headers=headers)
@@ -182,7 +182,7 @@ LIMIT = 1024
 
 
 def padded(size: int) -> bytes:
-    """The same request, so many bytes long."""
+    """The same request, padded to `size` bytes."""
     return BODY + b" " * (size - len(BODY))
 
 
@@ -232,7 +232,7 @@ IN_PIECES = pytest.mark.parametrize("piece", [1, 7, 100_000])
 
 
 async def send(client: httpx.AsyncClient, coding: str, body: bytes, piece: int) -> httpx.Response:
-    """A POST whose body comes in pieces of this size."""
+    """A POST whose body arrives in pieces of this size."""
 
     async def pieces() -> Any:
         for start in range(0, len(body), piece):
@@ -254,7 +254,7 @@ async def test_a_compressed_request_is_read(name: str, piece: int) -> None:
 
 @IN_PIECES
 @pytest.mark.parametrize("name", NOT_READ)
-async def test_one_that_is_too_large_broken_or_coded_otherwise_is_refused(
+async def test_a_compressed_request_that_is_too_large_or_broken_is_refused(
     name: str, piece: int
 ) -> None:
     status, code, coding, body = NOT_READ[name]
@@ -269,7 +269,7 @@ async def test_one_that_is_too_large_broken_or_coded_otherwise_is_refused(
 
 
 def test_a_bomb_is_never_held_whole() -> None:
-    """Of what would be 100 MB no more is inflated than shows that it is too much."""
+    """Of 100 MB only one byte more than allowed is inflated."""
     tracemalloc.start()
     bomb = gzip.compress(bytes(10**8), compresslevel=1)
     tracemalloc.reset_peak()
@@ -282,13 +282,13 @@ def test_a_bomb_is_never_held_whole() -> None:
     assert peak - before < 2_000_000
 
 
-def test_a_bomb_behind_a_member_that_is_too_much_already_is_not_inflated() -> None:
+def test_a_bomb_after_a_member_beyond_the_limit_is_not_inflated() -> None:
     body = gzip.compress(bytes(LIMIT + 1)) + gzip.compress(bytes(10**6))
 
     assert GzipReader(LIMIT).inflate(body) == bytes(LIMIT + 1)
 
 
-def test_what_is_inflated_counts_over_all_pieces() -> None:
+def test_the_limit_counts_inflated_bytes_of_all_pieces() -> None:
     inflated, body, found = GzipReader(LIMIT), gzip.compress(bytes(9 * LIMIT), 0), b""
     for start in range(0, len(body), 500):
         found += inflated.inflate(body[start : start + 500])

@@ -1,4 +1,4 @@
-"""Which web pages may ask, and what every answer tells a browser."""
+"""Which web pages may send requests, and the security headers of every response."""
 
 import json
 import re
@@ -59,7 +59,7 @@ async def test_a_page_of_a_foreign_origin_is_refused_before_anything_is_sent(who
 
 
 @pytest.mark.parametrize("who", FOREIGN)
-async def test_where_none_is_listed_every_origin_is_foreign(who: str) -> None:
+async def test_without_a_list_every_other_origin_is_foreign(who: str) -> None:
     async with served(PlainTwilio()) as client:
         response = await client.post("/graphql", json=ASKED, headers=FOREIGN[who])
         asked = await client.options(
@@ -78,7 +78,7 @@ async def test_two_origins_are_one_too_many() -> None:
 
 
 @pytest.mark.parametrize("who", WELCOME)
-async def test_whoever_may_ask_is_answered(who: str) -> None:
+async def test_an_allowed_origin_is_answered(who: str) -> None:
     async with served(PlainTwilio(), **SETTINGS) as client:
         posted = await client.post("/graphql", json=ASKED, headers=WELCOME[who])
         got = await client.get("/graphql", params=ASKED, headers=WELCOME[who])
@@ -98,8 +98,8 @@ KNOWN = ["gateway", "gateway:8000", "localhost:8000", "127.0.0.1", "127.0.0.1:80
 
 
 @pytest.mark.parametrize("host", STRANGE)
-async def test_a_page_whose_name_leads_to_this_machine_is_refused(host: str) -> None:
-    """DNS rebinding: for the browser the page and the gateway are of one origin."""
+async def test_a_page_whose_name_resolves_to_this_machine_is_refused(host: str) -> None:
+    """DNS rebinding: for the browser, page and gateway have one origin."""
     twilio = PlainTwilio(calls=[call(1)])
     async with served(twilio, **SETTINGS) as client:
         headers = {"Host": host}
@@ -112,7 +112,7 @@ async def test_a_page_whose_name_leads_to_this_machine_is_refused(host: str) -> 
 
 
 @pytest.mark.parametrize("host", KNOWN)
-async def test_a_name_that_leads_here_by_rights_is_answered(host: str) -> None:
+async def test_a_legitimate_host_name_is_answered(host: str) -> None:
     async with served(PlainTwilio(), **SETTINGS) as client:
         response = await client.post(
             "/graphql", json=ASKED, headers={"Host": host, "Origin": f"http://{host}"}
@@ -122,8 +122,8 @@ async def test_a_name_that_leads_here_by_rights_is_answered(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", STRANGE[:3])
-async def test_a_gateway_that_others_reach_goes_by_any_name(host: str) -> None:
-    """Who listens on more than this machine has proxies and names of its own before it."""
+async def test_a_gateway_on_the_network_accepts_any_host(host: str) -> None:
+    """A gateway on the network may have proxies and names of its own."""
     async with served(PlainTwilio(), host="0.0.0.0") as client:  # noqa: S104
         response = await client.post("/graphql", json=ASKED, headers={"Host": host})
 
@@ -131,7 +131,7 @@ async def test_a_gateway_that_others_reach_goes_by_any_name(host: str) -> None:
 
 
 async def preflight(client: httpx.AsyncClient, origin: str, **asked: str) -> httpx.Response:
-    """What a browser asks before it posts JSON for a page of another origin."""
+    """A browser's preflight before it posts JSON for a page of another origin."""
     headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     headers |= {f"Access-Control-Request-{name}": value for name, value in asked.items()}
     return await client.options("/graphql", headers=headers)
@@ -149,7 +149,7 @@ HEADERS = [
 
 @pytest.mark.parametrize("headers", HEADERS)
 async def test_a_preflight_of_a_listed_origin_allows_what_a_client_sends(headers: str) -> None:
-    """The origin is the decision."""
+    """The origin alone decides."""
     async with served(PlainTwilio(), **SETTINGS) as client:
         response = await preflight(client, LISTED, Headers=headers)
 
@@ -163,7 +163,7 @@ async def test_a_preflight_of_a_listed_origin_allows_what_a_client_sends(headers
 
 
 def vary(response: httpx.Response) -> list[str]:
-    """What the answer depends on."""
+    """The names in Vary."""
     return [name.strip() for name in response.headers.get("Vary", "").split(",")]
 
 
@@ -220,8 +220,8 @@ LISTS: dict[str, tuple[str, list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-async def test_the_same_pages_may_ask_over_http_and_over_websocket(name: str) -> None:
-    """And what answers a preflight agrees."""
+async def test_http_and_websocket_allow_the_same_pages(name: str) -> None:
+    """And preflights get the same decision."""
     value, welcome, foreign = LISTS[name]
     settings = Settings.from_environment({"GATEWAY_ALLOWED_ORIGINS": value})
     listed = {"allowed_origins": settings.server.allowed_origins}
@@ -243,7 +243,7 @@ async def test_the_same_pages_may_ask_over_http_and_over_websocket(name: str) ->
 
 
 @pytest.mark.parametrize("mode", [{"allow_anyone": Switch.ON}, {"access": AccessMode.PASSTHROUGH}])
-async def test_every_page_may_ask_where_the_settings_say_so(mode: dict[str, Any]) -> None:
+async def test_every_page_is_allowed_if_the_settings_say_so(mode: dict[str, Any]) -> None:
     settings = {"allowed_origins": ("*",)} | mode
     for origin in ["https://evil.example", "null", "file://", "capacitor://localhost"]:
         async with served(PlainTwilio(), **settings) as client:
@@ -260,14 +260,12 @@ async def test_every_page_may_ask_where_the_settings_say_so(mode: dict[str, Any]
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What is logged about pages."""
+    """The log lines about pages."""
     return [one.getMessage() for one in caplog.records if one.name == "gateway.server.origins"]
 
 
 @pytest.mark.parametrize("way", ["preflight", "post", "get", "image", "name"])
-async def test_a_page_that_is_refused_leaves_one_line(
-    caplog: pytest.LogCaptureFixture, way: str
-) -> None:
+async def test_a_refused_page_is_logged_once(caplog: pytest.LogCaptureFixture, way: str) -> None:
     async with served(PlainTwilio(), **SETTINGS) as client:
         for _ in range(3):
             match way:
@@ -293,7 +291,7 @@ async def test_a_page_that_is_refused_leaves_one_line(
     assert "GATEWAY_ALLOWED_ORIGINS" in line
 
 
-async def test_a_page_that_may_ask_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_allowed_page_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with served(PlainTwilio(), **SETTINGS) as client:
         await preflight(client, LISTED)
         await client.post("/graphql", json=ASKED, headers={"Origin": LISTED})
@@ -301,7 +299,7 @@ async def test_a_page_that_may_ask_leaves_no_line(caplog: pytest.LogCaptureFixtu
     assert lines(caplog) == []
 
 
-def test_what_a_page_says_of_itself_is_cut_and_escaped(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_logged_origin_is_truncated_and_escaped(caplog: pytest.LogCaptureFixture) -> None:
     headers = Headers({"Origin": "https://\n\x1b[2J\u00e9" + "x" * 9000, "Host": "h\n" * 4000})
     assert not Origins(Settings()).is_origin_allowed(headers)
 
@@ -313,7 +311,7 @@ def test_what_a_page_says_of_itself_is_cut_and_escaped(caplog: pytest.LogCapture
 
 
 def test_pages_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Ten a minute, whatever they say of themselves; the next minute shows others."""
+    """Ten lines a minute, whatever origin they claim; the next minute logs others."""
     now = 0.0
     origins = Origins(Settings(), lambda: now)
 
@@ -347,7 +345,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("method", "path"), ANSWERS)
-async def test_every_answer_confines_the_browser(method: str, path: str) -> None:
+async def test_every_response_has_security_headers(method: str, path: str) -> None:
     async with served(PlainTwilio()) as client:
         response = await client.request(method, path, headers={"Accept": "text/html, */*"})
 
@@ -372,10 +370,10 @@ async def test_the_page_and_its_files_keep_their_own_headers() -> None:
     assert page.headers["X-Frame-Options"] == script.headers["X-Frame-Options"] == "DENY"
 
 
-async def test_a_fault_of_the_apps_own_is_json_without_its_cause(
+async def test_an_internal_error_is_json_without_its_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Here the gateway itself is missing, because its lifespan never began."""
+    """The gateway is missing here, because the lifespan never started."""
     transport = httpx.ASGITransport(app_over(PlainTwilio()))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         response = await client.post("/graphql", json=ASKED, headers={"Accept": GRAPHQL_RESPONSE})

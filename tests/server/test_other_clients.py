@@ -1,4 +1,4 @@
-"""Clients of other people's, from npm: graphql-ws, graphql-sse, urql, Apollo Client."""
+"""Third-party clients from npm: graphql-ws, graphql-sse, urql, Apollo Client."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ ONE = "query One($sid: ID!) { call(sid: $sid) { status } }"
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the clients of package-lock.json and our scripts."""
+    """A folder with our scripts and the clients of package-lock.json."""
     if shutil.which("npm") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("there is no npm here: apt-get install nodejs npm")
@@ -42,7 +42,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def client(
     folder: Path, name: str, there: Stage, query: str = WATCH, number: int = 1, *given: str
 ) -> AsyncIterator[AsyncIterator[Any]]:
-    """What a client prints, line by line; None when it has ended."""
+    """Reads a client's next line; None when it has ended."""
     command = [f"{name}.mjs", there.url, query, json.dumps({"sid": sid("CA", number)}), *given]
     process = await asyncio.create_subprocess_exec(
         "node", *command, cwd=folder, stdout=subprocess.PIPE
@@ -56,7 +56,7 @@ async def client(
 
 
 async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[Any]:
-    """JSON, line by line."""
+    """A process's lines, parsed as JSON."""
     assert process.stdout is not None
     async with asyncio.timeout(30):
         while line := await process.stdout.readline():
@@ -64,7 +64,7 @@ async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[Any]:
 
 
 def twilio() -> PlainTwilio:
-    """A call that rings."""
+    """A ringing call."""
     return PlainTwilio(calls=[call(1, status="ringing")])
 
 
@@ -92,7 +92,7 @@ async def test_a_call_that_does_not_exist_is_an_error(installed: Path, name: str
 
 @pytest.mark.parametrize("name", NAMES[:3])
 async def test_a_query_is_answered(installed: Path, name: str) -> None:
-    """urql names text/event-stream for every query; it gets JSON."""
+    """urql accepts text/event-stream for every query; it gets JSON."""
     async with stage(twilio()) as there, client(installed, name, there, ONE) as printed:
         answer, end = [line async for line in printed]
 
@@ -111,7 +111,7 @@ async def test_a_query_is_answered(installed: Path, name: str) -> None:
 async def test_a_client_that_sends_a_hash_sends_the_query_after_it(
     installed: Path, name: str, method: str, accept: str, status: int
 ) -> None:
-    """Once: then it knows that there are no persisted queries here. Apollo asks for __typename."""
+    """Once: then it knows that persisted queries are not supported. Apollo adds __typename."""
     async with (
         stage(twilio()) as there,
         client(installed, name, there, ONE, 1, accept, method) as printed,
@@ -125,6 +125,6 @@ async def test_a_client_that_sends_a_hash_sends_the_query_after_it(
 
 
 def status_in(line: Any) -> str:
-    """The status in an event."""
+    """The call's status in an event."""
     status: str = line["data"]["callUpdated"]["call"]["status"]
     return status

@@ -1,4 +1,4 @@
-"""Clients that send a document's hash first are told, in words that they know, to send it whole.
+"""Clients that send a document's hash first get the error that makes them send the document.
 
 tests/server/test_other_clients.py has two of them.
 """
@@ -50,7 +50,7 @@ async def test_a_hash_in_place_of_a_query_is_not_supported(
 
 
 @pytest.mark.parametrize("accept", ["text/html, */*", "*/*"])
-async def test_whoever_sends_a_hash_wants_no_page(accept: str) -> None:
+async def test_a_request_with_a_hash_gets_no_page(accept: str) -> None:
     params = {"extensions": json.dumps(HASH)}
     async with served(PlainTwilio()) as client:
         response = await client.get("/graphql", params=params, headers={"Accept": accept})
@@ -77,8 +77,8 @@ async def test_a_query_with_its_hash_is_answered() -> None:
     assert response.json() == {"data": {"__typename": "Query"}}
 
 
-async def test_over_a_socket_a_hash_costs_its_operation_alone() -> None:
-    """A message without a query, and without a hash, breaks the protocol."""
+async def test_over_a_socket_a_hash_fails_its_operation_only() -> None:
+    """A message with neither query nor hash violates the protocol."""
     async with stage() as there, there.socket() as client:
         await client.send({"type": "subscribe", "id": "1", "payload": {"extensions": HASH}})
         refused = await client.receive()

@@ -1,4 +1,4 @@
-"""Every path answers with a slash at its end, too, and no answer leads anywhere else."""
+"""Every path also works with a trailing slash, without a redirect."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.server.stage import app_over, listening, served
 
 QUERY = f'{{ call(sid: "{sid("CA", 1)}") {{ sid }} }}'
 ANSWER = {"data": {"call": {"sid": sid("CA", 1)}}}
-# A request as a proxy that has taken TLS off passes it on.
+# A request as a proxy that terminates TLS forwards it.
 PROXIED = {"Host": "gateway.example.com", "X-Forwarded-Proto": "https"}
 
 

@@ -1,4 +1,4 @@
-"""What the server answers itself, in place of the app: by the same rules, over raw sockets."""
+"""Responses that the server makes itself follow the app's rules; over raw sockets."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n"
 )
 Answer = tuple[int, httpx.Headers, bytes]
-# What is no request, and the status of its answer.
+# Invalid requests, and the status of the response.
 NO_REQUESTS = {
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     "a bad header": (b"GET / HTTP/1.1\r\nHost : g\r\n\r\n", 400),
@@ -47,7 +47,7 @@ NO_REQUESTS = {
 async def serving(
     twilio: httpx.AsyncBaseTransport | None = None, **given: Any
 ) -> AsyncIterator[tuple[int, uvicorn.Server]]:
-    """A gateway as it is deployed: its port and its server."""
+    """A gateway as deployed: its port and its server."""
     settings = settings_of(
         account_sid=ACCOUNT, auth_token=Secret(TOKEN), allowed_origins=(LISTED,), **given
     )
@@ -57,7 +57,7 @@ async def serving(
 
 
 async def answer_to(port: int, text: bytes) -> Answer:
-    """The whole answer, and that nothing follows: the server closes."""
+    """The whole response. Fails unless the server then closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(10):
         writer.write(text)
@@ -74,7 +74,7 @@ async def answer_to(port: int, text: bytes) -> Answer:
 
 
 def assert_confined(headers: httpx.Headers) -> None:
-    """As every answer of the app; the connection ends."""
+    """It has the app's headers and closes the connection."""
     for name, value in HEADERS.items():
         assert headers.get_list(name) == [value]
     assert headers["Connection"] == "close"
@@ -82,8 +82,8 @@ def assert_confined(headers: httpx.Headers) -> None:
 
 
 @pytest.mark.parametrize("name", NO_REQUESTS)
-async def test_an_answer_to_what_is_no_request_confines_the_browser(name: str) -> None:
-    """Nobody can say whose page has sent it, so no page may read it."""
+async def test_a_response_to_an_invalid_request_has_security_headers(name: str) -> None:
+    """The page that sent it is unknown, so no page may read it."""
     text, expected = NO_REQUESTS[name]
     async with serving() as (port, _):
         status, headers, _ = await answer_to(port, text)
@@ -95,7 +95,7 @@ async def test_an_answer_to_what_is_no_request_confines_the_browser(name: str) -
 
 @asynccontextmanager
 async def full() -> AsyncIterator[int]:
-    """The port of a gateway that serves as many clients as it may."""
+    """The port of a gateway at its connection limit."""
     async with serving(max_connections=2) as (port, _):
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for reader, writer in clients:
@@ -109,9 +109,7 @@ async def full() -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("page", "may_read"), [(LISTED, True), ("https://evil.example", False), ("", False)]
 )
-async def test_a_page_that_may_ask_can_read_that_there_are_too_many(
-    page: str, may_read: bool
-) -> None:
+async def test_an_allowed_page_can_read_that_there_are_too_many(page: str, may_read: bool) -> None:
     request = HEALTH.replace(f"Origin: {LISTED}\r\n".encode(), b"")
     origin = f"Origin: {page}\r\n".encode() if page else b""
     async with full() as port:
@@ -123,8 +121,8 @@ async def test_a_page_that_may_ask_can_read_that_there_are_too_many(
     assert "Origin" in headers["Vary"]
 
 
-async def test_the_preflight_before_it_does_not_hide_it() -> None:
-    """A browser tells a page nothing of an answer after a preflight that failed."""
+async def test_the_preflight_at_the_limit_succeeds() -> None:
+    """After a failed preflight a browser hides the response from the page."""
     async with full() as port:
         status, headers, _ = await answer_to(port, PREFLIGHT + b"\r\n")
 
@@ -149,19 +147,19 @@ async def test_a_websocket_within_the_limit_is_opened() -> None:
 
 
 class Hanging(httpx.AsyncBaseTransport):
-    """An upstream that never answers; it says when it is asked."""
+    """An upstream that never answers, and signals a request."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Never."""
+        """Never answers."""
         self.asked.set()
         await asyncio.Event().wait()
         raise AssertionError
 
 
-async def test_a_page_can_read_that_its_request_was_cut_off_at_the_end() -> None:
+async def test_a_page_can_read_that_shutdown_cancelled_its_request() -> None:
     body = b'{"query": "{ calls { nodes { sid } } }"}'
     request = b"POST /graphql HTTP/1.1\r\n" + PAGE + b"Content-Type: application/json\r\n"
     length = b"Content-Length: %d\r\n\r\n" % len(body)
@@ -172,7 +170,7 @@ async def test_a_page_can_read_that_its_request_was_cut_off_at_the_end() -> None
         server.should_exit = True
         status, headers, text = await asking
 
-    assert status == 500  # 503 would invite repeating what may have been a mutation
+    assert status == 500  # 503 would invite a retry of what may have been a mutation
     assert json.loads(text)["errors"][0]["extensions"] == {"code": "INTERNAL_ERROR"}
     assert headers["Access-Control-Allow-Origin"] == LISTED
     assert_confined(headers)

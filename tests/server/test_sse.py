@@ -1,4 +1,4 @@
-"""Server-sent events over real sockets: when a stream is the answer, and what stands in it."""
+"""Server-sent events over real sockets: when a client gets a stream, and its content."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ ONE = "query One($sid: ID!) { call(sid: $sid) { status } }"
 
 
 def twilio() -> PlainTwilio:
-    """A call that rings."""
+    """A ringing call."""
     return PlainTwilio(calls=[call(1, status="ringing")])
 
 
@@ -35,7 +35,7 @@ def twilio() -> PlainTwilio:
 async def asked(
     there: Stage, query: str = WATCH, *, method: str = "POST", accept: str | None = None
 ) -> AsyncIterator[httpx.Response]:
-    """The beginning of an answer."""
+    """A response whose body is not read yet."""
     headers = {"accept": accept or STREAM["accept"]}
     given: dict[str, Any] = {"json": {"query": query, "variables": VARIABLES}}
     if method == "GET":
@@ -65,7 +65,7 @@ async def test_a_subscription_is_a_stream_of_its_events(method: str) -> None:
 
 
 async def test_lines_end_with_lf_alone() -> None:
-    """urql and graphql-tools split events at LF LF and read nothing else."""
+    """urql and graphql-tools split events at LF LF only."""
     async with stage(twilio()) as there:
         there.becomes(1, "completed")
         async with asked(there) as response:
@@ -102,7 +102,9 @@ async def test_a_subscription_is_a_stream_wherever_one_is_accepted(accept: str) 
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
-async def test_a_subscription_for_json_is_told_how_to_subscribe(accept: str) -> None:
+async def test_a_subscription_that_accepts_only_json_gets_406_and_the_way_to_subscribe(
+    accept: str,
+) -> None:
     async with stage(twilio()) as there, asked(there, accept=accept) as response:
         body = json.loads(await response.aread())
 
@@ -113,7 +115,7 @@ async def test_a_subscription_for_json_is_told_how_to_subscribe(accept: str) -> 
     assert there.twilio.requests == []
 
 
-async def test_a_query_is_a_stream_of_one_where_that_is_preferred() -> None:
+async def test_a_query_is_a_stream_of_one_event_if_streams_are_preferred() -> None:
     async with stage(twilio()) as there, asked(there, ONE) as response:
         events = [event async for event in events_of(response)]
 
@@ -130,7 +132,9 @@ async def test_a_query_is_a_stream_of_one_where_that_is_preferred() -> None:
         ("subscription {", "Syntax Error: Expected Name, found <EOF>."),
     ],
 )
-async def test_a_document_at_fault_is_the_one_event_of_the_stream(query: str, message: str) -> None:
+async def test_an_invalid_document_is_the_only_event_of_the_stream(
+    query: str, message: str
+) -> None:
     async with stage() as there, asked(there, query) as response:
         (name, result), end = [event async for event in events_of(response)]
 
@@ -148,7 +152,7 @@ async def test_a_call_that_does_not_exist_ends_the_stream_with_an_error() -> Non
     assert end == ("complete", None)
 
 
-async def test_a_request_that_is_no_graphql_request_is_refused_in_json() -> None:
+async def test_an_invalid_graphql_request_is_refused_in_json() -> None:
     async with stage() as there, httpx.AsyncClient() as client:
         response = await client.post(there.url, json={"query": 1}, headers=STREAM)
 
@@ -156,8 +160,8 @@ async def test_a_request_that_is_no_graphql_request_is_refused_in_json() -> None
     assert response.headers["content-type"].startswith("application/json")
 
 
-async def test_a_reader_who_leaves_ends_the_subscription() -> None:
-    """`stage` sees to it that no task is left over."""
+async def test_a_disconnect_ends_the_subscription() -> None:
+    """`stage` fails if a task is left over."""
     async with stage(twilio()) as there:
         async with asked(there) as response:
             await anext(events_of(response))
@@ -166,7 +170,7 @@ async def test_a_reader_who_leaves_ends_the_subscription() -> None:
 
 
 async def test_a_silent_stream_is_kept_alive() -> None:
-    """A comment in every SILENCE seconds, so that no proxy takes it for dead."""
+    """A comment every HEARTBEAT_INTERVAL seconds, so that no proxy closes it."""
     async with stage(twilio()) as there, asked(there) as response:
         lines = response.aiter_lines()
         began = asyncio.get_running_loop().time()
@@ -179,8 +183,8 @@ async def test_a_silent_stream_is_kept_alive() -> None:
     assert waited < 2 * sse.HEARTBEAT_INTERVAL
 
 
-async def test_a_server_that_is_about_to_leave_ends_its_streams() -> None:
-    """Without a complete event: the operation goes on, the client connects to another server."""
+async def test_a_draining_server_ends_its_streams() -> None:
+    """Without a complete event: the operation is not over, and the client reconnects."""
     leaves = asyncio.Event()
     results = forever()
     app = Starlette(routes=[Route("/graphql", lambda _: sse.EventStream(results, leaves))])
@@ -199,6 +203,6 @@ async def test_a_server_that_is_about_to_leave_ends_its_streams() -> None:
 
 
 async def forever() -> AsyncGenerator[ExecutionResult, None]:
-    """One result, and never another."""
+    """Yields one result, then hangs."""
     yield ExecutionResult(data={"a": 1}, errors=None)
     await asyncio.Event().wait()

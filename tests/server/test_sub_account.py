@@ -1,4 +1,4 @@
-"""A sub-account that is served by its main account's SID and token: a usual set-up."""
+"""A sub-account read with its main account's SID and token, a common set-up."""
 
 from typing import Any
 
@@ -77,5 +77,5 @@ async def test_a_webhook_is_signed_with_the_sub_accounts_own_token(
     ],
     ids=["sandbox", "passthrough", "shared key"],
 )  # fmt: skip
-def test_nobody_else_lacks_a_key(given: dict[str, Any]) -> None:
+def test_other_set_ups_do_not_lack_a_key(given: dict[str, Any]) -> None:
     assert not lacks_webhook_key(settings_of(**given))

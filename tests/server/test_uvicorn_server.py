@@ -1,4 +1,4 @@
-"""How connections are served: deadlines strike who is slow, and nobody else."""
+"""How connections are served: deadlines close slow ones, and no others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ GET = b"GET /%b HTTP/1.1\r\nHost: g\r\n\r\n"
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """`/slow` answers late, `/parts` in parts, `/large` with 8 MB, others and sockets at once."""
+    """`/slow` answers late, `/parts` in parts, `/large` with 8 MB; the rest at once."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -52,7 +52,7 @@ async def serving(**settings: Any) -> AsyncIterator[tuple[int, uvicorn.Server]]:
 
 
 async def talk(port: int, *texts: bytes, pause: float = 0.0, until: bytes = b"") -> bytes:
-    """What comes back for these texts, until that or until the server closes."""
+    """Sends these texts; returns what the server sends, up to `until` or its close."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         async with asyncio.timeout(20):
@@ -102,7 +102,7 @@ async def test_requests_one_after_the_other_without_waiting_are_answered_in_orde
 
 
 @pytest.mark.parametrize("texts", [[b""], [b"GET / HTTP"], [GET % b"", b"\r\n", b"\r\n", b"\r\n"]])
-async def test_whoever_sends_no_whole_request_is_hung_up_on(texts: list[bytes]) -> None:
+async def test_an_incomplete_request_is_disconnected(texts: list[bytes]) -> None:
     async with serving() as (port, _):
         async with asyncio.timeout(6):
             answer = await talk(port, *texts, pause=LIMIT * 0.6)
@@ -110,8 +110,8 @@ async def test_whoever_sends_no_whole_request_is_hung_up_on(texts: list[bytes]) 
     assert answer.count(b"whole") == texts.count(GET % b"")
 
 
-async def test_who_reads_steadily_gets_a_large_answer_whole() -> None:
-    """It takes longer than the deadline, in which a part of it is read each time."""
+async def test_a_steady_reader_gets_a_large_response_whole() -> None:
+    """It takes longer than the deadline, within which the client always reads a part."""
     async with serving(request_timeout=2) as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=100_000)
         writer.write(GET % b"large")
@@ -125,7 +125,7 @@ async def test_who_reads_steadily_gets_a_large_answer_whole() -> None:
         writer.close()
 
 
-async def test_who_does_not_read_is_let_go() -> None:
+async def test_a_client_that_does_not_read_is_disconnected() -> None:
     async with serving(keep_alive_timeout=60) as (port, server):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -143,7 +143,7 @@ async def test_a_websocket_is_not_under_a_requests_deadline() -> None:
         assert await asyncio.wait_for(connection.recv(), 10) == "still here"
 
 
-async def test_a_connection_at_rest_is_closed_after_keep_alive() -> None:
+async def test_an_idle_connection_is_closed_after_keep_alive() -> None:
     async with serving(keep_alive_timeout=0.3) as (port, _):
         async with asyncio.timeout(6):
             answer = await talk(port, GET % b"")
@@ -151,7 +151,7 @@ async def test_a_connection_at_rest_is_closed_after_keep_alive() -> None:
     assert answer.count(b"whole") == 1
 
 
-async def test_more_clients_than_allowed_are_told_so() -> None:
+async def test_more_clients_than_allowed_get_503() -> None:
     async with serving(max_connections=2) as (port, _):
         busy = [asyncio.ensure_future(talk(port, GET % b"slow", until=b"whole")) for _ in range(2)]
         await asyncio.sleep(LIMIT / 2)

@@ -1,4 +1,4 @@
-"""graphql-transport-ws over real sockets: what the protocol says, and what clients do wrong."""
+"""graphql-transport-ws over real sockets: the protocol, and clients that violate it."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ ONE = "query One($sid: ID!) { call(sid: $sid) { status } }"
 
 
 def twilio() -> PlainTwilio:
-    """Calls that ring."""
+    """Two ringing calls."""
     return calls_in("ringing", "ringing")
 
 
@@ -160,8 +160,8 @@ async def test_an_id_in_use_closes_with_4409_and_is_free_after_its_end() -> None
     assert closed == (4409, "Subscriber for this id already exists")
 
 
-async def test_silence_after_the_handshake_closes_with_4408() -> None:
-    """Pings do not stretch it; a client that has said hello may be silent."""
+async def test_a_missing_connection_init_closes_with_4408() -> None:
+    """Pings do not extend it; an initialised client may be silent."""
     async with stage() as there, there.socket() as greeted:
         async with there.socket(greets=False) as silent:
             began = asyncio.get_running_loop().time()
@@ -208,7 +208,7 @@ async def test_a_page_of_another_origin_is_refused_at_the_handshake(
      "capacitor://localhost"],
 )  # fmt: skip
 async def test_pages_of_the_gateway_itself_and_of_the_list_may_connect(origin: str) -> None:
-    """From its own host and port, and from its public URL."""
+    """Of its own host and port, and of its public URL."""
     listed = ("https://*.desk.example", "capacitor://localhost")
     async with stage(public_url="https://calls.example.com/api", allowed_origins=listed) as there:
         here = origin.format(port=there.port)
@@ -239,7 +239,7 @@ async def test_at_most_50_operations_at_once_on_one_socket() -> None:
     assert event == ("RINGING", None, "CURRENT")
 
 
-async def test_a_client_that_completes_hears_no_more_of_that_operation() -> None:
+async def test_a_client_that_completes_an_operation_gets_no_more_of_its_events() -> None:
     async with stage(twilio()) as there, there.socket() as client:
         await client.watch(1, "ends")
         await client.event()
@@ -256,7 +256,7 @@ async def test_a_client_that_completes_hears_no_more_of_that_operation() -> None
 
 
 async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
-    """`stage` sees to it that no subscription and no task is left over."""
+    """`stage` fails if a subscription or task is left over."""
     async with stage(twilio()) as there, there.socket() as client:
         for number in range(5):
             await client.watch(1, str(number))
