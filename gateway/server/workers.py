@@ -1,12 +1,12 @@
-"""One process that serves, or a parent and its worker processes.
+"""Serves with several worker processes under one parent.
 
-Note [What workers share]. A worker gets the settings of its parent as they are after flags and
-with what was found out since: they are pickled with the server's configuration, through the pipe
-by which multiprocessing starts it, so that no secret is in an environment or a command line.
-What must be one for all workers is kept by the parent, and a worker reaches it by settings like any
-other: the sandbox as it would reach Twilio, the store as it would reach Valkey.
+Note [What workers share]. A worker gets its parent's final settings, including flags and what the
+parent added. They are pickled with the server's configuration and sent through the pipe by which
+multiprocessing starts the worker, so that no secret is in an environment or a command line. The
+parent runs what all workers share. Workers reach it by ordinary settings: the sandbox like Twilio,
+the store like Valkey.
 
-This module must not know what is answered.
+This module must not know the content of responses.
 """
 
 import os
@@ -37,38 +37,38 @@ from gateway.telemetry.logs import configure_logging
 __all__ = ["serve_with_workers"]
 
 LOOPBACK = "127.0.0.1"
-END_SECONDS = 5.0
+JOIN_TIMEOUT = 5.0
 
 
 def serve_with_workers(settings: Settings, listeners: Sequence[socket]) -> None:
-    """Serves with as many processes as the settings say, until the parent is told to end."""
-    with _shared(settings) as shared:
+    """Serves with `settings.server.workers` processes until the parent gets a signal to end."""
+    with _shared_settings(settings) as shared:
         app = partial(_worker, shared)
         config = ServerConfig(app, shared, factory=True, workers=shared.server.workers)
         Multiprocess(config, sockets=list(listeners)).run()
-        for listener in listeners:  # else the sandbox waits there for answers to its callbacks
+        for listener in listeners:  # else the sandbox waits there for responses to its callbacks
             listener.close()
 
 
 def _worker(settings: Settings) -> Starlette:
-    """The app of one worker process, which ends with its parent."""
+    """The app of one worker process. The process ends when its parent dies."""
     configure_logging(settings.server.log_level)
     tune_gc()
     parent = parent_process()
     if parent is not None:
-        Thread(target=_end_after, args=[parent], daemon=True).start()
+        Thread(target=_end_with_parent, args=[parent], daemon=True).start()
     return create_app(settings)
 
 
-def _end_after(parent: BaseProcess) -> None:
-    """Without its parent a worker has no store and no successor: what it has begun it finishes."""
+def _end_with_parent(parent: BaseProcess) -> None:
+    """Drains this worker when its parent dies, since it then has neither store nor successor."""
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
-def _shared(settings: Settings) -> Iterator[Settings]:
-    """See Note [What workers share]: the settings of every worker."""
+def _shared_settings(settings: Settings) -> Iterator[Settings]:
+    """Starts what workers share and yields their settings; see Note [What workers share]."""
     with ExitStack() as stack:
         if settings.uses_sandbox:
             settings = stack.enter_context(_shared_sandbox(settings))
@@ -92,7 +92,7 @@ def _shared_sandbox(settings: Settings) -> Iterator[Settings]:
         )
     finally:
         server.should_exit = True
-        thread.join(END_SECONDS)
+        thread.join(JOIN_TIMEOUT)
 
 
 @contextmanager
@@ -108,4 +108,4 @@ def _shared_store(settings: Settings) -> Iterator[Settings]:
         yield replace(settings, live=replace(settings.live, store_url=store_url))
     finally:
         server.stop()
-        thread.join(END_SECONDS)
+        thread.join(JOIN_TIMEOUT)
