@@ -22,7 +22,7 @@ async def test_its_gateways_are_closed_with_all_that_they_began() -> None:
     before = asyncio.all_tasks()
     async with upstream(account(200, 2, NOW), NOW) as there, gateways(there) as made:
         for gateway in made.values():
-            gateway.own.begin()
+            gateway.own.start()
         _, answer = await run(made["adaptive"], "sid", Query("newest", 2))
     assert len(answer["data"]["calls"]["nodes"]) == 2
     assert asyncio.all_tasks() == before
