@@ -1,6 +1,6 @@
 """Parses an Authorization header strictly: a bearer token or a Basic credential.
 
-Error messages never repeat what was presented. This module must not know who is let in.
+Error messages never repeat what was presented. This module must not know who is accepted.
 """
 
 import base64

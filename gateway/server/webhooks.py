@@ -152,7 +152,7 @@ class Webhooks:
         with suppress(RateLimited):
             self._log_limiter.take("not signed")
             log.warning("webhooks arrive that are not signed by a key of this gateway")
-        return RequestRejected(403, "No known key made this signature")
+        return RequestRejected(403, "The webhook is not signed by a known key")
 
 
 class BodyReader:

@@ -157,7 +157,7 @@ class GraphQLWsConnection:
     def __init__(self, websocket: WebSocket, authenticate: Authenticate) -> None:
         self._websocket = websocket
         self._authenticate = authenticate
-        self._authenticated: AuthenticatedConnection | None = None
+        self._connection: AuthenticatedConnection | None = None
         self._is_initialised = False
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -179,10 +179,10 @@ class GraphQLWsConnection:
                     if isinstance(message, ConnectionInit):
                         deadline.reschedule(None)
                     await self._handle(message)
-                    if isinstance(message, ConnectionInit) and self._authenticated:
-                        deadline.reschedule(self._authenticated.expires_at)
+                    if isinstance(message, ConnectionInit) and self._connection:
+                        deadline.reschedule(self._connection.expires_at)
         except TimeoutError:
-            if self._authenticated is None:
+            if self._connection is None:
                 raise CloseConnection(4408, "Connection initialisation timeout") from None
             await self._wait_for_operations()
             raise CloseConnection(4403, "The token has expired") from None
@@ -218,13 +218,13 @@ class GraphQLWsConnection:
             raise CloseConnection(4429, "Too many initialisation requests")
         self._is_initialised = True
         try:
-            self._authenticated = await self._authenticate(self._websocket, message.payload or {})
+            self._connection = await self._authenticate(self._websocket, message.payload or {})
         except GatewayError:
             raise CloseConnection(4403, "Forbidden") from None
         await self._send("connection_ack")
 
     async def _start(self, message: Subscribe) -> None:
-        if self._authenticated is None:
+        if self._connection is None:
             raise CloseConnection(4401, "Unauthorized")
         if message.id in self._operations:
             raise CloseConnection(4409, "Subscriber for this id already exists")
@@ -234,13 +234,13 @@ class GraphQLWsConnection:
             if len(self._operations) >= MAX_OPERATIONS:
                 text = f"At most {MAX_OPERATIONS} concurrent operations on one socket"
                 raise LimitExceeded(text, limit="socket_operations", allowed=MAX_OPERATIONS)
-            given = msgspec.to_builtins(message.payload)
-            results = self._authenticated.execute(check_parameters(given, self._websocket.headers))
-        except HttpError as refusal:
-            await self._send("error", id=message.id, payload=refusal.errors)
-        except GatewayError as refusal:
-            error = {"message": str(refusal), "extensions": refusal.extensions}
-            await self._send("error", id=message.id, payload=[error])
+            fields = msgspec.to_builtins(message.payload)
+            results = self._connection.execute(check_parameters(fields, self._websocket.headers))
+        except HttpError as error:
+            await self._send("error", id=message.id, payload=error.errors)
+        except GatewayError as error:
+            payload = [{"message": str(error), "extensions": error.extensions}]
+            await self._send("error", id=message.id, payload=payload)
         else:
             task = asyncio.ensure_future(self._send_results(message.id, results))
             self._operations[message.id] = task
@@ -275,7 +275,7 @@ class GraphQLWsConnection:
             await self._send("complete", id=id_)
         except (CredentialExpired, WebSocketDisconnect, WebSocketDisconnected):
             pass
-        except Exception:  # an error of ours ends the operation, not the socket
+        except Exception:  # an internal error ends the operation, not the socket
             log.exception("internal error in an operation over WebSocket")
             await self._send("error", id=id_, payload=[INTERNAL_ERROR])
         finally:
@@ -292,6 +292,6 @@ class GraphQLWsConnection:
         await self._send("error" if is_error else "next", id=id_, payload=payload)
         return is_error
 
-    async def _send(self, type_: str, **given: Any) -> None:
-        text = msgspec.json.encode({"type": type_, **given}).decode()
+    async def _send(self, type_: str, **fields: Any) -> None:
+        text = msgspec.json.encode({"type": type_, **fields}).decode()
         await self._websocket.send_text(text)
