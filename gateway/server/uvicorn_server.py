@@ -44,9 +44,9 @@ MIN_READ_BYTES = 64 * 1024
 LAST_REQUEST_SECONDS = 2.0
 # Descriptors that are not clients': upstream connections, the event loop, logs.
 OTHER_FILES = 250
-ENOUGH_FILES = 65_536
-# Seconds in which a worker must answer its parent, or is killed and replaced. One that starts does
-# as soon as its modules are loaded: a second of a whole processor, of which it may have a tenth.
+MAX_OPEN_FILES = 65_536
+# Seconds in which a worker must answer its parent's ping, else the parent replaces it. A new worker
+# first loads its modules: a second of a whole processor, of which it may have a tenth.
 WORKER_PING_TIMEOUT = 30
 
 
@@ -66,10 +66,10 @@ class ServerConfig(uvicorn.Config):
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_keep_alive=server.keep_alive_timeout,  # type: ignore[arg-type]  # part seconds are taken
+            timeout_keep_alive=server.keep_alive_timeout,  # type: ignore[arg-type]  # fractions work
             timeout_worker_healthcheck=WORKER_PING_TIMEOUT,
-            timeout_graceful_shutdown=server.drain_timeout,  # type: ignore[arg-type]  # here, too
-            # uvicorn counts the connection itself and refuses the one that makes it equal.
+            timeout_graceful_shutdown=server.drain_timeout,  # type: ignore[arg-type]  # fractions work
+            # uvicorn counts the new connection and refuses it at equality, hence + 1.
             limit_concurrency=min(server.max_connections, max(open_files - OTHER_FILES, 1)) + 1,
             proxy_headers=server.trusted_proxies is not None,
             forwarded_allow_ips=server.trusted_proxies or "",
@@ -195,8 +195,8 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 def raise_open_files() -> None:
-    """Raises the limit of open files to the system's maximum, at most ENOUGH_FILES."""
+    """Raises the limit of open files to the system's maximum, at most MAX_OPEN_FILES."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+    target = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < target:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))

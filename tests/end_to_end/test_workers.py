@@ -223,7 +223,7 @@ def test_replaced_workers_keep_the_parents_state() -> None:
 
 
 def test_workers_that_take_long_to_start_are_waited_for(tmp_path: Path) -> None:
-    """As where a container has little of a processor; left alone, uvicorn kills them after 5 s."""
+    """As in a container with little CPU; by default uvicorn kills them after 5 s."""
     slow = "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv: time.sleep(6)"
     (tmp_path / "sitecustomize.py").write_text(slow)
     command = ["--port", "0", "--workers", "2"]
