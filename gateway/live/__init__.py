@@ -1,6 +1,6 @@
-"""What happens to calls while the gateway runs: heard by webhook and poll, told to subscribers.
+"""Live calls: events from webhooks and polls, and the subscribers that get them.
 
-Notices of calls (`events`), where gateways share them (`store`, `valkey`), how a webhook proves
-that it is Twilio's (`signature`), and a mutation that happens once (`idempotency`). This room must
-not know GraphQL, HTTP or how rows are read.
+`events` reduces events to a call's state, `store` and `valkey` share them between gateways,
+`signature` checks that a webhook is Twilio's, and `idempotency` executes a mutation once. This room
+must not know GraphQL, HTTP or how rows are read.
 """

@@ -1,12 +1,12 @@
-"""What is heard of a call, and how the notices of one call become its state. Pure: values in, out.
+"""Events of a call, and how they reduce to the call's state. Pure: values in, out.
 
-This module must not know where a notice came from, the clock, or who is told.
+This module must not know where an event came from, the clock, or the subscribers.
 
-Note [Order]. Notices arrive late, twice, shuffled or never, and from several gateways. So a state
-is simply the furthest notice: `advance` keeps the further of two, and whatever the order, the last
-state is the call's last state. How far a call has come is its place in the lifecycle (FACTS section
-3), which never turns back; SequenceNumber decides between notices of one status. It does not decide
-alone: a poll has none, and that a final notice is dropped for its number must not be possible.
+Note [Order]. Events arrive late, twice, out of order or never, and from several gateways. So a
+call's state is its furthest event: `advance` keeps the further of two, and in any order the last
+state is the call's last state. The rank of a status is its position in the lifecycle (FACTS section
+3), which never turns back; SequenceNumber decides between events of one status. It cannot decide
+alone: a poll has none, and a low number must never drop a final event.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from gateway.upstream.calls import FINAL, CallStatus
 
 __all__ = ["FINAL", "CallStatusEvent", "EventSource", "advance", "status_of_callback"]
 
-# queued → ringing → in-progress → completed; what follows is never what went before.
-PLACE: Mapping[CallStatus, int] = {
+# queued → ringing → in-progress → completed; a call never moves to a lower rank.
+RANK: Mapping[CallStatus, int] = {
     CallStatus.QUEUED: 0,
     CallStatus.RINGING: 1,
     CallStatus.IN_PROGRESS: 2,
@@ -27,12 +27,12 @@ PLACE: Mapping[CallStatus, int] = {
 }
 
 
-# What callbacks call a status, and the resource does not (FACTS sections 3 and 12).
-OF_CALLBACKS = {"initiated": CallStatus.QUEUED, "answered": CallStatus.IN_PROGRESS}
+# Statuses that only callbacks use, never the resource (FACTS sections 3 and 12).
+CALLBACK_STATUSES = {"initiated": CallStatus.QUEUED, "answered": CallStatus.IN_PROGRESS}
 
 
 class EventSource(Enum):
-    """How the gateway came to know."""
+    """How the gateway learned of an event."""
 
     WEBHOOK = "webhook"
     POLL = "poll"
@@ -41,10 +41,10 @@ class EventSource(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallStatusEvent:
-    """What was heard of a call at one moment; the furthest one is the call's state.
+    """A call's status at one moment; the furthest event is the call's state.
 
-    `sequence` is the webhook's SequenceNumber. `at` is when a gateway heard of it, UTC. `facts` are
-    the properties that came along, by their name in Twilio's JSON row, as text, sorted by name.
+    `sequence` is the webhook's SequenceNumber. `at` is when a gateway received it, UTC. `facts` are
+    the call's other properties, by their name in Twilio's JSON row, as text, sorted by name.
     """
 
     call_sid: str
@@ -56,32 +56,32 @@ class CallStatusEvent:
 
     @property
     def is_final(self) -> bool:
-        """True when nothing more will happen to the call."""
+        """True when the call's status cannot change any more."""
         return self.status in FINAL
 
     def fact(self, name: str) -> str | None:
-        """A property that came along, by its name in Twilio's JSON row (`parent_call_sid`)."""
+        """A property of the call, by its name in Twilio's JSON row (`parent_call_sid`)."""
         return next((value for known, value in self.facts if known == name), None)
 
 
 def status_of_callback(text: str) -> CallStatus:
-    """A webhook's CallStatus; UNKNOWN where it is none that is known here."""
+    """A webhook's CallStatus; UNKNOWN for a value that the gateway does not know."""
     try:
-        return OF_CALLBACKS.get(text) or CallStatus(text)
+        return CALLBACK_STATUSES.get(text) or CallStatus(text)
     except ValueError:
         return CallStatus.UNKNOWN
 
 
 def advance(state: CallStatusEvent | None, event: CallStatusEvent) -> CallStatusEvent | None:
-    """The call's new state; None where the notice changes nothing. See Note [Order].
+    """The call's new state; None when the event changes nothing. See Note [Order].
 
-    A status that is not known here has no place in the order and changes nothing.
+    An unknown status has no rank and changes nothing.
     """
-    if event.status not in PLACE:
+    if event.status not in RANK:
         return None
     if state is None:
         return event
-    if state.is_final or PLACE[event.status] < PLACE[state.status]:
+    if state.is_final or RANK[event.status] < RANK[state.status]:
         return _with_more_facts(state, event) if event.status is state.status else None
     if event.status is state.status:
         return _with_more_facts(state, event)
@@ -93,7 +93,7 @@ def advance(state: CallStatusEvent | None, event: CallStatusEvent) -> CallStatus
 
 
 def _with_more_facts(state: CallStatusEvent, event: CallStatusEvent) -> CallStatusEvent | None:
-    """The same status with what the notice knows besides; None where that is nothing."""
+    """The same status with the event's facts added; None when they add nothing."""
     older, newer = state, event
     if event.sequence is not None and (state.sequence or 0) > event.sequence:
         older, newer = event, state

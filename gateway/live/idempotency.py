@@ -1,12 +1,12 @@
-"""An act that happens once: a repeat under the same idempotency key gets what came of the first.
+"""Executes an action once: a retry under the same idempotency key gets the first result.
 
-This module must not know what the act is, nor GraphQL.
+This module must not know what the action does, nor GraphQL.
 
-Note [Never twice]. A key is claimed before the act begins, and freed only where the act certainly
-did not happen: it raised an error of our tree. An answer that did not come is an outcome like any
-other: not known. A gateway that died leaves its claim without an outcome, which is not known
-either. A repeat never acts again then. And an act that has begun goes on when whoever asked for it
-leaves, so that its outcome is noted.
+Note [Never twice]. The executor claims a key before the action begins. It frees the key only when
+the action certainly did nothing: the action raised an error of our tree. A missing response is a
+result like any other: unknown. A gateway that died leaves its claim without a result, which is
+unknown too. A retry then never executes the action again. An action that has begun continues after
+its caller leaves, so that its result is recorded.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from gateway.errors import GatewayError, OutcomeUnknown
 from gateway.live.store import Store
 
 __all__ = [
-    "Act",
+    "Action",
     "IdempotentExecutor",
     "KeyReused",
     "MutationResult",
@@ -31,15 +31,16 @@ __all__ = [
     "caller_key",
 ]
 
-FIRST_LOOK, SLOWEST_LOOK = 0.02, 0.5
+MIN_WAIT, MAX_WAIT = 0.02, 0.5
+"""Seconds between two checks for the result of a first execution that still runs."""
 
 
 class KeyReused(Exception):
-    """The key was given before, with other input."""
+    """The key was used before, with other input."""
 
 
 class RecordedError(msgspec.Struct, frozen=True):
-    """Twilio's refusal, in its numbers: HTTP status, error number, its page about that."""
+    """Twilio's refusal: the HTTP status, the error number, and its page about the error."""
 
     status: int | None = None
     twilio_code: int | None = None
@@ -47,10 +48,10 @@ class RecordedError(msgspec.Struct, frozen=True):
 
 
 class MutationResult(msgspec.Struct, frozen=True):
-    """What came of an act: a call, a refusal, or neither, where nobody knows.
+    """The result of an action: a call, a refusal, or neither when the result is unknown.
 
-    It was under way from `since` to `until` (UTC), None where that is not known either;
-    `request_id` is what Twilio's support asks for.
+    The action ran from `since` to `until` (UTC); both are None when unknown. `request_id` is the
+    identifier that Twilio's support asks for.
     """
 
     call_sid: str | None = None
@@ -61,83 +62,87 @@ class MutationResult(msgspec.Struct, frozen=True):
 
     @property
     def is_unknown(self) -> bool:
-        """True when it may have happened or not."""
+        """True when the action may have happened or not."""
         return self.call_sid is None and self.refusal is None
 
 
-Act = Callable[[], Coroutine[Any, Any, MutationResult]]
-_outcomes = msgspec.json.Decoder(MutationResult)
+Action = Callable[[], Coroutine[Any, Any, MutationResult]]
+_result_decoder = msgspec.json.Decoder(MutationResult)
 
 
 class Running:
-    """Acts that have begun. Close it with `aclose`, which waits for them."""
+    """Actions that have begun. Close it with `aclose`, which waits for them."""
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[MutationResult]] = set()
 
-    async def run(self, act: Act) -> MutationResult:
-        """What comes of an act, which goes on when the caller leaves. Raises what it raises."""
-        task = asyncio.create_task(act())
+    async def run(self, action: Action) -> MutationResult:
+        """The action's result. The action continues when the caller leaves. Raises what it does."""
+        task = asyncio.create_task(action())
         self.tasks.add(task)
-        task.add_done_callback(self._end)
+        task.add_done_callback(self._on_done)
         return await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """Waits for the acts that run: each ends within upstream's deadlines."""
+        """Waits for the running actions: each ends within upstream's deadlines."""
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def _end(self, task: asyncio.Task[MutationResult]) -> None:
+    def _on_done(self, task: asyncio.Task[MutationResult]) -> None:
         self.tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever asked may have left: it is nobody's then
+            task.exception()  # marks it as retrieved: the caller may have left
 
 
 def caller_key(name: str, key: str) -> str:
-    """The key of one caller: as JSON, so that no two pairs of name and key make the same text."""
+    """One caller's key, as JSON: different pairs of name and key never give the same text."""
     return json.dumps([name, key])
 
 
 class IdempotentExecutor:
-    """Acts under the keys of one store. `running` are those that have begun."""
+    """Executes actions under the keys of one store. `running` holds those that have begun."""
 
     def __init__(self, store: Store, running: Running | None = None) -> None:
         self._store = store
         self.running = running or Running()
 
-    async def once(self, key: str, fingerprint: str, act: Act, until: float) -> MutationResult:
-        """What came of the act under this key, now or when it was first asked for.
+    async def once(
+        self, key: str, fingerprint: str, action: Action, until: float
+    ) -> MutationResult:
+        """The result of the first action under this key, executed now if the key is free.
 
-        `fingerprint` tells one input from another. A first act that still runs is waited for until
-        this time of the loop's clock; its outcome is not known then. Raises KeyReused,
-        StoreUnavailable, and what the act raises.
+        `fingerprint` identifies the input. `until` is a time of the loop's clock: a first action
+        that still runs then has an unknown result. Raises KeyReused, StoreUnavailable, and what the
+        action raises.
         """
-        return await self.running.run(lambda: self._once(key, fingerprint, act, until))
+        return await self.running.run(lambda: self._once(key, fingerprint, action, until))
 
-    async def _once(self, key: str, fingerprint: str, act: Act, until: float) -> MutationResult:
-        """To its end, from the claim on: one that is left half taken would stand for a day."""
-        kept = sha256(key.encode()).hexdigest()
+    async def _once(
+        self, key: str, fingerprint: str, action: Action, until: float
+    ) -> MutationResult:
+        """Runs to its end once the key is claimed: an abandoned claim would last for a day."""
+        key_hash = sha256(key.encode()).hexdigest()
         clock = asyncio.get_running_loop().time
-        pause = FIRST_LOOK
+        wait = MIN_WAIT
         while True:
-            claim = await self._store.claim(kept, fingerprint)
+            claim = await self._store.claim(key_hash, fingerprint)
             if claim.fingerprint != fingerprint:
                 raise KeyReused
             if claim.is_new:
-                return await self._settled(kept, fingerprint, act)
+                return await self._execute(key_hash, fingerprint, action)
             if claim.outcome is not None:
-                return _outcomes.decode(claim.outcome)
-            if clock() + pause >= until:
+                return _result_decoder.decode(claim.outcome)
+            if clock() + wait >= until:
                 return MutationResult()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, SLOWEST_LOOK)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, MAX_WAIT)
 
-    async def _settled(self, key: str, fingerprint: str, act: Act) -> MutationResult:
-        """See Note [Never twice]."""
+    async def _execute(self, key: str, fingerprint: str, action: Action) -> MutationResult:
+        """Executes the action and records its result. See Note [Never twice]."""
         try:
-            outcome = await act()
+            result = await action()
         except GatewayError as error:
             if not isinstance(error, OutcomeUnknown):
                 await self._store.release(key)
             raise
-        await self._store.settle(key, fingerprint, msgspec.json.encode(outcome).decode())
-        return outcome
+        await self._store.settle(key, fingerprint, msgspec.json.encode(result).decode())
+        return result

@@ -1,21 +1,20 @@
-"""Looks at the calls that are watched, for the webhooks that never come.
+"""Polls watched calls, as a fallback for missing webhooks.
 
-When is `Schedule`'s to say: pure, on a clock that it is handed. The poller reads what is due, the
-cheapest way, and publishes what it finds; watchers hear of it as of any news. This module must not
-know who watches.
+`Schedule` decides when to poll: it is pure and gets the time as an argument. `Poller` reads the due
+calls by the fewest requests and publishes what it read; subscribers get it like any other event.
+This module must not know the subscribers.
 
-Note [Cheap looks]. A call is looked at once for all its watchers: soon after a change, then ever
-more seldom, and hardly at all while its webhooks come. Few calls are asked for one by one; many by
-the lists of live calls, three requests for up to a thousand calls each. With several gateways
-whoever holds the lease of a call, or of the lists, looks for all: the others hear of it by the
-store, and look themselves when the lease has run out. A look that fails or takes its time costs
-itself only: rounds overlap, and a call that is being looked at is in no other round.
+Note [Cheap polls]. One poll of a call serves all its subscribers. The interval is short after a
+change, then grows, and is long while the call's webhooks come. Few calls are fetched one by one,
+many by the lists of live calls: three requests for up to a thousand calls each. Of several gateways
+only the holder of the lease of a call, or of the lists, polls: the others get its events through
+the store, and poll themselves when the lease expires. A poll that fails or hangs delays no other:
+rounds overlap, and a call that is being polled is in no other round.
 
-Note [Gone]. A call that upstream has shown is gone when two reads that are further apart than
-READ_LAG answer 404, and none between them shows it; one that upstream never showed is gone at the
-first 404 that is no lag (Note [Lag] in `snapshots`). A call of unknown status, or one that cannot
-be read, can end unseen: a day after its status was known last, which is longer than a call lasts,
-nobody looks any more.
+Note [Gone]. A call that upstream has shown is gone when two reads more than READ_LAG apart answer
+404 and no read between them shows it. A call that upstream never showed is gone at the first 404
+after the read lag (Note [Lag] in `snapshots`). A call of unknown status, or an unreadable one, can
+end unseen: its polling ends a day after its status was last known, because no call lasts longer.
 """
 
 import asyncio
@@ -30,303 +29,303 @@ from cachetools import FIFOCache
 
 from gateway.errors import BudgetExceeded, CallNotFound, GatewayError
 from gateway.live.events import FINAL, CallStatusEvent, EventSource
-from gateway.live.snapshots import LIVE, READ_LAG, CallSnapshot, SnapshotReader, status_of
+from gateway.live.snapshots import LIVE, READ_LAG, CallSnapshot, SnapshotReader
 from gateway.live.store import Store
 from gateway.upstream.calls import CallStatus, ListCalls
 
 __all__ = ["Poller", "Schedule"]
 
 log = logging.getLogger(__name__)
-End = Callable[[GatewayError | None], None]
+OnEnd = Callable[[GatewayError | None], None]
 
-SOONEST = 1.0
-"""Seconds from a change that nobody told of to the next look."""
-GROWTH = 1.5
-SELDOM = 15.0
-"""Seconds between two looks at a call that does not change."""
-CALM = 60.0
-"""Seconds from a webhook to a look: the next webhook is expected before."""
-LONGEST_UNKNOWN = 24 * 3600.0
-"""Seconds for which a call of unknown status is looked at: no call lasts longer."""
-FEW = 3
-"""So many calls are asked for one by one; more by the three lists of live calls."""
-AT_ONCE = 50
-"""So many calls that have left the lists are looked at in one round; the rest later."""
-NEWEST = 50
-"""Rows of a page of the newest calls, where calls are looked for that nobody told of."""
-MAX_KNOWN = 1000
-SLACK = 0.3
-"""What is due within so many seconds is looked at together."""
-EVERYTHING, LISTS = "newest", "lists"
-"""What is looked at, and leased, besides the single calls."""
+MIN_INTERVAL = 1.0
+"""Seconds from a change that no webhook reported to the next poll."""
+BACKOFF_FACTOR = 1.5
+MAX_INTERVAL = 15.0
+"""Seconds between two polls of a call that does not change, at most."""
+WEBHOOK_GRACE = 60.0
+"""Seconds from a webhook to the next poll: the next webhook should come earlier."""
+UNKNOWN_TIMEOUT = 24 * 3600.0
+"""Seconds for which a call of unknown status is polled: no call lasts longer."""
+SINGLE_FETCH_MAX = 3
+"""Up to this many calls are fetched one by one; more by the three lists of live calls."""
+UNLISTED_FETCH_MAX = 50
+"""Most calls missing from the lists that one round fetches; the rest come later."""
+NEWEST_PAGE_SIZE = 50
+"""Rows of a page of the newest calls, which is read to find calls without webhooks."""
+MAX_KNOWN_SIDS = 1000
+ROUND_WINDOW = 0.3
+"""Seconds: what is due within this time is polled in one round."""
+ALL_CALLS, LIVE_LISTS = "newest", "lists"
+"""Names that are polled or leased, besides the SIDs of single calls."""
 
 
 @dataclass
 class PollSlot:
-    """When a call is looked at next, and how long after that again; in seconds.
+    """When a call is polled next, and the interval after that; in seconds.
 
-    `missing_since` is the first 404 since upstream showed it, None while it does. `known_at` is
-    when its status was known last.
+    `missing_since` is the first 404 since upstream showed the call, None while it shows it.
+    `known_at` is when its status was last known.
     """
 
     due: float
     known_at: float
-    pause: float = SOONEST
-    found: object = None
+    interval: float = MIN_INTERVAL
+    last_result: object = None
     missing_since: float | None = -math.inf
-    is_under_way: bool = False
+    is_polling: bool = False
 
 
 class Schedule:
-    """Which calls to look at when. `now` is any clock in seconds that does not go back."""
+    """When to poll which call. `now` is a monotonic time in seconds."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, PollSlot] = {}
+        self._slots: dict[str, PollSlot] = {}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._turns
+        return name in self._slots
 
     def add(self, name: str, now: float) -> None:
-        """To be looked at from now on."""
-        self._turns.setdefault(name, PollSlot(now + SOONEST, now))
+        """Starts polling a call; no effect if it is scheduled already."""
+        self._slots.setdefault(name, PollSlot(now + MIN_INTERVAL, now))
 
     def drop(self, name: str) -> None:
-        """Not to be looked at any more."""
-        self._turns.pop(name, None)
+        """Stops polling a call."""
+        self._slots.pop(name, None)
 
-    def recent_call(self, name: str, now: float) -> None:
-        """A webhook told of it: the next one is waited for."""
-        turn = self._turns.get(name)
-        if turn is not None:
-            turn.due, turn.pause, turn.known_at = now + CALM, CALM, now
+    def webhook_received(self, name: str, now: float) -> None:
+        """Postpones the next poll; the call's status is known as of now."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.due, slot.interval, slot.known_at = now + WEBHOOK_GRACE, WEBHOOK_GRACE, now
 
-    def shown(self, name: str) -> None:
-        """Upstream has shown it."""
-        turn = self._turns.get(name)
-        if turn is not None:
-            turn.missing_since = None
+    def mark_shown(self, name: str) -> None:
+        """Records that upstream showed the call."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.missing_since = None
 
-    def begin(self, now: float) -> list[str]:
-        """What is to be looked at now, the longest overdue first; under way from now on."""
+    def take_due(self, now: float) -> list[str]:
+        """What is due, the longest overdue first; marks it as being polled."""
         due = self.due(now)
         for name in due:
-            self._turns[name].is_under_way = True
+            self._slots[name].is_polling = True
         return due
 
-    def is_under_way(self, name: str) -> bool:
-        """True from `begin` until it was looked at."""
-        turn = self._turns.get(name)
-        return turn is not None and turn.is_under_way
+    def is_polling(self, name: str) -> bool:
+        """True from `take_due` until `polled`."""
+        slot = self._slots.get(name)
+        return slot is not None and slot.is_polling
 
-    def looked(self, name: str, found: object, now: float) -> None:
-        """It was looked at, and this found; None where it could not be seen."""
-        turn = self._turns.get(name)
-        if turn is None:
+    def polled(self, name: str, result: object, now: float) -> None:
+        """Records a poll's result, None if it failed, and schedules the next poll."""
+        slot = self._slots.get(name)
+        if slot is None:
             return
-        turn.is_under_way = False
-        if found is CallStatus.UNKNOWN:
-            turn.pause, turn.found = max(turn.pause, SELDOM), found
-        elif found is not None and found != turn.found:
-            turn.pause, turn.found = SOONEST, found
+        slot.is_polling = False
+        if result is CallStatus.UNKNOWN:
+            slot.interval, slot.last_result = max(slot.interval, MAX_INTERVAL), result
+        elif result is not None and result != slot.last_result:
+            slot.interval, slot.last_result = MIN_INTERVAL, result
         else:
-            turn.pause = max(turn.pause, min(turn.pause * GROWTH, SELDOM))
-        if found not in {None, CallStatus.UNKNOWN}:
-            turn.known_at = now
-        turn.due = now + turn.pause
+            slot.interval = max(slot.interval, min(slot.interval * BACKOFF_FACTOR, MAX_INTERVAL))
+        if result not in {None, CallStatus.UNKNOWN}:
+            slot.known_at = now
+        slot.due = now + slot.interval
 
-    def missed(self, name: str, now: float) -> bool:
-        """Upstream answered 404; True where that makes it gone. See Note [Gone]."""
-        turn = self._turns.get(name)
-        if turn is None:
+    def record_not_found(self, name: str, now: float) -> bool:
+        """Records a 404; True if the call is gone by it. See Note [Gone]."""
+        slot = self._slots.get(name)
+        if slot is None:
             return False
-        if turn.missing_since is None:
-            turn.missing_since = now
-        return now - turn.missing_since > READ_LAG
+        if slot.missing_since is None:
+            slot.missing_since = now
+        return now - slot.missing_since > READ_LAG
 
     def is_unknown_for_too_long(self, name: str, now: float) -> bool:
-        """True where its status was not known for longer than a call lasts."""
-        turn = self._turns.get(name)
-        return turn is not None and now - turn.known_at > LONGEST_UNKNOWN
+        """True when its status has been unknown for longer than a call lasts."""
+        slot = self._slots.get(name)
+        return slot is not None and now - slot.known_at > UNKNOWN_TIMEOUT
 
-    def pause(self, name: str) -> float:
-        """Seconds between two looks at it, as things are."""
-        turn = self._turns.get(name)
-        return turn.pause if turn else SOONEST
+    def interval(self, name: str) -> float:
+        """Seconds between two polls of it at present."""
+        slot = self._slots.get(name)
+        return slot.interval if slot else MIN_INTERVAL
 
     def due(self, now: float) -> list[str]:
-        """What is to be looked at now and not under way, the longest overdue first."""
-        waiting = [(turn.due, name) for name, turn in self._waiting() if turn.due <= now]
+        """What is due and not being polled, the longest overdue first."""
+        waiting = [(slot.due, name) for name, slot in self._waiting() if slot.due <= now]
         return [name for _, name in sorted(waiting, key=lambda pair: pair[0])]
 
     def next_due(self) -> float | None:
-        """When something is due next; None when there is nothing to look at."""
-        return min((turn.due for _, turn in self._waiting()), default=None)
+        """When the next poll is due; None when nothing waits for one."""
+        return min((slot.due for _, slot in self._waiting()), default=None)
 
     def _waiting(self) -> Iterator[tuple[str, PollSlot]]:
-        return ((name, turn) for name, turn in self._turns.items() if not turn.is_under_way)
+        return ((name, slot) for name, slot in self._slots.items() if not slot.is_polling)
 
 
 class Poller:
-    """Looks at what is followed while `run` runs."""
+    """Polls what is followed, while `run` runs. `clock` is a monotonic time in seconds."""
 
-    def __init__(self, rows: SnapshotReader, store: Store, clock: Callable[[], float]) -> None:
-        self._rows = rows
+    def __init__(self, reader: SnapshotReader, store: Store, clock: Callable[[], float]) -> None:
+        self._reader = reader
         self._store = store
         self._clock = clock
         self._holder = token_hex(8)
         self._schedule = Schedule()
-        self._followers: dict[str, list[End]] = {}
-        self._found: set[str] = set()
-        self._known: FIFOCache[str, None] = FIFOCache(MAX_KNOWN)
-        self._has_changed = asyncio.Event()
+        self._followers: dict[str, list[OnEnd]] = {}
+        self._tracked: set[str] = set()
+        self._known_sids: FIFOCache[str, None] = FIFOCache(MAX_KNOWN_SIDS)
+        self._wakeup = asyncio.Event()
 
     @contextmanager
-    def following(self, sid: str, end: End) -> Iterator[None]:
-        """While somebody watches this call. `end` is called when there is nothing left to watch.
+    def following(self, sid: str, on_end: OnEnd) -> Iterator[None]:
+        """Polls this call inside the block. Calls `on_end` when the poller gives the call up.
 
-        With CallNotFound where the call is gone, with what reading it raises where it stays
-        unreadable, with None where its status stays unknown. See Note [Gone].
+        It passes CallNotFound when the call is gone, the error of the last read when the call stays
+        unreadable, None when its status stays unknown. See Note [Gone].
         """
-        self._followers.setdefault(sid, []).append(end)
+        self._followers.setdefault(sid, []).append(on_end)
         self._add(sid)
         try:
             yield
         finally:
-            self._followers[sid].remove(end)
-            self._let_go(sid)
+            self._followers[sid].remove(on_end)
+            self._unfollow(sid)
 
     @contextmanager
     def following_all(self) -> Iterator[None]:
-        """While somebody watches all calls."""
+        """Polls for new and live calls inside the block."""
         try:
-            with self.following(EVERYTHING, _never):
+            with self.following(ALL_CALLS, _ignore_end):
                 yield
         finally:
-            if EVERYTHING not in self._schedule:
-                found, self._found = self._found, set()
-                self._known.clear()
-                for sid in found:
-                    self._let_go(sid)
+            if ALL_CALLS not in self._schedule:
+                tracked, self._tracked = self._tracked, set()
+                self._known_sids.clear()
+                for sid in tracked:
+                    self._unfollow(sid)
 
-    def found(self, sid: str) -> None:
-        """A live call that those who watch all calls were told of."""
-        if EVERYTHING in self._schedule:
-            self._found.add(sid)
+    def track(self, sid: str) -> None:
+        """Polls a live call that was reported to an all-calls subscriber."""
+        if ALL_CALLS in self._schedule:
+            self._tracked.add(sid)
             self._add(sid)
 
-    def shown(self, sid: str) -> None:
-        """A watcher was told of this call as upstream shows it."""
-        self._schedule.shown(sid)
+    def mark_shown(self, sid: str) -> None:
+        """Records that upstream showed this call to a subscriber."""
+        self._schedule.mark_shown(sid)
 
-    def recent_call(self, event: CallStatusEvent) -> None:
-        """A watcher was told news of a call."""
+    def on_event(self, event: CallStatusEvent) -> None:
+        """Adapts polling to an event that a subscriber got."""
         if event.is_final:
-            self._found.discard(event.call_sid)
-            self._let_go(event.call_sid)
+            self._tracked.discard(event.call_sid)
+            self._unfollow(event.call_sid)
             return
-        self.found(event.call_sid)
+        self.track(event.call_sid)
         if event.source is EventSource.WEBHOOK:
-            self._schedule.recent_call(event.call_sid, self._clock())
+            self._schedule.webhook_received(event.call_sid, self._clock())
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Polls until it is cancelled."""
         async with asyncio.TaskGroup() as rounds:
             while True:
-                await self._until_due()
-                rounds.create_task(self.execute(self.begin_round()))
+                await self._wait_until_due()
+                rounds.create_task(self.poll(self.start_round()))
 
-    def begin_round(self) -> list[str]:
-        """What is due, and in no other round until `carry_out` is done with it."""
-        return self._schedule.begin(self._clock() + SLACK)
+    def start_round(self) -> list[str]:
+        """What is due; no other round polls it until `poll` has finished with it."""
+        return self._schedule.take_due(self._clock() + ROUND_WINDOW)
 
-    async def execute(self, due: Sequence[str]) -> None:
-        """Looks at what is due, the sooner again the more it changes. Never raises.
+    async def poll(self, due: Sequence[str]) -> None:
+        """Polls what is due. Never raises.
 
-        What is not looked at here (by another gateway, or not in this round) has its turn later.
+        Reschedules the calls that another gateway or a later round polls.
         """
-        await _alone(self._look(due))
-        for name in filter(self._schedule.is_under_way, due):
-            self._looked(name, None)
+        await _isolated(self._poll_due(due))
+        for name in filter(self._schedule.is_polling, due):
+            self._record_poll(name, None)
 
-    async def _until_due(self) -> None:
+    async def _wait_until_due(self) -> None:
         while True:
-            self._has_changed.clear()
+            self._wakeup.clear()
             due = self._schedule.next_due()
-            patience = None if due is None else due - self._clock()
-            if patience is not None and patience <= 0:
+            timeout = None if due is None else due - self._clock()
+            if timeout is not None and timeout <= 0:
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._has_changed.wait(), patience)
+                await asyncio.wait_for(self._wakeup.wait(), timeout)
 
-    async def _look(self, due: Sequence[str]) -> None:
-        async with asyncio.TaskGroup() as looks:
-            if EVERYTHING in due and await self._may_look(EVERYTHING):
-                newest = looks.create_task(_alone(self._look_at_newest()))
-                await asyncio.wait([newest], timeout=SOONEST)
-            left = filter(self._schedule.is_under_way, due)  # without what was among the newest
-            sids = [name for name in left if name != EVERYTHING]
-            if len(sids) <= FEW:
-                await self._look_at_each(sids)
-            elif await self._may_look(LISTS):
-                await _alone(self._look_at_lists(sids))
+    async def _poll_due(self, due: Sequence[str]) -> None:
+        async with asyncio.TaskGroup() as polls:
+            if ALL_CALLS in due and await self._acquire_lease(ALL_CALLS):
+                newest = polls.create_task(_isolated(self._poll_newest()))
+                await asyncio.wait([newest], timeout=MIN_INTERVAL)
+            remaining = filter(self._schedule.is_polling, due)  # not among the newest
+            sids = [name for name in remaining if name != ALL_CALLS]
+            if len(sids) <= SINGLE_FETCH_MAX:
+                await self._poll_each(sids)
+            elif await self._acquire_lease(LIVE_LISTS):
+                await _isolated(self._poll_lists(sids))
 
-    async def _may_look(self, name: str) -> bool:
-        seconds = 2 * self._schedule.pause(name) + 1
+    async def _acquire_lease(self, name: str) -> bool:
+        seconds = 2 * self._schedule.interval(name) + 1
         return await self._store.lease(f"look:{name}", self._holder, seconds)
 
-    async def _look_at_each(self, sids: Iterable[str]) -> None:
-        mine = [sid for sid in sids if await self._may_look(sid)]
-        await asyncio.gather(*(_alone(self._look_at(sid)) for sid in mine))
+    async def _poll_each(self, sids: Iterable[str]) -> None:
+        leased = [sid for sid in sids if await self._acquire_lease(sid)]
+        await asyncio.gather(*(_isolated(self._poll_one(sid)) for sid in leased))
 
-    async def _look_at(self, sid: str) -> None:
-        with self._ending([sid]):
-            fresh = await self._rows.current(sid)
-        if fresh is not None and fresh.is_read:
-            self._saw(fresh)
-        elif self._schedule.missed(sid, self._clock()) and fresh is None:
+    async def _poll_one(self, sid: str) -> None:
+        with self._end_unreadable([sid]):
+            snapshot = await self._reader.current(sid)
+        if snapshot is not None and snapshot.is_read:
+            self._record_snapshot(snapshot)
+        elif self._schedule.record_not_found(sid, self._clock()) and snapshot is None:
             self._end(sid, CallNotFound("There is no call with this SID (any more)"))
         else:
-            self._looked(sid, None)
+            self._record_poll(sid, None)
 
-    async def _look_at_lists(self, sids: Sequence[str]) -> None:
-        """A call that is in none of the lists has ended, most likely: it is asked for by itself."""
-        left = dict.fromkeys(sids)
-        with self._ending(sids), suppress(BudgetExceeded):
-            async for row in self._rows.live([ListCalls()]):
-                if row.sid in left:
-                    del left[row.sid]
-                    self._saw(await self._rows.note(row))
-        await self._look_at_each(list(left)[:AT_ONCE])
+    async def _poll_lists(self, sids: Sequence[str]) -> None:
+        """Fetches a call that is in none of the lists by itself: it has most likely ended."""
+        remaining = dict.fromkeys(sids)
+        with self._end_unreadable(sids), suppress(BudgetExceeded):
+            async for row in self._reader.live([ListCalls()]):
+                if row.sid in remaining:
+                    del remaining[row.sid]
+                    self._record_snapshot(await self._reader.record(row))
+        await self._poll_each(list(remaining)[:UNLISTED_FETCH_MAX])
 
-    async def _look_at_newest(self) -> None:
-        """The calls that came since the last time. The first time, what has ended is no news."""
-        is_first, newest = not self._known, None
-        async for page in self._rows.pages(ListCalls(page_size=NEWEST)):
+    async def _poll_newest(self) -> None:
+        """Finds the calls that are new since the last time; the first time, only live ones."""
+        is_first, newest = not self._known_sids, None
+        async for page in self._reader.pages(ListCalls(page_size=NEWEST_PAGE_SIZE)):
             newest = newest or next((row.sid for row in page.rows), None)
-            new = {row.sid for row in page.rows if row.sid not in self._known}
+            new = {row.sid for row in page.rows if row.sid not in self._known_sids}
             for row in page.rows:
-                if status_of(row) in LIVE or (row.sid in new and not is_first):
-                    self.found(row.sid)
+                if row.status in LIVE or (row.sid in new and not is_first):
+                    self.track(row.sid)
                 if row.sid in self._schedule:
-                    self._saw(await self._rows.note(row))
-            self._known.update(dict.fromkeys(new))
+                    self._record_snapshot(await self._reader.record(row))
+            self._known_sids.update(dict.fromkeys(new))
             if is_first or len(new) < len(page.rows):
                 break
-        self._looked(EVERYTHING, newest)
+        self._record_poll(ALL_CALLS, newest)
 
-    def _saw(self, fresh: CallSnapshot) -> None:
-        sid, status = fresh.row.sid, status_of(fresh.row)
-        self._schedule.shown(sid)
-        self._looked(sid, status if fresh.state else CallStatus.UNKNOWN)
+    def _record_snapshot(self, snapshot: CallSnapshot) -> None:
+        sid, status = snapshot.row.sid, snapshot.row.status
+        self._schedule.mark_shown(sid)
+        self._record_poll(sid, status if snapshot.state else CallStatus.UNKNOWN)
         if status in FINAL:
-            self._found.discard(sid)
-            self._let_go(sid)
+            self._tracked.discard(sid)
+            self._unfollow(sid)
         elif self._schedule.is_unknown_for_too_long(sid, self._clock()):
             self._end(sid, None)
 
     @contextmanager
-    def _ending(self, sids: Iterable[str]) -> Iterator[None]:
-        """Where reading these calls fails, those that end by it do. See Note [Gone]."""
+    def _end_unreadable(self, sids: Iterable[str]) -> Iterator[None]:
+        """Ends those calls that stay unreadable for too long. See Note [Gone]."""
         try:
             yield
         except GatewayError as error:
@@ -335,36 +334,36 @@ class Poller:
                     self._end(sid, error)
             raise
 
-    def _looked(self, name: str, found: object) -> None:
-        self._schedule.looked(name, found, self._clock())
-        self._has_changed.set()
+    def _record_poll(self, name: str, result: object) -> None:
+        self._schedule.polled(name, result, self._clock())
+        self._wakeup.set()
 
     def _end(self, sid: str, error: GatewayError | None) -> None:
-        """Nobody looks at this call any more, and whoever watches it alone is let go."""
-        self._found.discard(sid)
+        """Stops polling this call and ends the subscriptions to it alone."""
+        self._tracked.discard(sid)
         self._schedule.drop(sid)
-        for end in self._followers.get(sid, ()):
-            end(error)
+        for on_end in self._followers.get(sid, ()):
+            on_end(error)
 
     def _add(self, name: str) -> None:
         self._schedule.add(name, self._clock())
-        self._has_changed.set()
+        self._wakeup.set()
 
-    def _let_go(self, name: str) -> None:
-        if not self._followers.get(name) and name not in self._found:
+    def _unfollow(self, name: str) -> None:
+        if not self._followers.get(name) and name not in self._tracked:
             self._followers.pop(name, None)
             self._schedule.drop(name)
 
 
-async def _alone(look: Awaitable[None]) -> None:
-    """One look, which whatever goes wrong with it costs no other: watchers wait for the next."""
+async def _isolated(poll: Awaitable[None]) -> None:
+    """Logs every failure of a poll, so that it fails no other; the next poll follows."""
     try:
-        await look
+        await poll
     except GatewayError as error:
-        log.info("watched calls could not be looked at: %s", type(error).__name__)
+        log.info("polling watched calls failed: %s", type(error).__name__)
     except Exception:
-        log.exception("internal error while looking at watched calls")
+        log.exception("internal error while polling watched calls")
 
 
-def _never(_: GatewayError | None) -> None:
-    """All calls never end."""
+def _ignore_end(_: GatewayError | None) -> None:
+    """A subscription to all calls does not end."""

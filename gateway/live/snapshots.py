@@ -1,16 +1,16 @@
-"""The row that belongs to a notice: read from upstream once for all who watch here; and what a row
-says of its call, as a notice.
+"""Snapshots of live calls: the row for an event, read once for all subscribers here, and the event
+that a row shows.
 
-This module must not know who watches, nor when a call is polled.
+This module must not know the subscribers, nor when a call is polled.
 
-Note [Fresh rows]. A notice knows a call's status and little else, but watchers are told the whole
-call. Upstream may lag behind its own webhook, fail, or be ahead of it. A row that lags or cannot be
-read takes over what the notice says (status and facts), so what a watcher is told is never older
-than the news. A row that is ahead is news itself, and is published for all.
+Note [Fresh rows]. An event has a call's status and little else, but subscribers get the whole call.
+Upstream may lag behind its own webhook, fail, or be ahead of it. A row that lags or cannot be read
+takes the event's status and facts, so a subscriber never gets a row older than the event. A row
+that is ahead is an event itself, and is published to all.
 
-Note [Lag]. Upstream may answer 404 for a call that was just made, or that a webhook just told of.
-So within READ_LAG seconds of the last news of a call a 404 is no answer: what the store knows of
-the call is the answer. Later a 404 says what it says.
+Note [Lag]. Upstream may answer 404 for a call that was just made, or just reported by a webhook. So
+within READ_LAG seconds of a call's last event the store's state answers instead of a 404. After
+that a 404 means that there is no such call.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import msgspec
 from cachetools import LRUCache, TTLCache
 
 from gateway.errors import UpstreamError, UpstreamInvalid
-from gateway.live.events import FINAL, PLACE, CallStatusEvent, EventSource, advance
+from gateway.live.events import FINAL, RANK, CallStatusEvent, EventSource, advance
 from gateway.live.store import Store
 from gateway.upstream.calls import CallResource, CallStatus, FetchCall, ListCalls
 from gateway.upstream.client import UpstreamClient
@@ -38,18 +38,18 @@ __all__ = [
     "CallSnapshot",
     "ResultCoalescer",
     "SnapshotReader",
+    "event_from_row",
     "event_of",
-    "seen",
     "status_of",
 ]
 
 T = TypeVar("T")
-HOLDS = 1.0
-"""Seconds for which an outcome is kept for those who come a little later."""
-MAX_OUTCOMES = 200
-LONGEST = 60.0
-"""Seconds beyond every deadline of what is done, and of the client's own."""
-FACTS = (
+RESULT_TTL = 1.0
+"""Seconds for which a result is kept for later callers."""
+MAX_RESULTS = 200
+RUN_TIMEOUT = 60.0
+"""Seconds, longer than every deadline of a run or of the upstream client."""
+ROW_FACTS = (
     "account_sid",
     "answered_by",
     "caller_name",
@@ -60,52 +60,51 @@ FACTS = (
     "parent_call_sid",
     "to",
 )
-LIVE = tuple(status for status in PLACE if status not in FINAL)
-"""The states of calls that go on, in the order in which a call goes through them."""
+LIVE = tuple(status for status in RANK if status not in FINAL)
+"""The statuses of live calls, in the order of a call's life."""
 PAGE_SIZE = 1000
 MAX_PAGES = 5
-"""Pages that are read of one list at most."""
-MAX_ROWS = 1000
+"""Most pages that are read of one list."""
+MAX_SNAPSHOTS = 1000
 READ_LAG = 10.0
-"""Seconds after the last news of a call in which a 404 says nothing. See Note [Lag]."""
-PATIENCE = 3.0
-"""Seconds that a row is waited for, before news are told with what their notice knows."""
+"""Seconds after a call's last event in which a 404 means nothing. See Note [Lag]."""
+ROW_TIMEOUT = 3.0
+"""Seconds to wait for a row before an event goes out with its own facts."""
 
 
 class ResultCoalescer(Generic[T]):
-    """What many subscribers want done for the same news is done once for all who want it by then.
+    """Runs what many subscribers need for the same event once, and shares the result by key.
 
-    Outcomes by key, each of one run; what is done is not known here. `clock` is one in seconds, the
-    loop's if not given.
+    `clock` is a time in seconds, the loop's by default.
     """
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock
         self._flights = SingleFlight()
-        self._outcomes: TTLCache[Hashable, T] = TTLCache(MAX_OUTCOMES, HOLDS, self._now)
+        self._results: TTLCache[Hashable, T] = TTLCache(MAX_RESULTS, RESULT_TTL, self._now)
 
     async def outcome(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
-        """The outcome under this key: one that is there, or is coming, or that of this `run`.
+        """The result under this key: a kept one, that of a run in flight, or that of `run`.
 
-        A run goes on as long as anybody waits for it, whoever began it. What it raises is raised
-        to all who wait, and not kept.
+        A run continues while any caller waits for it. All waiting callers get its error, which is
+        not kept.
         """
-        outcome = self._outcomes.get(key)
-        if outcome is not None:
-            return outcome
-        return await self._flights.do(key, self._now() + LONGEST, lambda _: self._run(key, run))
+        result = self._results.get(key)
+        if result is not None:
+            return result
+        return await self._flights.do(key, self._now() + RUN_TIMEOUT, lambda _: self._run(key, run))
 
     async def _run(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
-        self._outcomes[key] = outcome = await run()
-        return outcome
+        self._results[key] = result = await run()
+        return result
 
     def _now(self) -> float:
         return self._clock() if self._clock else asyncio.get_running_loop().time()
 
 
 def event_of(row: CallResource, source: EventSource, at: datetime) -> CallStatusEvent:
-    """A notice without a sequence number. A status that is missing is UNKNOWN."""
-    values = ((name.rstrip("_"), getattr(row, f"wire_{name}")) for name in FACTS)
+    """The row as an event without a sequence number. A missing status is UNKNOWN."""
+    values = ((name.rstrip("_"), getattr(row, f"wire_{name}")) for name in ROW_FACTS)
     return CallStatusEvent(
         call_sid=row.sid,
         status=row.status,
@@ -119,108 +118,111 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def seen(row: CallResource, at: datetime) -> CallStatusEvent:
-    """What a row that was just read is news of.
+def event_from_row(row: CallResource, at: datetime) -> CallStatusEvent:
+    """The event of a row that was just read.
 
-    Of its facts only what no webhook may tell of: others would be news to nobody.
+    Its only fact is one that may reach the gateway by no webhook: others would be new to nobody.
     """
     event = event_of(row, EventSource.POLL, at)
-    told_by_row_only = tuple(fact for fact in event.facts if fact[0] == "answered_by")
-    return replace(event, facts=told_by_row_only)
+    row_only = tuple(fact for fact in event.facts if fact[0] == "answered_by")
+    return replace(event, facts=row_only)
 
 
 def status_of(row: CallResource) -> CallStatus:
-    """The row's status; UNKNOWN where it cannot be read."""
+    """The row's status; UNKNOWN if it is missing or unreadable."""
     return row.status
 
 
 @dataclass(frozen=True, slots=True)
 class CallSnapshot:
-    """A row, the state that it shows, and the news for which it was read.
+    """A row, the state that it shows, and the event for which it was read.
 
-    `state` is None where the row's status has no place in a call's life, `answers` where the row
-    was not read for news. `is_read` is False where upstream did not show the call.
+    `state` is None if the row's status is unknown, `event` if the row was read for no event.
+    `is_read` is False if upstream did not show the call.
     """
 
     row: CallResource
     state: CallStatusEvent | None
-    answers: CallStatusEvent | None
+    event: CallStatusEvent | None
     is_read: bool = True
 
 
 class SnapshotReader:
-    """The newest rows of the calls that are watched here. `now` is the time in UTC."""
+    """Reads watched calls and caches their newest rows. `now` is the time in UTC."""
 
     def __init__(self, client: UpstreamClient, store: Store, now: Callable[[], datetime]) -> None:
         self._client = client
         self._store = store
         self._now = now
         self._flights = SingleFlight()
-        self._rows: LRUCache[str, CallSnapshot] = LRUCache(MAX_ROWS)
+        self._snapshots: LRUCache[str, CallSnapshot] = LRUCache(MAX_SNAPSHOTS)
 
     async def current(self, sid: str) -> CallSnapshot | None:
-        """The call as it is now; None when there is none. See Note [Lag]. Raises UpstreamError."""
-        until = asyncio.get_running_loop().time() + LONGEST
-        return await self._flights.do(sid, until, lambda _: self._look(sid))
+        """Fetches the call; None if it does not exist. See Note [Lag]. Raises UpstreamError."""
+        until = asyncio.get_running_loop().time() + RUN_TIMEOUT
+        return await self._flights.do(sid, until, lambda _: self._fetch(sid))
 
-    async def _look(self, sid: str) -> CallSnapshot | None:
+    async def _fetch(self, sid: str) -> CallSnapshot | None:
         row = await self._client.fetch(FetchCall(sid=sid))
-        return self.recent_call(sid) if row is None else await self.note(row)
+        return self.recent_call(sid) if row is None else await self.record(row)
 
     def recent_call(self, sid: str) -> CallSnapshot | None:
-        """The call as the store knows it; None without news within READ_LAG. See Note [Lag]."""
+        """The call as the store knows it; None without an event within READ_LAG. Note [Lag]."""
         state = self._store.state(sid)
-        # The clock of the gateway that heard of it may be ahead of this one's.
+        # Another gateway may have received the event; its clock may be ahead of this one.
         if state is None or abs((self._now() - state.at).total_seconds()) > READ_LAG:
             return None
-        return CallSnapshot(self._known(state), state, answers=None, is_read=False)
+        return CallSnapshot(self._last_known_row(state), state, event=None, is_read=False)
 
-    async def note(self, row: CallResource) -> CallSnapshot:
-        """Takes a row that was read: it is news where it is ahead, and catches up where it lags.
+    async def record(self, row: CallResource) -> CallSnapshot:
+        """Records a row that was read, and publishes what it shows.
 
-        Which news it answers besides is not known: they may be younger than the read.
+        The row may predate newer events, so it counts as the answer to none of them.
         """
-        event, known = seen(row, self._now()), self._store.state(row.sid)
+        event, known = event_from_row(row, self._now()), self._store.state(row.sid)
         ahead = advance(known, event)
         row = _caught_up(row, known) if known else row
-        fresh = CallSnapshot(row, advance(None, event), answers=ahead)
-        held = self._rows.get(row.sid)
-        if ahead is not None or held is None or not held.is_read:
-            self._keep(fresh)
+        snapshot = CallSnapshot(row, advance(None, event), event=ahead)
+        cached = self._snapshots.get(row.sid)
+        if ahead is not None or cached is None or not cached.is_read:
+            self._cache(snapshot)
         await self._store.publish(event)
-        return fresh
+        return snapshot
 
     async def after(self, event: CallStatusEvent) -> CallSnapshot:
-        """The call as it is after this notice. See Note [Fresh rows]."""
-        held = self._rows.get(event.call_sid)
-        if held is not None and held.answers == event:
-            return held
-        until = asyncio.get_running_loop().time() + PATIENCE
+        """The call as it is after this event. See Note [Fresh rows]."""
+        cached = self._snapshots.get(event.call_sid)
+        if cached is not None and cached.event == event:
+            return cached
+        until = asyncio.get_running_loop().time() + ROW_TIMEOUT
         return await self._flights.do(event, until, lambda _: self._refresh(event, until))
 
     async def _refresh(self, event: CallStatusEvent, until: float) -> CallSnapshot:
-        held = self._rows.get(event.call_sid)
-        newer = await self._read(event, held, RequestContext(self, until=until))
-        if newer is None:
-            return self._keep(CallSnapshot(self._known(event), event, event, is_read=False))
-        news = seen(newer, self._now())
-        fresh = CallSnapshot(_caught_up(newer, event), advance(event, news) or event, event)
-        self._keep(fresh)
-        await self._store.publish(news)
-        return fresh
+        cached = self._snapshots.get(event.call_sid)
+        row = await self._read(event, cached, RequestContext(self, until=until))
+        if row is None:
+            return self._cache(
+                CallSnapshot(self._last_known_row(event), event, event, is_read=False)
+            )
+        row_event = event_from_row(row, self._now())
+        snapshot = CallSnapshot(_caught_up(row, event), advance(event, row_event) or event, event)
+        self._cache(snapshot)
+        await self._store.publish(row_event)
+        return snapshot
 
     async def live(self, lists: Sequence[ListCalls]) -> AsyncIterator[CallResource]:
-        """The calls of these lists that are live, each once. Raises UpstreamError, BudgetExceeded.
+        """The live calls of these lists, each once. Raises UpstreamError, BudgetExceeded.
 
-        Calls go forward, and so do the lists: a call that moves on meanwhile is in a later one.
+        It reads the lists in the order of a call's life, so that a later list holds a call that
+        moves on meanwhile.
         """
-        found: set[str] = set()
+        seen: set[str] = set()
         for status in LIVE:
             for list_ in lists:
                 if list_.status in {None, status}:
                     async for row in self._rows_of(list_.with_status(status)):
-                        if row.sid not in found:
-                            found.add(row.sid)
+                        if row.sid not in seen:
+                            seen.add(row.sid)
                             yield row
 
     async def _rows_of(self, list_: ListCalls) -> AsyncIterator[CallResource]:
@@ -228,63 +230,60 @@ class SnapshotReader:
             for row in page.rows:
                 yield row
 
-    async def pages(self, lists: ListCalls) -> AsyncIterator[Page[CallResource]]:
-        """A list page by page, each row once. Raises UpstreamError, BudgetExceeded."""
+    async def pages(self, list_: ListCalls) -> AsyncIterator[Page[CallResource]]:
+        """A list, page by page, each row once. Raises UpstreamError, BudgetExceeded."""
         walk = PageWalk(
             self._client.page,
-            lists,
+            list_,
             Budget(MAX_PAGES, MAX_PAGES * PAGE_SIZE),
-            page_size=lists.page_size,
+            page_size=list_.page_size,
         )
         while (page := await walk.turn()) is not None:
             yield page
 
     async def _read(
-        self, event: CallStatusEvent, held: CallSnapshot | None, caller: RequestContext
+        self, event: CallStatusEvent, cached: CallSnapshot | None, context: RequestContext
     ) -> CallResource | None:
-        """The call; None where it cannot be read in time.
+        """The call; None if it cannot be read in time.
 
-        One that lags, or shows nothing new, is read again, once: upstream may need a moment, or
-        the read was under way when the notice came.
+        Reads a row that lags or shows nothing new once more: upstream may need a moment, or the
+        read began before the event came.
         """
         request = FetchCall(sid=event.call_sid)
         try:
-            row = await self._client.fetch(request, None, caller)
-            if row is not None and (_lags(row, event) or (held and held.row == row)):
-                row = await self._client.fetch(request, None, caller) or row
+            row = await self._client.fetch(request, None, context)
+            if row is not None and (_lags(row, event) or (cached and cached.row == row)):
+                row = await self._client.fetch(request, None, context) or row
         except UpstreamError:
             return None
         return row
 
-    def _keep(self, fresh: CallSnapshot) -> CallSnapshot:
-        """Before others hear of it, so that they find it."""
-        self._rows[fresh.row.sid] = fresh
-        return fresh
+    def _cache(self, snapshot: CallSnapshot) -> CallSnapshot:
+        """Caches the snapshot. Call it before publishing, so that subscribers find it."""
+        self._snapshots[snapshot.row.sid] = snapshot
+        return snapshot
 
-    def _known(self, event: CallStatusEvent) -> CallResource:
-        """The row that was read last, caught up; where none was, what notices say of the call."""
-        held = self._rows.get(event.call_sid)
-        if held is not None:
-            return _caught_up(held.row, event)
-        unsaid = {"account_sid": self._client.account_sid, "direction": "unknown"}
-        given = {"sid": event.call_sid, "status": event.status.value}
-        return msgspec.convert(unsaid | dict(event.facts) | given, CallResource)
+    def _last_known_row(self, event: CallStatusEvent) -> CallResource:
+        """The last row that was read, caught up; without one, a row of the event's facts."""
+        cached = self._snapshots.get(event.call_sid)
+        if cached is not None:
+            return _caught_up(cached.row, event)
+        defaults = {"account_sid": self._client.account_sid, "direction": "unknown"}
+        values = {"sid": event.call_sid, "status": event.status.value}
+        return msgspec.convert(defaults | dict(event.facts) | values, CallResource)
 
 
 def _lags(row: CallResource, event: CallStatusEvent) -> bool:
-    """True when the notice is further, or the row does not say how far the call is.
-
-    The row's status may be one that is not known here.
-    """
+    """True when the event is further than the row, or the row's status is unknown or missing."""
     try:
-        here = PLACE.get(CallResource.status.told(row), -1)
+        rank = RANK.get(CallResource.status.told(row), -1)
     except UpstreamInvalid:
-        return event.status in PLACE
-    return here < PLACE.get(event.status, -1)
+        return event.status in RANK
+    return rank < RANK.get(event.status, -1)
 
 
 def _caught_up(row: CallResource, event: CallStatusEvent) -> CallResource:
-    """The row, with what the notice knows where the row lags behind it."""
+    """The row, with the event's status and facts if the row lags behind it."""
     if not _lags(row, event):
         return row
     known: dict[str, Any] = msgspec.to_builtins(row)

@@ -1,8 +1,8 @@
-"""What gateways share about live calls: notices, replay memory, idempotency records, leases.
+"""What gateways share about live calls: events, the replay cache, idempotency records, leases.
 
-`Store` is the contract. `MemoryStore` keeps it within one process and is the default; the store
-over Valkey builds on it. Everything kept here is bounded in number and in time. This module must
-not know webhooks, GraphQL or upstream.
+`Store` is the contract. `MemoryStore` implements it in one process and is the default; the store
+over Valkey builds on it. All data here is bounded in number and in time. This module must not know
+webhooks, GraphQL or upstream.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ __all__ = ["CLAIM_SECONDS", "Claim", "EventSubscription", "MemoryStore", "Store"
 T = TypeVar("T")
 CLAIM_SECONDS = 24 * 3600.0
 """How long an idempotency key keeps its outcome."""
-# A call lasts a day at most; past this time without news its state is forgotten.
+# A call lasts a day at most: a state without an event for this long is dropped.
 STATE_SECONDS = 24 * 3600.0
 MAX_CALLS = 20_000
-MAX_MEMORIES = 100_000
+MAX_REPLAY_KEYS = 100_000
 MAX_CLAIMS = 100_000
 MAX_LEASES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an idempotency key stands for.
+    """The record of an idempotency key.
 
-    `fingerprint` is that of the input that was given first; `outcome` what came of it, None while
-    that is not known; `is_new` tells that the key was free: whoever claimed it has to act.
+    `fingerprint` identifies the first input; `outcome` is its result, None while unknown. `is_new`
+    is True when the key was free: the claimer must execute the action.
     """
 
     fingerprint: str
@@ -44,45 +44,49 @@ class Claim:
 
 
 class EventSubscription:
-    """One subscriber's news of one call, or of all (`call_sid` None): states that differ, in order.
+    """One subscriber's events of one call, or of all (`call_sid` None): each new state, in order.
 
-    A slow subscriber finds the newest state of each call: it misses what lay between, never the
-    last. Iterate it; it ends with `close` or `end`.
+    A slow subscriber gets only the newest state of each call: it misses states between, never the
+    last. Iterate it; it ends with `close` or `end`. `limit` is the most calls that may wait.
     """
 
     def __init__(
         self,
         call_sid: str | None,
-        leave: Callable[["EventSubscription"], None],
+        on_close: Callable[["EventSubscription"], None],
         limit: int = MAX_CALLS,
     ) -> None:
         self.call_sid = call_sid
-        self._leave = leave
+        self._on_close = on_close
         self._limit = limit
-        self._waiting: OrderedDict[str, CallStatusEvent] = OrderedDict()
-        self._news = asyncio.Event()
-        self._ending: Exception | None = None
+        self._pending: OrderedDict[str, CallStatusEvent] = OrderedDict()
+        self._wakeup = asyncio.Event()
+        self._end_reason: Exception | None = None
 
-    def tell(self, state: CallStatusEvent) -> None:
-        """A call's new state, in the place of one that was not taken yet."""
-        self._waiting.pop(state.call_sid, None)
-        if len(self._waiting) >= self._limit:
-            self._waiting.clear()
-            self.end(SubscriberLagged("More calls have changed than were read; subscribe again"))
-        elif self._ending is None:
-            self._waiting[state.call_sid] = state
-            self._news.set()
+    def deliver(self, state: CallStatusEvent) -> None:
+        """Queues a call's new state, which replaces an older one that still waits."""
+        self._pending.pop(state.call_sid, None)
+        if len(self._pending) >= self._limit:
+            self._pending.clear()
+            self.end(
+                SubscriberLagged(
+                    "The subscriber read too slowly and events were dropped; subscribe again"
+                )
+            )
+        elif self._end_reason is None:
+            self._pending[state.call_sid] = state
+            self._wakeup.set()
 
     def end(self, error: GatewayError | None = None) -> None:
-        """Nothing will follow: what waits is still told, then the error is raised, if any."""
-        self._ending = self._ending or error or StopAsyncIteration()
-        self._news.set()
+        """Ends the iteration after the waiting states, with the error if there is one."""
+        self._end_reason = self._end_reason or error or StopAsyncIteration()
+        self._wakeup.set()
 
     def close(self) -> None:
-        """No more news, and whoever waits for some stops waiting."""
-        self._waiting.clear()
+        """Drops the waiting states and ends the iteration at once."""
+        self._pending.clear()
         self.end()
-        self._leave(self)
+        self._on_close(self)
 
     def __enter__(self) -> "EventSubscription":
         return self
@@ -94,73 +98,73 @@ class EventSubscription:
         return self
 
     async def __anext__(self) -> CallStatusEvent:
-        """The next state. Raises SubscriberLagged when more calls changed than are kept."""
-        while not self._waiting:
-            if self._ending is not None:
-                raise self._ending
-            self._news.clear()
-            await self._news.wait()
-        return self._waiting.popitem(last=False)[1]
+        """The next state. Raises SubscriberLagged when more than `limit` calls waited."""
+        while not self._pending:
+            if self._end_reason is not None:
+                raise self._end_reason
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        return self._pending.popitem(last=False)[1]
 
 
 class Store(Protocol):
-    """What gateways share. Every method may be called from any of them at any time."""
+    """What gateways share. Any gateway may call any method at any time."""
 
     async def publish(self, event: CallStatusEvent) -> CallStatusEvent | None:
-        """Tells every subscriber of every gateway; the new state, None when nothing is new.
+        """Publishes to every subscriber of every gateway; the new state, None if nothing is new.
 
-        Never raises: where the others cannot be reached they hear of it as soon as they can.
+        Never raises: an unreachable gateway gets the event as soon as it can be reached.
         """
 
     def subscribe(self, call_sid: str | None = None) -> EventSubscription:
-        """News of a call, or of all. What happened before is not repeated: see `state`."""
+        """Events of a call, or of all, from now on. For earlier ones see `state`."""
 
     def state(self, call_sid: str) -> CallStatusEvent | None:
-        """The furthest that this gateway has heard of a call, if lately."""
+        """The call's state as this gateway knows it; None without an event for a day."""
 
     async def remember(self, key: str, seconds: float) -> bool:
-        """True the first time that any gateway is told this key within so many seconds."""
+        """Adds a key to the replay cache; False when a gateway added it within `seconds`."""
 
     async def claim(self, key: str, fingerprint: str) -> Claim:
-        """What an idempotency key stands for; a free one is taken for CLAIM_SECONDS.
+        """Claims a free idempotency key for CLAIM_SECONDS; its record, free or not.
 
-        Raises StoreUnavailable where that cannot be known.
+        Raises StoreUnavailable when the record cannot be read.
         """
 
     async def settle(self, key: str, fingerprint: str, outcome: str) -> None:
-        """Notes what came of the act that `claim` allowed, for CLAIM_SECONDS. Never raises."""
+        """Records the outcome of a claimed action for CLAIM_SECONDS. Never raises."""
 
     async def release(self, key: str) -> None:
-        """Frees a key whose act certainly did not happen. Never raises."""
+        """Frees a key whose action certainly did nothing. Never raises."""
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
-        """True when `holder` has the lease, newly or still: then for so many seconds from now.
+        """Acquires or renews a lease for `seconds` from now; False when another holder has it.
 
-        Where the others cannot be reached everybody has it: work done twice, not never.
+        Every gateway gets it while the store is unreachable: work is done twice, not never.
         """
 
     async def aclose(self) -> None:
-        """Ends every subscription; nothing may be asked afterwards."""
+        """Ends every subscription. No method may be called afterwards."""
 
 
-class Lasting(NamedTuple, Generic[T]):
-    """A value, and the moment at which it ends."""
+class Expiring(NamedTuple, Generic[T]):
+    """A value and the time at which it expires."""
 
     value: T
-    until: float
+    expires_at: float
 
 
-def lasting(limit: int, now: Callable[[], float]) -> TLRUCache[str, Lasting[T]]:
-    """At most `limit` values that each end at a moment of their own."""
-    return TLRUCache(limit, _end_of, now)
+def expiring_cache(limit: int, now: Callable[[], float]) -> TLRUCache[str, Expiring[T]]:
+    """At most `limit` values, each with its own time of expiry."""
+    return TLRUCache(limit, _expiry, now)
 
 
-def _end_of(_key: str, kept: Lasting[Any], _now: float) -> float:
-    return kept.until
+def _expiry(_key: str, value: Expiring[Any], _now: float) -> float:
+    return value.expires_at
 
 
 class MemoryStore:
-    """The store of one process. `now` is a clock in seconds, for tests."""
+    """The store of one process. `now` is a clock in seconds; tests set it."""
 
     def __init__(
         self,
@@ -170,31 +174,31 @@ class MemoryStore:
     ) -> None:
         self._now = now
         self._states: TTLCache[str, CallStatusEvent] = TTLCache(max_calls, STATE_SECONDS, now)
-        self._memories: TLRUCache[str, Lasting[bool]] = lasting(MAX_MEMORIES, now)
+        self._replay_keys: TLRUCache[str, Expiring[bool]] = expiring_cache(MAX_REPLAY_KEYS, now)
         self._claims: TTLCache[str, Claim] = TTLCache(max_claims, CLAIM_SECONDS, now)
-        self._leases: TLRUCache[str, Lasting[str]] = lasting(MAX_LEASES, now)
+        self._leases: TLRUCache[str, Expiring[str]] = expiring_cache(MAX_LEASES, now)
         self._max_calls = max_calls
         self._subscriptions: dict[str | None, dict[EventSubscription, None]] = {}
 
     async def publish(self, event: CallStatusEvent) -> CallStatusEvent | None:
         """See Store."""
-        return self.take(event)
+        return self.apply(event)
 
-    def take(self, event: CallStatusEvent) -> CallStatusEvent | None:
-        """The notice, into the call's state and to this process's subscribers."""
+    def apply(self, event: CallStatusEvent) -> CallStatusEvent | None:
+        """Advances the call's state and delivers it to this process's subscribers."""
         state = advance(self._states.get(event.call_sid), event)
         if state is None:
             return None
-        self._states.pop(state.call_sid, None)  # to the end of `states`
+        self._states.pop(state.call_sid, None)  # moves it to the end of `states`
         self._states[state.call_sid] = state
-        for whose in (state.call_sid, None):
-            for subscription in list(self._subscriptions.get(whose, ())):
-                subscription.tell(state)
+        for topic in (state.call_sid, None):
+            for subscription in list(self._subscriptions.get(topic, ())):
+                subscription.deliver(state)
         return state
 
     def subscribe(self, call_sid: str | None = None) -> EventSubscription:
         """See Store."""
-        subscription = EventSubscription(call_sid, self._leave, self._max_calls)
+        subscription = EventSubscription(call_sid, self._unsubscribe, self._max_calls)
         self._subscriptions.setdefault(call_sid, {})[subscription] = None
         return subscription
 
@@ -203,18 +207,18 @@ class MemoryStore:
         return self._states.get(call_sid)
 
     def states(self) -> Iterable[CallStatusEvent]:
-        """The states of all calls, the one that changed last at the end."""
+        """The states of all calls, the last changed one last."""
         return list(self._states.values())
 
     async def remember(self, key: str, seconds: float) -> bool:
         """See Store."""
-        is_new = key not in self._memories
+        is_new = key not in self._replay_keys
         if is_new:
-            self._memories[key] = Lasting(True, self._now() + seconds)
+            self._replay_keys[key] = Expiring(True, self._now() + seconds)
         return is_new
 
     async def claim(self, key: str, fingerprint: str) -> Claim:
-        """See Store. No outcome makes room for another: when all keys are taken, it raises."""
+        """See Store. Evicts no key: raises StoreUnavailable when all keys are in use."""
         claim = self._claims.get(key)
         if claim is not None:
             return claim
@@ -233,11 +237,11 @@ class MemoryStore:
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See Store."""
-        held = self._leases.get(name)
-        has_it = held is None or held.value == holder
-        if has_it:
-            self._leases[name] = Lasting(holder, self._now() + seconds)
-        return has_it
+        current = self._leases.get(name)
+        is_free = current is None or current.value == holder
+        if is_free:
+            self._leases[name] = Expiring(holder, self._now() + seconds)
+        return is_free
 
     async def aclose(self) -> None:
         """See Store."""
@@ -245,8 +249,8 @@ class MemoryStore:
             for subscription in list(subscriptions):
                 subscription.close()
 
-    def _leave(self, subscription: EventSubscription) -> None:
-        fellows = self._subscriptions.get(subscription.call_sid, {})
-        fellows.pop(subscription, None)
-        if not fellows:
+    def _unsubscribe(self, subscription: EventSubscription) -> None:
+        subscriptions = self._subscriptions.get(subscription.call_sid, {})
+        subscriptions.pop(subscription, None)
+        if not subscriptions:
             self._subscriptions.pop(subscription.call_sid, None)

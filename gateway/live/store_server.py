@@ -1,18 +1,18 @@
-"""A small server for ValkeyStore: what a parent process keeps for its workers, in its memory.
+"""A small in-memory server for ValkeyStore, which a parent process runs for its workers.
 
-It speaks Valkey's protocol (RESP2) and knows the commands that ValkeyStore sends, its two scripts
-among them, and no other. So workers share a store as gateways share a Valkey: there is one way, and
-what the store does when its server is slow, away or empty holds here, too.
+It speaks Valkey's protocol (RESP2) and knows only the commands that ValkeyStore sends, including
+its two scripts. So workers share a store as gateways share a Valkey: one implementation, with the
+same behaviour when its server is slow, away or empty.
 
-Note [Bounded as a MemoryStore]. The oldest memory, lease or event makes room; no idempotency key
-does: when all are taken a new one is refused, as a Valkey with `noeviction` does. All streams
-together have STREAM_LENGTH events.
+Note [Bounded as a MemoryStore]. A full store evicts the oldest replay key, lease or event, but no
+idempotency key: it refuses a new one, as a Valkey with `noeviction` does. All streams together hold
+STREAM_LENGTH events.
 
-Note [Only its own workers]. Any process of the machine can connect to a loopback port. Whoever does
-not send the password first, and soon, is disconnected. Answers wait for whoever reads slowly, and
-requests are bounded, so that a connection holds little.
+Note [Only its own workers]. Any process of the machine can connect to a loopback port. The server
+disconnects a client that does not send the password first and in time. It reads no further from a
+client that reads slowly, and requests are bounded, so a connection holds little memory.
 
-This module must not know what is kept.
+This module must not know what the data means.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from weakref import WeakValueDictionary
 
 from cachetools import TLRUCache
 
-from gateway.live.store import MAX_CLAIMS, MAX_LEASES, MAX_MEMORIES, Lasting, lasting
-from gateway.live.valkey import DROP_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH
+from gateway.live.store import MAX_CLAIMS, MAX_LEASES, MAX_REPLAY_KEYS, Expiring, expiring_cache
+from gateway.live.valkey import DELETE_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH
 
-__all__ = ["KeptData", "StoreServer"]
+__all__ = ["StoreData", "StoreServer"]
 
 MAX_ARGUMENTS = 16
 # Bytes: a webhook of 64 KB as JSON whose characters are all escaped, and more.
@@ -40,42 +40,42 @@ OK, NULL, NULL_ARRAY = b"+OK\r\n", b"$-1\r\n", b"*-1\r\n"
 FULL = b"-OOM all idempotency keys are in use\r\n"
 WRONG_PASSWORD = b"-WRONGPASS the password comes first\r\n"
 UNKNOWN = b"-ERR not a command of this store\r\n"
-_LEASE, _DROP = LEASE_SCRIPT.encode(), DROP_SCRIPT.encode()
+_LEASE, _DELETE = LEASE_SCRIPT.encode(), DELETE_SCRIPT.encode()
 
-_Event = tuple[int, bytes, bytes]  # its number, and the field and value that were added
+_Event = tuple[int, bytes, bytes]  # its number, field and value
 
 
-class KeptData:
-    """Keys and streams, and what each command does to them. `now` is a clock in seconds (tests)."""
+class StoreData:
+    """Keys and streams, and the commands on them. `now` is a clock in seconds; tests set it."""
 
     def __init__(
         self, now: Callable[[], float] = time.monotonic, max_claims: int = MAX_CLAIMS
     ) -> None:
-        limits = {b"seen": MAX_MEMORIES, b"claim": max_claims, b"lease": MAX_LEASES}
+        limits = {b"seen": MAX_REPLAY_KEYS, b"claim": max_claims, b"lease": MAX_LEASES}
         self._now = now
-        self._tables: dict[bytes, TLRUCache[str, Lasting[bytes]]] = {
-            kind: lasting(limit, now) for kind, limit in limits.items()
+        self._tables: dict[bytes, TLRUCache[str, Expiring[bytes]]] = {
+            kind: expiring_cache(limit, now) for kind, limit in limits.items()
         }
         self._streams: dict[bytes, deque[_Event]] = {}
-        self._order: deque[bytes] = deque()  # the stream of each event, the oldest first
+        self._oldest_first: deque[bytes] = deque()  # the stream of each event
         self._epoch = int(time.time() * 1000)
-        self._added = 0
+        self._last_number = 0
 
     def execute(self, command: Sequence[bytes]) -> bytes:
-        """The reply to a command. Raises ValueError where it has a form that no store sends."""
+        """The reply to a command. Raises ValueError for arguments that ValkeyStore never sends."""
         match command:
             case [b"GET", key]:
                 return _bulk(self._get(key))
             case [b"SET", key, value, b"NX", b"PX", milliseconds]:
-                return self._set(key, value, milliseconds, is_first=True)
+                return self._set(key, value, milliseconds, only_if_absent=True)
             case [b"SET", key, value, b"PX", milliseconds]:
-                return self._set(key, value, milliseconds, is_first=False)
+                return self._set(key, value, milliseconds, only_if_absent=False)
             case [b"DEL", key]:
-                return self._drop(key, None)
+                return self._delete(key, None)
             case [b"EVAL", script, b"1", key, holder, milliseconds] if script == _LEASE:
                 return self._lease(key, holder, milliseconds)
-            case [b"EVAL", script, b"1", key, value] if script == _DROP:
-                return self._drop(key, value)
+            case [b"EVAL", script, b"1", key, value] if script == _DELETE:
+                return self._delete(key, value)
             case [b"XADD", stream, b"MAXLEN", b"~", _, b"*", field, value]:
                 return self._add(stream, field, value)
             case [b"XREVRANGE", stream, b"+", b"-", b"COUNT", b"1"]:
@@ -83,29 +83,29 @@ class KeptData:
                 return _array([self._entry(events[-1])] if events else [])
         return UNKNOWN
 
-    def events(self, stream: bytes, seen: bytes, count: int) -> bytes | None:
-        """The reply to a read of a stream after an event that was seen; None where none follows."""
-        epoch, _, number = seen.partition(b"-")
+    def events(self, stream: bytes, last_seen: bytes, count: int) -> bytes | None:
+        """The reply to a read of a stream after the event `last_seen`; None if none follows."""
+        epoch, _, number = last_seen.partition(b"-")
         last = int(number) if int(epoch) == self._epoch else -1
         events = self._streams.get(stream, ()) if int(epoch) <= self._epoch else ()
         start = bisect_right(events, last, key=itemgetter(0))
         entries = [self._entry(event) for event in islice(events, start, start + count)]
         return _array([_array([_bulk(stream), _array(entries)])]) if entries else None
 
-    def _table(self, key: bytes) -> TLRUCache[str, Lasting[bytes]]:
+    def _table(self, key: bytes) -> TLRUCache[str, Expiring[bytes]]:
         return self._tables[_kind(key)]
 
     def _get(self, key: bytes) -> bytes | None:
-        kept = self._table(key).get(key.decode())
-        return kept.value if kept else None
+        entry = self._table(key).get(key.decode())
+        return entry.value if entry else None
 
     def _put(self, key: bytes, value: bytes, milliseconds: bytes) -> None:
-        until = self._now() + int(milliseconds) / 1000
-        self._table(key)[key.decode()] = Lasting(value, until)
+        expires_at = self._now() + int(milliseconds) / 1000
+        self._table(key)[key.decode()] = Expiring(value, expires_at)
 
-    def _set(self, key: bytes, value: bytes, milliseconds: bytes, *, is_first: bool) -> bytes:
+    def _set(self, key: bytes, value: bytes, milliseconds: bytes, *, only_if_absent: bool) -> bytes:
         table, is_free = self._table(key), self._get(key) is None
-        if is_first and not is_free:
+        if only_if_absent and not is_free:
             return NULL
         if is_free and _kind(key) == b"claim" and len(table) >= table.maxsize:
             return FULL
@@ -118,24 +118,24 @@ class KeptData:
         self._put(key, holder, milliseconds)
         return _integer(1)
 
-    def _drop(self, key: bytes, value: bytes | None) -> bytes:
-        """Deletes the key, if it has this value, or any; how many were deleted."""
-        kept = self._get(key)
-        if kept is None or value not in (None, kept):
+    def _delete(self, key: bytes, value: bytes | None) -> bytes:
+        """Deletes the key if it has this value (None: any); the number of deleted keys."""
+        stored = self._get(key)
+        if stored is None or value not in (None, stored):
             return _integer(0) if value is None else NULL
         del self._table(key)[key.decode()]
         return _integer(1)
 
     def _add(self, stream: bytes, field: bytes, value: bytes) -> bytes:
-        self._added += 1
-        event = (self._added, field, value)
+        self._last_number += 1
+        event = (self._last_number, field, value)
         self._streams.setdefault(stream, deque()).append(event)
-        self._order.append(stream)
-        if len(self._order) > STREAM_LENGTH:
-            self._forget_oldest(self._order.popleft())
+        self._oldest_first.append(stream)
+        if len(self._oldest_first) > STREAM_LENGTH:
+            self._drop_oldest(self._oldest_first.popleft())
         return _bulk(self._id(event))
 
-    def _forget_oldest(self, stream: bytes) -> None:
+    def _drop_oldest(self, stream: bytes) -> None:
         self._streams[stream].popleft()
         if not self._streams[stream]:
             del self._streams[stream]
@@ -148,77 +148,79 @@ class KeptData:
 
 
 class StoreServer:
-    """Serves `data` to whoever sends the password within `password_seconds`."""
+    """Serves `data` to clients that send the password within `auth_timeout` seconds."""
 
     def __init__(
-        self, password: str, data: KeptData | None = None, password_seconds: float = 5.0
+        self, password: str, data: StoreData | None = None, auth_timeout: float = 5.0
     ) -> None:
         self._password = password.encode()
-        self._password_seconds = password_seconds
-        self._data = data or KeptData()
-        # The readers that wait for a stream hold its event; without readers it is gone.
-        self._waited_for: WeakValueDictionary[bytes, asyncio.Event] = WeakValueDictionary()
-        self._end = asyncio.Event()
+        self._auth_timeout = auth_timeout
+        self._data = data or StoreData()
+        # Set when a stream gets an event. Only its waiting readers hold a reference.
+        self._new_event: WeakValueDictionary[bytes, asyncio.Event] = WeakValueDictionary()
+        self._stopped = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, listener: socket) -> None:
-        """Until `stop`."""
+        """Serves until `stop`."""
         self._loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._converse, sock=listener)
+        server = await asyncio.start_server(self._handle_connection, sock=listener)
         try:
-            await self._end.wait()
+            await self._stopped.wait()
         finally:
             server.close()
 
     def stop(self) -> None:
         """Ends `serve`, from another thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._end.set)
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until it is closed or sends what is no command."""
+    async def _handle_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Serves one connection until it closes or sends something that is no command."""
         try:
-            if await self._knows_password(reader):
+            if await self._authenticate(reader):
                 writer.write(OK)
                 while True:
                     writer.write(await self._reply(await _command(reader)))
                     await writer.drain()
             writer.write(WRONG_PASSWORD)
         except (OSError, EOFError, ValueError, LookupError, asyncio.LimitOverrunError):
-            pass  # the worker is gone, or it is none
+            pass  # the client left, or it is no worker
         except asyncio.CancelledError:
-            pass  # the server ends; asyncio's own callback logs a handler that was cancelled
+            pass  # the server stops; asyncio would log the cancelled handler
         finally:
             writer.close()
 
-    async def _knows_password(self, reader: asyncio.StreamReader) -> bool:
-        """See Note [Only its own workers]. Raises TimeoutError."""
-        async with asyncio.timeout(self._password_seconds):
+    async def _authenticate(self, reader: asyncio.StreamReader) -> bool:
+        """Checks the password. See Note [Only its own workers]. Raises TimeoutError."""
+        async with asyncio.timeout(self._auth_timeout):
             name, *password = await _command(reader, max_argument=1024)
         return name == b"AUTH" and compare_digest(b"".join(password), self._password)
 
     async def _reply(self, command: list[bytes]) -> bytes:
         match command:
-            case [b"XREAD", b"BLOCK", milliseconds, b"COUNT", count, b"STREAMS", stream, seen]:
-                return await self._read(stream, seen, int(count), int(milliseconds) / 1000)
+            case [b"XREAD", b"BLOCK", milliseconds, b"COUNT", count, b"STREAMS", stream, last_seen]:
+                return await self._read(stream, last_seen, int(count), int(milliseconds) / 1000)
         reply = self._data.execute(command)
-        if command[0] == b"XADD" and (event := self._waited_for.pop(command[1], None)):
-            event.set()
+        if command[0] == b"XADD" and (added := self._new_event.pop(command[1], None)):
+            added.set()
         return reply
 
-    async def _read(self, stream: bytes, seen: bytes, count: int, seconds: float) -> bytes:
+    async def _read(self, stream: bytes, last_seen: bytes, count: int, seconds: float) -> bytes:
         try:
             async with asyncio.timeout(seconds):
-                while not (reply := self._data.events(stream, seen, count)):
-                    event = self._waited_for.setdefault(stream, asyncio.Event())
-                    await event.wait()
+                while not (reply := self._data.events(stream, last_seen, count)):
+                    added = self._new_event.setdefault(stream, asyncio.Event())
+                    await added.wait()
                 return reply
         except TimeoutError:
             return NULL_ARRAY
 
 
 async def _command(reader: asyncio.StreamReader, max_argument: int = MAX_ARGUMENT) -> list[bytes]:
-    """An array of bulk strings. Raises ValueError for anything else."""
+    """Reads an array of bulk strings. Raises ValueError for anything else."""
     arguments = []
     for _ in range(await _size(reader, b"*", MAX_ARGUMENTS)):
         length = await _size(reader, b"$", max_argument)
@@ -226,11 +228,11 @@ async def _command(reader: asyncio.StreamReader, max_argument: int = MAX_ARGUMEN
     return arguments
 
 
-async def _size(reader: asyncio.StreamReader, kind: bytes, largest: int) -> int:
+async def _size(reader: asyncio.StreamReader, kind: bytes, maximum: int) -> int:
     line = await reader.readuntil(b"\r\n")
     size = int(line[1:])
-    if line[:1] != kind or not 0 <= size <= largest:
-        raise ValueError("not a request of a store's")
+    if line[:1] != kind or not 0 <= size <= maximum:
+        raise ValueError("not a request of ValkeyStore")
     return size
 
 

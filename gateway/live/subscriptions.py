@@ -1,11 +1,12 @@
-"""Who watches calls: the state of each as it is now, then every new one, until the call is final.
+"""Subscriptions to calls: the state of each as it is now, then every new one, until it is final.
 
-News come from the store, which keeps the newest state of each call for a slow watcher; rows come
-from `snapshots`. This module must not know GraphQL, nor how a watcher is reached.
+Events come from the store, which keeps the newest state of each call for a slow subscriber; rows
+come from `snapshots`. This module must not know GraphQL, nor the transport of a subscriber.
 
-Note [Never back]. A watcher is told a state only if it is further than the one it was told before
-(`events.advance`), and the row that goes with it is never behind the notice (Note [Fresh rows]). So
-whatever is late, doubled or lost, the last state told is the call's last state and none goes back.
+Note [Never back]. A subscriber gets a state only if it is further than the last one sent
+(`events.advance`), and its row is never behind the event (Note [Fresh rows] in `snapshots`). So
+although events are late, duplicated or lost, the last state sent is the call's last state and no
+state goes back.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from cachetools import LRUCache
 from gateway.errors import CallNotFound, TooManySubscribers
 from gateway.live.events import FINAL, CallStatusEvent, EventSource, advance
 from gateway.live.polling import Poller
-from gateway.live.snapshots import CallSnapshot, SnapshotReader, status_of
+from gateway.live.snapshots import CallSnapshot, SnapshotReader
 from gateway.live.store import Store
 from gateway.upstream.calls import CallResource, CallStatus, ListCalls
 from gateway.upstream.client import UpstreamClient
@@ -40,9 +41,9 @@ MAX_STATES = 1000
 
 
 class SubscriberSlots:
-    """How many subscriptions one process serves at once, whosever they are.
+    """The slots for subscriptions of one process, for all its accounts.
 
-    At most `limit` are taken at once; `count` are taken now."""
+    There are `limit` slots; `count` are taken."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -50,9 +51,9 @@ class SubscriberSlots:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """One more, until it is left. Raises TooManySubscribers."""
+        """Takes a slot inside the block. Raises TooManySubscribers."""
         if self.count >= self._limit:
-            raise TooManySubscribers("This gateway has as many subscribers as it may have")
+            raise TooManySubscribers("This gateway has as many subscribers as its settings allow")
         self.count += 1
         try:
             yield
@@ -62,10 +63,10 @@ class SubscriberSlots:
 
 @dataclass(frozen=True, slots=True)
 class CallUpdate:
-    """A state of a call: `source` is how the gateway came to know, at `at` (UTC).
+    """A state of a call, which the gateway learned of from `source` at `at` (UTC).
 
-    `source` is None for the state in which the watcher found the call; `previous` is the state that
-    the watcher was told before, None for none.
+    `source` is None for the state at the beginning of the subscription; `previous` is the state
+    sent before, None for the first.
     """
 
     row: CallResource
@@ -74,43 +75,43 @@ class CallUpdate:
     at: datetime
 
 
-class SubscriberState:
-    """What one watcher was told last of each call; calls without news for long are forgotten."""
+class SentStates:
+    """The last snapshot of each call that one subscriber got, of the last MAX_STATES calls."""
 
     def __init__(self) -> None:
-        self._told: LRUCache[str, CallSnapshot] = LRUCache(MAX_STATES)
+        self._last_sent: LRUCache[str, CallSnapshot] = LRUCache(MAX_STATES)
 
-    def is_news(self, event: CallStatusEvent) -> bool:
-        """False for what this watcher knows, or what lies behind it."""
-        told = self._told.get(event.call_sid)
-        return advance(told.state if told else None, event) is not None
+    def is_new(self, event: CallStatusEvent) -> bool:
+        """False if the subscriber got this state already, or a further one."""
+        last = self._last_sent.get(event.call_sid)
+        return advance(last.state if last else None, event) is not None
 
-    def tell(
-        self, fresh: CallSnapshot, source: EventSource | None, at: datetime
+    def update(
+        self, snapshot: CallSnapshot, source: EventSource | None, at: datetime
     ) -> CallUpdate | None:
-        """The update to hand out; None where the row shows nothing new."""
-        told = self._told.get(fresh.row.sid)
-        self._told[fresh.row.sid] = fresh
-        if told is not None and told.row == fresh.row:
+        """The update to send; None if the row shows nothing new."""
+        last = self._last_sent.get(snapshot.row.sid)
+        self._last_sent[snapshot.row.sid] = snapshot
+        if last is not None and last.row == snapshot.row:
             return None
-        return CallUpdate(fresh.row, status_of(told.row) if told else None, source, at)
+        return CallUpdate(snapshot.row, last.row.status if last else None, source, at)
 
 
 class SubscriptionManager:
-    """Who watches with one credential; looks while `run` runs.
+    """The subscriptions of one credential; polls while `run` runs.
 
-    Each takes one of the `seats`, which are the whole process's. `now` is the time in UTC.
+    Each takes one of the process's `slots`. `now` is the time in UTC.
     """
 
     def __init__(
         self,
-        rows: SnapshotReader,
+        reader: SnapshotReader,
         poller: Poller,
         store: Store,
         slots: SubscriberSlots,
         now: Callable[[], datetime],
     ) -> None:
-        self._rows = rows
+        self._reader = reader
         self._poller = poller
         self._store = store
         self._slots = slots
@@ -124,99 +125,99 @@ class SubscriptionManager:
         slots: SubscriberSlots,
         now: Callable[[], datetime],
     ) -> Self:
-        """Over one account's client, and the store that gateways to this account share."""
-        rows = SnapshotReader(client, store, now)
-        return cls(rows, Poller(rows, store, time.monotonic), store, slots, now)
+        """Creates one over an account's client and the store that its gateways share."""
+        reader = SnapshotReader(client, store, now)
+        return cls(reader, Poller(reader, store, time.monotonic), store, slots, now)
 
     @property
     def count(self) -> int:
-        """How many watch in this process, whosever calls."""
+        """The number of subscriptions in this process, of all accounts."""
         return self._slots.count
 
     async def run(self) -> None:
-        """Looks for what no webhook tells of, until it is cancelled."""
+        """Polls as a fallback for missing webhooks, until it is cancelled."""
         await self._poller.run()
 
     async def call(self, sid: str) -> AsyncGenerator[CallUpdate, None]:
-        """One call's updates; they end with its final state, or where its status stays unknown.
+        """One call's updates; they end with its final state, or when its status stays unknown.
 
-        Raises BadUserInput, TooManySubscribers, or an UpstreamError at the beginning; CallNotFound
-        then, or when the call is gone.
+        Raises BadUserInput, TooManySubscribers or an UpstreamError at the beginning; CallNotFound
+        then, or when the call is gone; the error of the last read when it stays unreadable.
         """
         check_sid("CA", sid)
         with (
             self._slots.taken(),
-            self._store.subscribe(sid) as news,
-            self._poller.following(sid, news.end),
+            self._store.subscribe(sid) as events,
+            self._poller.following(sid, events.end),
         ):
-            fresh = await self._rows.current(sid)
-            if fresh is None:
+            snapshot = await self._reader.current(sid)
+            if snapshot is None:
                 raise CallNotFound("There is no call with this SID")
-            self._note_shown(fresh)
-            states = SubscriberState()
-            yield self._found(states, fresh)
-            if status_of(fresh.row) in FINAL:
+            self._mark_shown(snapshot)
+            sent = SentStates()
+            yield self._first_update(sent, snapshot)
+            if snapshot.row.status in FINAL:
                 return
-            async for event in news:
-                update = await self._update(states, event)
+            async for event in events:
+                update = await self._update(sent, event)
                 if update is None:
                     continue
                 yield update
-                if status_of(update.row) in FINAL:
+                if update.row.status in FINAL:
                     return
 
     def recent_call(self, sid: str) -> CallResource | None:
-        """A call of which there were news lately, though upstream may not show it yet."""
-        fresh = self._rows.recent_call(sid)
-        return fresh.row if fresh else None
+        """A call with a recent event, which upstream may not show yet. None without one."""
+        snapshot = self._reader.recent_call(sid)
+        return snapshot.row if snapshot else None
 
     async def calls(self, lists: Sequence[ListCalls]) -> AsyncGenerator[CallUpdate, None]:
-        """The updates of every call that one of the lists holds: first of those live now.
+        """The updates of every call that one of the lists holds, beginning with the live ones.
 
-        Raises TooManySubscribers, SubscriberLagged where events are read too slowly, or an
-        UpstreamError at the beginning.
+        Raises TooManySubscribers or an UpstreamError at the beginning, SubscriberLagged when the
+        subscriber reads too slowly.
         """
-        with self._slots.taken(), self._store.subscribe() as news, self._poller.following_all():
-            states = SubscriberState()
-            found = await self._live(lists)
-            while found:
-                yield self._found(states, await self._rows.note(found.popleft()))
-            async for event in news:
-                update = await self._update(states, event, lists)
+        with self._slots.taken(), self._store.subscribe() as events, self._poller.following_all():
+            sent = SentStates()
+            rows = await self._live(lists)
+            while rows:
+                yield self._first_update(sent, await self._reader.record(rows.popleft()))
+            async for event in events:
+                update = await self._update(sent, event, lists)
                 if update is not None:
                     yield update
 
     async def _live(self, lists: Sequence[ListCalls]) -> deque[CallResource]:
-        """Read as a whole before the first is told: a watcher may take its time with them."""
-        rows = deque([row async for row in self._rows.live(lists)])
+        """Reads all live calls before the first is sent, because a subscriber may be slow."""
+        rows = deque([row async for row in self._reader.live(lists)])
         for row in rows:
-            self._poller.found(row.sid)
-            self._poller.shown(row.sid)
+            self._poller.track(row.sid)
+            self._poller.mark_shown(row.sid)
         return rows
 
-    def _found(self, states: SubscriberState, fresh: CallSnapshot) -> CallUpdate:
-        update = states.tell(fresh, None, self._now())
-        assert update is not None  # noqa: S101 (it is the first)
+    def _first_update(self, sent: SentStates, snapshot: CallSnapshot) -> CallUpdate:
+        update = sent.update(snapshot, None, self._now())
+        assert update is not None  # noqa: S101 (the first one is always new)
         return update
 
     async def _update(
         self,
-        states: SubscriberState,
+        sent: SentStates,
         event: CallStatusEvent,
         lists: Sequence[ListCalls] | None = None,
     ) -> CallUpdate | None:
-        if not states.is_news(event):
+        if not sent.is_new(event):
             return None
-        self._poller.recent_call(event)
-        fresh = await self._rows.after(event)
-        self._note_shown(fresh)
-        if lists is not None and not any(list_.matches(fresh.row) for list_ in lists):
+        self._poller.on_event(event)
+        snapshot = await self._reader.after(event)
+        self._mark_shown(snapshot)
+        if lists is not None and not any(list_.matches(snapshot.row) for list_ in lists):
             return None
-        return states.tell(fresh, event.source, event.at)
+        return sent.update(snapshot, event.source, event.at)
 
-    def _note_shown(self, fresh: CallSnapshot) -> None:
-        if fresh.is_read:
-            self._poller.shown(fresh.row.sid)
+    def _mark_shown(self, snapshot: CallSnapshot) -> None:
+        if snapshot.is_read:
+            self._poller.mark_shown(snapshot.row.sid)
 
 
 async def for_members(
@@ -224,9 +225,9 @@ async def for_members(
     require: Callable[[], Awaitable[None]],
     until_refused: Callable[[], Awaitable[None]],
 ) -> AsyncGenerator[CallUpdate, None]:
-    """The updates, each after `require`; also when the credential is refused while none comes.
+    """The updates, each after a call of `require`; also calls it when the credential is refused.
 
-    Nothing is watched before the first `require`. Raises what `require` raises, which is the end.
+    Subscribes only after the first `require`. Ends with what `require` raises.
     """
     await require()
     async with aclosing(watch()) as updates:
@@ -243,17 +244,17 @@ async def _next(
     until_refused: Callable[[], Awaitable[None]],
     require: Callable[[], Awaitable[None]],
 ) -> CallUpdate | None:
-    """The next update, None after the last. Raises where the credential is refused meanwhile."""
-    coming = asyncio.ensure_future(anext(updates, None))
-    refused = asyncio.ensure_future(until_refused())
+    """The next update, None after the last. Raises what `require` does after a refusal."""
+    next_update = asyncio.ensure_future(anext(updates, None))
+    refusal = asyncio.ensure_future(until_refused())
     try:
-        while not coming.done():
-            await asyncio.wait({coming, refused}, return_when=asyncio.FIRST_COMPLETED)
-            if refused.done() and not coming.done():
+        while not next_update.done():
+            await asyncio.wait({next_update, refusal}, return_when=asyncio.FIRST_COMPLETED)
+            if refusal.done() and not next_update.done():
                 await require()
-                refused = asyncio.ensure_future(until_refused())
-        return coming.result()
+                refusal = asyncio.ensure_future(until_refused())
+        return next_update.result()
     finally:
-        for task in (coming, refused):
+        for task in (next_update, refusal):
             task.cancel()
-        await asyncio.gather(coming, refused, return_exceptions=True)
+        await asyncio.gather(next_update, refusal, return_exceptions=True)

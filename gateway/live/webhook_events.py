@@ -1,6 +1,6 @@
-"""What a genuine webhook says, and where it says it: its parameters as a notice of a call. Pure.
+"""Webhook paths, and how the parameters of a signed webhook become an event of a call. Pure.
 
-This module must not know how webhooks arrive, nor who is told.
+This module must not know how webhooks arrive, nor the subscribers.
 """
 
 import re
@@ -27,11 +27,11 @@ STATUS_PATH = "/webhooks/twilio/status"
 RECORDING_PATH = "/webhooks/twilio/recording"
 
 REMEMBERED = timedelta(days=1)
-"""How long a webhook's signature is remembered; what is older could be a replay."""
-LONGEST_FACT = 1000
-# The webhook's parameter, and the property of Twilio's JSON row that it tells (FACTS section 9).
+"""How long the replay cache keeps a signature; an older webhook could be a replay."""
+MAX_FACT_LENGTH = 1000
+# The webhook's parameter, and the same property of Twilio's JSON row (FACTS section 9).
 # `Duration` is left out: it is in minutes.
-FACTS = {
+FACT_OF_PARAMETER = {
     "AccountSid": "account_sid",
     "AnsweredBy": "answered_by",
     "CallDuration": "duration",
@@ -47,10 +47,10 @@ FACTS = {
 
 
 def call_event(parameters: Mapping[str, str], at: datetime) -> CallStatusEvent:
-    """A status callback. Raises BadUserInput where it names no call or no status."""
+    """The event of a status callback. Raises BadUserInput without a call or a status."""
     number = parameters.get("SequenceNumber", "")
     if "CallStatus" not in parameters:
-        raise BadUserInput("A status callback has a CallStatus")
+        raise BadUserInput("A status callback must have a CallStatus")
     return CallStatusEvent(
         call_sid=check_sid("CA", parameters.get("CallSid", "")),
         status=status_of_callback(parameters["CallStatus"]),
@@ -64,25 +64,25 @@ def call_event(parameters: Mapping[str, str], at: datetime) -> CallStatusEvent:
 def recording_event(
     parameters: Mapping[str, str], state: CallStatusEvent | None, at: datetime
 ) -> CallStatusEvent | None:
-    """A recording callback, as news of its call; None while nothing else is known of that.
+    """The event of a recording callback; None while the call's state is unknown.
 
-    It does not tell the call's status.
+    The callback does not carry the call's status.
     """
     if state is None:
         return None
-    told = {name: value for name, value in _facts(parameters) if name.startswith("recording_")}
-    facts = tuple(sorted({**dict(state.facts), **told}.items()))
+    recording = {name: value for name, value in _facts(parameters) if name.startswith("recording_")}
+    facts = tuple(sorted({**dict(state.facts), **recording}.items()))
     return replace(state, source=EventSource.WEBHOOK, at=at, facts=facts)
 
 
 def recorded_call(parameters: Mapping[str, str]) -> str:
-    """The SID of a recording callback's call. Raises BadUserInput without call or recording."""
+    """The call SID of a recording callback. Raises BadUserInput without call or recording."""
     check_sid("RE", parameters.get("RecordingSid", ""))
     return check_sid("CA", parameters.get("CallSid", ""))
 
 
 def is_too_old(parameters: Mapping[str, str], now: datetime) -> bool:
-    """True when the signed Timestamp lies so far back that the signature may be forgotten."""
+    """True when the signed Timestamp is older than the replay cache."""
     try:
         moment = parsedate_to_datetime(parameters["Timestamp"])
     except (KeyError, ValueError, TypeError):
@@ -95,7 +95,7 @@ def is_too_old(parameters: Mapping[str, str], now: datetime) -> bool:
 def _facts(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     known = (
         (fact, parameters[name])
-        for name, fact in FACTS.items()
-        if parameters.get(name) and len(parameters[name]) <= LONGEST_FACT
+        for name, fact in FACT_OF_PARAMETER.items()
+        if parameters.get(name) and len(parameters[name]) <= MAX_FACT_LENGTH
     )
     return tuple(sorted(known))

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.servers import KeptServer, kept_server
+from tests.live.servers import ServerProcess, running_server
 
 
 @pytest.fixture
-def server() -> Iterator[KeptServer]:
+def server() -> Iterator[ServerProcess]:
     """A server of the test's own."""
-    with kept_server() as running:
+    with running_server() as running:
         yield running

@@ -14,7 +14,7 @@ import pytest
 PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
 
 
-class KeptServer:
+class ServerProcess:
     """The program. It keeps nothing on disk: what comes back after a stop is empty."""
 
     def __init__(self) -> None:
@@ -58,14 +58,14 @@ class KeptServer:
 
 
 @contextmanager
-def kept_server() -> Iterator[KeptServer]:
+def running_server() -> Iterator[ServerProcess]:
     """A running server; the test is skipped where there is no program, but never in CI."""
     if PROGRAM is None:
         what = "there is no valkey-server or redis-server here: apt-get install redis-server"
         if os.environ.get("CI") == "true":
             pytest.fail(what)
         pytest.skip(what)
-    server = KeptServer()
+    server = ServerProcess()
     server.start()
     try:
         yield server

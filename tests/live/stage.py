@@ -38,15 +38,15 @@ def event(
     )
 
 
-async def next_status(news: EventSubscription) -> str:
+async def next_status(subscription: EventSubscription) -> str:
     """The status of the next state, which must come within some seconds."""
     async with asyncio.timeout(20):
-        return (await anext(news)).status.value
+        return (await anext(subscription)).status.value
 
 
-async def statuses_until(news: EventSubscription, last: str) -> list[str]:
+async def statuses_until(subscription: EventSubscription, last: str) -> list[str]:
     """The statuses up to one."""
-    seen = [await next_status(news)]
+    seen = [await next_status(subscription)]
     while seen[-1] != last:
-        seen.append(await next_status(news))
+        seen.append(await next_status(subscription))
     return seen

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.live.events import (
     FINAL,
-    PLACE,
+    RANK,
     CallStatusEvent,
     EventSource,
     advance,
@@ -31,16 +31,16 @@ def lives(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]
         for number, status in enumerate(statuses)
     ]
     polls = [event(status, source=EventSource.POLL) for status in statuses]
-    recent_call = draw(st.lists(st.sampled_from(whole + polls), max_size=12))
+    received = draw(st.lists(st.sampled_from(whole + polls), max_size=12))
     last = draw(st.sampled_from([whole[-1], polls[-1]]))
-    return whole, draw(st.permutations([*recent_call, last]))
+    return whole, draw(st.permutations([*received, last]))
 
 
-def reduced(notices: Sequence[CallStatusEvent]) -> list[CallStatusEvent]:
+def reduced(events: Sequence[CallStatusEvent]) -> list[CallStatusEvent]:
     """Every state that the notices lead through."""
     states: list[CallStatusEvent] = []
-    for recent_call in notices:
-        state = advance(states[-1] if states else None, recent_call)
+    for received in events:
+        state = advance(states[-1] if states else None, received)
         if state is not None:
             states.append(state)
     return states
@@ -50,22 +50,22 @@ def reduced(notices: Sequence[CallStatusEvent]) -> list[CallStatusEvent]:
 def test_the_last_state_is_the_calls_last_state_and_no_state_goes_backwards(
     life: tuple[list[CallStatusEvent], list[CallStatusEvent]],
 ) -> None:
-    whole, recent_call = life
-    states = reduced(recent_call)
-    places = [PLACE[state.status] for state in states]
+    whole, received = life
+    states = reduced(received)
+    ranks = [RANK[state.status] for state in states]
 
     assert states[-1].status is whole[-1].status
-    assert places == sorted(places)
-    assert sum(state.is_final for state in states) <= len(recent_call)
+    assert ranks == sorted(ranks)
+    assert sum(state.is_final for state in states) <= len(received)
     assert len({state.status for state in states if state.is_final}) == 1
 
 
 @given(lives(), st.integers(1, 5))
-def test_what_was_heard_before_is_no_news(
+def test_a_repeated_event_changes_nothing(
     life: tuple[list[CallStatusEvent], list[CallStatusEvent]], times: int
 ) -> None:
-    _, recent_call = life
-    numbered = [one for one in recent_call if one.sequence is not None] or recent_call[-1:]
+    _, received = life
+    numbered = [one for one in received if one.sequence is not None] or received[-1:]
     last = reduced(numbered)[-1]
 
     for _ in range(times):
@@ -76,7 +76,7 @@ def test_what_was_heard_before_is_no_news(
         assert all(advance(last, again) is None for again in numbered)
 
 
-def test_the_first_notice_is_the_state() -> None:
+def test_the_first_event_is_the_state() -> None:
     first = event("ringing", 1)
 
     assert advance(None, first) is first
@@ -93,7 +93,7 @@ def test_a_final_state_is_never_undone(final: CallStatus, later: CallStatus) -> 
 
 @pytest.mark.parametrize("live", ["queued", "ringing", "in-progress"])
 @pytest.mark.parametrize("final", sorted(status.value for status in FINAL))
-def test_a_final_notice_always_counts(live: str, final: str) -> None:
+def test_a_final_event_always_counts(live: str, final: str) -> None:
     """Also when its number is lower than one seen, or missing: a subscription must end."""
     for number in (None, 0, 9):
         state = advance(event(live, 5), event(final, number))
@@ -104,7 +104,7 @@ def test_a_final_notice_always_counts(live: str, final: str) -> None:
 
 
 def test_the_table_has_every_status_but_unknown() -> None:
-    assert set(PLACE) == set(CallStatus) - {CallStatus.UNKNOWN}
+    assert set(RANK) == set(CallStatus) - {CallStatus.UNKNOWN}
     assert {status.value for status in FINAL} == {
         "completed", "canceled", "busy", "no-answer", "failed",
     }  # fmt: skip
@@ -115,7 +115,7 @@ def test_a_status_that_is_not_known_changes_nothing() -> None:
     assert advance(event("ringing", 1), event("unknown", 2)) is None
 
 
-def test_facts_are_gathered_and_the_later_number_has_the_word() -> None:
+def test_facts_are_merged_and_the_higher_number_wins() -> None:
     """Of one status, the notice with the higher SequenceNumber is the newer, come when it may."""
     state = event("in-progress", 3, answered_by="machine_start", to="+18005550100")
 

@@ -14,18 +14,18 @@ from tests.upstream.stage import row
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 
 
-class Desk:
+class Membership:
     """Who is a member, and what is heard meanwhile."""
 
     def __init__(self) -> None:
         self.is_member = True
-        self.asked = 0
+        self.checks = 0
         self.refused = asyncio.Event()
         self.is_closed = False
 
     async def require(self) -> None:
         """As Standing."""
-        self.asked += 1
+        self.checks += 1
         if not self.is_member:
             raise UpstreamAuth("no")
 
@@ -38,7 +38,7 @@ class Desk:
         finally:
             self.is_closed = True
 
-    def recent_call(self) -> AsyncGenerator[CallUpdate, None]:
+    def member_updates(self) -> AsyncGenerator[CallUpdate, None]:
         """What a member hears."""
 
         async def until_refused() -> None:
@@ -47,36 +47,36 @@ class Desk:
         return for_members(self.updates, self.require, until_refused)
 
 
-async def test_every_update_asks_again() -> None:
+async def test_every_update_checks_the_membership_again() -> None:
     """A membership that ended while nothing was heard ends before anything more is."""
-    desk = Desk()
-    recent_call = desk.recent_call()
-    await anext(recent_call)
-    desk.is_member = False
+    membership = Membership()
+    member_updates = membership.member_updates()
+    await anext(member_updates)
+    membership.is_member = False
     with pytest.raises(UpstreamAuth):
-        await anext(recent_call)
+        await anext(member_updates)
 
-    assert desk.is_closed
+    assert membership.is_closed
 
 
-async def test_a_refusal_that_was_none_goes_on() -> None:
+async def test_a_refusal_of_one_request_only_ends_nothing() -> None:
     """A key may be refused one request and list calls all the same."""
-    desk = Desk()
-    recent_call = desk.recent_call()
-    await anext(recent_call)
-    await anext(recent_call)
-    waiting = asyncio.ensure_future(anext(recent_call))
+    membership = Membership()
+    member_updates = membership.member_updates()
+    await anext(member_updates)
+    await anext(member_updates)
+    waiting = asyncio.ensure_future(anext(member_updates))
     await asyncio.sleep(0)
-    before = desk.asked
-    desk.refused.set()
-    while desk.asked == before:  # noqa: ASYNC110 (nobody tells)
+    before = membership.checks
+    membership.refused.set()
+    while membership.checks == before:  # noqa: ASYNC110 (nobody tells)
         await asyncio.sleep(0)
-    desk.refused.clear()
+    membership.refused.clear()
     assert not waiting.done()
-    desk.is_member = False
-    desk.refused.set()
+    membership.is_member = False
+    membership.refused.set()
     async with asyncio.timeout(5):
         with pytest.raises(UpstreamAuth):
             await waiting
 
-    assert desk.is_closed
+    assert membership.is_closed

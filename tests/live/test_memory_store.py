@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import StoreUnavailable, SubscriberLagged
-from gateway.live import store as store_room
-from gateway.live.events import PLACE, CallStatusEvent
+from gateway.live import store as store_module
+from gateway.live.events import RANK, CallStatusEvent
 from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
 from gateway.upstream.calls import CallStatus
 from tests.live.stage import CALL, LIVES, event, next_status
@@ -32,7 +32,7 @@ class Clock:
         return self.seconds
 
 
-async def test_subscribers_hear_of_their_call_or_of_all() -> None:
+async def test_subscribers_get_events_of_their_call_or_of_all() -> None:
     store = MemoryStore()
     with store.subscribe(CALL) as one, store.subscribe() as all_:
         await store.publish(event("ringing", 1, of=OTHER))
@@ -44,30 +44,30 @@ async def test_subscribers_hear_of_their_call_or_of_all() -> None:
 
 async def test_a_slow_subscriber_finds_each_calls_last_state_once() -> None:
     store = MemoryStore()
-    with store.subscribe() as news:
+    with store.subscribe() as subscription:
         for status, number in (("queued", 0), ("ringing", 1), ("in-progress", 2), ("completed", 3)):
             await store.publish(event(status, number))
             await store.publish(event(status, number, of=OTHER))
-        taken = {state.call_sid: state.status.value async for state in _waiting(news, 2)}
+        taken = {state.call_sid: state.status.value async for state in _waiting(subscription, 2)}
 
         assert taken == {CALL: "completed", OTHER: "completed"}
 
 
 async def _waiting(
-    news: store_room.EventSubscription, count: int
+    subscription: store_module.EventSubscription, count: int
 ) -> AsyncIterator[CallStatusEvent]:
     for _ in range(count):
-        yield await anext(news)
+        yield await anext(subscription)
 
 
-async def test_what_is_no_news_is_not_told() -> None:
+async def test_an_event_that_changes_nothing_is_not_delivered() -> None:
     store = MemoryStore()
-    with store.subscribe(CALL) as news:
+    with store.subscribe(CALL) as subscription:
         assert await store.publish(event("ringing", 1)) is not None
         assert await store.publish(event("ringing", 1)) is None
         assert await store.publish(event("queued", 0)) is None
-        await next_status(news)
-        waiting = asyncio.ensure_future(anext(news))
+        await next_status(subscription)
+        waiting = asyncio.ensure_future(anext(subscription))
         await asyncio.sleep(0)
         assert not waiting.done()
 
@@ -75,16 +75,16 @@ async def test_what_is_no_news_is_not_told() -> None:
         assert (await waiting).status.value == "completed"
 
 
-async def test_a_subscription_that_is_closed_ends_and_is_forgotten() -> None:
+async def test_a_closed_subscription_ends_and_is_freed() -> None:
     store = MemoryStore()
-    with closing(store.subscribe(CALL)) as news:
-        waiting = asyncio.ensure_future(anext(news, None))
+    with closing(store.subscribe(CALL)) as subscription:
+        waiting = asyncio.ensure_future(anext(subscription, None))
         await asyncio.sleep(0)
     assert await waiting is None
-    kept = weakref.ref(news)
-    del news, waiting
+    reference = weakref.ref(subscription)
+    del subscription, waiting
     gc.collect()
-    assert kept() is None
+    assert reference() is None
 
 
 async def test_the_end_of_the_store_ends_its_subscriptions() -> None:
@@ -95,25 +95,28 @@ async def test_the_end_of_the_store_ends_its_subscriptions() -> None:
     assert [state async for state in one] == [state async for state in all_] == []
 
 
-async def test_a_subscriber_that_falls_too_far_behind_is_told_so() -> None:
+async def test_a_subscriber_that_falls_too_far_behind_gets_an_error() -> None:
     """Better an end with a reason than a last state that never comes."""
     store = MemoryStore(max_calls=3)
-    with store.subscribe() as news:
+    with store.subscribe() as subscription:
         for number in range(1, 5):
             await store.publish(event("ringing", 1, of=sid("CA", number)))
 
         with pytest.raises(SubscriberLagged):
-            await anext(news)
+            await anext(subscription)
 
 
-async def test_news_of_a_call_that_waits_already_is_not_too_much() -> None:
+async def test_an_event_of_a_waiting_call_replaces_its_state() -> None:
     store = MemoryStore(max_calls=2)
-    with store.subscribe() as news:
+    with store.subscribe() as subscription:
         for number in (1, 2):
             await store.publish(event("ringing", 1, of=sid("CA", number)))
         await store.publish(event("busy", 2, of=sid("CA", 1)))
 
-        assert [await next_status(news), await next_status(news)] == ["ringing", "busy"]
+        assert [await next_status(subscription), await next_status(subscription)] == [
+            "ringing",
+            "busy",
+        ]
 
 
 async def test_states_are_kept_for_a_day_and_for_so_many_calls() -> None:
@@ -126,7 +129,7 @@ async def test_states_are_kept_for_a_day_and_for_so_many_calls() -> None:
     assert [state.call_sid for state in store.states()] == [sid("CA", 2), sid("CA", 3)]
     await store.publish(event("busy", 2, of=sid("CA", 2)))
     assert [state.call_sid for state in store.states()] == [sid("CA", 3), sid("CA", 2)]
-    clock.seconds += store_room.STATE_SECONDS
+    clock.seconds += store_module.STATE_SECONDS
     assert store.state(sid("CA", 3)) is None
     assert list(store.states()) == []
 
@@ -161,7 +164,7 @@ async def test_a_released_claim_is_free() -> None:
     assert (await store.claim("k", "print")).is_new
 
 
-async def test_no_claim_makes_room_for_another() -> None:
+async def test_a_full_store_evicts_no_claim() -> None:
     """An outcome that is forgotten within its day would let a call be placed twice."""
     clock = Clock()
     store = MemoryStore(clock, max_claims=2)
@@ -191,7 +194,7 @@ async def test_a_lease_is_one_holders_until_it_ends() -> None:
 
 
 @st.composite
-def heard_by_two(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]]:
+def received_by_two(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]]:
     """The webhooks of two calls as two gateways hear them: shuffled, doubled, some lost by both.
 
     The last one of each call reaches one of the two.
@@ -200,42 +203,42 @@ def heard_by_two(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatu
     for call_sid in (CALL, OTHER):
         life = draw(st.sampled_from(LIVES))
         whole = [event(status, number, of=call_sid) for number, status in enumerate(life)]
-        for recent_call in at:
-            recent_call += draw(st.lists(st.sampled_from(whole), max_size=6))
+        for received in at:
+            received += draw(st.lists(st.sampled_from(whole), max_size=6))
         at[draw(st.integers(0, 1))].append(whole[-1])
     return draw(st.permutations(at[0])), draw(st.permutations(at[1]))
 
 
-@given(heard_by_two(), st.integers(0, 2**32))
-async def test_gateways_that_tell_each_other_in_any_order_come_to_the_same_states(
-    recent_call: tuple[list[CallStatusEvent], list[CallStatusEvent]], seed: int
+@given(received_by_two(), st.integers(0, 2**32))
+async def test_gateways_that_exchange_events_in_any_order_reach_the_same_states(
+    received: tuple[list[CallStatusEvent], list[CallStatusEvent]], seed: int
 ) -> None:
     """And a subscriber, however slow, sees each call go forwards only and ends with its last."""
     chance = Random(seed)
     stores = (MemoryStore(), MemoryStore())
-    told: list[list[CallStatusEvent]] = [[], []]
-    seen: dict[str, list[CallStatusEvent]] = {CALL: [], OTHER: []}
-    with stores[0].subscribe() as news:
-        for place, notices in enumerate(recent_call):
-            for one in notices:
+    published: list[list[CallStatusEvent]] = [[], []]
+    delivered: dict[str, list[CallStatusEvent]] = {CALL: [], OTHER: []}
+    with stores[0].subscribe() as subscription:
+        for place, events in enumerate(received):
+            for one in events:
                 state = await stores[place].publish(one)
-                told[place] += [state] if state else []
+                published[place] += [state] if state else []
         for place, other in ((0, 1), (1, 0)):
-            for state in chance.sample(told[other] * 2, len(told[other]) * 2):
+            for state in chance.sample(published[other] * 2, len(published[other]) * 2):
                 await stores[place].publish(state)
                 if place == 0 and chance.random() < 0.5:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(0):  # what waits is there at once
-                            state = await anext(news)
-                            seen[state.call_sid].append(state)
-        news.end()
-        async for state in news:
-            seen[state.call_sid].append(state)
+                            state = await anext(subscription)
+                            delivered[state.call_sid].append(state)
+        subscription.end()
+        async for state in subscription:
+            delivered[state.call_sid].append(state)
 
-    last = {one.call_sid: one.status for one in (*recent_call[0], *recent_call[1]) if one.is_final}
-    for call_sid, states in seen.items():
-        places = [PLACE[state.status] for state in states]
-        assert places == sorted(places)
+    last = {one.call_sid: one.status for one in (*received[0], *received[1]) if one.is_final}
+    for call_sid, states in delivered.items():
+        ranks = [RANK[state.status] for state in states]
+        assert ranks == sorted(ranks)
         assert states[-1].status is last[call_sid]
         assert [_status(store, call_sid) for store in stores] == [last[call_sid]] * 2
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.live.snapshots import HOLDS, MAX_OUTCOMES, ResultCoalescer
+from gateway.live.snapshots import MAX_RESULTS, RESULT_TTL, ResultCoalescer
 
 
 class Work:
@@ -24,7 +24,7 @@ class Work:
         return self.runs
 
 
-async def test_all_who_come_while_it_runs_share_it_whoever_leaves() -> None:
+async def test_all_callers_share_a_run_even_when_its_first_caller_leaves() -> None:
     work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
     waiting = [asyncio.ensure_future(shared.outcome("key", work.run)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -35,20 +35,20 @@ async def test_all_who_come_while_it_runs_share_it_whoever_leaves() -> None:
     assert await asyncio.gather(*waiting[1:]) == [1, 1]
 
 
-async def test_an_outcome_is_kept_for_a_moment_and_by_its_key() -> None:
+async def test_a_result_is_kept_for_a_moment_and_by_its_key() -> None:
     now = [0.0]
     work, shared = Work(), ResultCoalescer[int](lambda: now[0])
     work.may_end.set()
     outcomes = [await shared.outcome("key", work.run)]
-    now[0] = HOLDS - 0.01
+    now[0] = RESULT_TTL - 0.01
     outcomes += [await shared.outcome(key, work.run) for key in ("key", "other")]
-    now[0] = HOLDS
+    now[0] = RESULT_TTL
     outcomes.append(await shared.outcome("key", work.run))
 
     assert outcomes == [1, 1, 2, 3]
 
 
-async def test_what_failed_is_done_again() -> None:
+async def test_a_failed_run_is_not_kept() -> None:
     work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
     work.may_end.set()
     work.error = ValueError("no")
@@ -59,12 +59,12 @@ async def test_what_failed_is_done_again() -> None:
     assert await shared.outcome("key", work.run) == 2
 
 
-async def test_only_so_many_outcomes_are_kept() -> None:
+async def test_the_number_of_kept_results_is_bounded() -> None:
     work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
     work.may_end.set()
-    for key in range(MAX_OUTCOMES + 1):
+    for key in range(MAX_RESULTS + 1):
         await shared.outcome(key, work.run)
-    newest = await shared.outcome(MAX_OUTCOMES, work.run)
+    newest = await shared.outcome(MAX_RESULTS, work.run)
     oldest = await shared.outcome(0, work.run)
 
-    assert (newest, oldest) == (MAX_OUTCOMES + 1, MAX_OUTCOMES + 2)
+    assert (newest, oldest) == (MAX_RESULTS + 1, MAX_RESULTS + 2)

@@ -83,7 +83,7 @@ def test_an_algorithm_that_is_not_known_signs_nothing(settings: str) -> None:
 
 
 @pytest.mark.parametrize("settings", ["", "key=webhooks_sharedkey_1", "algorithm=HMAC_SHA1"])
-def test_without_an_algorithm_it_is_the_auth_tokens(settings: str) -> None:
+def test_the_default_algorithm_is_the_auth_tokens(settings: str) -> None:
     assert is_genuine(SignedRequest(URL, SIGNATURE, form=FORM, settings=settings), KEYS)
 
 
@@ -142,7 +142,7 @@ def test_an_ipv6_host_keeps_its_colons() -> None:
         SignedRequest("https://[::1", "", BODY),
     ],
 )
-def test_what_was_not_signed_so_is_refused(request_: SignedRequest) -> None:
+def test_a_request_that_differs_from_the_signed_one_is_refused(request_: SignedRequest) -> None:
     assert not is_genuine(request_, KEYS)
 
 

@@ -15,26 +15,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import StoreUnavailable
-from gateway.live.store import MAX_CLAIMS, MAX_MEMORIES, Claim
-from gateway.live.store_server import KeptData, StoreServer
-from gateway.live.valkey import DROP_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH, ValkeyStore
-from tests.live.servers import KeptServer, kept_server
+from gateway.live.store import MAX_CLAIMS, MAX_REPLAY_KEYS, Claim
+from gateway.live.store_server import StoreData, StoreServer
+from gateway.live.valkey import DELETE_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH, ValkeyStore
+from tests.live.servers import ServerProcess, running_server
 from tests.live.test_valkey import (  # noqa: F401 (asked of this server, with the fixture below)
-    test_a_claim_that_a_hanging_server_took_in_the_end_is_given_up,
-    test_a_gateway_hears_once_of_what_it_has_sent_itself,
-    test_a_gateway_that_starts_later_knows_what_was_heard_before,
+    test_a_claim_that_a_hanging_server_stored_is_deleted,
+    test_a_gateway_gets_its_own_event_once,
+    test_a_gateway_that_starts_later_gets_earlier_events,
     test_a_key_is_new_to_one_gateway_only,
     test_a_key_that_is_released_is_free_again,
     test_a_lease_is_one_gateways_until_it_ends,
-    test_accounts_on_one_server_do_not_hear_of_each_other,
+    test_accounts_on_one_server_share_nothing,
     test_an_event_that_arrives_at_one_gateway_reaches_a_subscriber_at_another,
+    test_an_event_that_waited_for_a_hanging_server_arrives_when_it_resumes,
     test_an_idempotency_key_is_claimed_once_across_gateways,
-    test_replay_memory_without_the_server_is_the_gateways_own,
+    test_events_while_the_server_is_away_arrive_when_it_is_back,
     test_the_first_key_after_the_server_is_back_can_be_claimed,
-    test_what_a_hanging_server_kept_back_arrives_when_it_goes_on,
-    test_what_was_missed_while_the_server_was_away_arrives_when_it_is_back,
-    test_without_the_server_everybody_has_the_lease,
+    test_without_the_server_every_gateway_gets_the_lease,
     test_without_the_server_no_key_can_be_claimed,
+    test_without_the_server_the_replay_cache_is_local,
 )
 from tests.plain_twilio import ACCOUNT
 
@@ -47,7 +47,7 @@ PROGRAM = """if True:
 """
 
 
-class OwnServer(KeptServer):
+class OwnServer(ServerProcess):
     """The store server as a process, so that it can hang, crash and start again."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ LOG_IN = request("AUTH", PASSWORD)
 async def test_whoever_does_not_know_the_password_is_told_nothing_and_disconnected(
     sent: bytes,
 ) -> None:
-    async with serving(password_seconds=0.2) as port, asyncio.timeout(20):
+    async with serving(auth_timeout=0.2) as port, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         answer = b""
@@ -131,7 +131,7 @@ async def test_whoever_does_not_know_the_password_is_told_nothing_and_disconnect
      request("SET", "gateway:AC:claim:k", "v", "PX", "soon")],
     ids=repr,
 )  # fmt: skip
-async def test_what_no_store_sends_ends_the_connection_and_nothing_else(sent: bytes) -> None:
+async def test_a_malformed_command_ends_its_connection_only(sent: bytes) -> None:
     async with serving() as port, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(LOG_IN + sent)
@@ -154,16 +154,16 @@ async def test_a_command_that_it_does_not_know_is_an_error_of_that_command() -> 
     assert lines == [b"+OK\r\n", *[b"-ERR not a command of this store\r\n"] * 2, b"$-1\r\n"]
 
 
-def test_whoever_does_not_read_is_not_heard_further_and_the_others_are(server: OwnServer) -> None:
+def test_the_server_reads_no_further_from_a_client_that_does_not_read(server: OwnServer) -> None:
     """Its requests wait in the sockets' buffers; the server holds a little of each connection."""
     value = b"x" * 500_000
     key = "gateway:AC:claim:k"
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
         slow.sendall(LOG_IN + request("SET", key, value, "PX", "60000"))
         slow.setblocking(False)
-        sent, ask = 0, request("GET", key) * 1000
+        sent, requests = 0, request("GET", key) * 1000
         while sent < 40_000_000 and select.select([], [slow], [], 1)[1]:
-            sent += slow.send(ask)
+            sent += slow.send(requests)
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as other:
             other.sendall(LOG_IN + request("GET", "gateway:AC:claim:other"))
             answer = b""
@@ -193,9 +193,9 @@ def get(kind: str, name: object) -> list[bytes]:
     return [b"GET", f"gateway:AC:{kind}:{name}".encode()]
 
 
-def test_no_key_makes_room_for_another_and_a_full_store_takes_new_ones_when_old_ones_end() -> None:
+def test_a_full_store_evicts_no_key_and_takes_new_ones_when_old_ones_expire() -> None:
     clock = Clock()
-    data = KeptData(clock)
+    data = StoreData(clock)
     taken = {data.execute(set_("claim", number, b"NX")) for number in range(MAX_CLAIMS)}
 
     assert taken == {b"+OK\r\n"}
@@ -207,9 +207,9 @@ def test_no_key_makes_room_for_another_and_a_full_store_takes_new_ones_when_old_
     assert data.execute(set_("claim", "new", b"NX")) == b"+OK\r\n"
 
 
-def test_the_oldest_memory_makes_room() -> None:
-    data = KeptData()
-    for number in range(MAX_MEMORIES + 1):
+def test_a_full_replay_cache_evicts_its_oldest_key() -> None:
+    data = StoreData()
+    for number in range(MAX_REPLAY_KEYS + 1):
         assert data.execute(set_("seen", number, b"NX")) == b"+OK\r\n"
 
     assert data.execute(get("seen", 0)) == b"$-1\r\n"
@@ -221,8 +221,8 @@ def add(stream: str, value: object) -> list[bytes]:
     return [b"XADD", stream.encode(), b"MAXLEN", b"~", b"50000", b"*", b"f", str(value).encode()]
 
 
-def test_all_streams_together_are_bounded_and_the_oldest_event_makes_room() -> None:
-    data = KeptData()
+def test_all_streams_together_are_bounded_and_the_oldest_event_is_evicted() -> None:
+    data = StoreData()
     data.execute(add("idle", "old"))
     for number in range(STREAM_LENGTH):
         data.execute(add("busy", number))
@@ -236,7 +236,7 @@ def test_all_streams_together_are_bounded_and_the_oldest_event_makes_room() -> N
 
 
 async def test_a_full_store_refuses_a_new_key_and_says_so() -> None:
-    async with serving(data=KeptData(max_claims=2)) as port, asyncio.timeout(20):
+    async with serving(data=StoreData(max_claims=2)) as port, asyncio.timeout(20):
         store = ValkeyStore(f"redis://:{PASSWORD}@127.0.0.1:{port}/0", ACCOUNT)
         assert [(await store.claim(key, "print")).is_new for key in "aab"] == [True, False, True]
         with pytest.raises(StoreUnavailable):
@@ -267,7 +267,7 @@ COMMANDS = st.one_of(
     st.builds(lambda k, v: [b"SET", k, v, b"PX", LONG], KEYS, VALUES),
     st.builds(lambda k, v: [b"SET", k, v, b"NX", b"PX", LONG], KEYS, VALUES),
     st.builds(lambda k, v: [b"EVAL", LEASE_SCRIPT.encode(), b"1", k, v, LONG], KEYS, VALUES),
-    st.builds(lambda k, v: [b"EVAL", DROP_SCRIPT.encode(), b"1", k, v], KEYS, VALUES),
+    st.builds(lambda k, v: [b"EVAL", DELETE_SCRIPT.encode(), b"1", k, v], KEYS, VALUES),
     st.builds(lambda name, v: add(f"gateway:AC1:{name}", v.hex()), NAMES, VALUES),
     st.builds(
         lambda n: [b"XREVRANGE", b"gateway:AC1:" + n.encode(), b"+", b"-", b"COUNT", b"1"], NAMES
@@ -280,18 +280,18 @@ COMMANDS = st.one_of(
 )  # fmt: skip
 
 
-class Talk:
+class Connection:
     """A connection to a server."""
 
-    def __init__(self, port: int, hello: bytes = b"") -> None:
+    def __init__(self, port: int, login: bytes = b"") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self._file = self._socket.makefile("rb")
         self._newest: dict[bytes, bytes] = {}
-        if hello:
-            self._socket.sendall(hello)
+        if login:
+            self._socket.sendall(login)
             assert self._reply() == b"+OK\r\n"
 
-    def ask(self, command: list[bytes]) -> object:
+    def send(self, command: list[bytes]) -> object:
         """The reply, without the ids of events."""
         stream = command[-2] if command[0] == b"XREAD" else command[1]
         newest = self._newest.get(stream, b"0-0")
@@ -328,22 +328,22 @@ def without_ids(reply: object) -> object:
 def test_it_answers_as_a_real_server_does(server: OwnServer) -> None:
     """Any commands of a store's, in any order, reply by reply; each example is another account."""
     accounts = count(1)
-    with kept_server() as real:
+    with running_server() as real:
 
         @given(st.lists(COMMANDS, max_size=25))
         def compare(commands: list[list[bytes]]) -> None:
-            one, other = Talk(real.port), Talk(server.port, LOG_IN)
+            one, other = Connection(real.port), Connection(server.port, LOG_IN)
             account = b"AC%d:" % next(accounts)
             for command in commands:
                 mine = [part.replace(b"AC1:", account) for part in command]
-                assert other.ask(mine) == one.ask(mine), command
+                assert other.send(mine) == one.send(mine), command
             one.close()
             other.close()
 
         compare()
 
 
-async def test_who_waits_for_a_stream_hears_of_an_event_at_once() -> None:
+async def test_a_blocked_read_gets_an_event_at_once() -> None:
     async with serving() as port, asyncio.timeout(20):
         (reader, waiting), (_, adding) = [
             await asyncio.open_connection("127.0.0.1", port) for _ in range(2)
@@ -359,7 +359,7 @@ async def test_who_waits_for_a_stream_hears_of_an_event_at_once() -> None:
 
 def test_an_id_of_another_server_is_before_all_events_or_after_them() -> None:
     """Who has read from one that began later, by a clock that was set back, finds that out."""
-    data = KeptData()
+    data = StoreData()
     data.execute(add("s", "event"))
 
     assert b"event" in (data.events(b"s", b"5-99", 9) or b"")
@@ -367,7 +367,7 @@ def test_an_id_of_another_server_is_before_all_events_or_after_them() -> None:
 
 
 def test_a_read_of_a_stream_has_so_many_events_and_the_next_goes_on_from_there() -> None:
-    data = KeptData()
+    data = StoreData()
     ids = [data.execute(add("s", f"event{number}")).split(b"\r\n")[1] for number in range(3)]
     first, second = data.events(b"s", b"0-0", 2), data.events(b"s", ids[1], 2)
 
@@ -377,9 +377,9 @@ def test_a_read_of_a_stream_has_so_many_events_and_the_next_goes_on_from_there()
     assert data.events(b"s", ids[2], 2) is None
 
 
-def test_a_key_whose_time_is_over_makes_room_though_an_older_one_lasts_longer() -> None:
+def test_an_expired_key_frees_its_place_though_an_older_one_lasts_longer() -> None:
     clock = [1000.0]
-    data = KeptData(lambda: clock[0], max_claims=2)
+    data = StoreData(lambda: clock[0], max_claims=2)
 
     def claim(name: bytes, milliseconds: bytes) -> bytes:
         return data.execute([b"SET", b"gateway:AC:claim:" + name, b"x", b"NX", b"PX", milliseconds])

@@ -1,13 +1,13 @@
 """Two gateways that share a server: a subscriber of one hears what reached the other."""
 
 from gateway.settings import Secret
-from tests.live.servers import KeptServer
+from tests.live.servers import ServerProcess
 from tests.plain_twilio import PlainTwilio, call
 from tests.server.sockets import stage
 
 
 async def test_a_webhook_at_one_gateway_reaches_a_subscriber_of_the_other(
-    server: KeptServer,
+    server: ServerProcess,
 ) -> None:
     """Also after the server was gone: the subscriber gets the state that was missed."""
     twilio = PlainTwilio(calls=[call(1, status="ringing")])

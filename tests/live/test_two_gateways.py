@@ -13,7 +13,7 @@ from gateway.server import create_app
 from gateway.server.results import response_map
 from gateway.settings import Secret
 from tests.conftest import Client
-from tests.live.servers import KeptServer
+from tests.live.servers import ServerProcess
 from tests.live.stage import CALL, next_status, statuses_until
 from tests.live.webhooks import PUBLIC, RECORDING, Hooks, event
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
@@ -28,7 +28,7 @@ class Peer(Hooks):
 
 
 @asynccontextmanager
-async def peer(server: KeptServer, twilio: PlainTwilio) -> AsyncIterator[Peer]:
+async def peer(server: ServerProcess, twilio: PlainTwilio) -> AsyncIterator[Peer]:
     """A whole gateway that shares its store."""
     given: dict[str, Any] = {"account_sid": ACCOUNT, "auth_token": Secret(TOKEN)}
     settings = settings_of(**given, public_url=PUBLIC, store_url=Secret(server.url))
@@ -44,7 +44,7 @@ async def peer(server: KeptServer, twilio: PlainTwilio) -> AsyncIterator[Peer]:
 
 
 @asynccontextmanager
-async def two(server: KeptServer) -> AsyncIterator[tuple[Peer, Peer, PlainTwilio]]:
+async def two(server: ServerProcess) -> AsyncIterator[tuple[Peer, Peer, PlainTwilio]]:
     """Two of them, and the account behind both."""
     twilio = PlainTwilio()
     async with peer(server, twilio) as a, peer(server, twilio) as b:
@@ -52,30 +52,32 @@ async def two(server: KeptServer) -> AsyncIterator[tuple[Peer, Peer, PlainTwilio
 
 
 async def test_a_webhook_at_one_gateway_reaches_a_subscriber_at_the_other(
-    server: KeptServer,
+    server: ServerProcess,
 ) -> None:
     async with two(server) as (a, b, _):
-        with b.store.subscribe(CALL) as news:
+        with b.store.subscribe(CALL) as subscription:
             await a.post(event("ringing", 1))
-            assert await next_status(news) == "ringing"
+            assert await next_status(subscription) == "ringing"
             await b.post(event("in-progress", 2))
             await a.post(event("completed", 3))
-            assert (await statuses_until(news, "completed"))[-1] == "completed"
+            assert (await statuses_until(subscription, "completed"))[-1] == "completed"
 
 
-async def test_a_recording_that_the_other_gateway_hears_of_is_news_here(server: KeptServer) -> None:
+async def test_a_recording_callback_at_the_other_gateway_is_an_event_here(
+    server: ServerProcess,
+) -> None:
     async with two(server) as (a, b, _):
-        with b.store.subscribe(CALL) as news:
+        with b.store.subscribe(CALL) as subscription:
             await a.post(event("completed", 3))
-            await next_status(news)
+            await next_status(subscription)
             form = {"AccountSid": ACCOUNT, "CallSid": CALL, "RecordingSid": sid("RE", 1)}
             await b.post(form, RECORDING)
-            state = await anext(news)
+            state = await anext(subscription)
 
         assert state.fact("recording_sid") == sid("RE", 1)
 
 
-async def test_a_replay_at_the_other_gateway_is_dropped(server: KeptServer) -> None:
+async def test_a_replay_at_the_other_gateway_is_dropped(server: ServerProcess) -> None:
     async with two(server) as (a, b, _):
         form = event("ringing", 1)
         assert (await a.post(form)).status_code == (await b.post(form)).status_code == 204
@@ -85,21 +87,23 @@ async def test_a_replay_at_the_other_gateway_is_dropped(server: KeptServer) -> N
         assert not await b.store.remember(signature, 60)
 
 
-async def test_webhooks_while_the_server_is_away_arrive_when_it_is_back(server: KeptServer) -> None:
+async def test_webhooks_while_the_server_is_away_arrive_when_it_is_back(
+    server: ServerProcess,
+) -> None:
     """Twilio does not repeat a callback: what one gateway took must not be lost."""
     async with two(server) as (a, b, _):
-        with b.store.subscribe(CALL) as news:
+        with b.store.subscribe(CALL) as subscription:
             await a.post(event("ringing", 1))
-            assert await next_status(news) == "ringing"
+            assert await next_status(subscription) == "ringing"
             await asyncio.to_thread(server.stop)
             assert (await a.post(event("in-progress", 2))).status_code == 204
             assert (await a.post(event("completed", 3))).status_code == 204
             await asyncio.to_thread(server.start)
 
-            assert (await statuses_until(news, "completed"))[-1] == "completed"
+            assert (await statuses_until(subscription, "completed"))[-1] == "completed"
 
 
-async def test_a_key_places_one_call_through_both_gateways(server: KeptServer) -> None:
+async def test_a_key_places_one_call_through_both_gateways(server: ServerProcess) -> None:
     async with two(server) as (a, b, twilio):
         twilio.delay = 0.03
         answers = await asyncio.gather(
@@ -112,21 +116,21 @@ async def test_a_key_places_one_call_through_both_gateways(server: KeptServer) -
 
 
 async def test_a_call_that_one_gateway_made_is_there_at_the_other_before_upstream_shows_it(
-    server: KeptServer,
+    server: ServerProcess,
 ) -> None:
     async with two(server) as (a, b, twilio):
-        with b.store.subscribe() as news:
+        with b.store.subscribe() as subscription:
             made = (await a.graphql.data(MAKE, input=making()))["makeCall"]["call"]["sid"]
-            assert await next_status(news) == "queued"
+            assert await next_status(subscription) == "queued"
         twilio.calls.clear()
         query = "query($sid: ID!) { call(sid: $sid) { sid status direction } }"
         data = await b.graphql.data(query, sid=made)
-        watching = b.gateway.stream(
+        stream = b.gateway.stream(
             "subscription($sid: ID!) { callUpdated(sid: $sid) { call { sid status } } }",
             {"sid": made},
             caller=ANONYMOUS,
         )
-        async with aclosing(watching) as results:
+        async with aclosing(stream) as results:
             event = response_map(await anext(results))
 
         assert data["call"] == {"sid": made, "status": "QUEUED", "direction": "OUTBOUND_API"}
@@ -134,7 +138,7 @@ async def test_a_call_that_one_gateway_made_is_there_at_the_other_before_upstrea
 
 
 async def test_an_unknown_outcome_at_one_gateway_is_unknown_at_the_other(
-    server: KeptServer,
+    server: ServerProcess,
 ) -> None:
     async with two(server) as (a, b, twilio):
 
@@ -151,7 +155,9 @@ async def test_an_unknown_outcome_at_one_gateway_is_unknown_at_the_other(
         assert len(twilio.requests) == 1
 
 
-async def test_without_the_server_a_key_is_refused_and_nothing_is_sent(server: KeptServer) -> None:
+async def test_without_the_server_a_key_is_refused_and_nothing_is_sent(
+    server: ServerProcess,
+) -> None:
     async with two(server) as (a, _, twilio):
         await asyncio.to_thread(server.stop)
         problem = await a.graphql.error(MAKE, input=making(idempotencyKey="k"))
@@ -162,7 +168,7 @@ async def test_without_the_server_a_key_is_refused_and_nothing_is_sent(server: K
         assert len(twilio.requests) == 1
 
 
-async def test_leadership_moves_when_a_leader_ends(server: KeptServer) -> None:
+async def test_leadership_moves_when_a_leader_ends(server: ServerProcess) -> None:
     twilio = PlainTwilio()
     async with peer(server, twilio) as b:
         async with peer(server, twilio) as a:

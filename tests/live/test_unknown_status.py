@@ -6,33 +6,33 @@ import httpx
 import pytest
 
 from gateway.errors import UpstreamError, UpstreamInvalid
-from gateway.live.polling import FEW, LONGEST_UNKNOWN, SELDOM, SOONEST
+from gateway.live.polling import MAX_INTERVAL, MIN_INTERVAL, SINGLE_FETCH_MAX, UNKNOWN_TIMEOUT
 from tests.live.stage import CALL, event
-from tests.live.test_late_and_gone import ALL, NEWEST, READ, watching
-from tests.live.watched import Watcher, room, settle
+from tests.live.test_late_and_gone import ALL, NEWEST, READ, subscribe
+from tests.live.watched import Subscriber, live, settle
 from tests.plain_twilio import PlainTwilio, call
 
 
 @pytest.mark.parametrize("odd", ["on-hold", "", None, 7])
-async def test_a_status_that_cannot_be_told_is_looked_at_seldom_and_for_a_day(odd: Any) -> None:
-    async with room(PlainTwilio([call(1, status=odd)])) as there:
-        watcher = await watching(there)
-        await there.look(SOONEST)
-        there.twilio.asked()
-        while there.now < 600:
-            await there.look(1)
-        looks = len(there.twilio.asked())
-        await there.look(LONGEST_UNKNOWN - there.now)
-        over = watcher.is_over
-        await there.look(SELDOM)
-        await watcher.end()
-        there.twilio.asked()
-        looked = await there.look(SELDOM)
+async def test_a_call_of_unknown_status_is_polled_seldom_and_for_a_day(odd: Any) -> None:
+    async with live(PlainTwilio([call(1, status=odd)])) as gateway:
+        subscriber = await subscribe(gateway)
+        await gateway.poll(MIN_INTERVAL)
+        gateway.twilio.asked()
+        while gateway.now < 600:
+            await gateway.poll(1)
+        polls = len(gateway.twilio.asked())
+        await gateway.poll(UNKNOWN_TIMEOUT - gateway.now)
+        over = subscriber.is_over
+        await gateway.poll(MAX_INTERVAL)
+        await subscriber.end()
+        gateway.twilio.asked()
+        polled = await gateway.poll(MAX_INTERVAL)
 
-    assert looks == 600 / SELDOM - 1
+    assert polls == 600 / MAX_INTERVAL - 1
     assert not over
-    assert watcher.statuses == ["unknown"]
-    assert (looked, there.twilio.asked()) == ([], [])
+    assert subscriber.statuses == ["unknown"]
+    assert (polled, gateway.twilio.asked()) == ([], [])
 
 
 UNREADABLE = [
@@ -42,79 +42,79 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("count", [1, FEW + 1])
+@pytest.mark.parametrize("count", [1, SINGLE_FETCH_MAX + 1])
 @pytest.mark.parametrize("answer", UNREADABLE)
-async def test_a_call_that_cannot_be_read_is_looked_at_seldom_and_for_a_day(
+async def test_an_unreadable_call_is_polled_seldom_and_for_a_day(
     answer: httpx.Response, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One by one, and by the lists of live calls, which cannot be read either."""
-    async with room(PlainTwilio([call(n, status="ringing") for n in range(count)])) as there:
-        watchers = [await watching(there, number) for number in range(count)]
-        there.twilio.fault = lambda _: httpx.Response(answer.status_code, content=answer.content)
-        while there.now < 600:
-            await there.look(SELDOM)
-        there.twilio.asked()
-        looks = [await there.look(1) for _ in range(600)]
-        await there.look(LONGEST_UNKNOWN - there.now)
-        over = [watcher.is_over for watcher in watchers]
-        await there.look(SELDOM)
-        for watcher in watchers:
+    async with live(PlainTwilio([call(n, status="ringing") for n in range(count)])) as gateway:
+        subscribers = [await subscribe(gateway, number) for number in range(count)]
+        gateway.twilio.fault = lambda _: httpx.Response(answer.status_code, content=answer.content)
+        while gateway.now < 600:
+            await gateway.poll(MAX_INTERVAL)
+        gateway.twilio.asked()
+        polls = [await gateway.poll(1) for _ in range(600)]
+        await gateway.poll(UNKNOWN_TIMEOUT - gateway.now)
+        over = [subscriber.is_over for subscriber in subscribers]
+        await gateway.poll(MAX_INTERVAL)
+        for subscriber in subscribers:
             with pytest.raises(UpstreamError):
-                await watcher.end()
-        there.twilio.asked()
-        looked = await there.look(LONGEST_UNKNOWN)
+                await subscriber.end()
+        gateway.twilio.asked()
+        polled = await gateway.poll(UNKNOWN_TIMEOUT)
 
-    assert sum(map(bool, looks)) == 600 / SELDOM
+    assert sum(map(bool, polls)) == 600 / MAX_INTERVAL
     assert not any(over)
-    assert (looked, there.twilio.asked()) == ([], [])
+    assert (polled, gateway.twilio.asked()) == ([], [])
     assert "internal error" not in caplog.text
 
 
-async def test_who_watches_a_call_that_cannot_be_read_is_told_why_it_ends() -> None:
-    async with room(PlainTwilio([call(1, status="ringing")])) as there:
-        watcher = await watching(there)
-        there.twilio.fault = lambda _: httpx.Response(200, text="<html>")
-        await there.look(LONGEST_UNKNOWN + 1)
+async def test_a_subscription_to_an_unreadable_call_ends_with_the_reason() -> None:
+    async with live(PlainTwilio([call(1, status="ringing")])) as gateway:
+        subscriber = await subscribe(gateway)
+        gateway.twilio.fault = lambda _: httpx.Response(200, text="<html>")
+        await gateway.poll(UNKNOWN_TIMEOUT + 1)
         with pytest.raises(UpstreamInvalid):
-            await watcher.end()
+            await subscriber.end()
 
 
 async def test_a_call_that_can_be_read_again_within_the_day_goes_on() -> None:
-    async with room(PlainTwilio([call(1, status="ringing")])) as there:
-        watcher = await watching(there)
+    async with live(PlainTwilio([call(1, status="ringing")])) as gateway:
+        subscriber = await subscribe(gateway)
         for _ in range(3):
-            there.twilio.fault = lambda _: httpx.Response(200, text="<html>")
-            await there.look(LONGEST_UNKNOWN - SELDOM)
-            there.twilio.fault = None
-            await there.look(SELDOM)
-        there.becomes(1, "completed")
-        await there.look(SELDOM)
-        await watcher.end()
+            gateway.twilio.fault = lambda _: httpx.Response(200, text="<html>")
+            await gateway.poll(UNKNOWN_TIMEOUT - MAX_INTERVAL)
+            gateway.twilio.fault = None
+            await gateway.poll(MAX_INTERVAL)
+        gateway.set_status(1, "completed")
+        await gateway.poll(MAX_INTERVAL)
+        await subscriber.end()
 
-    assert watcher.statuses == ["ringing", "completed"]
+    assert subscriber.statuses == ["ringing", "completed"]
 
 
 async def test_among_all_calls_one_that_cannot_be_read_is_dropped_after_a_day() -> None:
     """The newest calls can be read: it is not among them any more."""
-    async with room(PlainTwilio([call(1, status="ringing")])) as there:
-        watcher = Watcher(there.watching.calls(ALL))
-        watcher.take(99)
+    async with live(PlainTwilio([call(1, status="ringing")])) as gateway:
+        subscriber = Subscriber(gateway.subscriptions.calls(ALL))
+        subscriber.take(99)
         await settle()
-        there.twilio.calls[:0] = [call(number) for number in range(100, 160)]
-        there.twilio.fault = lambda request: (
+        gateway.twilio.calls[:0] = [call(number) for number in range(100, 160)]
+        gateway.twilio.fault = lambda request: (
             httpx.Response(200, text="<html>") if CALL in request.url.path else None
         )
-        await there.look(SELDOM)
-        await there.look(SELDOM)
-        before = there.twilio.asked()
+        await gateway.poll(MAX_INTERVAL)
+        await gateway.poll(MAX_INTERVAL)
+        before = gateway.twilio.asked()
         for _ in range(2):
-            await there.look(LONGEST_UNKNOWN)
-        there.twilio.asked()
-        await there.look(SELDOM)
-        await there.look(SELDOM)
-        after = there.twilio.asked()
-        over = watcher.is_over
-        await watcher.leave()
+            await gateway.poll(UNKNOWN_TIMEOUT)
+        gateway.twilio.asked()
+        await gateway.poll(MAX_INTERVAL)
+        await gateway.poll(MAX_INTERVAL)
+        after = gateway.twilio.asked()
+        over = subscriber.is_over
+        await subscriber.leave()
 
     assert READ in before
     assert READ not in after
@@ -122,86 +122,86 @@ async def test_among_all_calls_one_that_cannot_be_read_is_dropped_after_a_day() 
     assert not over
 
 
-async def test_an_unknown_status_that_becomes_known_is_looked_at_as_any_other() -> None:
-    async with room(PlainTwilio([call(1, status="on-hold")])) as there:
-        watcher = await watching(there)
-        await there.look(SOONEST)
-        there.becomes(1, "in-progress")
-        await there.look(SELDOM)
-        there.becomes(1, "completed")
-        await there.look(SOONEST)
-        await watcher.end()
+async def test_an_unknown_status_that_becomes_known_is_polled_as_any_other() -> None:
+    async with live(PlainTwilio([call(1, status="on-hold")])) as gateway:
+        subscriber = await subscribe(gateway)
+        await gateway.poll(MIN_INTERVAL)
+        gateway.set_status(1, "in-progress")
+        await gateway.poll(MAX_INTERVAL)
+        gateway.set_status(1, "completed")
+        await gateway.poll(MIN_INTERVAL)
+        await subscriber.end()
 
-    assert watcher.statuses == ["unknown", "in-progress", "completed"]
+    assert subscriber.statuses == ["unknown", "in-progress", "completed"]
 
 
 async def test_a_day_of_unknown_status_begins_when_it_was_known_last() -> None:
-    async with room(PlainTwilio([call(1, status="ringing")])) as there:
-        watcher = await watching(there)
-        for _ in range(int(LONGEST_UNKNOWN / 3600)):
-            await there.look(3600)
-        there.becomes(1, "on-hold")
-        await there.look(SELDOM)
-        early = watcher.is_over
-        await there.look(LONGEST_UNKNOWN - SELDOM - 1)
-        still = watcher.is_over
-        await there.look(SELDOM + 2)
-        await watcher.end()
+    async with live(PlainTwilio([call(1, status="ringing")])) as gateway:
+        subscriber = await subscribe(gateway)
+        for _ in range(int(UNKNOWN_TIMEOUT / 3600)):
+            await gateway.poll(3600)
+        gateway.set_status(1, "on-hold")
+        await gateway.poll(MAX_INTERVAL)
+        early = subscriber.is_over
+        await gateway.poll(UNKNOWN_TIMEOUT - MAX_INTERVAL - 1)
+        still = subscriber.is_over
+        await gateway.poll(MAX_INTERVAL + 2)
+        await subscriber.end()
 
     assert (early, still) == (False, False)
-    assert watcher.statuses == ["ringing"]
+    assert subscriber.statuses == ["ringing"]
 
 
-async def test_a_day_of_unknown_status_begins_anew_when_a_webhook_tells_another() -> None:
+async def test_a_day_of_unknown_status_begins_again_with_a_webhook() -> None:
     hours = 3600.0
-    async with room(PlainTwilio([call(1, status="on-hold")])) as there:
-        watcher = await watching(there)
+    async with live(PlainTwilio([call(1, status="on-hold")])) as gateway:
+        subscriber = await subscribe(gateway)
         for _ in range(20):
-            await there.look(hours)
-        await there.store.publish(event("in-progress", 2, at=there.utc()))
+            await gateway.poll(hours)
+        await gateway.store.publish(event("in-progress", 2, at=gateway.utc()))
         await settle()
         over = []
         for _ in range(30):
-            await there.look(hours)
+            await gateway.poll(hours)
             await settle()
-            over.append(watcher.is_over)
-        await watcher.end()
+            over.append(subscriber.is_over)
+        await subscriber.end()
 
-    assert watcher.statuses == ["unknown", "in-progress"]
-    assert over.index(True) == LONGEST_UNKNOWN / hours
+    assert subscriber.statuses == ["unknown", "in-progress"]
+    assert over.index(True) == UNKNOWN_TIMEOUT / hours
 
 
 async def test_among_all_calls_one_of_unknown_status_is_dropped_after_a_day() -> None:
-    async with room(PlainTwilio([call(1, status="ringing")])) as there:
-        watcher = Watcher(there.watching.calls(ALL))
-        watcher.take(99)
+    async with live(PlainTwilio([call(1, status="ringing")])) as gateway:
+        subscriber = Subscriber(gateway.subscriptions.calls(ALL))
+        subscriber.take(99)
         await settle()
-        there.becomes(1, "on-hold")
-        await there.look(SOONEST)
-        there.twilio.calls[:0] = [call(number) for number in range(100, 160)]
-        await there.look(SELDOM)
-        await there.look(SELDOM)
-        before = there.twilio.asked()
+        gateway.set_status(1, "on-hold")
+        await gateway.poll(MIN_INTERVAL)
+        gateway.twilio.calls[:0] = [call(number) for number in range(100, 160)]
+        await gateway.poll(MAX_INTERVAL)
+        await gateway.poll(MAX_INTERVAL)
+        before = gateway.twilio.asked()
         for _ in range(2):
-            await there.look(LONGEST_UNKNOWN)
-        there.twilio.asked()
-        await there.look(SELDOM)
-        await there.look(SELDOM)
-        after = there.twilio.asked()
+            await gateway.poll(UNKNOWN_TIMEOUT)
+        gateway.twilio.asked()
+        await gateway.poll(MAX_INTERVAL)
+        await gateway.poll(MAX_INTERVAL)
+        after = gateway.twilio.asked()
         await settle()
-        await watcher.leave()
+        await subscriber.leave()
 
     assert READ in before
     assert READ not in after
     assert NEWEST in after
 
 
-async def test_news_that_upstream_shows_without_a_status_are_told_with_theirs() -> None:
+async def test_an_event_whose_row_has_no_status_is_sent_with_its_own() -> None:
     """A final one has to end the watch, whatever the row says."""
-    async with room(PlainTwilio([call(1, status="in-progress")])) as there:
-        watcher = await watching(there)
-        there.becomes(1, "on-hold")
-        await there.store.publish(event("completed", 3, at=there.utc(), duration="5"))
-        await watcher.end()
+    async with live(PlainTwilio([call(1, status="in-progress")])) as gateway:
+        subscriber = await subscribe(gateway)
+        gateway.set_status(1, "on-hold")
+        await gateway.store.publish(event("completed", 3, at=gateway.utc(), duration="5"))
+        await subscriber.end()
 
-    assert watcher.statuses == ["in-progress", "completed"]
+    assert subscriber.statuses == ["in-progress", "completed"]

@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 from gateway.errors import StoreUnavailable
 from gateway.live.store import Claim
 from gateway.live.valkey import ValkeyStore
-from tests.live.servers import KeptServer
+from tests.live.servers import ServerProcess
 from tests.live.stage import CALL, event, next_status, statuses_until
 from tests.plain_twilio import ACCOUNT, sid
 
 
 @asynccontextmanager
-async def gateways(server: KeptServer) -> AsyncIterator[tuple[ValkeyStore, ValkeyStore]]:
+async def gateways(server: ServerProcess) -> AsyncIterator[tuple[ValkeyStore, ValkeyStore]]:
     """Two stores over one server."""
     one, other = ValkeyStore(server.url, ACCOUNT), ValkeyStore(server.url, ACCOUNT)
     try:
@@ -32,21 +32,21 @@ async def gateways(server: KeptServer) -> AsyncIterator[tuple[ValkeyStore, Valke
 
 
 async def test_an_event_that_arrives_at_one_gateway_reaches_a_subscriber_at_another(
-    server: KeptServer,
+    server: ServerProcess,
 ) -> None:
     async with gateways(server) as (a, b):
-        with b.subscribe(CALL) as news, b.subscribe() as all_news:
+        with b.subscribe(CALL) as subscription, b.subscribe() as all_calls:
             for status, number in (("queued", 0), ("ringing", 1), ("completed", 3)):
                 await a.publish(event(status, number, to="+18005550100"))
 
-            assert (await statuses_until(news, "completed"))[-1] == "completed"
-            assert (await statuses_until(all_news, "completed"))[-1] == "completed"
+            assert (await statuses_until(subscription, "completed"))[-1] == "completed"
+            assert (await statuses_until(all_calls, "completed"))[-1] == "completed"
         state = b.state(CALL)
         assert state is not None
         assert state.fact("to") == "+18005550100"
 
 
-async def test_a_gateway_hears_once_of_what_it_has_sent_itself(server: KeptServer) -> None:
+async def test_a_gateway_gets_its_own_event_once(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
         with a.subscribe(CALL) as at_a, b.subscribe(CALL) as at_b:
             await a.publish(event("ringing", 1))
@@ -56,44 +56,46 @@ async def test_a_gateway_hears_once_of_what_it_has_sent_itself(server: KeptServe
             assert await next_status(at_a) == await next_status(at_b) == "completed"
 
 
-async def test_a_gateway_that_starts_later_knows_what_was_heard_before(server: KeptServer) -> None:
+async def test_a_gateway_that_starts_later_gets_earlier_events(
+    server: ServerProcess,
+) -> None:
     async with gateways(server) as (a, _):
         await a.publish(event("in-progress", 2))
         late = ValkeyStore(server.url, ACCOUNT)
-        with late.subscribe(CALL) as news:
-            assert await next_status(news) == "in-progress"
+        with late.subscribe(CALL) as subscription:
+            assert await next_status(subscription) == "in-progress"
         await late.aclose()
 
 
-async def test_accounts_on_one_server_do_not_hear_of_each_other(server: KeptServer) -> None:
+async def test_accounts_on_one_server_share_nothing(server: ServerProcess) -> None:
     stranger = ValkeyStore(server.url, sid("AC", 2))
     async with gateways(server) as (a, b):
-        with b.subscribe(CALL) as news:
+        with b.subscribe(CALL) as subscription:
             await a.publish(event("ringing", 1))
-            await next_status(news)
+            await next_status(subscription)
         assert stranger.state(CALL) is None
         assert (await stranger.claim("key", "print")).is_new
         assert (await a.claim("key", "print")).is_new
     await stranger.aclose()
 
 
-async def test_what_was_missed_while_the_server_was_away_arrives_when_it_is_back(
-    server: KeptServer,
+async def test_events_while_the_server_is_away_arrive_when_it_is_back(
+    server: ServerProcess,
 ) -> None:
     """The server comes back empty: nothing but the gateways themselves knows what was missed."""
     async with gateways(server) as (a, b):
-        with b.subscribe(CALL) as news:
+        with b.subscribe(CALL) as subscription:
             await a.publish(event("ringing", 1))
-            assert await next_status(news) == "ringing"
+            assert await next_status(subscription) == "ringing"
             await asyncio.to_thread(server.stop)
             await a.publish(event("in-progress", 2))
             await a.publish(event("completed", 3))
             await asyncio.to_thread(server.start)
 
-            assert (await statuses_until(news, "completed"))[-1] == "completed"
+            assert (await statuses_until(subscription, "completed"))[-1] == "completed"
 
 
-async def test_a_server_that_loses_what_it_had_taken_is_told_again(server: KeptServer) -> None:
+async def test_events_that_the_server_lost_are_sent_again(server: ServerProcess) -> None:
     """A notice that reached the server and nobody else before the crash is not lost."""
     a = ValkeyStore(server.url, ACCOUNT)
     await a.publish(event("completed", 3, at=datetime.now(UTC)))
@@ -103,40 +105,40 @@ async def test_a_server_that_loses_what_it_had_taken_is_told_again(server: KeptS
     await asyncio.to_thread(server.stop)
     await asyncio.to_thread(server.start)
     b = ValkeyStore(server.url, ACCOUNT)
-    with b.subscribe(CALL) as news:
-        assert await next_status(news) == "completed"
+    with b.subscribe(CALL) as subscription:
+        assert await next_status(subscription) == "completed"
     await a.aclose()
     await b.aclose()
 
 
-async def test_a_stream_that_is_younger_than_what_was_seen_is_read_from_its_beginning(
-    server: KeptServer,
+async def test_a_stream_with_lower_ids_is_read_from_its_beginning(
+    server: ServerProcess,
 ) -> None:
     """A server that comes back with an earlier clock numbers its entries lower."""
     async with gateways(server) as (a, b):
-        with b.subscribe() as news:
+        with b.subscribe() as subscription:
             await a.publish(event("ringing", 1))
-            assert await next_status(news) == "ringing"
+            assert await next_status(subscription) == "ringing"
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(server.start)
             entry = msgspec.json.encode(event("busy", 1, of=sid("CA", 2)))
             async with Redis.from_url(server.url) as probe:
                 await probe.xadd(f"gateway:{ACCOUNT}:notices", {"notice": entry}, id="5-0")
 
-            assert await next_status(news) == "busy"
+            assert await next_status(subscription) == "busy"
 
 
-async def test_an_entry_that_is_no_notice_is_passed_over(server: KeptServer) -> None:
+async def test_an_entry_that_is_no_event_is_skipped(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
         async with Redis.from_url(server.url) as probe:
             await probe.xadd(f"gateway:{ACCOUNT}:notices", {"notice": "{]"})
             await probe.xadd(f"gateway:{ACCOUNT}:notices", {"other": "1"})
-        with b.subscribe(CALL) as news:
+        with b.subscribe(CALL) as subscription:
             await a.publish(event("ringing", 1))
-            assert await next_status(news) == "ringing"
+            assert await next_status(subscription) == "ringing"
 
 
-async def test_a_key_is_new_to_one_gateway_only(server: KeptServer) -> None:
+async def test_a_key_is_new_to_one_gateway_only(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
         first = await asyncio.gather(*(store.remember("k", 60) for store in (a, b) * 10))
 
@@ -144,14 +146,16 @@ async def test_a_key_is_new_to_one_gateway_only(server: KeptServer) -> None:
         assert await b.remember("another", 60)
 
 
-async def test_replay_memory_without_the_server_is_the_gateways_own(server: KeptServer) -> None:
+async def test_without_the_server_the_replay_cache_is_local(
+    server: ServerProcess,
+) -> None:
     async with gateways(server) as (a, _):
         await asyncio.to_thread(server.stop)
 
         assert [await a.remember("k", 60) for _ in range(3)] == [True, False, False]
 
 
-async def test_an_idempotency_key_is_claimed_once_across_gateways(server: KeptServer) -> None:
+async def test_an_idempotency_key_is_claimed_once_across_gateways(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
         claims = await asyncio.gather(*(store.claim("k", "print") for store in (a, b) * 10))
         assert [claim.is_new for claim in claims].count(True) == 1
@@ -162,7 +166,7 @@ async def test_an_idempotency_key_is_claimed_once_across_gateways(server: KeptSe
         assert await a.claim("k", "print") == Claim("print", "made")
 
 
-async def test_a_key_that_is_released_is_free_again(server: KeptServer) -> None:
+async def test_a_key_that_is_released_is_free_again(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
         await a.claim("k", "print")
         await a.release("k")
@@ -170,7 +174,7 @@ async def test_a_key_that_is_released_is_free_again(server: KeptServer) -> None:
         assert (await b.claim("k", "print")).is_new
 
 
-async def test_a_claim_ends_after_a_day(server: KeptServer) -> None:
+async def test_a_claim_ends_after_a_day(server: ServerProcess) -> None:
     async with gateways(server) as (a, _), Redis.from_url(server.url) as probe:
         await a.claim("k", "print")
         claimed = await probe.pttl(f"gateway:{ACCOUNT}:claim:k")
@@ -181,7 +185,7 @@ async def test_a_claim_ends_after_a_day(server: KeptServer) -> None:
         assert 86_300_000 < settled <= 86_400_000
 
 
-async def test_without_the_server_no_key_can_be_claimed(server: KeptServer) -> None:
+async def test_without_the_server_no_key_can_be_claimed(server: ServerProcess) -> None:
     """Better no call than one placed twice."""
     async with gateways(server) as (a, _):
         await asyncio.to_thread(server.stop)
@@ -190,8 +194,8 @@ async def test_without_the_server_no_key_can_be_claimed(server: KeptServer) -> N
             await a.claim("k", "print")
 
 
-async def test_a_claim_that_a_hanging_server_took_in_the_end_is_given_up(
-    server: KeptServer,
+async def test_a_claim_that_a_hanging_server_stored_is_deleted(
+    server: ServerProcess,
 ) -> None:
     """Who was told that nothing was sent may try again under the same key."""
     async with gateways(server) as (a, b):
@@ -207,20 +211,22 @@ async def test_a_claim_that_a_hanging_server_took_in_the_end_is_given_up(
         assert not (await a.claim("k", "print")).is_new
 
 
-async def test_what_a_hanging_server_kept_back_arrives_when_it_goes_on(server: KeptServer) -> None:
+async def test_an_event_that_waited_for_a_hanging_server_arrives_when_it_resumes(
+    server: ServerProcess,
+) -> None:
     async with gateways(server) as (a, b):
-        with b.subscribe(CALL) as news:
+        with b.subscribe(CALL) as subscription:
             await a.publish(event("ringing", 1))
-            assert await next_status(news) == "ringing"
+            assert await next_status(subscription) == "ringing"
             server.hang()
             await a.publish(event("completed", 3))
             assert await a.remember("k", 60)  # not kept from answering for long
             server.resume()
 
-            assert await next_status(news) == "completed"
+            assert await next_status(subscription) == "completed"
 
 
-async def test_the_first_key_after_the_server_is_back_can_be_claimed(server: KeptServer) -> None:
+async def test_the_first_key_after_the_server_is_back_can_be_claimed(server: ServerProcess) -> None:
     """Connections from before are dead; that is found out before they are used."""
     async with gateways(server) as (a, _):
         await a.claim("before", "print")
@@ -230,8 +236,8 @@ async def test_the_first_key_after_the_server_is_back_can_be_claimed(server: Kep
         assert (await a.claim("k", "print")).is_new
 
 
-async def test_an_outcome_that_could_not_be_noted_is_noted_when_the_server_is_back(
-    server: KeptServer,
+async def test_an_outcome_is_recorded_when_the_server_is_back(
+    server: ServerProcess,
 ) -> None:
     async with gateways(server) as (a, b):
         await a.claim("k", "print")
@@ -245,7 +251,7 @@ async def test_an_outcome_that_could_not_be_noted_is_noted_when_the_server_is_ba
         assert await b.claim("k", "print") == Claim("print", "made")
 
 
-async def test_a_lease_is_one_gateways_until_it_ends(server: KeptServer) -> None:
+async def test_a_lease_is_one_gateways_until_it_ends(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
         assert await a.lease("poll", "a", 30)
         assert await a.lease("poll", "a", 30)
@@ -257,7 +263,7 @@ async def test_a_lease_is_one_gateways_until_it_ends(server: KeptServer) -> None
                 await asyncio.sleep(0.01)
 
 
-async def test_without_the_server_everybody_has_the_lease(server: KeptServer) -> None:
+async def test_without_the_server_every_gateway_gets_the_lease(server: ServerProcess) -> None:
     """Work done twice, not never."""
     async with gateways(server) as (a, b):
         await asyncio.to_thread(server.stop)
@@ -266,11 +272,11 @@ async def test_without_the_server_everybody_has_the_lease(server: KeptServer) ->
         assert await b.lease("poll", "b", 30)
 
 
-async def test_a_store_ends_though_its_server_was_never_there() -> None:
+async def test_a_store_closes_though_its_server_was_never_there() -> None:
     store = ValkeyStore("redis://127.0.0.1:9/0", ACCOUNT)
     await store.publish(event("ringing", 1))
-    with store.subscribe(CALL) as news:
+    with store.subscribe(CALL) as subscription:
         await store.publish(event("completed", 3))
-        assert await next_status(news) == "completed"
+        assert await next_status(subscription) == "completed"
     async with asyncio.timeout(20):
         await store.aclose()

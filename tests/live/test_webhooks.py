@@ -33,11 +33,11 @@ from tests.live.webhooks import FORM, PUBLIC, RECORDING, STATUS, event, hooks
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 
 
-async def test_a_signed_callback_is_answered_204_and_told() -> None:
+async def test_a_signed_callback_is_answered_204_and_published() -> None:
     async with hooks() as twilio:
-        with twilio.store.subscribe(CALL) as news:
+        with twilio.store.subscribe(CALL) as subscription:
             answer = await twilio.post(event("completed", 3, CallDuration="42", Duration="1"))
-            state = await anext(news)
+            state = await anext(subscription)
 
         assert (answer.status_code, answer.content) == (204, b"")
         assert (state.status.value, state.sequence, state.source) == (
@@ -60,7 +60,7 @@ async def test_a_signed_callback_is_answered_204_and_told() -> None:
     ],
     ids=["another token", "no token", "the address behind the proxy", "another path"],
 )
-async def test_what_is_not_signed_for_this_url_is_refused_and_not_heard(
+async def test_what_is_not_signed_for_this_url_is_refused_and_not_published(
     token: str, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -167,7 +167,7 @@ async def test_a_value_is_signed_as_it_was_sent_whatever_its_bytes(sent: str, sh
 
 
 @pytest.mark.parametrize("sent", [b"caf\xe9", b"caf\\ud800"])
-async def test_so_is_a_json_body(sent: bytes) -> None:
+async def test_a_json_value_is_signed_as_it_was_sent_whatever_its_bytes(sent: bytes) -> None:
     body = json.dumps(event("ringing", 1, From="FROM")).encode().replace(b"FROM", sent)
     path = f"{STATUS}?bodySHA256={sha256(body).hexdigest()}"
     signature = signature_of(PUBLIC + path, (), Secret(TOKEN))
@@ -198,19 +198,19 @@ async def test_a_json_body_is_signed_by_its_hash_in_the_url() -> None:
         assert (state.status.value, state.sequence) == ("ringing", 1)
 
 
-async def test_a_call_that_a_webhook_told_of_can_be_watched_before_upstream_shows_it() -> None:
+async def test_a_call_that_a_webhook_reported_can_be_watched_before_upstream_shows_it() -> None:
     document = f'subscription {{ callUpdated(sid: "{CALL}") {{ call {{ status direction }} }} }}'
     async with hooks() as twilio:
         await twilio.post(event("ringing", 1))
-        told = []
+        responses = []
         async with aclosing(twilio.gateway.stream(document, caller=ANONYMOUS)) as results:
-            told.append(response_map(await anext(results)))
+            responses.append(response_map(await anext(results)))
             form = event("completed", 3)
             del form["Direction"]
             await twilio.post(form)
-            told += [response_map(result) async for result in results]
+            responses += [response_map(result) async for result in results]
 
-    calls = [answer["data"]["callUpdated"]["call"] for answer in told]
+    calls = [answer["data"]["callUpdated"]["call"] for answer in responses]
     assert [row["status"] for row in calls] == ["RINGING", "COMPLETED"]
     assert {row["direction"] for row in calls} == {"OUTBOUND_API"}
 
@@ -219,19 +219,19 @@ async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
     """The memory is keyed on the signature: headers are not signed, so anybody can change them."""
     first = event("ringing", 1)
     async with hooks() as twilio:
-        with twilio.store.subscribe(CALL) as news:
+        with twilio.store.subscribe(CALL) as subscription:
             for token in ("a", "a", "b"):
                 answer = await twilio.post(first, **{"I-Twilio-Idempotency-Token": token})
                 assert answer.status_code == 204
             await twilio.post(event("completed", 3))
 
-            assert await statuses_until(news, "completed") == ["completed"]
+            assert await statuses_until(subscription, "completed") == ["completed"]
         assert not await twilio.store.remember(
             signature_of(PUBLIC + STATUS, tuple(first.items()), Secret(TOKEN)), 1
         )
 
 
-async def test_a_replay_about_a_call_that_is_forgotten_is_not_heard() -> None:
+async def test_a_replay_about_a_call_whose_state_was_evicted_is_dropped() -> None:
     """The order of states could not tell it from news: only the memory of signatures does."""
     first = event("ringing", 1)
     async with hooks() as twilio:
@@ -245,7 +245,7 @@ async def test_a_replay_about_a_call_that_is_forgotten_is_not_heard() -> None:
         assert twilio.state() is None
 
 
-async def test_a_replay_that_is_older_than_the_memory_is_dropped() -> None:
+async def test_a_replay_that_is_older_than_the_replay_cache_is_dropped() -> None:
     """Its Timestamp is signed, so it cannot be made younger."""
     yesterday = format_datetime(datetime.now(UTC) - timedelta(days=1, minutes=1))
     async with hooks() as twilio:
@@ -256,7 +256,7 @@ async def test_a_replay_that_is_older_than_the_memory_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("stamp", ["", "yesterday", "Tue, 06 Oct 9999 10:00:42"])
-async def test_a_timestamp_that_tells_nothing_is_no_reason_to_drop(stamp: str) -> None:
+async def test_an_unreadable_timestamp_is_no_reason_to_drop(stamp: str) -> None:
     async with hooks() as twilio:
         assert (await twilio.post(event("ringing", 1, Timestamp=stamp))).status_code == 204
         assert twilio.state() is not None
@@ -264,15 +264,15 @@ async def test_a_timestamp_that_tells_nothing_is_no_reason_to_drop(stamp: str) -
 
 async def test_late_callbacks_do_not_turn_the_call_back() -> None:
     async with hooks() as twilio:
-        with twilio.store.subscribe(CALL) as news:
+        with twilio.store.subscribe(CALL) as subscription:
             for status, number in (("ringing", 1), ("initiated", 0), ("completed", 3)):
                 await twilio.post(event(status, number))
                 if status == "ringing":
-                    assert await next_status(news) == "ringing"
+                    assert await next_status(subscription) == "ringing"
             await twilio.post(event("in-progress", 2))
 
-            assert await next_status(news) == "completed"
-            waiting = asyncio.ensure_future(anext(news, None))
+            assert await next_status(subscription) == "completed"
+            waiting = asyncio.ensure_future(anext(subscription, None))
             await asyncio.sleep(0)
             assert not waiting.done()
         assert await waiting is None
@@ -281,7 +281,7 @@ async def test_late_callbacks_do_not_turn_the_call_back() -> None:
         assert state.status.value == "completed"
 
 
-async def test_a_recording_callback_is_news_of_a_call_that_is_known() -> None:
+async def test_a_recording_callback_is_an_event_of_a_known_call() -> None:
     form = {
         "AccountSid": ACCOUNT, "CallSid": CALL, "RecordingSid": sid("RE", 1),
         "RecordingStatus": "completed", "RecordingDuration": "12", "RecordingUrl": "https://x",
@@ -290,10 +290,10 @@ async def test_a_recording_callback_is_news_of_a_call_that_is_known() -> None:
         assert (await twilio.post(form, RECORDING)).status_code == 204
         assert twilio.state() is None
         await twilio.post(event("completed", 3))
-        with twilio.store.subscribe(CALL) as news:
+        with twilio.store.subscribe(CALL) as subscription:
             again = form | {"RecordingDuration": "13"}
             assert (await twilio.post(again, RECORDING)).status_code == 204
-            state = await anext(news)
+            state = await anext(subscription)
 
         assert state.status.value == "completed"
         assert state.fact("recording_sid") == sid("RE", 1)
@@ -301,7 +301,7 @@ async def test_a_recording_callback_is_news_of_a_call_that_is_known() -> None:
         assert state.fact("to") == "+14155550123"
 
 
-async def test_a_signature_for_one_webhook_is_none_for_the_other() -> None:
+async def test_a_signature_for_one_webhook_is_not_valid_for_the_other() -> None:
     form = event("ringing", 1, RecordingSid=sid("RE", 1))
     signature = signature_of(PUBLIC + STATUS, tuple(form.items()), Secret(TOKEN))
     async with hooks() as twilio:
@@ -311,7 +311,7 @@ async def test_a_signature_for_one_webhook_is_none_for_the_other() -> None:
         assert answer.status_code == 403
 
 
-async def test_another_accounts_calls_are_not_heard() -> None:
+async def test_another_accounts_calls_are_not_published() -> None:
     async with hooks() as twilio:
         answer = await twilio.post(event("ringing", 1, AccountSid=sid("AC", 5)))
 
@@ -334,7 +334,7 @@ NAMES_NO_CALL: list[tuple[dict[str, str], str]] = [
     "account", [{"AccountSid": ACCOUNT}, {"AccountSid": sid("AC", 5)}, {}],
     ids=["our account", "another account", "no account"],
 )  # fmt: skip
-async def test_a_signed_webhook_that_names_no_call_is_told_so(
+async def test_a_signed_webhook_that_names_no_call_is_answered_400(
     form: dict[str, str], path: str, account: dict[str, str]
 ) -> None:
     """However often it comes: it was not heard the first time."""
@@ -345,7 +345,7 @@ async def test_a_signed_webhook_that_names_no_call_is_told_so(
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "1e3", "9" * 30, "１"])
-async def test_a_number_that_is_none_leaves_the_order_to_the_lifecycle(number: str) -> None:
+async def test_an_unreadable_number_leaves_the_order_to_the_lifecycle(number: str) -> None:
     async with hooks() as twilio:
         await twilio.post(event("ringing", SequenceNumber=number))
         state = twilio.state()
@@ -377,7 +377,7 @@ NO_WEBHOOKS = [
 
 @pytest.mark.parametrize(("content", "kind"), NO_WEBHOOKS)
 @pytest.mark.parametrize("signature", [None, "", "x", "VfDAGmDRa9LLSsgjoHkF0KeY4qY="])
-async def test_what_is_not_signed_is_403_whatever_it_is(
+async def test_any_unsigned_request_is_403(
     content: bytes, kind: str, signature: str | None
 ) -> None:
     headers = {"Content-Type": kind}
@@ -406,7 +406,7 @@ async def test_what_is_not_signed_is_refused_before_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", ""])
-async def test_a_signed_body_of_another_kind_is_told_so(kind: str) -> None:
+async def test_a_signed_body_of_another_type_is_answered_415(kind: str) -> None:
     body = b"CallSid=CA1"
     query = f"?bodySHA256={sha256(body).hexdigest()}"
     header = {
@@ -420,7 +420,7 @@ async def test_a_signed_body_of_another_kind_is_told_so(kind: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b"{", b'"x"', b"\xff", b"[" * 50_000])
-async def test_a_signed_body_that_is_no_object_is_told_so(body: bytes) -> None:
+async def test_a_signed_body_that_is_no_object_is_answered_400(body: bytes) -> None:
     query = f"?bodySHA256={sha256(body).hexdigest()}"
     header = {
         "X-Twilio-Signature": signature_of(PUBLIC + STATUS + query, (), Secret(TOKEN)),
@@ -516,7 +516,7 @@ async def test_bodies_that_do_not_come_keep_no_signed_one_out() -> None:
     assert reading == more
 
 
-async def test_a_flood_of_what_is_not_signed_is_a_line_a_second_in_the_log(
+async def test_a_flood_of_unsigned_webhooks_logs_a_line_a_second(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with hooks() as twilio:

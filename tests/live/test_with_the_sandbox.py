@@ -94,12 +94,12 @@ async def demo() -> AsyncIterator[tuple[str, Store]]:
         yield url, app.state.gateway.own.store
 
 
-async def test_the_sandbox_calls_back_and_subscribers_hear_the_call_ring_and_end() -> None:
+async def test_the_sandbox_calls_back_and_subscribers_get_each_status() -> None:
     async with demo() as (url, store), httpx.AsyncClient(base_url=url) as client:
-        with store.subscribe() as news:
+        with store.subscribe() as subscription:
             body = {"query": MAKE, "variables": {"input": making(to=BUSY, record=True)}}
             answer = (await client.post("/graphql", json=body)).json()
-            seen = await statuses_until(news, "busy")
+            seen = await statuses_until(subscription, "busy")
         state = store.state(answer["data"]["makeCall"]["call"]["sid"])
 
         # Queued twice where the subscriber is quick: by the mutation, then by webhook.

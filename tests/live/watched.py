@@ -23,7 +23,7 @@ async def settle() -> None:
 
 
 @dataclass
-class Room:
+class LiveGateway:
     """One gateway's room; its poller looks only when it is told to.
 
     Its clock shows NOW and stands still, except for what `look` lets pass.
@@ -37,56 +37,56 @@ class Room:
     def __post_init__(self) -> None:
         account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
         self.client = UpstreamClient(account, UpstreamSettings(max_attempts=1), self.twilio)
-        self.rows = SnapshotReader(self.client, self.store, self.utc)
-        self.poller = Poller(self.rows, self.store, lambda: self.now)
-        self.watching = SubscriptionManager(
-            self.rows, self.poller, self.store, SubscriberSlots(self.limit), self.utc
+        self.reader = SnapshotReader(self.client, self.store, self.utc)
+        self.poller = Poller(self.reader, self.store, lambda: self.now)
+        self.subscriptions = SubscriptionManager(
+            self.reader, self.poller, self.store, SubscriberSlots(self.limit), self.utc
         )
 
     def utc(self) -> datetime:
         """The time of day."""
         return NOW + timedelta(seconds=self.now)
 
-    def becomes(self, number: int, status: str, **given: str) -> None:
+    def set_status(self, number: int, status: str, **given: str) -> None:
         """Upstream shows the call in this state from now on."""
         (row,) = (row for row in self.twilio.calls if row["sid"] == sid("CA", number))
         row.update(given, status=status)
 
-    async def look(self, seconds: float = 0) -> list[str]:
+    async def poll(self, seconds: float = 0) -> list[str]:
         """Time passes, and what is due then is looked at; what was."""
         self.now += seconds
-        due = self.poller.begin_round()
-        await self.poller.execute(due)
+        due = self.poller.start_round()
+        await self.poller.poll(due)
         return due
 
 
 @asynccontextmanager
-async def room(twilio: PlainTwilio, **given: object) -> AsyncIterator[Room]:
+async def live(twilio: PlainTwilio, **given: object) -> AsyncIterator[LiveGateway]:
     """A room; at its end nobody may be left watching."""
-    there = Room(twilio, **given)  # type: ignore[arg-type]
-    yield there
-    await there.client.aclose()
-    assert there.watching.count == 0
+    gateway = LiveGateway(twilio, **given)  # type: ignore[arg-type]
+    yield gateway
+    await gateway.client.aclose()
+    assert gateway.subscriptions.count == 0
 
 
-class Watcher:
+class Subscriber:
     """Somebody who watches, and takes an update whenever `take` lets them."""
 
     def __init__(self, updates: AsyncGenerator[CallUpdate, None]) -> None:
-        self.told: list[CallUpdate] = []
-        self._may_take = asyncio.Semaphore(0)
-        self._task = asyncio.ensure_future(self._watch(updates))
+        self.updates: list[CallUpdate] = []
+        self._permits = asyncio.Semaphore(0)
+        self._task = asyncio.ensure_future(self._receive(updates))
 
-    async def _watch(self, updates: AsyncGenerator[CallUpdate, None]) -> None:
+    async def _receive(self, updates: AsyncGenerator[CallUpdate, None]) -> None:
         async with aclosing(updates):
             async for update in updates:
-                self.told.append(update)
-                await self._may_take.acquire()
+                self.updates.append(update)
+                await self._permits.acquire()
 
     def take(self, count: int = 1) -> None:
         """Lets so many more updates through."""
         for _ in range(count):
-            self._may_take.release()
+            self._permits.release()
 
     async def end(self) -> None:
         """Until the updates have ended by themselves."""
@@ -101,12 +101,12 @@ class Watcher:
     @property
     def statuses(self) -> list[str]:
         """What was told so far."""
-        return [status_of(update.row).value for update in self.told]
+        return [status_of(update.row).value for update in self.updates]
 
-    async def until_told(self, count: int) -> None:
+    async def until_received(self, count: int) -> None:
         """Until so many updates were told."""
         async with asyncio.timeout(10):
-            while len(self.told) < count:  # noqa: ASYNC110 (nobody tells)
+            while len(self.updates) < count:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.01)
 
     async def leave(self) -> None:
