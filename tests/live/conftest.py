@@ -1,4 +1,4 @@
-"""A server to share, for whoever asks for one."""
+"""A server that a test's gateways share."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A real Valkey or Redis server on a free port, that a test may stop and start again."""
+"""A real Valkey or Redis server on a free port, which a test may stop and restart."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
 
 
 class ServerProcess:
-    """The program. It keeps nothing on disk: what comes back after a stop is empty."""
+    """The server process. It keeps nothing on disk, so it comes back empty after a stop."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -40,12 +40,12 @@ class ServerProcess:
         raise AssertionError("the server did not start")
 
     def hang(self) -> None:
-        """It takes connections and requests and answers none, until `resume`."""
+        """The server takes connections and requests but answers none, until `resume`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """It goes on, with all that was sent to it meanwhile."""
+        """The server continues with all that was sent meanwhile."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -59,12 +59,12 @@ class ServerProcess:
 
 @contextmanager
 def running_server() -> Iterator[ServerProcess]:
-    """A running server; the test is skipped where there is no program, but never in CI."""
+    """A running server. Without the program the test is skipped, or fails in CI."""
     if PROGRAM is None:
-        what = "there is no valkey-server or redis-server here: apt-get install redis-server"
+        reason = "there is no valkey-server or redis-server here: apt-get install redis-server"
         if os.environ.get("CI") == "true":
-            pytest.fail(what)
-        pytest.skip(what)
+            pytest.fail(reason)
+        pytest.skip(reason)
     server = ServerProcess()
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""What the tests of this room share: notices that are easy to read, and news as they come."""
+"""What the tests of this room share: short events, and the statuses that a subscriber gets."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from tests.plain_twilio import sid
 
 CALL = sid("CA", 1)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-# FACTS section 3: each status and those that may follow it, skipped ones included.
+# FACTS section 3: the ways through the lifecycle; statuses may be skipped.
 LIVES = [
     ["queued", "ringing", "in-progress", "completed"],
     *(["queued", "ringing", end] for end in ("busy", "no-answer", "failed", "canceled")),
@@ -27,7 +27,7 @@ def event(
     at: datetime = NOW,
     **facts: str,
 ) -> CallStatusEvent:
-    """What a webhook, or with no sequence a poll, says of a call."""
+    """An event of a call, as a webhook reports it; without `sequence` as a poll does."""
     return CallStatusEvent(
         call_sid=of,
         status=CallStatus(status),
@@ -39,14 +39,14 @@ def event(
 
 
 async def next_status(subscription: EventSubscription) -> str:
-    """The status of the next state, which must come within some seconds."""
+    """The status of the next state, which must come within 20 seconds."""
     async with asyncio.timeout(20):
         return (await anext(subscription)).status.value
 
 
 async def statuses_until(subscription: EventSubscription, last: str) -> list[str]:
-    """The statuses up to one."""
-    seen = [await next_status(subscription)]
-    while seen[-1] != last:
-        seen.append(await next_status(subscription))
-    return seen
+    """The statuses up to `last`."""
+    statuses = [await next_status(subscription)]
+    while statuses[-1] != last:
+        statuses.append(await next_status(subscription))
+    return statuses

@@ -1,4 +1,4 @@
-"""Whatever the order, the losses and the doubles: the last state is the call's, none goes back."""
+"""Events in any order, lost or doubled: the last state is the call's last, and none goes back."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,9 +21,9 @@ from tests.live.stage import LIVES, NOW, event
 
 @st.composite
 def lives(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]]:
-    """A call's whole life as numbered webhooks, and what reaches a subscriber of it.
+    """A call's whole life as numbered webhooks, and the events that reach the gateway.
 
-    Webhooks are lost (never the last), doubled, late and shuffled; polls see some states too.
+    Webhooks are lost (never the last), doubled, late and shuffled; polls add some states.
     """
     statuses = draw(st.sampled_from(LIVES))
     whole = [
@@ -37,7 +37,7 @@ def lives(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]
 
 
 def reduced(events: Sequence[CallStatusEvent]) -> list[CallStatusEvent]:
-    """Every state that the notices lead through."""
+    """Every state that the events lead through."""
     states: list[CallStatusEvent] = []
     for received in events:
         state = advance(states[-1] if states else None, received)
@@ -85,7 +85,7 @@ def test_the_first_event_is_the_state() -> None:
 @pytest.mark.parametrize("final", [one for one in CallStatus if one in FINAL])
 @pytest.mark.parametrize("later", list(CallStatus))
 def test_a_final_state_is_never_undone(final: CallStatus, later: CallStatus) -> None:
-    """FACTS section 3: "The five final states never change". Whatever number comes with it."""
+    """FACTS section 3: "The five final states never change". The number does not matter."""
     state = event(final.value, 3)
 
     assert advance(state, event(later.value, 99)) is None
@@ -94,7 +94,7 @@ def test_a_final_state_is_never_undone(final: CallStatus, later: CallStatus) -> 
 @pytest.mark.parametrize("live", ["queued", "ringing", "in-progress"])
 @pytest.mark.parametrize("final", sorted(status.value for status in FINAL))
 def test_a_final_event_always_counts(live: str, final: str) -> None:
-    """Also when its number is lower than one seen, or missing: a subscription must end."""
+    """Also with a lower number or none: a subscription must end."""
     for number in (None, 0, 9):
         state = advance(event(live, 5), event(final, number))
 
@@ -116,7 +116,7 @@ def test_a_status_that_is_not_known_changes_nothing() -> None:
 
 
 def test_facts_are_merged_and_the_higher_number_wins() -> None:
-    """Of one status, the notice with the higher SequenceNumber is the newer, come when it may."""
+    """Of two events of one status, the higher SequenceNumber is the newer, whatever the order."""
     state = event("in-progress", 3, answered_by="machine_start", to="+18005550100")
 
     late = advance(state, event("in-progress", 2, answered_by="unknown", direction="inbound"))
@@ -158,6 +158,6 @@ def test_facts_of_a_final_state_may_still_come() -> None:
 def test_what_a_webhook_calls_a_status(text: str, status: CallStatus) -> None:
     """FACTS section 3: `initiated` is a value of the webhook, never of the resource.
 
-    FACTS section 12: so was `answered`, in reports of users.
+    FACTS section 12: users reported `answered`, too.
     """
     assert status_of_callback(text) is status

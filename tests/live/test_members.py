@@ -1,4 +1,4 @@
-"""Updates for members: each is held back until its hearer has been found to be one."""
+"""Updates for members: each is sent only after a check of the membership."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -15,7 +15,7 @@ NOW = datetime(2026, 3, 10, tzinfo=UTC)
 
 
 class Membership:
-    """Who is a member, and what is heard meanwhile."""
+    """A membership that a test can end, and updates for its member."""
 
     def __init__(self) -> None:
         self.is_member = True
@@ -24,13 +24,13 @@ class Membership:
         self.is_closed = False
 
     async def require(self) -> None:
-        """As Standing."""
+        """Counts the checks; raises when the membership has ended."""
         self.checks += 1
         if not self.is_member:
             raise UpstreamAuth("no")
 
     async def updates(self) -> AsyncGenerator[CallUpdate, None]:
-        """Two, then silence."""
+        """Two updates, then none."""
         try:
             for _ in range(2):
                 yield CallUpdate(row(CallResource, status="queued"), None, None, NOW)
@@ -39,7 +39,7 @@ class Membership:
             self.is_closed = True
 
     def member_updates(self) -> AsyncGenerator[CallUpdate, None]:
-        """What a member hears."""
+        """The updates that a member gets."""
 
         async def until_refused() -> None:
             await self.refused.wait()
@@ -48,7 +48,7 @@ class Membership:
 
 
 async def test_every_update_checks_the_membership_again() -> None:
-    """A membership that ended while nothing was heard ends before anything more is."""
+    """A membership that ended between two updates stops the second."""
     membership = Membership()
     member_updates = membership.member_updates()
     await anext(member_updates)
@@ -60,7 +60,7 @@ async def test_every_update_checks_the_membership_again() -> None:
 
 
 async def test_a_refusal_of_one_request_only_ends_nothing() -> None:
-    """A key may be refused one request and list calls all the same."""
+    """A key may be refused one request and still list calls."""
     membership = Membership()
     member_updates = membership.member_updates()
     await anext(member_updates)
@@ -69,7 +69,7 @@ async def test_a_refusal_of_one_request_only_ends_nothing() -> None:
     await asyncio.sleep(0)
     before = membership.checks
     membership.refused.set()
-    while membership.checks == before:  # noqa: ASYNC110 (nobody tells)
+    while membership.checks == before:  # noqa: ASYNC110 (nothing to await)
         await asyncio.sleep(0)
     membership.refused.clear()
     assert not waiting.done()

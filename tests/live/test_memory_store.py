@@ -1,4 +1,4 @@
-"""The store of one process: who hears what, what is kept for how long, and how much of it."""
+"""The store of one process: who gets which event, and how much is kept for how long."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ OTHER = sid("CA", 2)
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock in seconds that the test sets."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -96,7 +96,7 @@ async def test_the_end_of_the_store_ends_its_subscriptions() -> None:
 
 
 async def test_a_subscriber_that_falls_too_far_behind_gets_an_error() -> None:
-    """Better an end with a reason than a last state that never comes."""
+    """An end with a reason is better than a last state that never comes."""
     store = MemoryStore(max_calls=3)
     with store.subscribe() as subscription:
         for number in range(1, 5):
@@ -165,7 +165,7 @@ async def test_a_released_claim_is_free() -> None:
 
 
 async def test_a_full_store_evicts_no_claim() -> None:
-    """An outcome that is forgotten within its day would let a call be placed twice."""
+    """An outcome that is lost within its day would let a call be placed twice."""
     clock = Clock()
     store = MemoryStore(clock, max_claims=2)
     await store.claim("a", "print")
@@ -195,7 +195,7 @@ async def test_a_lease_is_one_holders_until_it_ends() -> None:
 
 @st.composite
 def received_by_two(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallStatusEvent]]:
-    """The webhooks of two calls as two gateways hear them: shuffled, doubled, some lost by both.
+    """The webhooks of two calls as two gateways get them: shuffled, doubled, some lost by both.
 
     The last one of each call reaches one of the two.
     """
@@ -213,7 +213,7 @@ def received_by_two(draw: st.DrawFn) -> tuple[list[CallStatusEvent], list[CallSt
 async def test_gateways_that_exchange_events_in_any_order_reach_the_same_states(
     received: tuple[list[CallStatusEvent], list[CallStatusEvent]], seed: int
 ) -> None:
-    """And a subscriber, however slow, sees each call go forwards only and ends with its last."""
+    """A subscriber of any speed gets each call's states in order, to the last."""
     chance = Random(seed)
     stores = (MemoryStore(), MemoryStore())
     published: list[list[CallStatusEvent]] = [[], []]
@@ -228,7 +228,7 @@ async def test_gateways_that_exchange_events_in_any_order_reach_the_same_states(
                 await stores[place].publish(state)
                 if place == 0 and chance.random() < 0.5:
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(0):  # what waits is there at once
+                        async with asyncio.timeout(0):  # a waiting state is there at once
                             state = await anext(subscription)
                             delivered[state.call_sid].append(state)
         subscription.end()

@@ -1,4 +1,4 @@
-"""When watched calls are looked at, by which requests, and by which gateway."""
+"""When watched calls are polled, by which requests, and by which gateway."""
 
 import asyncio
 import itertools
@@ -46,7 +46,7 @@ LISTS = [
 def test_a_scheduled_call_is_due_within_its_interval_and_not_at_once(
     ops: list[tuple[str, str, str, float]],
 ) -> None:
-    """Within CALM after a webhook, else within SELDOM; never sooner than SOONEST."""
+    """Within WEBHOOK_GRACE after a webhook, else MAX_INTERVAL; never before MIN_INTERVAL."""
     schedule, now, scheduled = Schedule(), 0.0, set()
     for op, name, status, seconds in ops:
         now += seconds
@@ -112,7 +112,7 @@ def test_the_interval_grows_while_a_call_does_not_change() -> None:
 
 @asynccontextmanager
 async def subscribed(gateway: LiveGateway, *numbers: int) -> AsyncIterator[list[Subscriber]]:
-    """The calls, each with somebody who watches it; what that asked is forgotten."""
+    """A subscriber for each call; the requests of the beginning are not counted."""
     subscribers = [Subscriber(gateway.subscriptions.call(sid("CA", number))) for number in numbers]
     await settle()
     gateway.twilio.asked()
@@ -132,10 +132,7 @@ async def test_a_call_without_subscribers_is_not_polled() -> None:
 
 
 async def test_a_call_is_polled_once_for_all_its_subscribers() -> None:
-    async with (
-        live(calls_in("ringing")) as gateway,
-        subscribed(gateway, *[1] * 20) as subscribers,
-    ):
+    async with live(calls_in("ringing")) as gateway, subscribed(gateway, *[1] * 20) as subscribers:
         gateway.set_status(1, "completed")
         await gateway.poll(MIN_INTERVAL)
         for subscriber in subscribers:
@@ -147,7 +144,7 @@ async def test_a_call_is_polled_once_for_all_its_subscribers() -> None:
 
 
 async def test_many_calls_are_polled_by_the_three_lists() -> None:
-    """Those that are in none of them have ended, and are asked for by themselves."""
+    """A call that is in none of them has ended, and is fetched by itself."""
     states = ["queued", "ringing", "in-progress", "ringing", "ringing"]
     async with (
         live(calls_in(*states)) as gateway,
@@ -173,7 +170,7 @@ async def test_nothing_is_polled_while_webhooks_come() -> None:
         await settle()
         gateway.twilio.asked()
         early = await gateway.poll(WEBHOOK_GRACE - ROUND_WINDOW - 0.1)
-        gateway.set_status(1, "completed")  # of which the webhook is lost
+        gateway.set_status(1, "completed")  # the webhook of this is lost
         late = await gateway.poll(1)
         await subscriber.end()
 
@@ -182,13 +179,8 @@ async def test_nothing_is_polled_while_webhooks_come() -> None:
     assert subscriber.statuses == ["queued", "ringing", "completed"]
 
 
-async def test_the_interval_grows_while_upstream_fails(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with (
-        live(calls_in("ringing")) as gateway,
-        subscribed(gateway, 1) as (subscriber,),
-    ):
+async def test_the_interval_grows_while_upstream_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async with live(calls_in("ringing")) as gateway, subscribed(gateway, 1) as (subscriber,):
         gateway.twilio.fault = lambda _: httpx.Response(503)
         polls = [len(await gateway.poll(1)) for _ in range(10)]
         gateway.twilio.fault = None
@@ -203,7 +195,7 @@ async def test_the_interval_grows_while_upstream_fails(
 
 
 async def test_calls_without_webhooks_are_found_among_the_newest() -> None:
-    """Live ones, and those that have ended since the last look; not what had ended before."""
+    """Live calls and those that ended since the last poll; none that had ended before."""
     async with live(calls_in("completed", "ringing")) as gateway:
         subscriber = Subscriber(gateway.subscriptions.calls([ListCalls()]))
         subscriber.take(99)
@@ -259,7 +251,7 @@ async def test_more_new_calls_than_a_page_are_all_found() -> None:
 
 
 async def test_of_two_gateways_one_polls_and_both_get_the_event() -> None:
-    """The lease is the store's; when its holder has gone, the other looks."""
+    """The store keeps the lease; when its holder has left, the other polls."""
     time = [0.0]
     store = MemoryStore(now=lambda: time[0])
     async with (
@@ -280,7 +272,7 @@ async def test_of_two_gateways_one_polls_and_both_get_the_event() -> None:
             await b.poll(5)
         await staying.end()
 
-    # Each reads the news for its own watchers: one by its look, the other when it heard.
+    # Each reads the call for its own subscribers: one by its poll, the other for the event.
     assert polls == [[sid("CA", 1)]] * 2
     assert both == [f"GET Calls/{sid('CA', 1)}"] * 2
     assert leaving.statuses == ["ringing", "in-progress"]
@@ -288,7 +280,7 @@ async def test_of_two_gateways_one_polls_and_both_get_the_event() -> None:
 
 
 async def test_a_poll_that_fails_delays_no_other_of_its_round() -> None:
-    """What changed is looked at again soon, although its neighbour could not be read."""
+    """A call that changed is polled again soon, although the other one is unreadable."""
     async with (
         live(calls_in("ringing", "queued")) as gateway,
         subscribed(gateway, 1, 2) as (_, other),
@@ -306,10 +298,7 @@ async def test_a_poll_that_fails_delays_no_other_of_its_round() -> None:
 
 
 async def test_a_list_of_the_newest_that_fails_delays_no_call() -> None:
-    async with (
-        live(calls_in("ringing")) as gateway,
-        subscribed(gateway, 1) as (subscriber,),
-    ):
+    async with live(calls_in("ringing")) as gateway, subscribed(gateway, 1) as (subscriber,):
         everybody = Subscriber(gateway.subscriptions.calls([ListCalls()]))
         await settle()
         gateway.twilio.fault = lambda request: (
@@ -326,11 +315,11 @@ async def test_a_list_of_the_newest_that_fails_delays_no_call() -> None:
 
 
 WITHIN = 4
-"""Seconds: a request that hangs is given up after 5."""
+"""Seconds: a request that hangs times out after 5."""
 
 
 class Hanging(PlainTwilio):
-    """An account that does not answer for one path, until it is let go."""
+    """An account that does not answer requests of one path, until `is_free` is set."""
 
     hung = ""
     is_free = asyncio.Event()
@@ -344,7 +333,7 @@ class Hanging(PlainTwilio):
 
 @pytest.fixture
 def hanging() -> Hanging:
-    """Three calls, of which the first cannot be read before it is let go."""
+    """Three calls; a test may let the reads of one hang."""
     account = Hanging([call(number, status="queued") for number in (1, 2, 3)])
     account.is_free = asyncio.Event()
     return account
@@ -367,13 +356,13 @@ async def test_a_look_that_hangs_delays_no_other_and_is_not_begun_twice(hanging:
         await slow.end()
 
     assert polled == [sid("CA", 2)]
-    assert hanging.requests.count(f"GET Calls/{sid('CA', 1)}") == 2  # one hung, then went on
+    assert hanging.requests.count(f"GET Calls/{sid('CA', 1)}") == 2  # one of them hung
     assert quick.statuses == ["queued", "ringing", "completed"]
     assert slow.statuses == ["queued", "busy"]
 
 
 async def test_the_poller_runs_on_while_a_poll_hangs(hanging: Hanging) -> None:
-    """What a round leaves to a later one is due then, although the round has not ended."""
+    """A later round polls what is due, although an earlier one has not ended."""
     async with (
         asyncio.timeout(WITHIN),
         live(hanging) as gateway,
@@ -387,7 +376,7 @@ async def test_the_poller_runs_on_while_a_poll_hangs(hanging: Hanging) -> None:
         await quick.until_received(2)
         gateway.now += MIN_INTERVAL
         gateway.set_status(2, "completed")
-        async with subscribed(gateway, 3):  # the poller looks at its clock when somebody comes
+        async with subscribed(gateway, 3):  # a new subscriber makes the poller read its clock
             await quick.end()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -398,13 +387,13 @@ async def test_the_poller_runs_on_while_a_poll_hangs(hanging: Hanging) -> None:
 
 
 async def test_the_poller_goes_on_by_itself() -> None:
-    """After a round that has ended, when nothing else was due and nobody came."""
-    hours = itertools.count()  # the clock: an hour passes whenever it is read
+    """After a round that has ended, with nothing else due and no new subscriber."""
+    hours = itertools.count()  # the clock: each reading is an hour later
     async with asyncio.timeout(WITHIN), live(calls_in("queued")) as gateway:
         poller = Poller(gateway.reader, gateway.store, lambda: 3600.0 * next(hours))
         running = asyncio.ensure_future(poller.run())
         with poller.following(sid("CA", 1), lambda _: None):
-            while len(gateway.twilio.requests) < 5:  # noqa: ASYNC110 (nobody tells)
+            while len(gateway.twilio.requests) < 5:  # noqa: ASYNC110 (nothing to await)
                 await asyncio.sleep(0)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

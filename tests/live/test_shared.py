@@ -1,4 +1,4 @@
-"""What many want done at once is done once; what is kept is kept for a moment."""
+"""Equal runs in flight are one; results are kept for a moment."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from gateway.live.snapshots import MAX_RESULTS, RESULT_TTL, ResultCoalescer
 
 
 class Work:
-    """Counts its runs; each waits until it may end."""
+    """Counts its runs; each waits until it may end, then raises `error` if set."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -16,7 +16,7 @@ class Work:
         self.error: Exception | None = None
 
     async def run(self) -> int:
-        """How many runs there were."""
+        """The number of runs."""
         self.runs += 1
         await self.may_end.wait()
         if self.error:

@@ -42,7 +42,7 @@ KEYS = SigningKeys((Secret(TOKEN),))
 
 
 def signed(url: str = URL, form: Form | None = FORM, signature: str = SIGNATURE) -> SignedRequest:
-    """The worked example, but for what is given."""
+    """The worked example with these changes."""
     return SignedRequest(url, signature, form=form)
 
 
@@ -105,7 +105,7 @@ def test_while_a_token_is_replaced_either_may_have_signed() -> None:
     ],
 )
 def test_the_url_counts_with_and_without_its_port(url: str) -> None:
-    """FACTS section 9: Twilio signs either."""
+    """FACTS section 9: Twilio signs either URL."""
     assert is_genuine(signed(url), KEYS)
     with_port = signature_of(url, FORM, Secret(TOKEN))
     assert is_genuine(signed(url, signature=with_port), KEYS)
@@ -137,7 +137,7 @@ def test_an_ipv6_host_keeps_its_colons() -> None:
         signed(signature=SIGNATURE[:-2] + "Z="),
         signed(signature=""),
         signed(signature="é"),
-        signed(form=None),  # the same bytes as something that is not a form
+        signed(form=None),  # the same bytes, not as a form
         SignedRequest(BODY_URL, "ezmAxxIrSsPGmcgZyWB79e9gnEI=", BODY + b" "),
         SignedRequest("https://[::1", "", BODY),
     ],
@@ -147,7 +147,7 @@ def test_a_request_that_differs_from_the_signed_one_is_refused(request_: SignedR
 
 
 def test_bytes_that_are_not_utf_8_are_signed_as_they_are() -> None:
-    """Each for itself: a signature for one does not hold for another."""
+    """A signature for one byte is not valid for another."""
     digest = hmac.new(TOKEN.encode(), URL.encode() + b"CallerNamecaf\xe9", hashlib.sha1).digest()
     signature = base64.b64encode(digest).decode()
 
@@ -157,14 +157,14 @@ def test_bytes_that_are_not_utf_8_are_signed_as_they_are() -> None:
 
 
 def test_a_body_whose_hash_is_not_in_the_url_is_refused() -> None:
-    """The URL's own signature is right: it could come from any GET that Twilio sent."""
+    """The signature of the URL is valid: it could come from any GET that Twilio sent."""
     url = "https://app.example.com/voice/json"
 
     assert not is_genuine(SignedRequest(url, signature_of(url, (), Secret(TOKEN)), BODY), KEYS)
 
 
 class Several(dict[str, list[str]]):
-    """A form whose names may come several times, as the official validator wants it."""
+    """A form with several values of a name, as the official validator reads it."""
 
     def getall(self, name: str) -> list[str]:
         """All values of a name."""
@@ -178,7 +178,7 @@ class Several(dict[str, list[str]]):
 def test_equal_names_have_their_distinct_values_sorted(
     form: dict[str, list[str]], chance: Random
 ) -> None:
-    """FACTS section 9: "equal names: distinct values, sorted"; in whatever order they come."""
+    """FACTS section 9: "equal names: distinct values, sorted"; in any order."""
     pairs = [(name, value) for name, values in form.items() for value in values]
     chance.shuffle(pairs)
     signature = RequestValidator(TOKEN).compute_signature(URL, Several(form))

@@ -1,4 +1,4 @@
-"""The store that a parent keeps for its workers: as a Valkey, bounded, and for nobody else."""
+"""The store that a parent runs for its workers: like a Valkey, bounded, and for them only."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ from gateway.live.store import MAX_CLAIMS, MAX_REPLAY_KEYS, Claim
 from gateway.live.store_server import StoreData, StoreServer
 from gateway.live.valkey import DELETE_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH, ValkeyStore
 from tests.live.servers import ServerProcess, running_server
-from tests.live.test_valkey import (  # noqa: F401 (asked of this server, with the fixture below)
+from tests.live.test_valkey import (  # noqa: F401 (run against this server by the fixture below)
     test_a_claim_that_a_hanging_server_stored_is_deleted,
     test_a_gateway_gets_its_own_event_once,
     test_a_gateway_that_starts_later_gets_earlier_events,
@@ -84,7 +84,7 @@ async def serving(**options: Any) -> AsyncIterator[int]:
 
 
 def request(*arguments: str | bytes) -> bytes:
-    """A command as it is sent."""
+    """A command as bytes of the protocol."""
     parts = [part.encode() if isinstance(part, str) else part for part in arguments]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)
 
@@ -155,7 +155,7 @@ async def test_a_command_that_it_does_not_know_is_an_error_of_that_command() -> 
 
 
 def test_the_server_reads_no_further_from_a_client_that_does_not_read(server: OwnServer) -> None:
-    """Its requests wait in the sockets' buffers; the server holds a little of each connection."""
+    """Its requests wait in the sockets' buffers; the server holds little of each connection."""
     value = b"x" * 500_000
     key = "gateway:AC:claim:k"
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
@@ -175,7 +175,7 @@ def test_the_server_reads_no_further_from_a_client_that_does_not_read(server: Ow
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock in seconds that the test sets."""
 
     seconds = 1000.0
 
@@ -184,7 +184,7 @@ class Clock:
 
 
 def set_(kind: str, name: object, *how: bytes) -> list[bytes]:
-    """The command that keeps something for a minute."""
+    """The command that stores a value for a minute."""
     return [b"SET", f"gateway:AC:{kind}:{name}".encode(), b"v", *how, b"PX", b"60000"]
 
 
@@ -292,7 +292,7 @@ class Connection:
             assert self._reply() == b"+OK\r\n"
 
     def send(self, command: list[bytes]) -> object:
-        """The reply, without the ids of events."""
+        """Sends a command; the reply without the ids of events."""
         stream = command[-2] if command[0] == b"XREAD" else command[1]
         newest = self._newest.get(stream, b"0-0")
         self._socket.sendall(request(*(newest if part == NEWEST else part for part in command)))
@@ -318,7 +318,7 @@ class Connection:
 
 
 def without_ids(reply: object) -> object:
-    """Each server numbers events in its own way."""
+    """A reply with "id" for each event id: each server numbers events in its own way."""
     if isinstance(reply, list):
         return [without_ids(part) for part in reply]
     is_id = isinstance(reply, bytes) and re.fullmatch(rb"\d+-\d+", reply)
@@ -326,7 +326,7 @@ def without_ids(reply: object) -> object:
 
 
 def test_it_answers_as_a_real_server_does(server: OwnServer) -> None:
-    """Any commands of a store's, in any order, reply by reply; each example is another account."""
+    """Any commands of ValkeyStore, compared reply by reply; each example is another account."""
     accounts = count(1)
     with running_server() as real:
 
@@ -358,7 +358,7 @@ async def test_a_blocked_read_gets_an_event_at_once() -> None:
 
 
 def test_an_id_of_another_server_is_before_all_events_or_after_them() -> None:
-    """Who has read from one that began later, by a clock that was set back, finds that out."""
+    """So a reader notices a server that began later, or whose clock was set back."""
     data = StoreData()
     data.execute(add("s", "event"))
 

@@ -1,4 +1,4 @@
-"""Two gateways that share a server: a subscriber of one hears what reached the other."""
+"""Two gateways that share a server: a subscriber of one gets the events of the other."""
 
 from gateway.settings import Secret
 from tests.live.servers import ServerProcess
@@ -9,7 +9,7 @@ from tests.server.sockets import stage
 async def test_a_webhook_at_one_gateway_reaches_a_subscriber_of_the_other(
     server: ServerProcess,
 ) -> None:
-    """Also after the server was gone: the subscriber gets the state that was missed."""
+    """Also after the server was away: the subscriber gets the state that it missed."""
     twilio = PlainTwilio(calls=[call(1, status="ringing")])
     url = Secret(server.url)
     async with (

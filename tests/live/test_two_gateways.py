@@ -22,7 +22,7 @@ from tests.settings import settings_of
 
 
 class Peer(Hooks):
-    """One gateway of several: its webhooks, its store, and its GraphQL."""
+    """One of several gateways: its webhooks, store and GraphQL."""
 
     graphql: Client
 
@@ -45,7 +45,7 @@ async def peer(server: ServerProcess, twilio: PlainTwilio) -> AsyncIterator[Peer
 
 @asynccontextmanager
 async def two(server: ServerProcess) -> AsyncIterator[tuple[Peer, Peer, PlainTwilio]]:
-    """Two of them, and the account behind both."""
+    """Two gateways and their account."""
     twilio = PlainTwilio()
     async with peer(server, twilio) as a, peer(server, twilio) as b:
         yield a, b, twilio
@@ -90,7 +90,7 @@ async def test_a_replay_at_the_other_gateway_is_dropped(server: ServerProcess) -
 async def test_webhooks_while_the_server_is_away_arrive_when_it_is_back(
     server: ServerProcess,
 ) -> None:
-    """Twilio does not repeat a callback: what one gateway took must not be lost."""
+    """Twilio does not repeat a callback: an accepted one must not be lost."""
     async with two(server) as (a, b, _):
         with b.store.subscribe(CALL) as subscription:
             await a.post(event("ringing", 1))

@@ -1,4 +1,4 @@
-"""A watched call of unknown status, or that cannot be read: seldom looked at, and for a day."""
+"""A watched call that is unreadable or of unknown status: polled seldom, and for a day."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ UNREADABLE = [
 async def test_an_unreadable_call_is_polled_seldom_and_for_a_day(
     answer: httpx.Response, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One by one, and by the lists of live calls, which cannot be read either."""
+    """One by one, and by the lists of live calls, which are unreadable, too."""
     async with live(PlainTwilio([call(n, status="ringing") for n in range(count)])) as gateway:
         subscribers = [await subscribe(gateway, number) for number in range(count)]
         gateway.twilio.fault = lambda _: httpx.Response(answer.status_code, content=answer.content)
@@ -95,7 +95,7 @@ async def test_a_call_that_can_be_read_again_within_the_day_goes_on() -> None:
 
 
 async def test_among_all_calls_one_that_cannot_be_read_is_dropped_after_a_day() -> None:
-    """The newest calls can be read: it is not among them any more."""
+    """The newest calls are readable, but it is not among them any more."""
     async with live(PlainTwilio([call(1, status="ringing")])) as gateway:
         subscriber = Subscriber(gateway.subscriptions.calls(ALL))
         subscriber.take(99)
@@ -197,7 +197,7 @@ async def test_among_all_calls_one_of_unknown_status_is_dropped_after_a_day() ->
 
 
 async def test_an_event_whose_row_has_no_status_is_sent_with_its_own() -> None:
-    """A final one has to end the watch, whatever the row says."""
+    """A final event must end the subscription, whatever the row says."""
     async with live(PlainTwilio([call(1, status="in-progress")])) as gateway:
         subscriber = await subscribe(gateway)
         gateway.set_status(1, "on-hold")

@@ -1,6 +1,6 @@
-"""Several gateways over one real server: what one hears all hear, also after the server was away.
+"""Several gateways over one real server: all get every event, also after the server was away.
 
-Two stores in one process stand for two gateways: they share nothing but the server.
+Two stores in one process act as two gateways: they share only the server.
 """
 
 import asyncio
@@ -56,9 +56,7 @@ async def test_a_gateway_gets_its_own_event_once(server: ServerProcess) -> None:
             assert await next_status(at_a) == await next_status(at_b) == "completed"
 
 
-async def test_a_gateway_that_starts_later_gets_earlier_events(
-    server: ServerProcess,
-) -> None:
+async def test_a_gateway_that_starts_later_gets_earlier_events(server: ServerProcess) -> None:
     async with gateways(server) as (a, _):
         await a.publish(event("in-progress", 2))
         late = ValkeyStore(server.url, ACCOUNT)
@@ -82,7 +80,7 @@ async def test_accounts_on_one_server_share_nothing(server: ServerProcess) -> No
 async def test_events_while_the_server_is_away_arrive_when_it_is_back(
     server: ServerProcess,
 ) -> None:
-    """The server comes back empty: nothing but the gateways themselves knows what was missed."""
+    """The server comes back empty: only the gateways know the missed events."""
     async with gateways(server) as (a, b):
         with b.subscribe(CALL) as subscription:
             await a.publish(event("ringing", 1))
@@ -96,7 +94,7 @@ async def test_events_while_the_server_is_away_arrive_when_it_is_back(
 
 
 async def test_events_that_the_server_lost_are_sent_again(server: ServerProcess) -> None:
-    """A notice that reached the server and nobody else before the crash is not lost."""
+    """An event that only the server had before its crash is not lost."""
     a = ValkeyStore(server.url, ACCOUNT)
     await a.publish(event("completed", 3, at=datetime.now(UTC)))
     async with Redis.from_url(server.url) as probe, asyncio.timeout(20):
@@ -111,10 +109,8 @@ async def test_events_that_the_server_lost_are_sent_again(server: ServerProcess)
     await b.aclose()
 
 
-async def test_a_stream_with_lower_ids_is_read_from_its_beginning(
-    server: ServerProcess,
-) -> None:
-    """A server that comes back with an earlier clock numbers its entries lower."""
+async def test_a_stream_with_lower_ids_is_read_from_its_beginning(server: ServerProcess) -> None:
+    """A server that comes back with an earlier clock gives its entries lower ids."""
     async with gateways(server) as (a, b):
         with b.subscribe() as subscription:
             await a.publish(event("ringing", 1))
@@ -146,9 +142,7 @@ async def test_a_key_is_new_to_one_gateway_only(server: ServerProcess) -> None:
         assert await b.remember("another", 60)
 
 
-async def test_without_the_server_the_replay_cache_is_local(
-    server: ServerProcess,
-) -> None:
+async def test_without_the_server_the_replay_cache_is_local(server: ServerProcess) -> None:
     async with gateways(server) as (a, _):
         await asyncio.to_thread(server.stop)
 
@@ -186,7 +180,7 @@ async def test_a_claim_ends_after_a_day(server: ServerProcess) -> None:
 
 
 async def test_without_the_server_no_key_can_be_claimed(server: ServerProcess) -> None:
-    """Better no call than one placed twice."""
+    """No call is better than one placed twice."""
     async with gateways(server) as (a, _):
         await asyncio.to_thread(server.stop)
 
@@ -194,10 +188,8 @@ async def test_without_the_server_no_key_can_be_claimed(server: ServerProcess) -
             await a.claim("k", "print")
 
 
-async def test_a_claim_that_a_hanging_server_stored_is_deleted(
-    server: ServerProcess,
-) -> None:
-    """Who was told that nothing was sent may try again under the same key."""
+async def test_a_claim_that_a_hanging_server_stored_is_deleted(server: ServerProcess) -> None:
+    """The error said that nothing was sent, so the client may retry with the same key."""
     async with gateways(server) as (a, b):
         await a.remember("connected", 60)
         server.hang()
@@ -220,14 +212,14 @@ async def test_an_event_that_waited_for_a_hanging_server_arrives_when_it_resumes
             assert await next_status(subscription) == "ringing"
             server.hang()
             await a.publish(event("completed", 3))
-            assert await a.remember("k", 60)  # not kept from answering for long
+            assert await a.remember("k", 60)  # the hanging server delays it briefly
             server.resume()
 
             assert await next_status(subscription) == "completed"
 
 
 async def test_the_first_key_after_the_server_is_back_can_be_claimed(server: ServerProcess) -> None:
-    """Connections from before are dead; that is found out before they are used."""
+    """The pool drops dead connections before it uses them."""
     async with gateways(server) as (a, _):
         await a.claim("before", "print")
         await asyncio.to_thread(server.stop)
@@ -236,9 +228,7 @@ async def test_the_first_key_after_the_server_is_back_can_be_claimed(server: Ser
         assert (await a.claim("k", "print")).is_new
 
 
-async def test_an_outcome_is_recorded_when_the_server_is_back(
-    server: ServerProcess,
-) -> None:
+async def test_an_outcome_is_recorded_when_the_server_is_back(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
         await a.claim("k", "print")
         await asyncio.to_thread(server.stop)
@@ -264,7 +254,7 @@ async def test_a_lease_is_one_gateways_until_it_ends(server: ServerProcess) -> N
 
 
 async def test_without_the_server_every_gateway_gets_the_lease(server: ServerProcess) -> None:
-    """Work done twice, not never."""
+    """Work is done twice, not never."""
     async with gateways(server) as (a, b):
         await asyncio.to_thread(server.stop)
 

@@ -1,4 +1,4 @@
-"""What a watcher is told: the state now, every news once, never an older one, always the last."""
+"""What a subscriber gets: the current state, each new one once, none older, always the last."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ ALL = [ListCalls()]
 
 
 async def first(gateway: LiveGateway, number: int = 1) -> CallUpdate:
-    """What somebody who comes now is told at first."""
+    """The first update of a new subscription."""
     updates = gateway.subscriptions.call(sid("CA", number))
     update = await anext(updates)
     await updates.aclose()
@@ -52,20 +52,20 @@ async def test_a_subscription_to_an_ended_call_has_one_update() -> None:
     assert subscriber.statuses == ["completed"]
 
 
-@pytest.mark.parametrize(("wanted", "error"), [(sid("CA", 9), CallNotFound), ("CA1", BadUserInput)])
-async def test_what_is_no_call_cannot_be_watched(wanted: str, error: type[GatewayError]) -> None:
+@pytest.mark.parametrize(("name", "error"), [(sid("CA", 9), CallNotFound), ("CA1", BadUserInput)])
+async def test_what_is_no_call_cannot_be_watched(name: str, error: type[GatewayError]) -> None:
     async with live(calls_in("ringing")) as gateway:
         with pytest.raises(error):
-            await anext(gateway.subscriptions.call(wanted))
+            await anext(gateway.subscriptions.call(name))
 
 
 async def test_there_are_no_more_subscribers_than_slots() -> None:
     async with live(calls_in("ringing"), limit=1) as gateway:
-        sitting = gateway.subscriptions.call(sid("CA", 1))
-        await anext(sitting)
+        taken = gateway.subscriptions.call(sid("CA", 1))
+        await anext(taken)
         with pytest.raises(TooManySubscribers):
             await first(gateway)
-        await sitting.aclose()
+        await taken.aclose()
         await first(gateway)
 
 
@@ -99,7 +99,7 @@ async def test_a_slow_subscriber_misses_states_between_but_never_the_last() -> N
 
 
 async def test_upstream_that_lags_behind_its_webhook_is_caught_up() -> None:
-    """It is read once more; the status and what the webhook knows stand for the rest."""
+    """The call is read once more; then the webhook's status and facts replace the row's."""
     async with live(calls_in("in-progress")) as gateway:
         subscriber = Subscriber(gateway.subscriptions.call(sid("CA", 1)))
         await settle()
@@ -114,9 +114,7 @@ async def test_upstream_that_lags_behind_its_webhook_is_caught_up() -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", None, {"a": 1}], ids=["empty", "null", "odd"])
-async def test_a_row_without_a_status_takes_the_webhooks(
-    nothing: Any,
-) -> None:
+async def test_a_row_without_a_status_takes_the_webhooks(nothing: Any) -> None:
     async with live(calls_in("in-progress")) as gateway:
         subscriber = Subscriber(gateway.subscriptions.call(sid("CA", 1)))
         await settle()
@@ -150,7 +148,7 @@ async def test_upstream_that_fails_costs_no_state() -> None:
 
 
 async def test_a_row_that_is_ahead_is_an_event_for_all_subscribers() -> None:
-    """Ringing is heard, completed is read: that is told, and what is heard later is old."""
+    """The event says ringing, the row completed: that is sent, and later events are old."""
     async with live(calls_in("queued")) as gateway:
         subscribers = [Subscriber(gateway.subscriptions.call(sid("CA", 1))) for _ in range(2)]
         await settle()
@@ -168,7 +166,7 @@ async def test_a_row_that_is_ahead_is_an_event_for_all_subscribers() -> None:
 
 
 async def test_an_event_that_shows_nothing_new_is_not_sent() -> None:
-    """A poll has told of it; then the webhook comes, with facts that the row had already."""
+    """The webhook comes after a poll, with facts that the row had already."""
     async with live(calls_in("queued")) as gateway:
         subscriber = Subscriber(gateway.subscriptions.call(sid("CA", 1)))
         subscriber.take(9)
@@ -186,7 +184,7 @@ async def test_an_event_that_shows_nothing_new_is_not_sent() -> None:
 
 
 async def test_a_subscription_keeps_its_last_state_when_the_store_evicts_it() -> None:
-    """A webhook so late that the call's state made room for others': nothing is asked for it."""
+    """The webhook comes after the call's state was evicted: it causes no request."""
     async with live(calls_in("in-progress"), store=MemoryStore(max_calls=1)) as gateway:
         subscriber = Subscriber(gateway.subscriptions.call(sid("CA", 1)))
         subscriber.take(9)
@@ -215,7 +213,7 @@ async def test_an_unknown_status_is_sent_and_later_states_follow() -> None:
 
 
 async def test_an_event_that_comes_during_a_read_is_read_again() -> None:
-    """The poller's read began before the news: it is joined, and what it brings hides nothing."""
+    """The event joins the poller's read, which began earlier; its row must hide nothing."""
     async with live(calls_in("in-progress")) as gateway:
         quick, slow = [Subscriber(gateway.subscriptions.call(sid("CA", 1))) for _ in range(2)]
         quick.take(9)
@@ -240,7 +238,7 @@ async def test_an_event_that_comes_during_a_read_is_read_again() -> None:
 
 
 async def test_an_older_row_that_arrives_later_hides_no_event() -> None:
-    """A look that was slow brings what it read before the news; who is slow is told the news."""
+    """A slow poll brings a row from before the event; a slow subscriber still gets the event."""
     async with live(calls_in("in-progress")) as gateway:
         quick, slow = [Subscriber(gateway.subscriptions.call(sid("CA", 1))) for _ in range(2)]
         quick.take(9)
@@ -285,11 +283,11 @@ async def test_a_subscription_to_all_calls_begins_with_the_live_ones() -> None:
 
 
 async def test_a_filter_holds_at_the_beginning_and_later() -> None:
-    wanted = [ListCalls(to="+1", status=status) for status in (CallStatus.RINGING, CallStatus.BUSY)]
+    lists = [ListCalls(to="+1", status=status) for status in (CallStatus.RINGING, CallStatus.BUSY)]
     async with live(calls_in("ringing", "ringing", "queued")) as gateway:
         for number, to in ((1, "+1"), (2, "+2"), (3, "+1")):
             gateway.set_status(number, gateway.twilio.calls[number - 1]["status"], to=to)
-        subscriber = Subscriber(gateway.subscriptions.calls(wanted))
+        subscriber = Subscriber(gateway.subscriptions.calls(lists))
         subscriber.take(9)
         await settle()
         for number in (1, 2, 3):
@@ -327,7 +325,7 @@ STEPS = st.lists(
 def test_the_last_state_sent_is_the_calls_last_state_and_none_goes_back(
     life: list[str], steps: Sequence[Step], watches_all: bool
 ) -> None:
-    """Webhooks come late, twice, shuffled or never, upstream lags and fails, readers are slow."""
+    """Webhooks are late, doubled, shuffled or lost; upstream lags and fails; readers are slow."""
     updates = asyncio.run(_watched(life, steps, watches_all))
     statuses = [update.row.status for update in updates]
     ranks = [RANK[status] for status in statuses if status]
@@ -362,7 +360,7 @@ async def _watched(life: list[str], steps: Sequence[Step], watches_all: bool) ->
                     await gateway.poll(given_)
             gateway.set_status(1, life[max(at - lag, 0)])
             await settle()
-        # In the end the call ends, upstream works, and all that is left is that somebody looks.
+        # At the end the call ends and upstream works; only polling is left.
         gateway.twilio.fault = None
         gateway.set_status(1, life[-1])
         await gateway.poll(70)

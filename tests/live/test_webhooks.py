@@ -1,4 +1,4 @@
-"""POST /webhooks/twilio/...: only what Twilio signed is heard, once, in the call's order."""
+"""POST /webhooks/twilio/...: only what Twilio signed is published, once, in the call's order."""
 
 import asyncio
 import hmac
@@ -149,7 +149,7 @@ async def test_a_shared_key_signs_by_sha_256() -> None:
     ],
 )
 async def test_a_value_is_signed_as_it_was_sent_whatever_its_bytes(sent: str, shown: str) -> None:
-    """The bytes count that the form stands for; U+FFFD is for those who read them."""
+    """The signature covers the decoded bytes; readers get U+FFFD for invalid ones."""
     form = event("ringing", 1, From="FROM")
     content = urlencode(form).replace("FROM", sent).encode()
     pairs = [part.split(b"=") for part in content.replace(b"+", b" ").split(b"&")]
@@ -216,7 +216,7 @@ async def test_a_call_that_a_webhook_reported_can_be_watched_before_upstream_sho
 
 
 async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
-    """The memory is keyed on the signature: headers are not signed, so anybody can change them."""
+    """The replay cache's key is the signature: headers are unsigned, so anybody can change them."""
     first = event("ringing", 1)
     async with hooks() as twilio:
         with twilio.store.subscribe(CALL) as subscription:
@@ -232,7 +232,7 @@ async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
 
 
 async def test_a_replay_about_a_call_whose_state_was_evicted_is_dropped() -> None:
-    """The order of states could not tell it from news: only the memory of signatures does."""
+    """The order of states does not recognize the replay; only the replay cache does."""
     first = event("ringing", 1)
     async with hooks() as twilio:
         twilio.gateway.own.store = twilio.store = MemoryStore(max_calls=1)
@@ -337,7 +337,7 @@ NAMES_NO_CALL: list[tuple[dict[str, str], str]] = [
 async def test_a_signed_webhook_that_names_no_call_is_answered_400(
     form: dict[str, str], path: str, account: dict[str, str]
 ) -> None:
-    """However often it comes: it was not heard the first time."""
+    """Every time: a refused webhook is not in the replay cache."""
     async with hooks() as twilio:
         answers = [await twilio.post(form | account, path) for _ in range(2)]
 
@@ -355,7 +355,7 @@ async def test_an_unreadable_number_leaves_the_order_to_the_lifecycle(number: st
 
 
 async def test_a_body_above_64_kilobytes_is_refused_before_it_is_read() -> None:
-    """Its signature would be right."""
+    """Its signature is valid."""
     async with hooks() as twilio:
         large = event("ringing", 1, CallerName="x" * 64 * 1024)
 
@@ -390,7 +390,7 @@ async def test_any_unsigned_request_is_403(
 
 
 async def test_what_is_not_signed_is_refused_before_it_is_read() -> None:
-    """However large it says it is, and however slowly it comes."""
+    """Whatever its size and speed."""
 
     read: list[bytes] = []
 
@@ -447,7 +447,7 @@ async def test_callbacks_of_the_account_above_the_rate_are_refused() -> None:
 
 
 async def test_others_traffic_uses_up_nothing_of_the_rate() -> None:
-    """What is not signed, signed for another account, seen before, or no callback."""
+    """Unsigned webhooks, another account's, repeats, and bodies that are no callback."""
     async with hooks(webhook_rate_limit=2) as twilio:
         first = event("queued", 0)
         codes = {(await twilio.post(first)).status_code}
@@ -467,7 +467,7 @@ async def test_others_traffic_uses_up_nothing_of_the_rate() -> None:
 
 
 class Slow:
-    """A request with a signature and a body that does not come."""
+    """A request with a signature whose body never comes."""
 
     def __init__(self, app: ASGIApp, path: str = STATUS) -> None:
         self.messages: list[Message] = []
@@ -483,7 +483,7 @@ class Slow:
 
     @property
     def status(self) -> int | None:
-        """What it was answered, if it was."""
+        """The status of the response, None before it."""
         return self.messages[0]["status"] if self.messages else None
 
     async def _receive(self) -> Message:
@@ -494,7 +494,7 @@ class Slow:
 
 
 async def test_bodies_that_do_not_come_keep_no_signed_one_out() -> None:
-    """So many are read at once; another one takes the place of the one that came first."""
+    """MAX_BODIES are read at once; one more takes the place of the oldest."""
     async with hooks() as twilio:
         slow = [Slow(twilio.app) for _ in range(MAX_BODIES)]
         await settle()
@@ -511,7 +511,7 @@ async def test_bodies_that_do_not_come_keep_no_signed_one_out() -> None:
 
     assert before == [None] * MAX_BODIES
     assert [answer.status_code for answer in answers] == [204, 204]
-    # A body that is there at once needs its place for a moment only.
+    # A body that arrives at once needs its place only briefly.
     assert after == [408] + [None] * (MAX_BODIES - 1)
     assert reading == more
 
@@ -529,7 +529,7 @@ async def test_a_flood_of_unsigned_webhooks_logs_a_line_a_second(
 
 @pytest.mark.parametrize("path", [STATUS, RECORDING])
 async def test_a_path_with_a_slash_is_verified_over_the_url_as_requested(path: str) -> None:
-    """For numbers that are called, the URL is written into Twilio's console by hand."""
+    """For incoming calls, people type the URL into Twilio's console."""
     form = event("ringing", 1, RecordingSid=sid("RE", 1))
     async with hooks() as twilio:
         assert (await twilio.post(form, path + "/")).status_code == 204
@@ -573,7 +573,7 @@ async def test_the_embedded_sandboxs_own_token_signs_where_no_account_is_set() -
 
 
 async def test_a_body_is_sent_as_a_form_in_utf_8() -> None:
-    """Names and numbers in any script are signed as text, not as they are escaped."""
+    """The signature covers the text of any script, not its escapes."""
     form = event("ringing", 1, CallerName="Chidi Ọkáfọ̀ 東京 & Söhne + 1")
     async with hooks() as twilio:
         signature = signature_of(PUBLIC + STATUS, tuple(form.items()), Secret(TOKEN))

@@ -1,4 +1,4 @@
-"""Over the embedded sandbox: test numbers are refused, a call is made and told as it happens."""
+"""Over the embedded sandbox: test numbers are refused, and a call's events reach subscribers."""
 
 import socket
 import time
@@ -35,7 +35,7 @@ MAGIC = [
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Client]:
-    """A gateway over an embedded sandbox, asked in process."""
+    """A client of a gateway over an embedded sandbox, in process."""
     async with open_gateway(settings_of(sandbox_calls=20)) as gateway:
         yield Client(gateway)
 
@@ -99,17 +99,17 @@ async def test_the_sandbox_calls_back_and_subscribers_get_each_status() -> None:
         with store.subscribe() as subscription:
             body = {"query": MAKE, "variables": {"input": making(to=BUSY, record=True)}}
             answer = (await client.post("/graphql", json=body)).json()
-            seen = await statuses_until(subscription, "busy")
+            statuses = await statuses_until(subscription, "busy")
         state = store.state(answer["data"]["makeCall"]["call"]["sid"])
 
-        # Queued twice where the subscriber is quick: by the mutation, then by webhook.
-        assert list(dict.fromkeys(seen)) == ["queued", "ringing", "busy"]
+        # A quick subscriber gets queued twice: from the mutation, then from the webhook.
+        assert list(dict.fromkeys(statuses)) == ["queued", "ringing", "busy"]
         assert state is not None
         assert (state.sequence, state.source.value) == (2, "webhook")
 
 
 def test_the_program_needs_no_setup_for_webhooks() -> None:
-    """Twilio notes a callback that fails (FACTS section 9): there is no note."""
+    """Twilio records a notification for a failed callback (FACTS section 9): there is none."""
     with serving("--port", "0", until="GraphiQL") as server:
         data = server.ask(
             f"""mutation {{ makeCall(input: {{

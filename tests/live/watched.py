@@ -1,4 +1,4 @@
-"""What the tests of watching share: the room over a plain account, without a server."""
+"""What the tests of subscriptions share: live calls over a plain account, without a server."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,16 +17,16 @@ from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio, sid
 
 
 async def settle() -> None:
-    """Lets everything run that can run."""
+    """Lets every ready task run."""
     for _ in range(300):
         await asyncio.sleep(0)
 
 
 @dataclass
 class LiveGateway:
-    """One gateway's room; its poller looks only when it is told to.
+    """The live part of one gateway. It polls only in `poll`.
 
-    Its clock shows NOW and stands still, except for what `look` lets pass.
+    Its clock shows NOW and moves only in `poll`.
     """
 
     twilio: PlainTwilio
@@ -44,16 +44,16 @@ class LiveGateway:
         )
 
     def utc(self) -> datetime:
-        """The time of day."""
+        """The time in UTC."""
         return NOW + timedelta(seconds=self.now)
 
     def set_status(self, number: int, status: str, **given: str) -> None:
-        """Upstream shows the call in this state from now on."""
+        """Upstream shows the call with this status from now on."""
         (row,) = (row for row in self.twilio.calls if row["sid"] == sid("CA", number))
         row.update(given, status=status)
 
     async def poll(self, seconds: float = 0) -> list[str]:
-        """Time passes, and what is due then is looked at; what was."""
+        """Moves the clock and polls what is due; the names that were due."""
         self.now += seconds
         due = self.poller.start_round()
         await self.poller.poll(due)
@@ -62,7 +62,7 @@ class LiveGateway:
 
 @asynccontextmanager
 async def live(twilio: PlainTwilio, **given: object) -> AsyncIterator[LiveGateway]:
-    """A room; at its end nobody may be left watching."""
+    """A LiveGateway; at its end no subscription may be left."""
     gateway = LiveGateway(twilio, **given)  # type: ignore[arg-type]
     yield gateway
     await gateway.client.aclose()
@@ -70,7 +70,7 @@ async def live(twilio: PlainTwilio, **given: object) -> AsyncIterator[LiveGatewa
 
 
 class Subscriber:
-    """Somebody who watches, and takes an update whenever `take` lets them."""
+    """A subscriber that takes an update for each permit of `take`."""
 
     def __init__(self, updates: AsyncGenerator[CallUpdate, None]) -> None:
         self.updates: list[CallUpdate] = []
@@ -84,12 +84,12 @@ class Subscriber:
                 await self._permits.acquire()
 
     def take(self, count: int = 1) -> None:
-        """Lets so many more updates through."""
+        """Permits `count` more updates."""
         for _ in range(count):
             self._permits.release()
 
     async def end(self) -> None:
-        """Until the updates have ended by themselves."""
+        """Waits until the updates have ended by themselves."""
         self.take(1000)
         await asyncio.wait_for(self._task, 10)
 
@@ -100,16 +100,16 @@ class Subscriber:
 
     @property
     def statuses(self) -> list[str]:
-        """What was told so far."""
+        """The statuses received so far."""
         return [status_of(update.row).value for update in self.updates]
 
     async def until_received(self, count: int) -> None:
-        """Until so many updates were told."""
+        """Waits for `count` updates."""
         async with asyncio.timeout(10):
-            while len(self.updates) < count:  # noqa: ASYNC110 (nobody tells)
+            while len(self.updates) < count:  # noqa: ASYNC110 (nothing to await)
                 await asyncio.sleep(0.01)
 
     async def leave(self) -> None:
-        """Does not wait for the end."""
+        """Cancels the subscription."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)

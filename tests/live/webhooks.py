@@ -1,4 +1,4 @@
-"""A gateway whose webhooks the tests of this room call, as Twilio would."""
+"""A gateway's webhooks, which the tests of this room call as Twilio would."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ class Hooks:
         query: str = "",
         **headers: str,
     ) -> httpx.Response:
-        """A form, signed over the URL that Twilio knows."""
+        """Posts a form, signed over the URL that Twilio knows."""
         signature = signature_of(url + path + query, tuple(form.items()), Secret(token))
         given = {"X-Twilio-Signature": signature, "Content-Type": FORM, **headers}
         return await self.client.post(path + query, data=dict(form), headers=given)
