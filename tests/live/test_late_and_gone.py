@@ -33,14 +33,14 @@ async def subscribe(gateway: LiveGateway, number: int = 1) -> Subscriber:
     return subscriber
 
 
-async def made(gateway: LiveGateway, status: str = "queued", **given: Any) -> None:
+async def publish_mutation(gateway: LiveGateway, status: str = "queued", **given: Any) -> None:
     """Publishes that a mutation made the call; upstream may show it later."""
     await gateway.store.publish(event(status, source=EventSource.MUTATION, **given))
 
 
 async def test_a_call_that_was_just_made_is_watched_before_upstream_shows_it() -> None:
     async with live(PlainTwilio()) as gateway:
-        await made(gateway)
+        await publish_mutation(gateway)
         subscriber = await subscribe(gateway)
         await gateway.poll(1)
         await gateway.poll(1.5)
@@ -63,7 +63,7 @@ async def test_a_call_that_was_just_made_is_watched_before_upstream_shows_it() -
 
 async def test_a_late_call_has_what_the_store_knows_and_the_rest_is_none() -> None:
     async with live(PlainTwilio()) as gateway:
-        await made(gateway, to="+14155550123", direction="outbound-api")
+        await publish_mutation(gateway, to="+14155550123", direction="outbound-api")
         known = (await anext(gateway.subscriptions.call(CALL))).row
         await gateway.store.publish(event("ringing", of=sid("CA", 2)))
         hardly = (await anext(gateway.subscriptions.call(sid("CA", 2)))).row
@@ -88,14 +88,14 @@ async def test_a_final_state_is_sent_while_upstream_lags() -> None:
 async def test_a_404_without_an_event_within_the_lag_is_call_not_found(ahead: float) -> None:
     """Another gateway's clock may be wrong: an event from the future does not count."""
     async with live(PlainTwilio()) as gateway:
-        await made(gateway, at=NOW + timedelta(seconds=ahead))
+        await publish_mutation(gateway, at=NOW + timedelta(seconds=ahead))
         with pytest.raises(CallNotFound):
             await anext(gateway.subscriptions.call(CALL))
 
 
 async def test_a_call_that_upstream_never_shows_ends_once_the_lag_is_over() -> None:
     async with live(PlainTwilio()) as gateway:
-        await made(gateway)
+        await publish_mutation(gateway)
         subscriber = await subscribe(gateway)
         while gateway.now < READ_LAG - 1:
             await gateway.poll(1)
@@ -236,7 +236,7 @@ async def test_a_gone_call_is_not_polled_for_a_later_subscriber() -> None:
 async def test_a_row_from_upstream_replaces_one_made_of_events() -> None:
     """An event without a readable row is sent with the last row that was read."""
     async with live(PlainTwilio()) as gateway:
-        await made(gateway)
+        await publish_mutation(gateway)
         subscriber = await subscribe(gateway)
         await gateway.store.publish(event("ringing", 1, at=gateway.utc()))
         await settle()
@@ -305,15 +305,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 @example([("event", None), ("time", 60.0), ("time", 60.0)])
-@example(
-    [
-        ("shows", True),
-        ("event", None),
-        ("shows", False),
-        ("time", 60.0),
-        ("time", 60.0),
-    ]
-)
+@example([("shows", True), ("event", None), ("shows", False), ("time", 60.0), ("time", 60.0)])
 def test_a_subscription_ends_only_at_the_first_404_after_the_lag(steps: list[Step]) -> None:
     """Any reads and events, compared with the rule in plain Python."""
     ended, expected = asyncio.run(_actual_and_expected_end(steps))
@@ -327,26 +319,26 @@ async def _actual_and_expected_end(steps: Sequence[Step]) -> tuple[float | None,
     expected: float | None = None
     ended: float | None = None
     async with live(PlainTwilio()) as gateway:
-        await made(gateway)
-        recent_call, missing = 0.0, float("-inf")
+        await publish_mutation(gateway)
+        last_event_at, missing = 0.0, float("-inf")
         subscriber = await subscribe(gateway)
         gateway.twilio.asked()
-        for kind, given_ in steps:
+        for kind, value in steps:
             if kind == "shows":
-                gateway.twilio.calls[:] = [row] if given_ else []
+                gateway.twilio.calls[:] = [row] if value else []
             elif kind == "event":
-                late = event("ringing", 1, at=gateway.utc(), caller_name=str(gateway.now))
-                await gateway.store.publish(late)
-                recent_call = gateway.now
+                recent = event("ringing", 1, at=gateway.utc(), caller_name=str(gateway.now))
+                await gateway.store.publish(recent)
+                last_event_at = gateway.now
             else:
-                await gateway.poll(given_)
+                await gateway.poll(value)
             await settle()
             for _ in gateway.twilio.asked():  # reads for events count, too
                 if gateway.twilio.calls:
                     missing = float("inf")
                 elif kind == "time":
                     missing = min(missing, gateway.now)
-                    is_late = gateway.now - recent_call <= READ_LAG
+                    is_late = gateway.now - last_event_at <= READ_LAG
                     if not is_late and gateway.now - missing > READ_LAG and expected is None:
                         expected = gateway.now
             if subscriber.is_over:

@@ -82,9 +82,9 @@ def test_a_call_that_is_being_polled_is_in_no_other_round(ops: list[tuple[str, f
     for op, seconds in ops:
         now += seconds
         if op == "begin":
-            begun = schedule.take_due(now)
-            assert not under_way.intersection(begun)
-            under_way.update(begun)
+            due = schedule.take_due(now)
+            assert not under_way.intersection(due)
+            under_way.update(due)
         else:
             name = {"end A": A, "end B": B}[op]
             schedule.polled(name, None, now)
@@ -95,19 +95,19 @@ def test_a_call_that_is_being_polled_is_in_no_other_round(ops: list[tuple[str, f
 
 
 def test_the_interval_grows_while_a_call_does_not_change() -> None:
-    schedule, now, pauses = Schedule(), 0.0, []
+    schedule, now, intervals = Schedule(), 0.0, []
     schedule.add(A, now)
-    for found in ("queued", *["ringing"] * 9, "in-progress", "in-progress"):
+    for status in ("queued", *["ringing"] * 9, "in-progress", "in-progress"):
         due = schedule.next_due()
         assert due is not None
-        pauses.append(round(due - now, 3))
+        intervals.append(round(due - now, 3))
         now = due
-        schedule.polled(A, found, now)
+        schedule.polled(A, status, now)
 
     growing = [1.5**times for times in range(1, 7)]
-    assert pauses[:3] == [MIN_INTERVAL] * 3
-    assert pauses[3:9] == [round(pause, 3) for pause in growing]
-    assert pauses[9:] == [MAX_INTERVAL, MAX_INTERVAL, MIN_INTERVAL]
+    assert intervals[:3] == [MIN_INTERVAL] * 3
+    assert intervals[3:9] == [round(interval, 3) for interval in growing]
+    assert intervals[9:] == [MAX_INTERVAL, MAX_INTERVAL, MIN_INTERVAL]
 
 
 @asynccontextmanager

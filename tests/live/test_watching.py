@@ -343,21 +343,21 @@ async def _watched(life: list[str], steps: Sequence[Step], watches_all: bool) ->
         await settle()
         await settle()
         at, lag = 0, 0
-        for kind, given_ in steps:
+        for kind, value in steps:
             match kind:
                 case "goes on":
                     at = min(at + 1, len(life) - 1)
                 case "webhook":
-                    status = life[min(given_, at)]
-                    await gateway.store.publish(event(status, min(given_, at)))
+                    status = life[min(value, at)]
+                    await gateway.store.publish(event(status, min(value, at)))
                 case "take":
-                    subscriber.take(given_)
+                    subscriber.take(value)
                 case "lags":
-                    lag = given_
+                    lag = value
                 case "fails":
-                    gateway.twilio.fault = (lambda _: httpx.Response(503)) if given_ else None
+                    gateway.twilio.fault = (lambda _: httpx.Response(503)) if value else None
                 case "poll":
-                    await gateway.poll(given_)
+                    await gateway.poll(value)
             gateway.set_status(1, life[max(at - lag, 0)])
             await settle()
         # At the end the call ends and upstream works; only polling is left.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gateway.live.polling import Poller
-from gateway.live.snapshots import SnapshotReader, status_of
+from gateway.live.snapshots import SnapshotReader
 from gateway.live.store import MemoryStore, Store
 from gateway.live.subscriptions import CallUpdate, SubscriberSlots, SubscriptionManager
 from gateway.settings import Secret, UpstreamSettings
@@ -101,7 +101,7 @@ class Subscriber:
     @property
     def statuses(self) -> list[str]:
         """The statuses received so far."""
-        return [status_of(update.row).value for update in self.updates]
+        return [update.row.status.value for update in self.updates]
 
     async def until_received(self, count: int) -> None:
         """Waits for `count` updates."""
