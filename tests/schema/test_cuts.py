@@ -97,6 +97,16 @@ def test_a_row_that_was_pushed_to_the_top_of_the_next_page_is_before_its_own_pla
     )
 
 
+def test_in_a_list_that_was_not_seen_to_descend_a_date_is_no_place_while_the_row_may_come() -> None:
+    rows = [row_of(number, number) for number in range(6)]
+    place = RowPosition(
+        kind=PositionKind.INSIDE, page_size=2, after=rows[4].sid, date=created(rows[4])
+    )
+
+    assert divided(place, rows, 2, {one.sid for one in rows})[1] == [rows[5].sid]
+    assert divided(place, rows, 1, {one.sid for one in rows})[1] == [rows[5].sid]
+
+
 def test_without_a_date_the_place_is_where_its_page_begins() -> None:
     rows: Any = [row_of(number, -number) for number in range(4)]
     place = RowPosition(kind=PositionKind.INSIDE, page_size=2, after=sid("CA", 99), date=None)
