@@ -97,14 +97,19 @@ def test_a_row_that_was_pushed_to_the_top_of_the_next_page_is_before_its_own_pla
     )
 
 
-def test_in_a_list_that_was_not_seen_to_descend_a_date_is_no_place_while_the_row_may_come() -> None:
-    rows = [row_of(number, number) for number in range(6)]
+@pytest.mark.parametrize(
+    ("dates", "size"),
+    [([0, 1, 2, 3, 4, 5], 1), ([0, 1, 2, 3, 4, 5], 2), ([9, 5, 7, 1, 6, 0], 4)],
+)
+def test_in_a_list_in_no_order_a_date_is_no_place_while_the_row_may_come(
+    dates: list[int], size: int
+) -> None:
+    rows = [row_of(number, at) for number, at in enumerate(dates)]
     place = RowPosition(
-        kind=PositionKind.INSIDE, page_size=2, after=rows[4].sid, date=created(rows[4])
+        kind=PositionKind.INSIDE, page_size=size, after=rows[4].sid, date=created(rows[4])
     )
 
-    assert divided(place, rows, 2, {one.sid for one in rows})[1] == [rows[5].sid]
-    assert divided(place, rows, 1, {one.sid for one in rows})[1] == [rows[5].sid]
+    assert divided(place, rows, size, {one.sid for one in rows})[1] == [rows[5].sid]
 
 
 def test_without_a_date_the_place_is_where_its_page_begins() -> None:
