@@ -1,4 +1,4 @@
-"""The arguments that fields share, and how large a page they ask for."""
+"""The arguments that fields share, and the page sizes that they request upstream."""
 
 import re
 from typing import Annotated
@@ -25,29 +25,31 @@ __all__ = [
 DEFAULT_FIRST = 50
 # Twilio's largest page.
 MAX_PAGE_SIZE = 1000
-# An edge's page has at least the rows that the default of `first` needs, so that aliases of other
+# An edge's page has at least the rows that the default of `first` needs, so that aliases with other
 # sizes share one request.
 EDGE_PAGE_SIZE = DEFAULT_FIRST + 1
-# They take a few milliseconds; a request that they spare takes as long as hundreds of them. Fewer
-# calls than these take few requests anyway.
+# Reading these rows takes a few milliseconds; a request that they save takes as long as hundreds of
+# rows. A page of fewer calls than these needs few requests anyway.
 SPARE_ROWS = 25
 
 First = Annotated[
     int | None,
     strawberry.argument(
-        description="How many rows: 1 to 1,000, fewer where the gateway allows fewer; 50 if not "
-        "given. 0 gives an empty page."
+        description="How many rows to return: 1 to 1,000, or the gateway's own lower limit; 50 if "
+        "omitted. 0 returns an empty page."
     ),
 ]
 After = Annotated[
-    str | None, strawberry.argument(description="Rows after (older than) this cursor's.")
+    str | None, strawberry.argument(description="Returns rows after (older than) this cursor.")
 ]
 Last = Annotated[
     int | None,
-    strawberry.argument(description="How many rows before a cursor; as many as `first` may have."),
+    strawberry.argument(
+        description="How many rows to return before the cursor `before`; same limit as `first`."
+    ),
 ]
 Before = Annotated[
-    str | None, strawberry.argument(description="Rows before (newer than) this cursor's.")
+    str | None, strawberry.argument(description="Returns rows before (newer than) this cursor.")
 ]
 CallSid = Annotated[strawberry.ID, strawberry.argument(description="The call's SID: CA….")]
 NodeSid = Annotated[
@@ -59,14 +61,15 @@ NodeSid = Annotated[
 
 
 def graphql_name(attribute: str) -> str:
-    """The name by which clients know an attribute or an argument of ours: camelCase."""
+    """The GraphQL name (camelCase) of a Python attribute or argument."""
     return re.sub("_([a-z])", lambda letter: letter[1].upper(), attribute.rstrip("_"))
 
 
 def page_size(first: int | None, last: int | None, most: int) -> int:
-    """How many rows a page may have: `first`, `last`, or the default.
+    """The rows of a page: `first`, `last`, or the default.
 
-    `most` limits all three: a default is never refused. Raises BadUserInput beyond it, or below 0.
+    `most` limits all three: the default is lowered to it. Raises BadUserInput if `first` or `last`
+    is above `most` or below 0.
     """
     given = [size for size in (first, last) if size is not None]
     if not all(0 <= size <= most for size in given):
@@ -75,15 +78,15 @@ def page_size(first: int | None, last: int | None, most: int) -> int:
 
 
 def list_page_size(size: int) -> int:
-    """The upstream page for `size` rows: one row more, which tells whether others follow."""
+    """The upstream page size for `size` rows: one row more, which shows whether others follow."""
     return min(size + 1, MAX_PAGE_SIZE)
 
 
 def spare_page_size(size: int) -> int:
-    """As `list_page_size`, for the list of all calls where childCalls are selected, too.
+    """As `list_page_size`, for the list of all calls if childCalls are selected, too.
 
-    Rows of one second prove nothing about one another (Note [Newest first] in evidence): the spare
-    rows are there to lead out of the second in which the page would have ended.
+    Rows of the same second prove nothing about one another (Note [Newest first] in evidence). The
+    spare rows reach beyond the second in which the page would have ended.
     """
     spare = SPARE_ROWS if size >= SPARE_ROWS else 0
     return min(list_page_size(size) + spare, MAX_PAGE_SIZE)

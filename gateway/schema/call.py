@@ -1,7 +1,7 @@
 """Call: the seed document's properties, and the edges to its legs, recordings and notifications.
 
-At run time a CallResource stands for a Call: its attributes are the plain fields. Descriptions are
-the seed document's meanings and name the REST property.
+At run time a Call is a CallResource: its attributes are the plain fields. Descriptions give the
+seed document's meanings and name the REST property.
 """
 
 from datetime import datetime
@@ -30,11 +30,11 @@ __all__ = ["Call"]
 
 ChildFilter = Annotated[
     ChildCallFilter | None,
-    strawberry.argument(description="Which child calls; all of them if not given."),
+    strawberry.argument(description="Which child calls to return; all if omitted."),
 ]
 Level = Annotated[
     NotificationLevel | None,
-    strawberry.argument(description="Only errors, or only warnings; both if not given."),
+    strawberry.argument(description="Returns only errors or only warnings; both if omitted."),
 ]
 
 
@@ -120,20 +120,20 @@ class Call(Node):
         description="The resource's path, relative to https://api.twilio.com: REST property Uri."
     )
 
-    @strawberry.field(description="What `to` names.")
+    @strawberry.field(description="`to` as a typed object.")
     @staticmethod
     def to_endpoint(parent: strawberry.Parent[CallResource]) -> CallEndpoint | None:
         """Typed `to`."""
         return endpoint(parent.to)
 
-    @strawberry.field(description="What `from` names.")
+    @strawberry.field(description="`from` as a typed object.")
     @staticmethod
     def from_endpoint(parent: strawberry.Parent[CallResource]) -> CallEndpoint | None:
         """Typed `from`."""
         return endpoint(parent.from_)
 
     @strawberry.field(
-        description="The call that created this leg; null for a first leg, or when it is gone.",
+        description="The call that created this leg; null for a first leg, or if it was deleted.",
         graphql_type="Call | None",
     )
     @staticmethod
@@ -156,7 +156,7 @@ class Call(Node):
         after: After = None,
         filter: ChildFilter = None,
     ) -> ConnectionPage[CallResource]:
-        """Calls?ParentCallSid=, unless what was read already holds every child."""
+        """Calls?ParentCallSid=, unless the rows read already hold every child."""
         window = PageArgs.of(info, first, after)
         lists = call_lists(
             filter, parent_call_sid=parent.sid, page_size=edge_page_size(window.size)
@@ -164,8 +164,8 @@ class Call(Node):
         return await read_slice(info, lists, window)
 
     @strawberry.field(
-        description="Recordings of this call, newest first. Those of a two-leg call hang on the "
-        "parent leg.",
+        description="Recordings of this call, newest first. Recordings of a two-leg call belong to "
+        "the parent leg.",
         graphql_type=Connection[Recording] | None,
     )
     @staticmethod

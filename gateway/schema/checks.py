@@ -1,6 +1,6 @@
-"""What a mutation's values must be, checked before anything is sent. Pure.
+"""Checks of a mutation's values, made before anything is sent. Pure.
 
-A check takes a value and says what is wrong with it, in words that follow the field's name, or
+A check takes a value and returns what is wrong with it, in words that follow the field's name, or
 None. The limits are Twilio's (FACTS section 8). This module must not know the fields.
 """
 
@@ -20,18 +20,18 @@ __all__ = [
     "sip_word",
     "text",
     "url",
-    "whole",
+    "whole_number",
 ]
 
 Check = Callable[[Any], str | None]
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
-LONGEST_URL = 4000
-# A number, or what follows a scheme. Twilio itself knows which hosts and names there are.
+MAX_URL_LENGTH = 4000
+# The form of client, SIM and SIP addresses. Only Twilio knows which hosts and names exist.
 PARTY = re.compile(r"(?:client|sim):[!-~]{1,256}|sips?:[!-?A-~]+@[!-?A-~]+")
 
 
 def anything(_value: object) -> None:
-    """GraphQL has checked it already."""
+    """Accepts every value: GraphQL has checked it."""
 
 
 def is_number(value: str) -> bool:
@@ -48,14 +48,14 @@ def party(value: str) -> str | None:
 
 def url(value: str) -> str | None:
     """An absolute http or https URL."""
-    is_short = len(value) <= LONGEST_URL
+    is_short = len(value) <= MAX_URL_LENGTH
     if is_short and re.fullmatch("[!-~]+", value) and _host(value):
         return None
-    return f"must be an absolute http or https URL of at most {LONGEST_URL} characters"
+    return f"must be an absolute http or https URL of at most {MAX_URL_LENGTH} characters"
 
 
 def callback(value: str) -> str | None:
-    """A URL whose host Twilio calls back: one with an underscore it refuses."""
+    """A URL for Twilio's callbacks: Twilio refuses hosts with an underscore."""
     if url(value) is None and "_" in (_host(value) or ""):
         return "must have a host without underscores"
     return url(value)
@@ -86,24 +86,24 @@ def sid(prefix: str) -> Check:
     return check
 
 
-def text(longest: int) -> Check:
+def text(max_length: int) -> Check:
     """Some text, not only spaces."""
 
     def check(value: str) -> str | None:
-        is_good = value.strip() and len(value) <= longest
-        return None if is_good else f"must be 1 to {longest} characters, not only spaces"
+        is_good = value.strip() and len(value) <= max_length
+        return None if is_good else f"must be 1 to {max_length} characters, not only spaces"
 
     return check
 
 
 def sip_word(value: str) -> str | None:
-    """What SIP takes for a user or a password."""
+    """A SIP user or password."""
     if re.fullmatch("[!-~]{1,255}", value):
         return None
     return "must be 1 to 255 printable ASCII characters without spaces"
 
 
-def whole(low: int, high: int) -> Check:
+def whole_number(low: int, high: int) -> Check:
     """A whole number from low to high."""
 
     def check(value: int) -> str | None:

@@ -1,10 +1,10 @@
 """Apollo Federation: the entities that other subgraphs may refer to, and the schema as a subgraph.
 
-Strawberry's own resolver loses the whole answer to one bad representation (LIBRARY-FACTS 2). Here
-each one resolves by itself: a bad one is null with an error. All are loaded in one batch.
+With Strawberry's own resolver one bad representation fails the whole response (LIBRARY-FACTS 2).
+Here each one resolves by itself: a bad one is null with an error. All are loaded in one batch.
 
 Note [Two readers]. Routers read the schema as text (`_service`), with Federation's directives.
-Clients read it by introspection, where these directives and their types would mean nothing.
+Clients read it by introspection, without these directives and their types.
 """
 
 from collections.abc import Awaitable, Callable
@@ -58,24 +58,26 @@ ENTITIES: dict[str, tuple[str, Resolve]] = {
 
 async def _entity(info: Info, representation: Any) -> Any:
     if not isinstance(representation, dict):
-        raise BadUserInput("A representation is an object")
+        raise BadUserInput("A representation must be an object")
     entity = ENTITIES.get(str(representation.get("__typename")))
     if entity is None:
         raise BadUserInput(f"__typename must be one of {', '.join(ENTITIES)}")
     key, resolve = entity
     value = representation.get(key)
     if not isinstance(value, str):
-        raise BadUserInput(f"The key {key} is missing or not a text")
+        raise BadUserInput(f"The key {key} is missing or not a string")
     return await resolve(info, value)
 
 
 Entity = Annotated[
     Call | Notification | PhoneNumber | Recording,
-    strawberry.union("_Entity", description="What other subgraphs may refer to by its key."),
+    strawberry.union("_Entity", description="The types that other subgraphs may refer to by key."),
 ]
 Representations = Annotated[
     list[FederationAny],
-    strawberry.argument(description="Objects of `__typename` and the key: `sid`, or `number`."),
+    strawberry.argument(
+        description="Objects with `__typename` and the key field: `sid` or `number`."
+    ),
 ]
 
 
@@ -86,14 +88,16 @@ class Service:
     sdl: str = strawberry.field(description="The schema in GraphQL's schema definition language.")
 
 
-@strawberry.type(name="Query", description="What can be read of the account's calls.")
+@strawberry.type(
+    name="Query", description="Reads calls, recordings and notifications of the account."
+)
 class FederatedQuery(Query):
-    """The root with the two fields that Federation asks of a subgraph."""
+    """The root with the two fields that Federation requires of a subgraph."""
 
     @strawberry.field(
         name="_entities",
-        description="The objects that other subgraphs refer to, each null where there is none. "
-        "For routers.",
+        description="For routers: the objects that other subgraphs refer to, in their order; null "
+        "for a reference without an object.",
         graphql_type=list[Entity | None],
     )
     @staticmethod
@@ -101,7 +105,7 @@ class FederatedQuery(Query):
         """An awaitable for each representation, so that each fails by itself."""
         return [_entity(info, given) for given in representations]
 
-    @strawberry.field(name="_service", description="This schema as text. For routers.")
+    @strawberry.field(name="_service", description="For routers: this schema as text.")
     @staticmethod
     def service(info: Info) -> Service:
         """With Federation's directives. See Note [Two readers]."""
@@ -129,7 +133,7 @@ class FederatedSchema(strawberry.federation.Schema):
 
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:
-    """An argument that is not given is null for the resolvers: it needs no default to say so."""
+    """Removes defaults of null: resolvers get null for an omitted argument anyway."""
     for type_ in schema.type_map.values():
         for field in getattr(type_, "fields", {}).values():
             for value in (field, *getattr(field, "args", {}).values()):

@@ -1,8 +1,8 @@
-"""What each mutation is: the fields of its input, Twilio's parameters, the rules between them.
+"""One specification for each mutation: input fields, Twilio's parameters, rules between them.
 
-One specification for each. Every problem of an input is found, not only the first. Twilio silently
-ignores a parameter that needs another one; here that is a problem too, since the caller meant
-something by it. Pure: this module must not know who sends a request.
+Validation finds every error of an input, not only the first. Twilio silently ignores a parameter
+whose companion is missing; here that is an error, because the caller meant something by it. Pure:
+this module must not know who sends a request.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ from gateway.schema.checks import (
     sip_word,
     text,
     url,
-    whole,
+    whole_number,
 )
 from gateway.schema.inputs import (
     CallProgressEvent,
@@ -39,8 +39,8 @@ from gateway.upstream.writes import CallForm, make_call, modify_call
 __all__ = ["END_CALL", "MAKE_CALL", "REDIRECT_CALL", "Input", "MutationSpec", "ValidationError"]
 
 Form = tuple[tuple[str, str], ...]
-LONGEST_TWIML = 4000
-LONGEST_CALL = 24 * 3600
+MAX_TWIML_LENGTH = 4000
+MAX_CALL_SECONDS = 24 * 3600
 
 
 class MutationInput(Protocol):
@@ -54,36 +54,36 @@ Input = TypeVar("Input", bound=MutationInput)
 
 @dataclass(frozen=True, slots=True)
 class ValidationError:
-    """What is wrong with a field; `path` is its names from the input down."""
+    """What is wrong with a field. `path` holds GraphQL names from the input down."""
 
     path: tuple[str, ...]
     message: str
 
 
 Rule = Callable[[Any], Iterable[ValidationError]]
-"""What must hold between the fields of an input."""
+"""A check of several fields of an input together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An attribute of an input (`instructions.url`), what it must be, and Twilio's parameter.
+    """An attribute of an input (`instructions.url`), its check, and the name of Twilio's parameter.
 
-    Without a name it is not sent.
+    A parameter without a name is not sent.
     """
 
     attribute: str
     name: str | None
     check: Check = anything
 
-    def value(self, given: object) -> Any:
-        """The value that was given; None where none was."""
-        return _value(given, self.attribute)
+    def value(self, input_: object) -> Any:
+        """The value in the input; None if there is none."""
+        return _value(input_, self.attribute)
 
-    def problem(self, given: object) -> str | None:
-        """What is wrong with the value, if anything is."""
-        value = self.value(given)
+    def error_of(self, input_: object) -> str | None:
+        """What is wrong with the value; None if nothing is."""
+        value = self.value(input_)
         if value == []:
-            return "must not be empty; leave it out instead"
+            return "must not be empty; omit it instead"
         return None if value is None else self.check(value)
 
 
@@ -91,8 +91,8 @@ class Parameter:
 class MutationSpec(Generic[Input]):
     """One mutation. `parameters` stand in the order of Twilio's form.
 
-    `request` is the POST of a form; `own_callbacks` are the parameters that the gateway adds for
-    itself, by its public URL.
+    `request` makes the POST of a form. `own_callbacks` gives the callback parameters that the
+    gateway adds, with its own public URL.
     """
 
     parameters: Sequence[Parameter]
@@ -100,26 +100,26 @@ class MutationSpec(Generic[Input]):
     request: Callable[[Input, Form], CallForm]
     own_callbacks: Callable[[Input, str], Iterable[tuple[str, str]]] = lambda _given, _url: ()
 
-    def problems(self, given: Input) -> Sequence[ValidationError]:
-        """Everything that is wrong with an input; nothing is sent then."""
-        found = [
+    def validate(self, input_: Input) -> Sequence[ValidationError]:
+        """Everything that is wrong with an input; empty if it can be sent."""
+        errors = [
             ValidationError(_path(parameter.attribute), message)
             for parameter in self.parameters
-            if (message := parameter.problem(given)) is not None
+            if (message := parameter.error_of(input_)) is not None
         ]
-        return [*found, *(problem for rule in self.rules for problem in rule(given))]
+        return [*errors, *(error for rule in self.rules for error in rule(input_))]
 
-    def request_of(self, given: Input, callback_url: str | None) -> CallForm:
-        """What is sent. Without a URL Twilio is not asked to call the gateway back."""
-        own = self.own_callbacks(given, callback_url) if callback_url else ()
-        return self.request(given, (*_pairs(given, self.parameters), *own))
+    def request_of(self, input_: Input, callback_url: str | None) -> CallForm:
+        """The request to send. With a `callback_url` it has the gateway's own callbacks."""
+        own = self.own_callbacks(input_, callback_url) if callback_url else ()
+        return self.request(input_, (*_form_fields(input_, self.parameters), *own))
 
 
 SID = Parameter("sid", None, sid("CA"))
 KEY = Parameter("idempotency_key", None, text(200))
 INSTRUCTIONS = (
     Parameter("instructions.url", "Url", url),
-    Parameter("instructions.twiml", "Twiml", text(LONGEST_TWIML)),
+    Parameter("instructions.twiml", "Twiml", text(MAX_TWIML_LENGTH)),
 )
 APPLICATION = Parameter("instructions.application_sid", "ApplicationSid", sid("AP"))
 METHOD = Parameter("method", "Method")
@@ -129,7 +129,7 @@ FALLBACK = (
 )
 STATUS_CALLBACK = Parameter("status_callback", "StatusCallback", callback)
 STATUS_CALLBACK_METHOD = Parameter("status_callback_method", "StatusCallbackMethod")
-TIME_LIMIT = Parameter("time_limit", "TimeLimit", whole(1, LONGEST_CALL))
+TIME_LIMIT = Parameter("time_limit", "TimeLimit", whole_number(1, MAX_CALL_SECONDS))
 MAKE = (
     Parameter("to", "To", party),
     Parameter("from_", "From", party),
@@ -141,7 +141,7 @@ MAKE = (
     Parameter("status_callback_event", "StatusCallbackEvent"),
     STATUS_CALLBACK_METHOD,
     Parameter("send_digits", "SendDigits", digits),
-    Parameter("timeout", "Timeout", whole(1, 600)),
+    Parameter("timeout", "Timeout", whole_number(1, 600)),
     TIME_LIMIT,
     Parameter("record", "Record"),
     Parameter("recording_channels", "RecordingChannels"),
@@ -151,17 +151,21 @@ MAKE = (
     Parameter("recording_status_callback_event", "RecordingStatusCallbackEvent"),
     Parameter("recording_status_callback_method", "RecordingStatusCallbackMethod"),
     Parameter("machine_detection", "MachineDetection"),
-    Parameter("machine_detection_timeout", "MachineDetectionTimeout", whole(3, 59)),
+    Parameter("machine_detection_timeout", "MachineDetectionTimeout", whole_number(3, 59)),
     Parameter(
-        "machine_detection_speech_threshold", "MachineDetectionSpeechThreshold", whole(1000, 6000)
+        "machine_detection_speech_threshold",
+        "MachineDetectionSpeechThreshold",
+        whole_number(1000, 6000),
     ),
     Parameter(
         "machine_detection_speech_end_threshold",
         "MachineDetectionSpeechEndThreshold",
-        whole(500, 5000),
+        whole_number(500, 5000),
     ),
     Parameter(
-        "machine_detection_silence_timeout", "MachineDetectionSilenceTimeout", whole(2000, 10_000)
+        "machine_detection_silence_timeout",
+        "MachineDetectionSilenceTimeout",
+        whole_number(2000, 10_000),
     ),
     Parameter("async_amd", "AsyncAmd"),
     Parameter("async_amd_status_callback", "AsyncAmdStatusCallback", callback),
@@ -183,8 +187,8 @@ REDIRECT = (
     TIME_LIMIT,
 )
 
-# The first means nothing without the second (FACTS section 8).
-NEEDS = (
+# The first has no effect without the second (FACTS section 8).
+DEPENDENCIES = (
     ("fallback_method", "fallback_url"),
     ("status_callback_event", "status_callback"),
     ("status_callback_method", "status_callback"),
@@ -204,8 +208,8 @@ NEEDS = (
     ("sip_auth_username", "sip_auth_password"),
     ("sip_auth_password", "sip_auth_username"),
 )
-# An application brings these along, and Twilio ignores what is sent besides.
-OF_THE_APPLICATION = (
+# An application sets these, and Twilio ignores them in the request.
+SET_BY_APPLICATION = (
     "fallback_url",
     "fallback_method",
     "status_callback",
@@ -214,58 +218,58 @@ OF_THE_APPLICATION = (
 )
 
 
-def _needs(given: object) -> Iterator[ValidationError]:
-    for attribute, needed in NEEDS:
-        if _has(given, attribute) and not _has(given, needed):
-            yield _problem(attribute, f"means nothing without {graphql_name(needed)}")
+def _missing_dependencies(input_: object) -> Iterator[ValidationError]:
+    for attribute, needed in DEPENDENCIES:
+        if _has(input_, attribute) and not _has(input_, needed):
+            yield _error(attribute, f"has no effect without {graphql_name(needed)}")
 
 
 def _only_with_url(*attributes: str) -> Rule:
-    def rule(given: object) -> Iterator[ValidationError]:
+    def rule(input_: object) -> Iterator[ValidationError]:
         for attribute in attributes:
-            if _has(given, attribute) and not _has(given, "instructions.url"):
-                yield _problem(attribute, "means nothing without instructions.url")
+            if _has(input_, attribute) and not _has(input_, "instructions.url"):
+                yield _error(attribute, "has no effect without instructions.url")
 
     return rule
 
 
-def _without_application(given: object) -> Iterator[ValidationError]:
-    for attribute in OF_THE_APPLICATION:
-        if _has(given, attribute) and _has(given, "instructions.application_sid"):
-            yield _problem(attribute, "comes from the application; leave it out")
+def _set_by_application(input_: object) -> Iterator[ValidationError]:
+    for attribute in SET_BY_APPLICATION:
+        if _has(input_, attribute) and _has(input_, "instructions.application_sid"):
+            yield _error(attribute, "is set by the application; omit it")
 
 
-def _detects_no_digits(given: object) -> Iterator[ValidationError]:
-    if _has(given, "send_digits") and _has(given, "machine_detection"):
-        yield _problem("machine_detection", "is not done where sendDigits is given")
+def _digits_with_detection(input_: object) -> Iterator[ValidationError]:
+    if _has(input_, "send_digits") and _has(input_, "machine_detection"):
+        yield _error("machine_detection", "cannot be combined with sendDigits")
 
 
-def _number_calls_number(given: MakeCallInput) -> Iterator[ValidationError]:
-    if is_number(given.to) and party(given.from_) is None and not is_number(given.from_):
-        yield _problem("from", "must be a phone number when to is one")
+def _number_calls_number(input_: MakeCallInput) -> Iterator[ValidationError]:
+    if is_number(input_.to) and party(input_.from_) is None and not is_number(input_.from_):
+        yield _error("from", "must be a phone number if to is one")
 
 
-def _callbacks_of_a_new_call(given: MakeCallInput, base: str) -> Iterator[tuple[str, str]]:
-    """All events, so that subscribers see the call ring; an application has its own."""
-    if not _has(given, "status_callback") and not _has(given, "instructions.application_sid"):
+def _callbacks_of_a_new_call(input_: MakeCallInput, base: str) -> Iterator[tuple[str, str]]:
+    """All events, so that subscribers see the call ring. An application has its own callbacks."""
+    if not _has(input_, "status_callback") and not _has(input_, "instructions.application_sid"):
         yield "StatusCallback", base + STATUS_PATH
         yield from (("StatusCallbackEvent", event.value) for event in CallProgressEvent)
-    if given.record and not _has(given, "recording_status_callback"):
+    if input_.record and not _has(input_, "recording_status_callback"):
         yield "RecordingStatusCallback", base + RECORDING_PATH
         yield from (("RecordingStatusCallbackEvent", event.value) for event in RecordingEvent)
 
 
-def _change(given: RedirectCallInput | EndCallInput, form: Form) -> CallForm:
-    return modify_call(given.sid, form)
+def _modify(input_: RedirectCallInput | EndCallInput, form: Form) -> CallForm:
+    return modify_call(input_.sid, form)
 
 
 MAKE_CALL = MutationSpec[MakeCallInput](
     parameters=(*MAKE, KEY),
     rules=(
-        _needs,
+        _missing_dependencies,
         _only_with_url("method"),
-        _without_application,
-        _detects_no_digits,
+        _set_by_application,
+        _digits_with_detection,
         _number_calls_number,
     ),
     request=lambda _given, form: make_call(form),
@@ -273,41 +277,41 @@ MAKE_CALL = MutationSpec[MakeCallInput](
 )
 REDIRECT_CALL = MutationSpec[RedirectCallInput](
     parameters=(SID, *REDIRECT, KEY),
-    rules=(_needs, _only_with_url("method", "status_callback")),
-    request=_change,
+    rules=(_missing_dependencies, _only_with_url("method", "status_callback")),
+    request=_modify,
 )
 END_CALL = MutationSpec[EndCallInput](
     parameters=(SID, Parameter("mode", "Status"), KEY),
     rules=(),
-    request=_change,
+    request=_modify,
 )
 
 
-def _pairs(given: object, parameters: Sequence[Parameter]) -> Iterator[tuple[str, str]]:
+def _form_fields(input_: object, parameters: Sequence[Parameter]) -> Iterator[tuple[str, str]]:
     for parameter in parameters:
-        value = parameter.value(given)
+        value = parameter.value(input_)
         if parameter.name is not None and value is not None:
             values = dict.fromkeys(value) if isinstance(value, list) else (value,)
-            yield from ((parameter.name, _text(one)) for one in values)
+            yield from ((parameter.name, _text(item)) for item in values)
 
 
-def _problem(attribute: str, message: str) -> ValidationError:
+def _error(attribute: str, message: str) -> ValidationError:
     return ValidationError(_path(attribute), message)
 
 
 def _path(attribute: str) -> tuple[str, ...]:
-    """The names that the client knows."""
+    """The GraphQL names."""
     return tuple(map(graphql_name, attribute.split(".")))
 
 
-def _has(given: object, attribute: str) -> bool:
-    value = _value(given, attribute)
+def _has(input_: object, attribute: str) -> bool:
+    value = _value(input_, attribute)
     return value is not None and value is not False
 
 
-def _value(given: object, attribute: str) -> Any:
-    """None where an input has no such attribute, or none was given."""
-    value: Any = given
+def _value(input_: object, attribute: str) -> Any:
+    """None if the input has no such attribute, or no value for it."""
+    value: Any = input_
     for name in attribute.split("."):
         value = getattr(value, name, None)
     return None if value is UNSET else value

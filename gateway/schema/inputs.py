@@ -1,6 +1,6 @@
 """The inputs of the mutations: Twilio's parameters under Twilio's names (FACTS section 8).
 
-Each field here is one parameter, and `forms` knows which. This module must not know how a form is
+Each field is one parameter; `forms` has its REST name. This module must not know how a form is
 sent.
 """
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class HttpMethod(Enum):
-    """Twilio's two; POST is its default."""
+    """The two methods that Twilio offers; POST is its default."""
 
     GET = "GET"
     POST = "POST"
@@ -29,10 +29,10 @@ class HttpMethod(Enum):
 
 described_enum(
     HttpMethod,
-    "How Twilio calls a URL.",
+    "The HTTP method with which Twilio requests a URL.",
     {
-        HttpMethod.GET: "The parameters are in the query.",
-        HttpMethod.POST: "The parameters are in the body, as a form.",
+        HttpMethod.GET: "Twilio sends its parameters in the query string.",
+        HttpMethod.POST: "Twilio sends its parameters in the body, form-encoded.",
     },
 )
 
@@ -48,12 +48,12 @@ class CallProgressEvent(Enum):
 
 described_enum(
     CallProgressEvent,
-    "What of a call Twilio calls back for.",
+    "The events of a call for which Twilio sends status callbacks.",
     {
         CallProgressEvent.INITIATED: "The call leaves the queue and is dialed.",
         CallProgressEvent.RINGING: "It rings.",
         CallProgressEvent.ANSWERED: "It is answered.",
-        CallProgressEvent.COMPLETED: "It has ended, however it ended.",
+        CallProgressEvent.COMPLETED: "It has ended, for whatever reason.",
     },
 )
 
@@ -68,9 +68,9 @@ class RecordingEvent(Enum):
 
 described_enum(
     RecordingEvent,
-    "What of a recording Twilio calls back for.",
+    "The events of a recording for which Twilio sends callbacks.",
     {
-        RecordingEvent.IN_PROGRESS: "It has begun.",
+        RecordingEvent.IN_PROGRESS: "It has started.",
         RecordingEvent.COMPLETED: "It is ready.",
         RecordingEvent.ABSENT: "Nothing was recorded.",
     },
@@ -122,10 +122,10 @@ class Trim(Enum):
 
 described_enum(
     Trim,
-    "Whether silence is cut off a recording.",
+    "Whether Twilio trims silence from a recording.",
     {
-        Trim.TRIM_SILENCE: "Silence at the beginning and at the end is cut off.",
-        Trim.DO_NOT_TRIM: "The recording is left as it is.",
+        Trim.TRIM_SILENCE: "Trims silence at the beginning and at the end.",
+        Trim.DO_NOT_TRIM: "Leaves the recording as it is.",
     },
 )
 
@@ -139,10 +139,10 @@ class MachineDetection(Enum):
 
 described_enum(
     MachineDetection,
-    "Whether Twilio listens for an answering machine, and how long.",
+    "When Twilio reports the result of answering machine detection.",
     {
-        MachineDetection.ENABLE: "Tells who answered as soon as it is known.",
-        MachineDetection.DETECT_MESSAGE_END: "With a machine, waits for the end of its greeting.",
+        MachineDetection.ENABLE: "As soon as it is known who answered.",
+        MachineDetection.DETECT_MESSAGE_END: "For a machine, at the end of its greeting.",
     },
 )
 
@@ -156,18 +156,20 @@ class EndCallMode(Enum):
 
 described_enum(
     EndCallMode,
-    "How a call is ended: REST parameter Status.",
+    "How to end a call: REST parameter Status.",
     {
         EndCallMode.HANG_UP: "Hang up, whether the call was answered or not.",
-        EndCallMode.CANCEL_UNANSWERED: "Hang up only if nobody has answered yet; else nothing "
-        "happens, and that is no error.",
+        EndCallMode.CANCEL_UNANSWERED: "Hang up only if nobody has answered yet. For an answered "
+        "call nothing happens, and that is no error.",
     },
 )
 
 
-@strawberry.input(one_of=True, description="What the call does when it is answered: one of these.")
+@strawberry.input(
+    one_of=True, description="What the call does when it is answered: exactly one of these."
+)
 class CallInstructions:
-    """Twilio takes several and ignores some; here it is exactly one."""
+    """Twilio accepts several and ignores some; the gateway accepts exactly one."""
 
     url: str | None = strawberry.field(
         default=strawberry.UNSET, description="Where Twilio fetches TwiML: REST parameter Url."
@@ -178,14 +180,13 @@ class CallInstructions:
     )
     application_sid: strawberry.ID | None = strawberry.field(
         default=strawberry.UNSET,
-        description="A TwiML application, which brings its own URLs: REST parameter "
-        "ApplicationSid.",
+        description="A TwiML application, which has its own URLs: REST parameter ApplicationSid.",
     )
 
 
-@strawberry.input(one_of=True, description="What the call does from now on: one of these.")
+@strawberry.input(one_of=True, description="The call's new instructions: exactly one of these.")
 class RedirectInstructions:
-    """A call in progress can not be given an application."""
+    """Twilio does not redirect a call to an application."""
 
     url: str | None = strawberry.field(
         default=strawberry.UNSET, description="Where Twilio fetches TwiML: REST parameter Url."
@@ -197,12 +198,12 @@ class RedirectInstructions:
 
 
 _KEY = (
-    "Any text of your own, 1 to 200 characters. The same mutation with the same key within 24 "
-    "hours does nothing again: it answers what came of the first."
+    "Any text of your own, 1 to 200 characters. If the same mutation with the same key is repeated "
+    "within 24 hours, nothing is sent and the result of the first is returned."
 )
 
 
-@strawberry.input(description="A call to be made.")
+@strawberry.input(description="A call to place.")
 class MakeCallInput:
     """POST Calls."""
 
@@ -218,11 +219,11 @@ class MakeCallInput:
     )
     method: HttpMethod | None = strawberry.field(
         default=None,
-        description="How the url is called; POST if not given: REST parameter Method.",
+        description="The HTTP method for url; POST if omitted: REST parameter Method.",
     )
     fallback_url: str | None = strawberry.field(
         default=None,
-        description="Where Twilio asks when url fails: REST parameter FallbackUrl.",
+        description="Where Twilio fetches TwiML if url fails: REST parameter FallbackUrl.",
     )
     fallback_method: HttpMethod | None = strawberry.field(
         default=None,
@@ -230,12 +231,12 @@ class MakeCallInput:
     )
     status_callback: str | None = strawberry.field(
         default=None,
-        description="Where Twilio tells what happens to the call: REST parameter "
-        "StatusCallback. If not given, the gateway's own, where it has one.",
+        description="Where Twilio sends status callbacks: REST parameter StatusCallback. If "
+        "omitted, the gateway's own URL, if it has one.",
     )
     status_callback_event: list[CallProgressEvent] | None = strawberry.field(
         default=None,
-        description="What it tells there; COMPLETED if not given: REST parameter "
+        description="The events that Twilio sends there; COMPLETED if omitted: REST parameter "
         "StatusCallbackEvent.",
     )
     status_callback_method: HttpMethod | None = strawberry.field(
@@ -249,11 +250,11 @@ class MakeCallInput:
     )
     timeout: int | None = strawberry.field(
         default=None,
-        description="Seconds to let it ring, 1 to 600; 60 if not given: REST parameter Timeout.",
+        description="Seconds to let it ring, 1 to 600; 60 if omitted: REST parameter Timeout.",
     )
     time_limit: int | None = strawberry.field(
         default=None,
-        description="The longest that the call may take, in seconds: REST parameter TimeLimit.",
+        description="The maximum length of the call in seconds: REST parameter TimeLimit.",
     )
     record: bool | None = strawberry.field(
         default=None,
@@ -273,9 +274,8 @@ class MakeCallInput:
     )
     recording_status_callback: str | None = strawberry.field(
         default=None,
-        description="Where Twilio tells of the recording: REST parameter "
-        "RecordingStatusCallback. If not given, the gateway's own, where it has "
-        "one.",
+        description="Where Twilio sends callbacks about the recording: REST parameter "
+        "RecordingStatusCallback. If omitted, the gateway's own URL, if it has one.",
     )
     recording_status_callback_event: list[RecordingEvent] | None = strawberry.field(
         default=None,
@@ -312,7 +312,8 @@ class MakeCallInput:
     )
     async_amd_status_callback: str | None = strawberry.field(
         default=None,
-        description="Where the detection's outcome is told: REST parameter AsyncAmdStatusCallback.",
+        description="Where Twilio sends the result of the detection: REST parameter "
+        "AsyncAmdStatusCallback.",
     )
     async_amd_status_callback_method: HttpMethod | None = strawberry.field(
         default=None,
@@ -324,11 +325,11 @@ class MakeCallInput:
     )
     call_reason: str | None = strawberry.field(
         default=None,
-        description="Why you call, shown where branded calls are: REST parameter CallReason.",
+        description="The reason for the call, shown with branded calls: REST parameter CallReason.",
     )
     call_token: strawberry.ID | None = strawberry.field(
         default=None,
-        description="Of a forwarded call: REST parameter CallToken.",
+        description="The token of a forwarded call: REST parameter CallToken.",
     )
     byoc: strawberry.ID | None = strawberry.field(
         default=None,
@@ -349,21 +350,21 @@ class MakeCallInput:
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
 
 
-@strawberry.input(description="A call in progress, and what it does from now on.")
+@strawberry.input(description="A call in progress and its new instructions.")
 class RedirectCallInput:
     """POST Calls/{sid} with Url or Twiml."""
 
     sid: strawberry.ID = strawberry.field(description="The call's SID.")
     instructions: RedirectInstructions = strawberry.field(
-        description="What the call does from now on."
+        description="The call's new instructions."
     )
     method: HttpMethod | None = strawberry.field(
         default=None,
-        description="How the url is called; POST if not given: REST parameter Method.",
+        description="The HTTP method for url; POST if omitted: REST parameter Method.",
     )
     fallback_url: str | None = strawberry.field(
         default=None,
-        description="Where Twilio asks when url fails: REST parameter FallbackUrl.",
+        description="Where Twilio fetches TwiML if url fails: REST parameter FallbackUrl.",
     )
     fallback_method: HttpMethod | None = strawberry.field(
         default=None,
@@ -371,8 +372,8 @@ class RedirectCallInput:
     )
     status_callback: str | None = strawberry.field(
         default=None,
-        description="Where Twilio tells what happens to the call; only with a url: REST "
-        "parameter StatusCallback.",
+        description="Where Twilio sends status callbacks; only with a url: REST parameter "
+        "StatusCallback.",
     )
     status_callback_method: HttpMethod | None = strawberry.field(
         default=None,
@@ -380,17 +381,17 @@ class RedirectCallInput:
     )
     time_limit: int | None = strawberry.field(
         default=None,
-        description="The longest that the call may take, in seconds: REST parameter TimeLimit.",
+        description="The maximum length of the call in seconds: REST parameter TimeLimit.",
     )
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
 
 
-@strawberry.input(description="A call to be ended.")
+@strawberry.input(description="A call to end.")
 class EndCallInput:
     """POST Calls/{sid} with Status."""
 
     sid: strawberry.ID = strawberry.field(description="The call's SID.")
     mode: EndCallMode = strawberry.field(
-        default=EndCallMode.HANG_UP, description="How it is ended: REST parameter Status."
+        default=EndCallMode.HANG_UP, description="How to end it: REST parameter Status."
     )
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)

@@ -1,6 +1,6 @@
-"""One row by its SID, as every field reads it that leads to one.
+"""Reads one row by its SID, for every field that leads to one.
 
-This module must not know which field asks.
+This module must not know the fields.
 """
 
 from typing import TypeVar
@@ -23,9 +23,9 @@ async def row_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> R
 
 
 async def call_by_sid(info: Info, sid: str) -> CallResource | None:
-    """Calls/{sid}; what the store knows, where that is a 404 so soon that it may be lag.
+    """Calls/{sid}; after a 404 that may be replication lag, the recent call in the store.
 
-    None when there is no such call. See Note [Lag] in live.fresh.
+    None if there is no such call. See Note [Lag] in live.snapshots.
     """
     row = await row_by_sid(info, CALLS, sid)
     if row is not None:
@@ -34,19 +34,19 @@ async def call_by_sid(info: Info, sid: str) -> CallResource | None:
 
 
 async def entity_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> Resource | None:
-    """The row of this resource, a call as by `call_by_sid`."""
+    """The row of this resource; a call is read by `call_by_sid`."""
     if resource is CALLS:
         return await call_by_sid(info, sid)
     return await row_by_sid(info, resource, sid)
 
 
 async def node_by_sid(info: Info, sid: str) -> Resource | None:
-    """The row that the SID is of, by its two letters (SCHEMA rule 2).
+    """The row with this SID; its two letters give the resource (SCHEMA rule 2).
 
-    Raises BadUserInput where these are of none of the resources.
+    Raises BadUserInput if no resource has these letters.
     """
     resource = next((each for each in RESOURCES if each.sid_prefix == sid[:2]), None)
     if resource is None:
         known = ", ".join(f"a {each.type_name} ({each.sid_prefix}…)" for each in RESOURCES)
-        raise BadUserInput(f"An id is the SID of one of: {known}")
+        raise BadUserInput(f"An id must be the SID of one of: {known}")
     return await entity_by_sid(info, resource, sid)

@@ -1,6 +1,6 @@
-"""Notification: what Twilio logged about a call. At run time a NotificationResource stands for it.
+"""Notification: what Twilio logged about a call. At run time it is a NotificationResource.
 
-The list form lacks three properties (FACTS 1.9); where one is selected, the instance is fetched.
+The list form lacks three properties (FACTS 1.9). If one is selected, the instance is fetched.
 """
 
 from datetime import datetime
@@ -49,7 +49,7 @@ class Notification(Node):
         description="The account's SID: REST property AccountSid."
     )
     call_sid: strawberry.ID | None = strawberry.field(
-        description="The call's SID, null when REST use caused it: REST property CallSid."
+        description="The call's SID; null if a REST request caused it: REST property CallSid."
     )
     date_created: datetime | None = strawberry.field(
         description="When the resource was created: REST property DateCreated."
@@ -74,11 +74,11 @@ class Notification(Node):
         description="Twilio's page about the error: REST property MoreInfo."
     )
     request_method: str | None = strawberry.field(
-        description="The method of the request that led to it: REST property RequestMethod."
+        description="The method of the request that caused it: REST property RequestMethod."
     )
     request_url: str | None = strawberry.field(
         metadata=personal(masked_text),
-        description="The URL of the request that led to it: REST property RequestUrl.",
+        description="The URL of the request that caused it: REST property RequestUrl.",
     )
     uri: str | None = strawberry.field(
         description="The resource's path, relative to https://api.twilio.com: REST property Uri."
@@ -98,8 +98,8 @@ class Notification(Node):
         return row.request_variables if row else None
 
     @strawberry.field(
-        description="The body that the request was answered with: REST property ResponseBody. "
-        "Costs a request for each notification.",
+        description="The body of the response to the request: REST property ResponseBody. Costs a "
+        "request for each notification.",
         metadata=personal(masked_text),
     )
     @staticmethod
@@ -111,7 +111,7 @@ class Notification(Node):
         return row.response_body if row else None
 
     @strawberry.field(
-        description="The headers that the request was answered with, form-encoded: REST property "
+        description="The headers of the response to the request, form-encoded: REST property "
         "ResponseHeaders. Costs a request for each notification.",
         metadata=personal(masked_text),
     )
@@ -124,14 +124,14 @@ class Notification(Node):
         return row.response_headers if row else None
 
     @strawberry.field(
-        description="The call that it is about; null when there is none, or it is gone.",
+        description="The call that it is about; null if there is none, or if it was deleted.",
         graphql_type=LazyCall | None,
     )
     @staticmethod
     async def call(
         parent: strawberry.Parent[NotificationResource], info: Info
     ) -> CallResource | None:
-        """Known without asking where the notification was reached through its call."""
+        """Costs no request if the notification was reached through its call."""
         sid = parent.call_sid
         return await call_by_sid(info, sid) if sid else None
 
@@ -146,7 +146,7 @@ async def notifications_of(
 ) -> ConnectionPage[NotificationResource]:
     """A call's notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
     if log is NotificationLevel.UNKNOWN:
-        raise InvalidFilter("log: UNKNOWN is not a level that Twilio can look for")
+        raise InvalidFilter("log: Twilio cannot filter by UNKNOWN")
     page_size = edge_page_size(window.size)
     request = ListNotifications(call_sid=call_sid, log=log, page_size=page_size)
     return await read_slice(info, [request], window)

@@ -32,7 +32,7 @@ from gateway.upstream.resources import Resource
 __all__ = ["Query"]
 
 Filter = Annotated[
-    CallFilter | None, strawberry.argument(description="Which calls; all of them if not given.")
+    CallFilter | None, strawberry.argument(description="Which calls to return; all if omitted.")
 ]
 RecordingSid = Annotated[
     strawberry.ID, strawberry.argument(description="The recording's SID: RE….")
@@ -45,8 +45,8 @@ NodeSids = Annotated[
     strawberry.argument(description="SIDs of calls, recordings and notifications."),
 ]
 
-# Each subgraph can fetch its own nodes only. Shareable, so that subgraphs that all have Relay's
-# `node` compose; inaccessible, so that no router asks one of them for another's.
+# A subgraph can fetch its own nodes only. Shareable, so that subgraphs that all have Relay's `node`
+# compose; inaccessible, so that no router requests a node from the wrong subgraph.
 _NODE_DIRECTIVES = [Shareable(), Inaccessible()]
 
 
@@ -57,9 +57,9 @@ async def _node_or_error(info: Info, sid: str) -> Resource | Exception | None:
         return error
 
 
-@strawberry.type(description="What can be read of the account's calls.")
+@strawberry.type(description="Reads calls, recordings and notifications of the account.")
 class Query:
-    """SCHEMA.md, sketch."""
+    """The fields that are not Federation's."""
 
     @strawberry.field(
         description="The call with this SID; null when there is none.", graphql_type=Call | None
@@ -82,7 +82,7 @@ class Query:
         before: Before = None,
         filter: Filter = None,
     ) -> ConnectionPage[CallResource]:
-        """Calls, with the widest filter that Twilio can answer, made exact here."""
+        """Calls, with the widest filter that Twilio can answer; the gateway makes it exact."""
         window = PageArgs.of(info, first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
         lists = call_lists(
@@ -121,11 +121,11 @@ class Query:
         return await node_by_sid(info, id)
 
     @strawberry.field(
-        description="The objects with these ids, each null where there is none.",
+        description="The objects with these ids, in their order; null for an id without an object.",
         graphql_type=list[Node | None] | None,
         directives=_NODE_DIRECTIVES,
     )
     @staticmethod
     def nodes(info: Info, ids: NodeSids) -> list[Any]:
-        """One bad id costs its own entry."""
+        """A bad id fails its own entry only."""
         return [_node_or_error(info, sid) for sid in ids]

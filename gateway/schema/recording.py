@@ -1,7 +1,7 @@
-"""Recording: what was recorded of a call. At run time a RecordingResource stands for it.
+"""Recording: a recording of a call. At run time it is a RecordingResource.
 
-Two properties are only in one of Twilio's two forms of a recording (FACTS 1.8); where the form at
-hand lacks one, it is fetched on its own.
+Each of Twilio's two forms of a recording lacks one property (FACTS 1.8). A property that the form
+at hand lacks is fetched with a request of its own.
 """
 
 from datetime import datetime
@@ -31,7 +31,7 @@ LazyCall = Annotated["Call", strawberry.lazy("gateway.schema.call")]
 
 @strawberry.federation.type(
     keys=["sid"],
-    description="A recording of a call. Recordings hang on the parent leg of a two-leg call.",
+    description="A recording of a call. Recordings of a two-leg call belong to the parent leg.",
 )
 class Recording(Node):
     """REST resource Recordings (FACTS section 4)."""
@@ -53,7 +53,7 @@ class Recording(Node):
         description="When the resource was last updated: REST property DateUpdated."
     )
     start_time: datetime | None = strawberry.field(
-        description="When the recording began: REST property StartTime."
+        description="When the recording started: REST property StartTime."
     )
     duration: int | None = strawberry.field(
         description="The length in seconds, once it is known: REST property Duration."
@@ -68,26 +68,27 @@ class Recording(Node):
         description="The state of the recording: REST property Status."
     )
     channels: int | None = strawberry.field(
-        description="How many channels it has: REST property Channels."
+        description="The number of channels: REST property Channels."
     )
     source: RecordingSource | None = strawberry.field(
-        description="What began it: REST property Source."
+        description="What started the recording: REST property Source."
     )
     error_code: int | None = strawberry.field(
-        description="Why it is absent, if it is: REST property ErrorCode."
+        description="Why the recording is absent, if it is: REST property ErrorCode."
     )
     uri: str | None = strawberry.field(
         description="The resource's path, relative to https://api.twilio.com: REST property Uri."
     )
 
     @strawberry.field(
-        description="Whose voice it holds: REST property Track, which Twilio keeps per call only."
+        description="Whose voice is recorded: REST property Track, which Twilio returns per call "
+        "only."
     )
     @staticmethod
     async def track(
         parent: strawberry.Parent[RecordingResource], info: Info
     ) -> RecordingTrack | None:
-        """Costs a request of its own where the recording was not read from its call's list."""
+        """Costs a request of its own unless the recording was read from its call's list."""
         if not RecordingResource.track.is_absent(parent) or parent.call_sid is None:
             return parent.track
         form = FetchRecording(sid=parent.sid, call_sid=parent.call_sid)
@@ -95,25 +96,25 @@ class Recording(Node):
         return whole.track if whole else None
 
     @strawberry.field(
-        description="Where the audio is: REST property MediaUrl, which Twilio gives at account "
+        description="The URL of the audio: REST property MediaUrl. Twilio returns it at account "
         "level only, so it costs a request for each recording.",
         metadata=personal(masked_text),
     )
     @staticmethod
     async def media_url(parent: strawberry.Parent[RecordingResource], info: Info) -> str | None:
-        """Costs a request of its own where the recording was read from its call's list."""
+        """Costs a request of its own if the recording was read from its call's list."""
         if not RecordingResource.media_url.is_absent(parent):
             return parent.media_url
         whole = await info.context.loaders.row(FetchRecording(sid=parent.sid), field_path(info))
         return whole.media_url if whole else None
 
     @strawberry.field(
-        description="The call that it is of; null when the call is gone.",
+        description="The recorded call; null if it was deleted.",
         graphql_type=LazyCall | None,
     )
     @staticmethod
     async def call(parent: strawberry.Parent[RecordingResource], info: Info) -> CallResource | None:
-        """Known without asking where the recording was reached through its call."""
+        """Costs no request if the recording was reached through its call."""
         sid = parent.call_sid
         return await call_by_sid(info, sid) if sid else None
 

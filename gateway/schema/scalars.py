@@ -1,7 +1,7 @@
-"""DateTime, Date, Decimal, and Twilio's open enums.
+"""DateTime, Date, Decimal, and Twilio's open enums: how clients see values.
 
-What a value looks like to a client. Times are RFC 3339 in UTC with a Z; money is text, digit by
-digit as upstream wrote it (SCHEMA rule 6). This module must not know which fields use them.
+Times are RFC 3339 in UTC with a Z. Money is text, digit by digit as upstream wrote it (SCHEMA rule
+6). This module must not know which fields use them.
 """
 
 import re
@@ -46,14 +46,15 @@ def _write_datetime(value: datetime) -> str:
 
 
 def _read_datetime(value: Any) -> datetime:
-    """Digits beyond a microsecond round up.
+    """Digits beyond a microsecond round up, so both bounds of a half-open range stay exact.
 
-    Whatever has a moment at or after the text, or before it, then has it at or after, or before,
-    what is read: so both bounds of a half-open range stay exact.
+    A time in whole microseconds is before the text exactly if it is before the returned value.
     """
     found = RFC_3339.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise BadUserInput("A DateTime is RFC 3339 with a zone, for example 2026-01-31T09:00:00Z")
+        raise BadUserInput(
+            "A DateTime must be RFC 3339 with a zone, for example 2026-01-31T09:00:00Z"
+        )
     *parts, digits, sign, hours, minutes = found.groups()
     year, month, day, hour, minute, second = map(int, parts)
     try:
@@ -64,11 +65,11 @@ def _read_datetime(value: Any) -> datetime:
             raise ValueError(second)
         return begun + timedelta(seconds=second, microseconds=_microseconds(digits or ""))
     except (ValueError, OverflowError):
-        raise BadUserInput("This DateTime names no moment from year 1 to 9999") from None
+        raise BadUserInput("This DateTime is no valid time from year 1 to 9999") from None
 
 
 def _ends_a_month(minute: datetime) -> bool:
-    """True for the last minute of a month in UTC, the only ones with a leap second."""
+    """True for the last minute of a month in UTC: only there can a leap second be."""
     after = minute + timedelta(minutes=1)
     return (after.day, after.hour, after.minute) == (1, 0, 0)
 
@@ -78,29 +79,29 @@ def _microseconds(digits: str) -> int:
 
 
 def _read_date(value: Any) -> date:
-    """The last day of all is none: where it ends cannot be written."""
+    """Raises BadUserInput also for the last day, 9999-12-31: its end cannot be represented."""
     if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
-        raise BadUserInput("A Date is YYYY-MM-DD, for example 2026-01-31")
+        raise BadUserInput("A Date must be YYYY-MM-DD, for example 2026-01-31")
     try:
         day = date.fromisoformat(value)
     except ValueError:
-        raise BadUserInput("This Date names no day") from None
+        raise BadUserInput("This Date is no valid day") from None
     if day == date.max:
-        raise BadUserInput("This Date has no day after it")
+        raise BadUserInput("This Date is too late: the last one is 9999-12-30")
     return day
 
 
 def _read_decimal(value: Any) -> Decimal:
     if not isinstance(value, str) or not re.fullmatch(r"[+-]?\d{1,20}(\.\d{1,20})?", value):
-        raise BadUserInput("A Decimal is a text of digits, for example -0.03000")
+        raise BadUserInput("A Decimal must be a string of digits, for example -0.03000")
     return Decimal(value)
 
 
 SCALARS: Mapping[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment in UTC, RFC 3339, for example 2026-01-31T09:00:00Z. As input: digits "
-        "beyond a microsecond round up; a leap second is the second that follows it.",
+        description="A time in UTC, RFC 3339, for example 2026-01-31T09:00:00Z. In inputs, digits "
+        "beyond a microsecond round up, and a leap second is read as the second after it.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=_write_datetime,
         parse_value=_read_datetime,
@@ -121,17 +122,17 @@ SCALARS: Mapping[object, ScalarDefinition] = {
 
 
 def _open_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, str]) -> None:
-    """Makes a wire enum a GraphQL one: the value in SCREAMING_SNAKE, and UNKNOWN for new ones."""
-    unknown = {choices["UNKNOWN"]: "A value that is not known here."}
+    """Makes a wire enum a GraphQL enum: values in SCREAMING_SNAKE, and UNKNOWN for new ones."""
+    unknown = {choices["UNKNOWN"]: "A value that the gateway does not know."}
     described_enum(
         choices,
-        f"{description} Twilio adds values: one not known here is UNKNOWN.",
+        f"{description} Twilio may add values; those that the gateway does not know are UNKNOWN.",
         unknown | dict(meanings),
     )
 
 
 def described_enum(choices: type[Enum], description: str, meanings: Mapping[Enum, str]) -> None:
-    """Makes an enum a GraphQL one; each value keeps its own on the wire."""
+    """Makes an enum a GraphQL enum; on the wire each member keeps its Python value."""
     strawberry.enum(choices, description=description)
     for value in enum_values(choices):
         value.description = meanings.get(choices[value.name])
@@ -150,33 +151,34 @@ _open_enum(
         "phone number was non-existent.",
         CallStatus.BUSY: "The caller received a busy signal.",
         CallStatus.NO_ANSWER: "The call ended without being answered.",
-        CallStatus.UNKNOWN: "A state that is not known here, or none that can be read.",
+        CallStatus.UNKNOWN: "The state is missing or unreadable, or the gateway does not know it.",
     },
 )
 _open_enum(
     CallDirection,
-    "Who began a call: REST property Direction.",
+    "How a call was initiated: REST property Direction.",
     {
         CallDirection.INBOUND: "An inbound call.",
         CallDirection.OUTBOUND_API: "A call initiated via the REST API.",
         CallDirection.OUTBOUND_DIAL: "A call initiated by a <Dial> verb.",
         CallDirection.TRUNKING_ORIGINATING: "A call from the phone network into a SIP trunk.",
         CallDirection.TRUNKING_TERMINATING: "A call from a SIP trunk to the phone network.",
-        CallDirection.UNKNOWN: "A direction that is not known here, or none that can be read.",
+        CallDirection.UNKNOWN: "The direction is missing or unreadable, or the gateway does not "
+        "know it.",
     },
 )
 _open_enum(
     AnsweredBy,
-    "What answering machine detection heard: REST property AnsweredBy.",
+    "The result of answering machine detection: REST property AnsweredBy.",
     {
         AnsweredBy.HUMAN: "A person.",
         AnsweredBy.MACHINE: "A machine (older detection).",
-        AnsweredBy.MACHINE_START: "A machine, told at the beginning of its greeting.",
-        AnsweredBy.MACHINE_END_BEEP: "A machine, told after the beep that ends its greeting.",
+        AnsweredBy.MACHINE_START: "A machine, detected at the beginning of its greeting.",
+        AnsweredBy.MACHINE_END_BEEP: "A machine, detected after the beep that ends its greeting.",
         AnsweredBy.MACHINE_END_SILENCE: "A machine whose greeting ended in silence.",
-        AnsweredBy.MACHINE_END_OTHER: "A machine whose greeting ended otherwise.",
+        AnsweredBy.MACHINE_END_OTHER: "A machine whose greeting ended in another way.",
         AnsweredBy.FAX: "A fax.",
-        AnsweredBy.UNKNOWN: "Detection could not tell, or a value that is not known here.",
+        AnsweredBy.UNKNOWN: "Detection was inconclusive, or the gateway does not know the value.",
     },
 )
 _open_enum(
@@ -194,7 +196,7 @@ _open_enum(
 )
 _open_enum(
     RecordingSource,
-    "What began a recording: REST property Source.",
+    "What started a recording: REST property Source.",
     {
         RecordingSource.DIAL_VERB: "A <Dial> verb with record.",
         RecordingSource.CONFERENCE: "A conference with record.",
@@ -216,6 +218,6 @@ _open_enum(
 )
 _open_enum(
     NotificationLevel,
-    "How grave a notification is: REST property Log.",
+    "The severity of a notification: REST property Log.",
     {NotificationLevel.ERROR: "Log 0: an error.", NotificationLevel.WARNING: "Log 1: a warning."},
 )

@@ -1,7 +1,7 @@
-"""The root fields that go on: a call's states, and those of all calls.
+"""The subscriptions: the states of one call, and the states of all calls.
 
-Each event carries the call as it is then; the edges below it are read for each event anew
-(`event_execution`). This module must not know where news come from, nor how they reach the client.
+Each event carries the call as it is then. The edges below it are read again for each event
+(`event_execution`). This module must not know where events come from, nor how they reach clients.
 """
 
 from collections.abc import AsyncGenerator
@@ -25,19 +25,19 @@ __all__ = ["Subscription"]
 Updates = AsyncGenerator[CallUpdate, None]
 
 
-@strawberry.enum(description="How the gateway came to know of a call's state.")
+@strawberry.enum(description="How the gateway learned the state of a call.")
 class CallEventSource(Enum):
-    """CURRENT, or one of `live.events.Source`."""
+    """CURRENT, or one of `live.events.EventSource`."""
 
-    CURRENT = strawberry.enum_value("current", description="It was so when the subscription began.")
-    WEBHOOK = strawberry.enum_value("webhook", description="Twilio's status callback told of it.")
-    POLL = strawberry.enum_value("poll", description="The gateway looked: no callback had come.")
-    MUTATION = strawberry.enum_value("mutation", description="A mutation through a gateway did it.")
+    CURRENT = strawberry.enum_value("current", description="The state when the subscription began.")
+    WEBHOOK = strawberry.enum_value("webhook", description="Twilio sent a status callback.")
+    POLL = strawberry.enum_value("poll", description="The gateway polled: no callback had come.")
+    MUTATION = strawberry.enum_value("mutation", description="A gateway's mutation caused it.")
 
 
-@strawberry.type(description="A state of a call that is new to the subscriber.")
+@strawberry.type(description="A state of a call that the subscriber has not received yet.")
 class CallEvent:
-    """An `CallUpdate` stands for it at run time."""
+    """At run time it is a `CallUpdate`."""
 
     @strawberry.field(description="The call in this state.", graphql_type=Call)
     @staticmethod
@@ -46,29 +46,29 @@ class CallEvent:
         return parent.row
 
     @strawberry.field(
-        description="The call's state in the event before; null in the first one about it."
+        description="The state in the previous event of this call; null in its first event."
     )
     @staticmethod
     def previous_status(parent: strawberry.Parent[CallUpdate]) -> CallStatus | None:
-        """A slow subscriber misses states between."""
+        """A slow subscriber misses states in between."""
         return parent.previous
 
-    @strawberry.field(description="How the gateway came to know of it.")
+    @strawberry.field(description="How the gateway learned the state.")
     @staticmethod
     def source(parent: strawberry.Parent[CallUpdate]) -> CallEventSource:
-        """None is the state that was found."""
+        """An update without a source is the state when the subscription began."""
         return CallEventSource(parent.source.value if parent.source else "current")
 
-    @strawberry.field(description="When the gateway came to know of it.")
+    @strawberry.field(description="When the gateway learned the state.")
     @staticmethod
     def received_at(parent: strawberry.Parent[CallUpdate]) -> datetime:
         """UTC."""
         return parent.at
 
 
-@strawberry.input(description="Which calls' events. All conditions hold together.")
+@strawberry.input(description="Filters events by their call. All conditions must hold.")
 class CallEventFilter:
-    """What can be said of a call at any time of its life."""
+    """The filters that apply to a call at any time of its life."""
 
     to: str | None = strawberry.field(
         default=None, description="Calls to this phone number, SIP address or client:name."
@@ -79,7 +79,7 @@ class CallEventFilter:
         description="Calls from this phone number, SIP address or client:name.",
     )
     status: list[CallStatus] | None = strawberry.field(
-        default=None, description="Only when a call comes into one of these states."
+        default=None, description="Only when a call enters one of these states."
     )
     parent_call_sid: strawberry.ID | None = strawberry.field(
         default=None, description="Calls spawned by the call with this SID."
@@ -88,30 +88,30 @@ class CallEventFilter:
 
 EventFilter = Annotated[
     CallEventFilter | None,
-    strawberry.argument(description="Which calls' events; all calls' if not given."),
+    strawberry.argument(description="Which events to send; all if omitted."),
 ]
 
 
-@strawberry.type(description="What happens to calls, as it happens.")
+@strawberry.type(description="Sends the states of calls as they change.")
 class Subscription:
-    """SCHEMA.md, sketch."""
+    """A live update for each change of a call's status."""
 
     @strawberry.subscription(
-        description="The states of a call: the current one, then each new one, to the final one. "
-        "A slow subscriber misses states between, never the last.",
+        description="The states of one call: first the current state, then each new state, up to "
+        "the final one. A slow subscriber may miss states in between, but never the last.",
         graphql_type=AsyncGenerator[CallEvent, None],
     )
     def call_updated(self, info: Info, sid: CallSid) -> Updates:
-        """NOT_FOUND where there is no such call."""
+        """NOT_FOUND if there is no such call."""
         return info.context.account.watch_call(sid)
 
     @strawberry.subscription(
-        description="The states of all calls, or of those that the filter holds: of those live "
-        "now, then each new one of any call.",
+        description="The states of the calls that match the filter: first the state of each live "
+        "call, then each new state of any call.",
         graphql_type=AsyncGenerator[CallEvent, None],
     )
     def calls_updated(self, info: Info, filter: EventFilter = None) -> Updates:
-        """Goes on until the subscriber leaves. FORBIDDEN as the list of calls."""
+        """Runs until the subscriber leaves. FORBIDDEN for the same filters as the list of calls."""
         wanted = filter or CallEventFilter()
         lists = call_lists(
             ChildCallFilter(to=wanted.to, from_=wanted.from_, status=wanted.status),

@@ -1,7 +1,7 @@
-"""What the caller of a mutation did wrong, as data (SCHEMA rule 9).
+"""User errors: what the caller of a mutation did wrong, as data (SCHEMA rule 9).
 
-Messages are ours, Twilio's numbers and its page are passed on. This module must not know how a
-refusal came here.
+Messages are the gateway's own; Twilio's error number and page are passed on. This module must not
+know where a refusal comes from.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,14 @@ from gateway.live.idempotency import RecordedError
 from gateway.schema.forms import ValidationError
 from gateway.schema.scalars import described_enum
 
-__all__ = ["UserError", "UserErrorCode", "key_reused", "of_missing", "of_problem", "of_refusal"]
+__all__ = [
+    "UserError",
+    "UserErrorCode",
+    "key_reused",
+    "of_not_found",
+    "of_refusal",
+    "of_validation_error",
+]
 
 
 class UserErrorCode(Enum):
@@ -32,16 +39,16 @@ class UserErrorCode(Enum):
 
 described_enum(
     UserErrorCode,
-    "What kind of mistake it is.",
+    "The kind of a user error.",
     {
-        UserErrorCode.INVALID_INPUT: "A value that Twilio does not take. Nothing was done.",
+        UserErrorCode.INVALID_INPUT: "Twilio does not accept the value. Nothing was done.",
         UserErrorCode.INVALID_NUMBER: "There is no such phone number.",
         UserErrorCode.NOT_VERIFIED: "The number must be verified for your account first.",
         UserErrorCode.NOT_PERMITTED: "Your account may not call this number.",
         UserErrorCode.NOT_REACHABLE: "The number cannot be reached.",
         UserErrorCode.NOT_FOUND: "There is no call with this SID.",
-        UserErrorCode.CALL_NOT_IN_PROGRESS: "Only a call in progress can be changed so.",
-        UserErrorCode.IDEMPOTENCY_KEY_REUSED: "The key was given within 24 hours with other "
+        UserErrorCode.CALL_NOT_IN_PROGRESS: "The call is not in progress, so it cannot be changed.",
+        UserErrorCode.IDEMPOTENCY_KEY_REUSED: "The key was used within 24 hours with other "
         "input. Nothing was sent.",
         UserErrorCode.REJECTED: "Twilio refused for another reason: see twilioCode and moreInfo.",
     },
@@ -50,34 +57,34 @@ described_enum(
 
 @strawberry.type(description="What is wrong with a mutation's input, or why Twilio refused it.")
 class UserError:
-    """Correct it; a repeat alone will not help."""
+    """The caller has to correct the input; a retry alone will not help."""
 
     field: list[str] | None = strawberry.field(
-        description="Which field, from input down; null when it is none in particular."
+        description="The path of the field, from `input` down; null if no single field is wrong."
     )
-    message: str = strawberry.field(description="For people.")
-    code: UserErrorCode = strawberry.field(description="For programs.")
+    message: str = strawberry.field(description="What is wrong, for people.")
+    code: UserErrorCode = strawberry.field(description="The kind of error, for programs.")
     twilio_code: int | None = strawberry.field(
-        description="Twilio's error number, when Twilio refused."
+        description="Twilio's error number, if Twilio refused the request."
     )
-    more_info: str | None = strawberry.field(description="Twilio's page about that number.")
+    more_info: str | None = strawberry.field(description="Twilio's page about the error number.")
 
 
 _CODE = UserErrorCode
 # By Twilio's error number (FACTS section 7): the field, the kind, and our words.
 REFUSALS: Mapping[int, tuple[str, UserErrorCode, str]] = {
     20404: ("sid", _CODE.NOT_FOUND, "There is no call with this SID"),
-    21201: ("to", _CODE.INVALID_INPUT, "Twilio misses the number to call"),
+    21201: ("to", _CODE.INVALID_INPUT, "The number to call is missing"),
     21202: ("to", _CODE.NOT_PERMITTED, "This is a premium number"),
     21203: ("to", _CODE.NOT_PERMITTED, "International calls are not enabled for your account"),
-    21205: ("instructions.url", _CODE.INVALID_INPUT, "Twilio does not take this URL"),
-    21206: ("sendDigits", _CODE.INVALID_INPUT, "Twilio does not take these digits"),
-    21208: ("timeout", _CODE.INVALID_INPUT, "Twilio does not take this timeout"),
-    21209: ("method", _CODE.INVALID_INPUT, "Twilio does not take this method"),
+    21205: ("instructions.url", _CODE.INVALID_INPUT, "Twilio does not accept this URL"),
+    21206: ("sendDigits", _CODE.INVALID_INPUT, "Twilio does not accept these digits"),
+    21208: ("timeout", _CODE.INVALID_INPUT, "Twilio does not accept this timeout"),
+    21209: ("method", _CODE.INVALID_INPUT, "Twilio does not accept this method"),
     21210: ("from", _CODE.NOT_VERIFIED, "This number is neither yours nor verified"),
     21211: ("to", _CODE.INVALID_NUMBER, "This is not a valid phone number"),
     21212: ("from", _CODE.INVALID_NUMBER, "This is not a valid phone number to call from"),
-    21213: ("from", _CODE.INVALID_INPUT, "Twilio misses the number to call from"),
+    21213: ("from", _CODE.INVALID_INPUT, "The number to call from is missing"),
     21214: ("to", _CODE.NOT_REACHABLE, "This number cannot be reached"),
     21215: ("to", _CODE.NOT_PERMITTED, "Your account may not call this country or number"),
     21216: ("to", _CODE.NOT_PERMITTED, "This number is on Twilio's block list"),
@@ -90,49 +97,53 @@ REFUSALS: Mapping[int, tuple[str, UserErrorCode, str]] = {
     21219: ("to", _CODE.NOT_VERIFIED, "A trial account may only call verified numbers"),
     21220: ("sid", _CODE.CALL_NOT_IN_PROGRESS, "The call is not in progress"),
     21221: ("sipAuthUsername", _CODE.INVALID_INPUT, "This SIP user is too long"),
-    21222: ("sipAuthUsername", _CODE.INVALID_INPUT, "This SIP user has characters not allowed"),
+    21222: ("sipAuthUsername", _CODE.INVALID_INPUT, "This SIP user has invalid characters"),
     21223: ("sipAuthPassword", _CODE.INVALID_INPUT, "This SIP password is too long"),
-    21224: ("sipAuthPassword", _CODE.INVALID_INPUT, "This SIP password has characters not allowed"),
-    21225: ("sipAuthPassword", _CODE.INVALID_INPUT, "SIP user and password go together"),
-    21234: ("machineDetection", _CODE.INVALID_INPUT, "Twilio does not take this detection"),
-    21263: ("machineDetection", _CODE.INVALID_INPUT, "Twilio does not take these detection times"),
-    21609: ("statusCallback", _CODE.INVALID_INPUT, "Twilio does not take this callback URL"),
-    21626: ("statusCallbackEvent", _CODE.INVALID_INPUT, "Twilio does not take these events"),
+    21224: ("sipAuthPassword", _CODE.INVALID_INPUT, "This SIP password has invalid characters"),
+    21225: ("sipAuthPassword", _CODE.INVALID_INPUT, "SIP user and password must go together"),
+    21234: (
+        "machineDetection",
+        _CODE.INVALID_INPUT,
+        "Twilio does not accept this machine detection",
+    ),
+    21263: ("machineDetection", _CODE.INVALID_INPUT, "Twilio does not accept these times"),
+    21609: ("statusCallback", _CODE.INVALID_INPUT, "Twilio does not accept this callback URL"),
+    21626: ("statusCallbackEvent", _CODE.INVALID_INPUT, "Twilio does not accept these events"),
 }
 
 
-def of_problem(problem: ValidationError) -> UserError:
-    """What was found here, before anything was sent."""
-    name = ".".join(problem.path)
-    return _error(problem.path, f"{name} {problem.message}", _CODE.INVALID_INPUT)
+def of_validation_error(error: ValidationError) -> UserError:
+    """The user error of an input that the gateway rejects before it sends anything."""
+    name = ".".join(error.path)
+    return _user_error(error.path, f"{name} {error.message}", _CODE.INVALID_INPUT)
 
 
 def of_refusal(refusal: RecordedError) -> UserError:
-    """What Twilio refused, by its number."""
-    return _refused(refusal.twilio_code or 0, refusal)
+    """The user error of a request that Twilio refused, by Twilio's error number."""
+    return _refusal_error(refusal.twilio_code or 0, refusal)
 
 
-def of_missing(refusal: RecordedError, *, is_there: bool) -> UserError:
-    """A call that Twilio did not find to change it: it has ended, or there is none.
+def of_not_found(refusal: RecordedError, *, is_there: bool) -> UserError:
+    """The user error of a call that Twilio did not find.
 
-    `is_there` is True where a read shows it all the same.
+    If `is_there` (the gateway knows the call), it has ended; else there is no such call.
     """
-    return _refused(21220 if is_there else 20404, refusal)
+    return _refusal_error(21220 if is_there else 20404, refusal)
 
 
 def key_reused() -> UserError:
-    """The same key with other input."""
-    message = "This key was given within 24 hours with other input; nothing was sent"
-    return _error(("idempotencyKey",), message, _CODE.IDEMPOTENCY_KEY_REUSED)
+    """The user error of an idempotency key that was used with other input."""
+    message = "This key was used within 24 hours with other input; nothing was sent"
+    return _user_error(("idempotencyKey",), message, _CODE.IDEMPOTENCY_KEY_REUSED)
 
 
-def _refused(number: int, refusal: RecordedError) -> UserError:
-    field, code, message = REFUSALS.get(number, ("", _CODE.REJECTED, "Twilio refused this"))
+def _refusal_error(number: int, refusal: RecordedError) -> UserError:
+    field, code, message = REFUSALS.get(number, ("", _CODE.REJECTED, "Twilio refused this request"))
     path = tuple(field.split(".")) if field else None
-    return _error(path, message, code, refusal)
+    return _user_error(path, message, code, refusal)
 
 
-def _error(
+def _user_error(
     path: tuple[str, ...] | None,
     message: str,
     code: UserErrorCode,
