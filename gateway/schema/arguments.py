@@ -71,10 +71,10 @@ def page_size(first: int | None, last: int | None, most: int) -> int:
     `most` limits all three: the default is lowered to it. Raises BadUserInput if `first` or `last`
     is above `most` or below 0.
     """
-    given = [size for size in (first, last) if size is not None]
-    if not all(0 <= size <= most for size in given):
+    sizes = [size for size in (first, last) if size is not None]
+    if not all(0 <= size <= most for size in sizes):
         raise BadUserInput(f"first and last must be from 0 to {most}")
-    return max(given, default=min(DEFAULT_FIRST, most))
+    return max(sizes, default=min(DEFAULT_FIRST, most))
 
 
 def list_page_size(size: int) -> int:

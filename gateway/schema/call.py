@@ -12,7 +12,7 @@ import strawberry
 
 from gateway.access.masking import masked_end, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
-from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_slice
+from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_connection
 from gateway.schema.context import Info
 from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
@@ -157,11 +157,9 @@ class Call(Node):
         filter: ChildFilter = None,
     ) -> ConnectionPage[CallResource]:
         """Calls?ParentCallSid=, unless the rows read already hold every child."""
-        window = PageArgs.of(info, first, after)
-        lists = call_lists(
-            filter, parent_call_sid=parent.sid, page_size=edge_page_size(window.size)
-        )
-        return await read_slice(info, lists, window)
+        args = PageArgs.of(info, first, after)
+        lists = call_lists(filter, parent_call_sid=parent.sid, page_size=edge_page_size(args.size))
+        return await read_connection(info, lists, args)
 
     @strawberry.field(
         description="Recordings of this call, newest first. Recordings of a two-leg call belong to "

@@ -23,7 +23,7 @@ from gateway.errors import BadUserInput, BudgetExceeded, UpstreamError
 from gateway.schema.arguments import page_size
 from gateway.schema.context import Context, Info, field_path
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
-from gateway.schema.merging import Merge, Merged
+from gateway.schema.merging import Merge, MergedRow
 from gateway.schema.streams import ListSource
 from gateway.telemetry.upstream_trace import WarningCode
 from gateway.upstream.requests import ListRequest, Page
@@ -35,7 +35,7 @@ __all__ = [
     "Edge",
     "PageArgs",
     "PageInfo",
-    "read_slice",
+    "read_connection",
     "require_lists",
 ]
 
@@ -74,11 +74,11 @@ class PageArgs:
 class ConnectionEdge(Generic[R]):
     """A row and its cursor, which is written when somebody asks for it."""
 
-    __slots__ = ("_merged", "_slice")
+    __slots__ = ("_merged", "_page")
 
-    def __init__(self, merged: Merged[R], owner: "ConnectionPage[R]") -> None:
+    def __init__(self, merged: MergedRow[R], owner: "ConnectionPage[R]") -> None:
         self._merged = merged
-        self._slice = owner
+        self._page = owner
 
     @property
     def node(self) -> R:
@@ -88,7 +88,7 @@ class ConnectionEdge(Generic[R]):
     @property
     def cursor(self) -> str:
         """Opaque text; see cursors."""
-        return self._slice.write(self._merged.cursor)
+        return self._page.write(self._merged.cursor)
 
 
 class ConnectionPage(Generic[R]):
@@ -98,23 +98,23 @@ class ConnectionPage(Generic[R]):
     """
 
     def __init__(
-        self, context: Context, lists: Sequence[ListRequest[R]], window: PageArgs, field: str
+        self, context: Context, lists: Sequence[ListRequest[R]], args: PageArgs, field: str
     ) -> None:
         """Raises InvalidCursor."""
         self._context = context
         self._field = field
         self._lists = lists
-        self._window = window
+        self._args = args
         self._is_cut_short = False
         self._left_out = 0
         self._more: bool | None = None
-        self._looking = asyncio.Lock()
+        self._probe_lock = asyncio.Lock()
         self.edges: list[ConnectionEdge[R]] = []
         budget = context.budget()
         sources = [ListSource(self._read_page, request, budget) for request in lists]
-        cursor = window.cursor
+        cursor = args.cursor
         after = None if cursor is None else read_cursor(cursor, context.cursor_key, lists)
-        self._merge = Merge(sources, after, upward=window.backwards)
+        self._merge = Merge(sources, after, upward=args.backwards)
 
     @property
     def nodes(self) -> list[R]:
@@ -134,24 +134,24 @@ class ConnectionPage(Generic[R]):
     @property
     def start_cursor(self) -> str | None:
         """The first row's cursor or, where a reading backwards was cut short, how far it came."""
-        if self._is_cut_short and self._window.backwards:
+        if self._is_cut_short and self._args.backwards:
             return self.write(self._merge.frontier)
         return self.edges[0].cursor if self.edges else None
 
     @property
     def end_cursor(self) -> str | None:
         """The last row's cursor or, where the reading was cut short, how far it came."""
-        if self._is_cut_short and not self._window.backwards:
+        if self._is_cut_short and not self._args.backwards:
             return self.write(self._merge.frontier)
         return self.edges[-1].cursor if self.edges else None
 
     async def has_next_page(self) -> bool:
         """True when older rows follow. May read on."""
-        return True if self._window.backwards else await self._has_more()
+        return True if self._args.backwards else await self._has_more()
 
     async def has_previous_page(self) -> bool:
         """True when newer rows come before. After a cursor they do, without asking."""
-        return await self._has_more() if self._window.backwards else self._window.cursor is not None
+        return await self._has_more() if self._args.backwards else self._args.cursor is not None
 
     def write(self, cursor: Cursor) -> str:
         """A cursor of this connection as text."""
@@ -160,31 +160,31 @@ class ConnectionPage(Generic[R]):
     async def read(self) -> None:
         """Reads the window. Raises what reading its very first pages raises."""
         try:
-            while len(self.edges) < self._window.size:
+            while len(self.edges) < self._args.size:
                 merged = await self._merge.next()
                 if merged is None:
                     break
                 self.edges.append(ConnectionEdge(merged, self))
         except (UpstreamError, BudgetExceeded) as error:
-            self._cut_short(error)
+            self._warn_cut_short(error)
             self._is_cut_short = True
-        if self._window.backwards:
+        if self._args.backwards:
             self.edges.reverse()
 
     async def _has_more(self) -> bool:
         """True as well where that could not be found out: a warning says so."""
         if self._is_cut_short:
             return True
-        async with self._looking:
+        async with self._probe_lock:
             if self._more is None:
                 try:
                     self._more = await self._merge.has_more()
                 except (UpstreamError, BudgetExceeded) as error:
-                    self._cut_short(error)
+                    self._warn_cut_short(error)
                     self._more = True
         return self._more
 
-    def _cut_short(self, error: UpstreamError | BudgetExceeded) -> None:
+    def _warn_cut_short(self, error: UpstreamError | BudgetExceeded) -> None:
         """Warns that not all was read. Raises the error where nothing was."""
         if not self._merge.has_begun:
             raise error
@@ -209,12 +209,12 @@ def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
         info.context.caller.require(Scope.PII, "A filter by number or address")
 
 
-async def read_slice(
-    info: Info, lists: Sequence[ListRequest[R]], window: PageArgs
+async def read_connection(
+    info: Info, lists: Sequence[ListRequest[R]], args: PageArgs
 ) -> ConnectionPage[R]:
     """The connection's page over these lists. Raises Forbidden, and as ConnectionPage.read."""
     require_lists(info, lists)
-    result = ConnectionPage(info.context, lists, window, field_path(info))
+    result = ConnectionPage(info.context, lists, args, field_path(info))
     await result.read()
     return result
 

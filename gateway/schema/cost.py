@@ -141,10 +141,10 @@ class Estimator:
         if field is None:
             return 0
         type_ = get_named_type(field.type)
-        read, rows = self._reads(node, field, parent, type_)
+        read, rows = self._rows_of(node, field, parent, type_)
         return read + rows * self.selections(node.selection_set, type_)
 
-    def _reads(
+    def _rows_of(
         self,
         node: FieldNode,
         field: GraphQLField,
@@ -154,19 +154,21 @@ class Estimator:
         """The rows that are read for the field itself, and those that what is below counts for."""
         if not SIZING.isdisjoint(field.args):
             try:
-                given = get_argument_values(field, node, self._variables)
+                arguments = get_argument_values(field, node, self._variables)
             except GraphQLError:
                 return 0, 0
-            return self._list(field, given, self._is_root(parent))
+            return self._list_rows(field, arguments, self._is_root(parent))
         return int(self._is_request(node, parent, type_)), 1
 
-    def _list(self, field: GraphQLField, given: dict[str, Any], is_root: bool) -> tuple[int, int]:
+    def _list_rows(
+        self, field: GraphQLField, arguments: dict[str, Any], is_root: bool
+    ) -> tuple[int, int]:
         """The same for a field that reads as much as its arguments say."""
         if "first" in field.args:
-            size = page_size(given.get("first"), given.get("last"), self._limits.max_first)
+            size = page_size(arguments.get("first"), arguments.get("last"), self._limits.max_first)
             rows = size if is_root else math.ceil(size / EDGE_FULLNESS)
-            return max(1, rows) * _lists(given.get("filter")), rows
-        keys = given["representations"] if "representations" in given else given["ids"]
+            return max(1, rows) * _lists(arguments.get("filter")), rows
+        keys = arguments["representations"] if "representations" in arguments else arguments["ids"]
         if len(keys) > self._limits.max_representations:
             raise exceeded("representations", self._limits.max_representations)
         return len(keys), len(keys)
@@ -185,7 +187,7 @@ class Estimator:
 
 def _is_node(type_: GraphQLNamedType) -> bool:
     interfaces = getattr(type_, "interfaces", ())
-    return any(one.name == "Node" for one in (type_, *interfaces))
+    return any(each.name == "Node" for each in (type_, *interfaces))
 
 
 def _lists(filter_: dict[str, Any] | None) -> int:

@@ -89,7 +89,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     stream: int
     is_row: bool
     key: datetime | None
-    places: tuple[RowPosition, ...]
+    positions: tuple[RowPosition, ...]
 
 
 def cursor_key(secret: str, base_url: str, account_sid: str) -> bytes:

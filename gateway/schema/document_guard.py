@@ -49,16 +49,16 @@ from gateway.settings import DocumentSettings
 
 __all__ = ["DocumentGuard", "limits_of"]
 
-KEPT_BYTES = 32 * 1024 * 1024
+CACHE_BYTES = 32 * 1024 * 1024
 # The longest text, in characters, that is worth keeping.
-KEPT_LENGTH = 16 * 1024
+MAX_CACHED_LENGTH = 16 * 1024
 # What a document takes: its text and what is cut out of it, so many bytes for each token with the
 # nodes made of it, and for the entry.
-TOKEN, ENTRY = 700, 2000
+TOKEN_BYTES, ENTRY_BYTES = 700, 2000
 DEFAULTS = DocumentSettings()
 DIRECTIVE_RULES = (KnownDirectivesRule, UniqueDirectivesPerLocationRule)
 # Errors for variables of one operation: graphql-core's own number when it executes.
-MOST_VARIABLE_ERRORS = 50
+MAX_VARIABLE_ERRORS = 50
 
 
 def limits_of(context: ExecutionContext) -> DocumentSettings:
@@ -67,14 +67,16 @@ def limits_of(context: ExecutionContext) -> DocumentSettings:
     return limits
 
 
-class Prepared:
+class PreparedDocument:
     """A document, and what is wrong with it whatever its variables are."""
 
     def __init__(self, text: str, limits: DocumentSettings, schema: GraphQLSchema) -> None:
         """Raises GraphQLError where the text cannot be parsed."""
         self.document: DocumentNode = parse(text, max_tokens=limits.max_tokens)
         _unlink_tokens(self.document)
-        self.bytes = 2 * getsizeof(text) + TOKEN * (self.document.token_count or 0) + ENTRY
+        self.bytes = (
+            2 * getsizeof(text) + TOKEN_BYTES * (self.document.token_count or 0) + ENTRY_BYTES
+        )
         self._limits = limits
         self._schema = schema
 
@@ -86,8 +88,8 @@ class Prepared:
         """
         try:
             found = check_document(self.document, self._limits)
-        except CallerError as refusal:
-            return [_refusal(refusal)]
+        except CallerError as error:
+            return [_graphql_error(error)]
         if found.directives:
             wrong = validate(self._schema, self.document, DIRECTIVE_RULES, max_errors=1)
             if wrong:
@@ -103,37 +105,41 @@ def _unlink_tokens(document: DocumentNode) -> None:
         token = following
 
 
-class KeptDocuments:
+class DocumentCache:
     """Documents without a fault, those used last, of `size` bytes. See Note [Kept by size]."""
 
-    def __init__(self, size: int = KEPT_BYTES) -> None:
-        self._documents: LRUCache[Hashable, Prepared] = LRUCache(size, lambda kept: kept.bytes)
+    def __init__(self, size: int = CACHE_BYTES) -> None:
+        self._documents: LRUCache[Hashable, PreparedDocument] = LRUCache(
+            size, lambda kept: kept.bytes
+        )
 
     @property
     def bytes(self) -> int:
         """How much is kept, at most the size."""
         return int(self._documents.currsize)
 
-    def prepared(self, text: str, limits: DocumentSettings, schema: GraphQLSchema) -> Prepared:
+    def prepared(
+        self, text: str, limits: DocumentSettings, schema: GraphQLSchema
+    ) -> PreparedDocument:
         """The document of a text. Raises GraphQLError where it cannot be parsed."""
-        if len(text) > KEPT_LENGTH:
-            return Prepared(text, limits, schema)
+        if len(text) > MAX_CACHED_LENGTH:
+            return PreparedDocument(text, limits, schema)
         key = (text, limits, schema)
         document = self._documents.get(key)
         if document is None:
-            document = Prepared(text, limits, schema)
+            document = PreparedDocument(text, limits, schema)
             if document.bytes <= self._documents.maxsize and not document.errors:
                 self._documents[key] = document
         return document
 
 
-_kept = KeptDocuments()
+_cache = DocumentCache()
 
 
 class DocumentGuard(SchemaExtension):
     """Takes the place of Strawberry's parser and validation caches: limits come before both."""
 
-    _document: Prepared | None = None
+    _document: PreparedDocument | None = None
 
     def on_parse(self) -> Iterator[None]:
         """A text that cannot be parsed is left to Strawberry, which reports it."""
@@ -141,7 +147,7 @@ class DocumentGuard(SchemaExtension):
         limits = limits_of(context)
         context.parse_options["max_tokens"] = limits.max_tokens
         with suppress(GraphQLError):
-            self._document = _kept.prepared(
+            self._document = _cache.prepared(
                 context.query or "", limits, graphql_schema(context.schema)
             )
             context.graphql_document = self._document.document
@@ -160,9 +166,9 @@ class DocumentGuard(SchemaExtension):
             return self._document.errors
         try:
             _check_name(self._document.document, given_operation_name(context))
-            return _wrong_values(self._document.document, context)
-        except CallerError as refusal:
-            return [_refusal(refusal)]
+            return _variable_errors(self._document.document, context)
+        except CallerError as error:
+            return [_graphql_error(error)]
 
 
 def _check_name(document: DocumentNode, name: str | None) -> None:
@@ -174,7 +180,7 @@ def _check_name(document: DocumentNode, name: str | None) -> None:
         raise BadRequest("operationName is required: the document has several operations")
 
 
-def _wrong_values(document: DocumentNode, context: ExecutionContext) -> Sequence[GraphQLError]:
+def _variable_errors(document: DocumentNode, context: ExecutionContext) -> Sequence[GraphQLError]:
     """What is wrong with the variables. Raises CallerError for a value or a cost beyond a limit."""
     limits = limits_of(context)
     given: dict[str, Any] = context.variables or {}
@@ -183,20 +189,20 @@ def _wrong_values(document: DocumentNode, context: ExecutionContext) -> Sequence
     operation = get_operation_ast(document, context.operation_name)
     assert operation  # noqa: S101 (Strawberry has looked for it)
     variables = get_variable_values(
-        schema, operation.variable_definitions or (), given, MOST_VARIABLE_ERRORS
+        schema, operation.variable_definitions or (), given, MAX_VARIABLE_ERRORS
     )
     if isinstance(variables, list):
-        return [_of_a_variable(error) for error in variables]
+        return [_bad_input(error) for error in variables]
     check_cost(schema, document, operation, variables, limits)
     return ()
 
 
-def _of_a_variable(error: GraphQLError) -> GraphQLError:
+def _bad_input(error: GraphQLError) -> GraphQLError:
     """A variable that cannot be coerced is bad input, whichever way the operation came."""
     extensions = {"code": BadUserInput.code} | (error.extensions or {})
     return GraphQLError(error.message, error.nodes, extensions=extensions)
 
 
-def _refusal(error: CallerError) -> GraphQLError:
+def _graphql_error(error: CallerError) -> GraphQLError:
     """The error of a refusal, without the frames that it was raised in: Note [Freed at once]."""
     return GraphQLError(str(error), original_error=error.with_traceback(None))

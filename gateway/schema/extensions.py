@@ -29,7 +29,7 @@ __all__ = ["ErrorCodes", "RequireScope"]
 log = logging.getLogger(__name__)
 
 
-NEEDED = {
+REQUIRED_SCOPES = {
     OperationType.QUERY: Scope.READ,
     OperationType.SUBSCRIPTION: Scope.READ,
     OperationType.MUTATION: Scope.CALL,
@@ -47,7 +47,9 @@ class RequireScope(SchemaExtension):
         if operation is not None:
             caller: Caller = context.context.caller
             try:
-                caller.require(NEEDED[operation.operation], f"A {operation.operation.value}")
+                caller.require(
+                    REQUIRED_SCOPES[operation.operation], f"A {operation.operation.value}"
+                )
             except Forbidden as error:
                 context.pre_execution_errors = [
                     GraphQLError(str(error), extensions=error.extensions)

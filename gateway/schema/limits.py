@@ -164,11 +164,11 @@ def measure(document: DocumentNode) -> Measure:
 
 def check_document(document: DocumentNode, limits: DocumentSettings) -> Measure:
     """The document's measure. Raises LimitExceeded (it names the limit), IntrospectionDisabled."""
-    _allow("operations", sum(1 for _ in _operations(document)), limits.max_operations)
+    _check("operations", sum(1 for _ in _operations(document)), limits.max_operations)
     found = measure(document)
     for name in CHECKED:
-        _allow(name, getattr(found, name), getattr(limits, f"max_{name}"))
-    _allow("introspection_depth", found.introspection_depth, INTROSPECTION_DEPTH)
+        _check(name, getattr(found, name), getattr(limits, f"max_{name}"))
+    _check("introspection_depth", found.introspection_depth, INTROSPECTION_DEPTH)
     if found.schema_fields and not limits.shows_schema:
         raise IntrospectionDisabled("This gateway does not show its schema")
     return found
@@ -177,7 +177,7 @@ def check_document(document: DocumentNode, limits: DocumentSettings) -> Measure:
 def check_variables(variables: Mapping[str, Any] | None, limits: DocumentSettings) -> None:
     """Raises LimitExceeded where lists and objects nest too deeply."""
     nesting = max((_nesting(value) for value in (variables or {}).values()), default=0)
-    _allow("value_depth", nesting, limits.max_value_depth)
+    _check("value_depth", nesting, limits.max_value_depth)
 
 
 def _operations(document: DocumentNode) -> Iterator[OperationDefinitionNode]:
@@ -186,11 +186,11 @@ def _operations(document: DocumentNode) -> Iterator[OperationDefinitionNode]:
 
 def exceeded(limit: str, allowed: int, hint: str = "") -> LimitExceeded:
     """The error for the limit of this name."""
-    words = f"The limit of {limit.replace('_', ' ')} is {allowed}{hint}"
-    return LimitExceeded(words, limit=limit, allowed=allowed)
+    message = f"The limit of {limit.replace('_', ' ')} is {allowed}{hint}"
+    return LimitExceeded(message, limit=limit, allowed=allowed)
 
 
-def _allow(name: str, found: int, allowed: int) -> None:
+def _check(name: str, found: int, allowed: int) -> None:
     if found > allowed:
         raise exceeded(name, allowed)
 

@@ -16,18 +16,26 @@ from operator import itemgetter
 from typing import Generic, TypeVar
 
 from gateway.schema.cursors import Cursor, PositionKind
-from gateway.schema.streams import Downward, ListSource, Mark, Stream, StreamRow, place_at, place_of
+from gateway.schema.streams import (
+    Downward,
+    ListSource,
+    Mark,
+    Stream,
+    StreamRow,
+    position_at,
+    position_of,
+)
 from gateway.schema.upward_streams import Upward
 from gateway.upstream.requests import TOP
 from gateway.upstream.resources import Resource
 
-__all__ = ["Merge", "Merged"]
+__all__ = ["Merge", "MergedRow"]
 
 R = TypeVar("R", bound=Resource)
 
 
 @dataclass(frozen=True, slots=True)
-class Merged(Generic[R]):
+class MergedRow(Generic[R]):
     """A row, the list that it came from, and where all lists stood then."""
 
     entry: StreamRow[R]
@@ -37,8 +45,8 @@ class Merged(Generic[R]):
     @property
     def cursor(self) -> Cursor:
         """The row's own cursor."""
-        places = tuple(place_of(mark) for mark in self.marks)
-        return Cursor(stream=self.stream, is_row=True, key=self.entry.key, places=places)
+        positions = tuple(position_of(mark) for mark in self.marks)
+        return Cursor(stream=self.stream, is_row=True, key=self.entry.key, positions=positions)
 
 
 class Merge(Generic[R]):
@@ -51,26 +59,32 @@ class Merge(Generic[R]):
         *,
         upward: bool = False,
     ) -> None:
-        top = [place_at(PositionKind.BEGINS, TOP, source.request.page_size) for source in sources]
-        self._after = cursor or Cursor(stream=0, is_row=False, key=None, places=tuple(top))
+        top = [
+            position_at(PositionKind.BEGINS, TOP, source.request.page_size) for source in sources
+        ]
+        self._after = cursor or Cursor(stream=0, is_row=False, key=None, positions=tuple(top))
         self._is_upward = upward
         self._streams: list[Stream[R]] = []
-        for number, (source, place) in enumerate(zip(sources, self._after.places, strict=True)):
+        for number, (source, position) in enumerate(
+            zip(sources, self._after.positions, strict=True)
+        ):
             is_own = self._after.is_row and number == self._after.stream
             is_keyed = len(sources) > 1
             self._streams.append(
-                Upward(source, place, skips_row=is_own, is_keyed=is_keyed)
+                Upward(source, position, skips_row=is_own, is_keyed=is_keyed)
                 if upward
-                else Downward(source, place, is_keyed=is_keyed)
+                else Downward(source, position, is_keyed=is_keyed)
             )
-        self._came = self._rows_of_cursor()
+        self._seen = self._rows_before()
         self._last: tuple[int, StreamRow[R]] | None = None
 
-    def _rows_of_cursor(self) -> set[str]:
+    def _rows_before(self) -> set[str]:
         """The rows that came already, or must not come: downward the last one of each list."""
         if not self._is_upward:
-            return {place.after for place in self._after.places if place.after is not None}
-        own = self._after.places[self._after.stream].after
+            return {
+                position.after for position in self._after.positions if position.after is not None
+            }
+        own = self._after.positions[self._after.stream].after
         return {own} if self._after.is_row and own is not None else set()
 
     @property
@@ -81,18 +95,18 @@ class Merge(Generic[R]):
     @property
     def frontier(self) -> Cursor:
         """How far the lists were read. It is of no row, but upward while its row is looked for."""
-        places = tuple(stream.frontier for stream in self._streams)
+        positions = tuple(stream.frontier for stream in self._streams)
         if self._last is not None:
             number, last = self._last
-            return Cursor(stream=number, is_row=False, key=last.key, places=places)
+            return Cursor(stream=number, is_row=False, key=last.key, positions=positions)
         own = self._after.stream
-        is_same = places[own].after == self._after.places[own].after
+        is_same = positions[own].after == self._after.positions[own].after
         is_row = self._after.is_row and self._is_upward and is_same
-        return Cursor(stream=own, is_row=is_row, key=self._after.key, places=places)
+        return Cursor(stream=own, is_row=is_row, key=self._after.key, positions=positions)
 
-    async def next(self) -> Merged[R] | None:
+    async def next(self) -> MergedRow[R] | None:
         """The next row, taken off; None at the end. Raises what reading raises."""
-        number = await self._first()
+        number = await self._next_list()
         if number is None:
             return None
         stream = self._streams[number]
@@ -103,27 +117,27 @@ class Merge(Generic[R]):
             entry = stream.pop()
             marks = tuple(stream.mark for stream in self._streams)
         self._last = number, entry
-        self._came.add(entry.row.sid)
-        return Merged(entry, number, marks)
+        self._seen.add(entry.row.sid)
+        return MergedRow(entry, number, marks)
 
     async def has_more(self) -> bool:
         """True when there is a further row. May read on, in smaller pages then."""
-        self._drop()
+        self._drop_unwanted()
         if any(stream.next is not None for stream in self._streams):
             return True
         for stream in self._streams:
-            stream.look()
-        return await self._first() is not None
+            stream.probe()
+        return await self._next_list() is not None
 
-    async def _first(self) -> int | None:
+    async def _next_list(self) -> int | None:
         """The list whose next row comes first: the newest, of equals the first list's.
 
         Upward it is the oldest, of equals the last list's.
         """
-        self._drop()
+        self._drop_unwanted()
         while waiting := [stream for stream in self._streams if not stream.is_loaded]:
             await _load(waiting)
-            self._drop()
+            self._drop_unwanted()
         keys = [
             (number, stream.next.key)
             for number, stream in enumerate(self._streams)
@@ -135,7 +149,7 @@ class Merge(Generic[R]):
             return min(reversed(keys), key=itemgetter(1))[0]
         return max(keys, key=itemgetter(1))[0]
 
-    def _drop(self) -> None:
+    def _drop_unwanted(self) -> None:
         """Takes off the next rows that must not come."""
         for number, stream in enumerate(self._streams):
             while stream.next is not None and self._is_dropped(number, stream.next):
@@ -143,7 +157,7 @@ class Merge(Generic[R]):
 
     def _is_dropped(self, number: int, entry: StreamRow[R]) -> bool:
         """See Note [Moved rows]."""
-        if entry.row.sid in self._came:
+        if entry.row.sid in self._seen:
             return True
         if self._is_upward or entry.key is None or self._after.key is None:
             return False

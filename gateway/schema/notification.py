@@ -11,7 +11,7 @@ import strawberry
 from gateway.access.masking import masked_text
 from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import ConnectionPage, PageArgs, read_slice
+from gateway.schema.connection import ConnectionPage, PageArgs, read_connection
 from gateway.schema.context import Info, field_path
 from gateway.schema.lookup import call_by_sid
 from gateway.schema.masked_fields import personal
@@ -142,11 +142,11 @@ class Notification(Node):
 
 
 async def notifications_of(
-    info: Info, call_sid: str, window: PageArgs, log: NotificationLevel | None
+    info: Info, call_sid: str, args: PageArgs, log: NotificationLevel | None
 ) -> ConnectionPage[NotificationResource]:
     """A call's notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
     if log is NotificationLevel.UNKNOWN:
         raise InvalidFilter("log: Twilio cannot filter by UNKNOWN")
-    page_size = edge_page_size(window.size)
+    page_size = edge_page_size(args.size)
     request = ListNotifications(call_sid=call_sid, log=log, page_size=page_size)
-    return await read_slice(info, [request], window)
+    return await read_connection(info, [request], args)

@@ -17,7 +17,7 @@ from gateway.schema.arguments import (
     spare_page_size,
 )
 from gateway.schema.call import Call
-from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_slice
+from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_connection
 from gateway.schema.context import Info, selects
 from gateway.schema.filters import CallFilter, call_lists
 from gateway.schema.lookup import call_by_sid, node_by_sid, row_by_sid
@@ -83,14 +83,14 @@ class Query:
         filter: Filter = None,
     ) -> ConnectionPage[CallResource]:
         """Calls, with the widest filter that Twilio can answer; the gateway makes it exact."""
-        window = PageArgs.of(info, first, after, last, before)
+        args = PageArgs.of(info, first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
         lists = call_lists(
-            filter, parent_call_sid=parent_call_sid, page_size=list_page_size(window.size)
+            filter, parent_call_sid=parent_call_sid, page_size=list_page_size(args.size)
         )
         if lists[0].list == ListCalls().list and selects(info, "childCalls"):
-            lists = [replace(lists[0], page_size=spare_page_size(window.size))]
-        return await read_slice(info, lists, window)
+            lists = [replace(lists[0], page_size=spare_page_size(args.size))]
+        return await read_connection(info, lists, args)
 
     @strawberry.field(
         description="The recording with this SID; null when there is none.",

@@ -12,7 +12,7 @@ import strawberry
 
 from gateway.access.masking import masked_text
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import ConnectionPage, PageArgs, read_slice
+from gateway.schema.connection import ConnectionPage, PageArgs, read_connection
 from gateway.schema.context import Info, field_path, selects
 from gateway.schema.lookup import call_by_sid
 from gateway.schema.masked_fields import personal
@@ -125,12 +125,12 @@ class Recording(Node):
 
 
 async def recordings_of(
-    info: Info, call_sid: str, window: PageArgs
+    info: Info, call_sid: str, args: PageArgs
 ) -> ConnectionPage[RecordingResource]:
     """A call's recordings, newest first."""
     request = ListRecordings(
         call_sid=call_sid,
-        page_size=edge_page_size(window.size),
+        page_size=edge_page_size(args.size),
         with_track=selects(info, "track"),
     )
-    return await read_slice(info, [request], window)
+    return await read_connection(info, [request], args)

@@ -43,8 +43,8 @@ __all__ = [
     "StreamRow",
     "created",
     "entries",
-    "place_at",
-    "place_of",
+    "position_at",
+    "position_of",
     "ref_of",
     "sids_of",
 ]
@@ -54,7 +54,7 @@ R = TypeVar("R", bound=Resource)
 NEWEST = datetime.max.replace(tzinfo=UTC)
 MAX_PAGE_SIZE = 1000
 # What is read only to learn whether there is a row: Twilio's usual page.
-LOOK_PAGE_SIZE = 50
+PROBE_PAGE_SIZE = 50
 LOST = (
     "The row of this cursor is gone, and nothing tells where it was: begin again without a cursor"
 )
@@ -99,12 +99,12 @@ def sids_of(page: Page[R]) -> Sequence[str]:
 Mark = StreamRow[R] | RowPosition
 
 
-def place_of(mark: Mark[R]) -> RowPosition:
+def position_of(mark: Mark[R]) -> RowPosition:
     """The mark as part of a cursor. See Note [Places] in cursors."""
     if isinstance(mark, RowPosition):
         return mark
     page, sid, sids = mark.page, mark.row.sid, sids_of(mark.page)
-    place = mark.index if sids[mark.index] == sid else sids.index(sid)
+    position = mark.index if sids[mark.index] == sid else sids.index(sid)
     kind, ref = PositionKind.INSIDE, page.request.page
     if tokens_name_rows(page):
         kind = PositionKind.NAMED
@@ -116,7 +116,7 @@ def place_of(mark: Mark[R]) -> RowPosition:
         token=ref.token,
         page_size=page.request.page_size,
         after=sid,
-        above=sids[place - 1] if place else None,
+        above=sids[position - 1] if position else None,
         date=mark.key or created(mark.row) or _nearest_date(page.rows, mark.index),
     )
 
@@ -127,7 +127,7 @@ def _nearest_date(rows: Sequence[Resource], index: int) -> datetime | None:
     return next(filter(None, map(created, others)), None)
 
 
-def place_at(
+def position_at(
     kind: PositionKind,
     ref: PageRef,
     page_size: int,
@@ -155,20 +155,24 @@ class ListSource(Generic[R]):
         return PageWalk(self.read, start, self.budget, page_size=size, following=following)
 
     @property
-    def roomy(self) -> int:
+    def page_size_with_own_row(self) -> int:
         """A page size with room for the cursor's own row beside the rows that are wanted."""
         return min(self.request.page_size + 1, MAX_PAGE_SIZE)
 
-    def size_at(self, place: RowPosition) -> int:
+    def page_size_at(self, position: RowPosition) -> int:
         """The page size with which a place's row is on its page, and the wanted rows, if it may."""
-        ref = ref_of(place)
+        ref = ref_of(position)
         is_counted = ref.token is None and ref != TOP
-        return place.page_size if is_counted else max(place.page_size, self.roomy)
+        return (
+            position.page_size
+            if is_counted
+            else max(position.page_size, self.page_size_with_own_row)
+        )
 
 
-def ref_of(place: RowPosition) -> PageRef:
+def ref_of(position: RowPosition) -> PageRef:
     """The page that a place names."""
-    return PageRef(place.index, place.token)
+    return PageRef(position.index, position.token)
 
 
 class CursorSplit(Generic[R]):
@@ -178,11 +182,13 @@ class CursorSplit(Generic[R]):
     not the place's own: then a place without a date is where its SIDs are, or lost.
     """
 
-    def __init__(self, place: RowPosition, *, is_found: bool = False, is_far: bool = False) -> None:
+    def __init__(
+        self, position: RowPosition, *, is_found: bool = False, is_from_top: bool = False
+    ) -> None:
         self.is_found = is_found
-        self._place = place
-        self._is_far = is_far
-        self._is_here = False
+        self._position = position
+        self._is_from_top = is_from_top
+        self._is_at_page_end = False
         self._undecided: list[StreamRow[R]] = []
         self._last: datetime | None = None
         self._descends = self._ascends = False
@@ -194,17 +200,17 @@ class CursorSplit(Generic[R]):
             return rows
         self._watch_order(page)
         self._undecided = []
-        after, date = self._place.after, self._place.date
+        after, date = self._position.after, self._position.date
         sids = sids_of(page)
-        for anchor in (after, self._place.above):
+        for anchor in (after, self._position.above):
             if anchor in sids:
                 # The row may be the first of the next page.
-                self._is_here = anchor == sids[-1] != after
-                self.is_found = not self._is_here
+                self._is_at_page_end = anchor == sids[-1] != after
+                self.is_found = not self._is_at_page_end
                 below = set(sids[sids.index(anchor) + 1 :])
                 return rows[sum(entry.row.sid not in below for entry in rows) :]
-        if date is None or self._is_here:
-            self.is_found = self._is_here or not self._is_far
+        if date is None or self._is_at_page_end:
+            self.is_found = self._is_at_page_end or not self._is_from_top
             return rows if self.is_found else []
         rest = self._not_newer(rows, date)
         is_older = any((created(entry.row) or NEWEST) < date for entry in rest)
@@ -217,7 +223,11 @@ class CursorSplit(Generic[R]):
     @property
     def is_lost(self) -> bool:
         """True at the list's end where nothing has told the place."""
-        return self._is_far and self._place.date is None and not (self.is_found or self._is_here)
+        return (
+            self._is_from_top
+            and self._position.date is None
+            and not (self.is_found or self._is_at_page_end)
+        )
 
     def end(self) -> list[StreamRow[R]]:
         """What is undecided counts as after the place, so that no row is lost."""
@@ -242,7 +252,7 @@ class CursorSplit(Generic[R]):
             self._last = date or self._last
 
 
-class WholePage(CursorSplit[R]):
+class AfterFirstPage(CursorSplit[R]):
     """A place at the end of the first page."""
 
     def below(self, page: Page[R]) -> list[StreamRow[R]]:
@@ -285,10 +295,10 @@ class Stream(ABC, Generic[R]):
         """The next row, taken off."""
         return self._rows.popleft()
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """From now on nothing is wanted but to know whether there is a row."""
         if self._source.request.is_exact():
-            self._walk.shrink(LOOK_PAGE_SIZE)
+            self._walk.shrink(PROBE_PAGE_SIZE)
 
     @property
     @abstractmethod
@@ -304,7 +314,7 @@ class Stream(ABC, Generic[R]):
     async def _read_on(self) -> None:
         """Reads a page, or finds the end."""
 
-    async def _turn(self) -> Page[R] | None:
+    async def _read_page(self) -> Page[R] | None:
         page = await self._walk.turn()
         self.pages += page is not None
         return page
@@ -313,14 +323,14 @@ class Stream(ABC, Generic[R]):
 class Downward(Stream[R]):
     """A list from a place on down, older and older."""
 
-    def __init__(self, source: ListSource[R], place: RowPosition, *, is_keyed: bool) -> None:
+    def __init__(self, source: ListSource[R], position: RowPosition, *, is_keyed: bool) -> None:
         super().__init__(source, is_keyed=is_keyed)
-        self._place = place
-        self._mark: Mark[R] = place
-        self._key = place.date or NEWEST
-        self._last_sid = place.after
-        self._ways = self._ways_in()
-        self._walk, self._cut = next(self._ways)
+        self._position = position
+        self._mark: Mark[R] = position
+        self._key = position.date or NEWEST
+        self._last_sid = position.after
+        self._starts = self._starting_walks()
+        self._walk, self._split = next(self._starts)
 
     def pop(self) -> StreamRow[R]:
         """The next row; it is the mark from now on."""
@@ -337,58 +347,62 @@ class Downward(Stream[R]):
         """The mark or, where all that was read is taken off, the page that was not read."""
         following = self._walk.next
         if self._rows or following is None or not self.pages:
-            return place_of(self._mark)
+            return position_of(self._mark)
         ref, size = following.page, following.page_size
-        if not self._cut.is_found:
-            if self._place.date is None:
-                return self._place
-            return place_at(PositionKind.INSIDE, ref, size, self._place.after, self._place.date)
-        return place_at(PositionKind.BEGINS, ref, size, self._last_sid, place_of(self._mark).date)
+        if not self._split.is_found:
+            if self._position.date is None:
+                return self._position
+            return position_at(
+                PositionKind.INSIDE, ref, size, self._position.after, self._position.date
+            )
+        return position_at(
+            PositionKind.BEGINS, ref, size, self._last_sid, position_of(self._mark).date
+        )
 
     async def load(self) -> None:
         """As Stream.load; where reading breaks off, rows that are undecided are not lost."""
         try:
             await super().load()
         except (UpstreamError, BudgetExceeded):
-            undecided = self._cut.end()
+            undecided = self._split.end()
             if not undecided:
                 raise
-            self._cut.is_found = True
+            self._split.is_found = True
             self._take(undecided)
 
     async def _read_on(self) -> None:
         try:
-            page = await self._turn()
+            page = await self._read_page()
         except UpstreamRejected:
-            way = None if self._walk.pages else next(self._ways, None)
-            if way is None:
+            start = None if self._walk.pages else next(self._starts, None)
+            if start is None:
                 raise
-            self._walk, self._cut = way
+            self._walk, self._split = start
             return
         if page is not None:
             self._last_sid = page.sids[-1] if page.sids else self._last_sid
-            self._take(self._cut.below(page))
+            self._take(self._split.below(page))
         if self._walk.next is None:
-            if self._cut.is_lost:
+            if self._split.is_lost:
                 raise InvalidCursor(LOST)
-            self._take(self._cut.end())
+            self._take(self._split.end())
             self.is_ended = True
 
-    def _ways_in(self) -> Iterator[tuple[PageWalk[R], CursorSplit[R]]]:
+    def _starting_walks(self) -> Iterator[tuple[PageWalk[R], CursorSplit[R]]]:
         """The pages to begin with, the best first. See Note [Refused pages]."""
-        source, place, ref = self._source, self._place, ref_of(self._place)
-        wanted = source.request.page_size
-        if place.kind is PositionKind.NAMED:
-            made = PageRef(place.index + 1, f"PA{place.after}")
-            yield source.walk(made, wanted), CursorSplit(place, is_found=True)
-        if place.kind is PositionKind.ENDS:
-            yield source.walk(ref, place.page_size), WholePage(place)
-        elif place.kind is PositionKind.BEGINS and (ref.token is not None or ref == TOP):
-            yield source.walk(ref, wanted), CursorSplit(place, is_found=True)
+        source, position, ref = self._source, self._position, ref_of(self._position)
+        page_size = source.request.page_size
+        if position.kind is PositionKind.NAMED:
+            token_ref = PageRef(position.index + 1, f"PA{position.after}")
+            yield source.walk(token_ref, page_size), CursorSplit(position, is_found=True)
+        if position.kind is PositionKind.ENDS:
+            yield source.walk(ref, position.page_size), AfterFirstPage(position)
+        elif position.kind is PositionKind.BEGINS and (ref.token is not None or ref == TOP):
+            yield source.walk(ref, page_size), CursorSplit(position, is_found=True)
         else:
-            yield source.walk(ref, source.size_at(place)), CursorSplit(place)
-        if ref != TOP and (place.date is not None or place.after is not None):
-            yield source.walk(TOP, MAX_PAGE_SIZE), CursorSplit(place, is_far=True)
+            yield source.walk(ref, source.page_size_at(position)), CursorSplit(position)
+        if ref != TOP and (position.date is not None or position.after is not None):
+            yield source.walk(TOP, MAX_PAGE_SIZE), CursorSplit(position, is_from_top=True)
 
     def _take(self, rows: Iterable[StreamRow[R]]) -> None:
         for entry in rows:

@@ -27,8 +27,8 @@ from gateway.schema.streams import (
     StreamRow,
     created,
     entries,
-    place_at,
-    place_of,
+    position_at,
+    position_of,
     ref_of,
     sids_of,
 )
@@ -49,7 +49,7 @@ def above(page: Page[R]) -> Iterator[PageRef | None]:
         yield PageRef(max(page.request.page.index - 1, 0), f"PB{page.sids[0]}")
 
 
-class Above(Generic[R]):
+class RowsAbove(Generic[R]):
     """The rows above a place, of a list that is read downward page by page.
 
     The place is right above a `known` row, or by the cursor's row (see Note [Places] in cursors).
@@ -59,7 +59,7 @@ class Above(Generic[R]):
 
     def __init__(
         self,
-        place: RowPosition,
+        position: RowPosition,
         known: Collection[str] = (),
         *,
         begins_here: bool = False,
@@ -67,44 +67,44 @@ class Above(Generic[R]):
     ) -> None:
         self.rows: list[StreamRow[R]] = []
         self.is_found = False
-        self._place = place
+        self._position = position
         self._known = known
         self._holds_second = holds_second
         # A page that begins at the place may show the row above it once more.
-        self._is_here = begins_here
+        self._is_at_page_end = begins_here
 
     def add(self, page: Page[R]) -> None:
         """Takes the rows of the next page that are above the place, as far as SIDs tell."""
         if self.is_found:
             return
         sids = sids_of(page)
-        stop = self._stop(sids)
+        stop = self._count_above(sids)
         self.is_found = stop is not None
         above = set(sids[:stop])
         self.rows += [entry for entry in entries(page) if entry.row.sid in above]
 
-    def _stop(self, sids: Sequence[str]) -> int | None:
+    def _count_above(self, sids: Sequence[str]) -> int | None:
         """How many of a page's rows are above the place; None where it is further down."""
         for index, sid in enumerate(sids):
             if sid in self._known:
                 return index
-            if sid == self._place.after:
+            if sid == self._position.after:
                 return index + 1
-        if self._is_here:
+        if self._is_at_page_end:
             return 0 if sids else None
-        stop = sids.index(self._place.above) + 1 if self._place.above in sids else None
+        stop = sids.index(self._position.above) + 1 if self._position.above in sids else None
         # The cursor's row may be the first of the next page.
-        self._is_here = stop == len(sids)
-        return None if self._is_here else stop
+        self._is_at_page_end = stop == len(sids)
+        return None if self._is_at_page_end else stop
 
     def settle(self) -> bool:
         """True where the place is known at the list's end: if no SID told, a date may tell.
 
         It does so only in a list of which all that was read runs newest first.
         """
-        date = self._place.date
-        if self.is_found or self._is_here or date is None:
-            return self.is_found or self._is_here
+        date = self._position.date
+        if self.is_found or self._is_at_page_end or date is None:
+            return self.is_found or self._is_at_page_end
         dates = [created(entry.row) for entry in self.rows]
         steps = list(pairwise(filter(None, dates)))
         if any(upper < lower for upper, lower in steps) or all(map(_are_equal, steps)):
@@ -128,102 +128,107 @@ class Upward(Stream[R]):
     """
 
     def __init__(
-        self, source: ListSource[R], place: RowPosition, *, skips_row: bool, is_keyed: bool
+        self, source: ListSource[R], position: RowPosition, *, skips_row: bool, is_keyed: bool
     ) -> None:
         super().__init__(source, is_keyed=is_keyed)
-        self._place = place
-        self._key = place.date or OLDEST
-        self._met: set[str] = set()
+        self._position = position
+        self._key = position.date or OLDEST
+        self._seen: set[str] = set()
         # No row was left from the place's page on: what the list holds is above the place.
         self._is_at_end = False
         # The topmost page whose rows, below the place, are known.
         self._top: Page[R] | None = None
         self._step: Callable[[], Awaitable[None]] = self._locate
-        ref, wanted = ref_of(place), source.request.page_size
-        if place.kind is PositionKind.ENDS:
-            self._climb_from(ref, wanted)
-        elif place.kind is PositionKind.NAMED and skips_row and not self._is_near_top():
-            self._climb_from(PageRef(max(ref.index - 1, 0), f"PB{place.after}"), wanted)
+        ref, page_size = ref_of(position), source.request.page_size
+        if position.kind is PositionKind.ENDS:
+            self._climb_from(ref, page_size)
+        elif position.kind is PositionKind.NAMED and skips_row and not self._is_near_top():
+            self._climb_from(PageRef(max(ref.index - 1, 0), f"PB{position.after}"), page_size)
         else:
             self._begin_to_locate()
-            self.is_ended = place.kind is PositionKind.BEGINS and ref == TOP
+            self.is_ended = position.kind is PositionKind.BEGINS and ref == TOP
 
     @property
     def mark(self) -> Mark[R]:
         """The next row; at the list's end its top."""
-        return self._rows[0] if self._rows else place_at(PositionKind.BEGINS, TOP, 1)
+        return self._rows[0] if self._rows else position_at(PositionKind.BEGINS, TOP, 1)
 
     @property
     def frontier(self) -> RowPosition:
         """The next row or, where all that was read is taken off, the page that was not read."""
         if self.is_loaded:
-            return place_of(self.mark)
+            return position_of(self.mark)
         if self._top is None:
-            return self._place
+            return self._position
         following = self._walk.next
         if self._step == self._locate and following is not None:
             ref, size = following.page, following.page_size
-            kind = PositionKind.BEGINS if self._above.is_found else PositionKind.INSIDE
-            return place_at(kind, ref, size, self._place.after, self._place.date)
+            kind = PositionKind.BEGINS if self._rows_above.is_found else PositionKind.INSIDE
+            return position_at(kind, ref, size, self._position.after, self._position.date)
         if self._step == self._climb and following is not None:
-            return place_at(PositionKind.ENDS, following.page, following.page_size)
-        if not self._met:
-            return self._place
+            return position_at(PositionKind.ENDS, following.page, following.page_size)
+        if not self._seen:
+            return self._position
         request = self._top.request
-        return place_at(PositionKind.BEGINS, request.page, request.page_size)
+        return position_at(PositionKind.BEGINS, request.page, request.page_size)
 
     async def _read_on(self) -> None:
         await self._step()
 
     def _is_near_top(self) -> bool:
         """True where the top page has room for the row: it shows, too, that nothing is above."""
-        return ref_of(self._place) == TOP and self._place.page_size <= self._source.roomy
+        return (
+            ref_of(self._position) == TOP
+            and self._position.page_size <= self._source.page_size_with_own_row
+        )
 
     def _begin_to_locate(self) -> None:
-        place = self._place
-        self._walk = self._source.walk(ref_of(place), self._source.size_at(place))
-        self._above: Above[R] = Above(place, begins_here=place.kind is PositionKind.BEGINS)
+        position = self._position
+        self._walk = self._source.walk(ref_of(position), self._source.page_size_at(position))
+        self._rows_above: RowsAbove[R] = RowsAbove(
+            position, begins_here=position.kind is PositionKind.BEGINS
+        )
         self._step = self._locate
 
     async def _locate(self) -> None:
         """Reads down from the place's page to the place, and to a row: what is above is next."""
         try:
-            page = await self._turn()
+            page = await self._read_page()
         except UpstreamRejected:
-            if ref_of(self._place) == TOP:
+            if ref_of(self._position) == TOP:
                 raise
             self._begin_search()
             return
         if page is not None:
             if self._top is None or not _has_rows(self._top):
                 self._top = page
-            self._met.update(sids_of(page))
-            self._above.add(page)
+            self._seen.update(sids_of(page))
+            self._rows_above.add(page)
         first = self._top
-        is_met = first is not None and _has_rows(first)
-        if self._walk.next is not None and not (self._above.is_found and is_met):
+        has_row = first is not None and _has_rows(first)
+        if self._walk.next is not None and not (self._rows_above.is_found and has_row):
             return
-        is_top = ref_of(self._place) == TOP
-        self._is_at_end = not is_met
-        if not self._above.settle() and not is_top:
-            self._met.clear()
+        is_top = ref_of(self._position) == TOP
+        self._is_at_end = not has_row
+        if not self._rows_above.settle() and not is_top:
+            self._seen.clear()
             self._begin_search()
             return
-        self._take(self._above.rows)
+        self._take(self._rows_above.rows)
         if is_top:
             self.is_ended = True
             return
         # The links beside an empty page are about no row.
-        ways = above(first) if first is not None and is_met else ()
-        way = next((ref for ref in ways if ref is not None), None)
-        if way is None:
+        candidates = above(first) if first is not None and has_row else ()
+        page_above = next((ref for ref in candidates if ref is not None), None)
+        if page_above is None:
             self._begin_search()
         else:
-            self._climb_from(way, self._source.roomy)
+            self._climb_from(page_above, self._source.page_size_with_own_row)
 
     def _climb_from(self, ref: PageRef, page_size: int) -> None:
-        is_counted = ref.token is None and self._place.token is None
-        size = self._place.page_size if is_counted else page_size
+        is_counted = ref.token is None and self._position.token is None
+        size = self._position.page_size if is_counted else page_size
         self._walk = self._source.walk(ref, size, above)
         self._step = self._climb
 
@@ -231,9 +236,9 @@ class Upward(Stream[R]):
         """Reads up, page by page."""
         is_first = self._top is None
         try:
-            page = await self._turn()
+            page = await self._read_page()
         except UpstreamRejected:
-            if is_first and self._place.kind is PositionKind.NAMED:
+            if is_first and self._position.kind is PositionKind.NAMED:
                 self._begin_to_locate()
             else:
                 self._begin_search()
@@ -242,27 +247,31 @@ class Upward(Stream[R]):
             self._begin_search()
             return
         self._top = page
-        self._met.update(sids_of(page))
+        self._seen.update(sids_of(page))
         self._take(entries(page))
         if self._walk.next is None:
             self.is_ended = page.request.page == TOP or not _has_rows(page)
 
     def _begin_search(self) -> None:
-        self._walk = self._source.walk(TOP, self._source.roomy)
-        self._above = Above(self._place, self._met, holds_second=self._is_at_end)
+        self._walk = self._source.walk(TOP, self._source.page_size_with_own_row)
+        self._rows_above = RowsAbove(self._position, self._seen, holds_second=self._is_at_end)
         self._step = self._search
 
     async def _search(self) -> None:
         """Reads from the list's top down to a row that is known, or to the place."""
-        page = await self._turn()
+        page = await self._read_page()
         if page is not None:
-            self._above.add(page)
-        if self._walk.next is None or self._above.is_found:
-            if not self._above.is_found and self._met:
+            self._rows_above.add(page)
+        if self._walk.next is None or self._rows_above.is_found:
+            if not self._rows_above.is_found and self._seen:
                 raise UpstreamInvalid("The rows above which upstream's list was read are gone")
-            if not self._above.settle() and self._place.date is None and not self._is_at_end:
+            if (
+                not self._rows_above.settle()
+                and self._position.date is None
+                and not self._is_at_end
+            ):
                 raise InvalidCursor(LOST)
-            self._take(self._above.rows)
+            self._take(self._rows_above.rows)
             self.is_ended = True
 
     def _take(self, found: Sequence[StreamRow[R]]) -> None:

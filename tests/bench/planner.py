@@ -133,7 +133,7 @@ def _cursor(row: CallRow, size: int) -> str:
     """What a client holds that has scrolled to this call in pages of so many."""
     created = datetime.fromtimestamp(row.date_created, UTC)
     place = RowPosition(kind=PositionKind.NAMED, page_size=size, after=row.sid, date=created)
-    cursor = Cursor(stream=0, is_row=True, key=None, places=(place,))
+    cursor = Cursor(stream=0, is_row=True, key=None, positions=(place,))
     sandbox = SandboxConfig()
     key = cursor_key(sandbox.auth_token, UpstreamSettings().base_url, sandbox.account_sid)
     return write_cursor(cursor, key, [ListCalls(start_time=DAYS)])

@@ -37,12 +37,12 @@ KEY = cursor_key(TOKEN, HOST, ACCOUNT)
 LISTS = [ListCalls(to="+16175550101")]
 SIDS = st.none() | st.integers(0, 99).map(lambda number: sid("CA", number))
 DATES = st.none() | st.datetimes(timezones=st.just(UTC))
-PLACES = st.builds(
+CURSORS = st.builds(
     Cursor,
     stream=st.integers(0, 8),
     is_row=st.booleans(),
     key=DATES,
-    places=st.lists(
+    positions=st.lists(
         st.builds(
             RowPosition,
             kind=st.sampled_from(PositionKind),
@@ -57,11 +57,11 @@ PLACES = st.builds(
         max_size=8,
     ).map(tuple),
 )
-PLACE = Cursor(
+CURSOR = Cursor(
     stream=0,
     is_row=True,
     key=None,
-    places=(
+    positions=(
         RowPosition(
             kind=PositionKind.NAMED,
             index=1,
@@ -79,16 +79,16 @@ OF_VERSION_2 = (
 )
 
 
-@given(PLACES)
-def test_a_cursor_is_read_as_it_was_written(place: Cursor) -> None:
-    assert read_cursor(write_cursor(place, KEY, LISTS), KEY, LISTS) == place
+@given(CURSORS)
+def test_a_cursor_is_read_as_it_was_written(position: Cursor) -> None:
+    assert read_cursor(write_cursor(position, KEY, LISTS), KEY, LISTS) == position
 
 
-@given(PLACES, st.data())
+@given(CURSORS, st.data())
 def test_a_cursor_of_which_any_byte_was_changed_is_refused(
-    place: Cursor, data: st.DataObject
+    position: Cursor, data: st.DataObject
 ) -> None:
-    raw = bytearray(base64.urlsafe_b64decode(write_cursor(place, KEY, LISTS) + "=="))
+    raw = bytearray(base64.urlsafe_b64decode(write_cursor(position, KEY, LISTS) + "=="))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     forged = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
@@ -98,11 +98,11 @@ def test_a_cursor_of_which_any_byte_was_changed_is_refused(
 
 def test_each_byte_matters() -> None:
     """Every byte, flipped in each of its bits."""
-    raw = base64.urlsafe_b64decode(write_cursor(PLACE, KEY, LISTS) + "==")
-    for place in range(len(raw)):
+    raw = base64.urlsafe_b64decode(write_cursor(CURSOR, KEY, LISTS) + "==")
+    for position in range(len(raw)):
         for bit in range(8):
             forged = bytearray(raw)
-            forged[place] ^= 1 << bit
+            forged[position] ^= 1 << bit
             text = base64.urlsafe_b64encode(forged).rstrip(b"=").decode()
             with pytest.raises(InvalidCursor):
                 read_cursor(text, KEY, LISTS)
@@ -111,7 +111,7 @@ def test_each_byte_matters() -> None:
 @pytest.mark.parametrize("change", ["longer", "shorter", "padded", "spaced", "other letters"])
 def test_the_text_of_a_cursor_is_the_only_one(change: str) -> None:
     """Base64 can spell some bytes in several ways; a cursor has one spelling."""
-    text = write_cursor(PLACE, KEY, LISTS)
+    text = write_cursor(CURSOR, KEY, LISTS)
     changed = {
         "longer": text + "A",
         "shorter": text[:-1],
@@ -153,9 +153,9 @@ def test_a_cursor_of_another_account_host_or_list_is_refused(what: str) -> None:
     """In both directions."""
     key, lists = OTHERS[what]
     with pytest.raises(InvalidCursor):
-        read_cursor(write_cursor(PLACE, key, lists), KEY, LISTS)
+        read_cursor(write_cursor(CURSOR, key, lists), KEY, LISTS)
     with pytest.raises(InvalidCursor):
-        read_cursor(write_cursor(PLACE, KEY, LISTS), key, lists)
+        read_cursor(write_cursor(CURSOR, KEY, LISTS), key, lists)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_how_the_list_is_read_does_not_matter(
     one: ListRequest[Any], other: ListRequest[Any]
 ) -> None:
     """The next page may be larger, or select another property."""
-    assert read_cursor(write_cursor(PLACE, KEY, [one]), KEY, [other]) == PLACE
+    assert read_cursor(write_cursor(CURSOR, KEY, [one]), KEY, [other]) == CURSOR
 
 
 CANONICAL: list[tuple[list[ListRequest[Any]], str]] = [
@@ -221,9 +221,9 @@ class LaterListCalls(ListCalls):
 
 
 def test_a_new_filter_invalidates_no_cursor_but_tells_lists_apart() -> None:
-    cursor = write_cursor(PLACE, KEY, LISTS)
+    cursor = write_cursor(CURSOR, KEY, LISTS)
 
-    assert read_cursor(cursor, KEY, [LaterListCalls(to="+16175550101")]) == PLACE
+    assert read_cursor(cursor, KEY, [LaterListCalls(to="+16175550101")]) == CURSOR
     with pytest.raises(InvalidCursor):
         read_cursor(cursor, KEY, [LaterListCalls(to="+16175550101", group_sid="GP1")])
 
@@ -234,11 +234,11 @@ def test_a_cursor_of_an_earlier_version_is_refused_in_words_that_say_so() -> Non
 
 
 def test_a_cursor_shows_neither_secret_nor_filter() -> None:
-    raw = base64.urlsafe_b64decode(write_cursor(PLACE, KEY, LISTS) + "==")
+    raw = base64.urlsafe_b64decode(write_cursor(CURSOR, KEY, LISTS) + "==")
 
     assert TOKEN.encode() not in raw
     assert b"6175550101" not in raw
-    assert msgspec.json.decode(raw[17:], type=Cursor) == PLACE
+    assert msgspec.json.decode(raw[17:], type=Cursor) == CURSOR
 
 
 WALK = """query($after: String) {

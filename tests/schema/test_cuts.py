@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.schema.cursors import PositionKind, RowPosition
-from gateway.schema.streams import CursorSplit, StreamRow, created, place_of
+from gateway.schema.streams import CursorSplit, StreamRow, created, position_of
 from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.requests import Page
 from tests.plain_twilio import call, sid
@@ -29,10 +29,10 @@ def row_of(number: int, at: int) -> CallResource:
 
 
 def divided(
-    place: RowPosition, rows: Rows, size: int, shown: set[str]
+    position: RowPosition, rows: Rows, size: int, shown: set[str]
 ) -> tuple[list[str], list[str]]:
     """The SIDs before and after the place; upstream sends all rows, of which some are wanted."""
-    cut: CursorSplit[CallResource] = CursorSplit(place)
+    cut: CursorSplit[CallResource] = CursorSplit(position)
     after: list[StreamRow[CallResource]] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
@@ -62,7 +62,7 @@ def test_the_place_of_a_row_is_found_by_it_or_by_the_row_above_or_by_its_date(
     index = pick % len(rows)
     own = rows[index]
     above = rows[index - 1].sid if index else None
-    place = RowPosition(
+    position = RowPosition(
         kind=PositionKind.INSIDE, page_size=size, after=own.sid, above=above, date=created(own)
     )
     left = [one for one in rows if is_there or one is not own]
@@ -72,7 +72,7 @@ def test_the_place_of_a_row_is_found_by_it_or_by_the_row_above_or_by_its_date(
     true_before = [one.sid for one in left if rows.index(one) <= index and one.sid in shown]
     true_after = [one.sid for one in left if rows.index(one) > index and one.sid in shown]
 
-    before, after = divided(place, left, size, shown)
+    before, after = divided(position, left, size, shown)
 
     assert sorted(before + after) == sorted(shown)
     if is_there or (is_above_there and above):
@@ -86,12 +86,12 @@ def test_the_place_of_a_row_is_found_by_it_or_by_the_row_above_or_by_its_date(
 
 def test_a_row_that_was_pushed_to_the_top_of_the_next_page_is_before_its_own_place() -> None:
     rows = [row_of(number, -number) for number in range(4)]
-    place = RowPosition(
+    position = RowPosition(
         kind=PositionKind.INSIDE, page_size=2, after=rows[2].sid, above=rows[1].sid, date=None
     )
     everything = {one.sid for one in rows}
 
-    assert divided(place, rows, 2, everything) == (
+    assert divided(position, rows, 2, everything) == (
         [one.sid for one in rows[:3]],
         [rows[3].sid],
     )
@@ -114,9 +114,9 @@ def test_in_a_list_in_no_order_a_date_is_no_place_while_the_row_may_come(
 
 def test_without_a_date_the_place_is_where_its_page_begins() -> None:
     rows: Any = [row_of(number, -number) for number in range(4)]
-    place = RowPosition(kind=PositionKind.INSIDE, page_size=2, after=sid("CA", 99), date=None)
+    position = RowPosition(kind=PositionKind.INSIDE, page_size=2, after=sid("CA", 99), date=None)
 
-    assert divided(place, rows, 2, {one.sid for one in rows})[0] == []
+    assert divided(position, rows, 2, {one.sid for one in rows})[0] == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_row_without_a_date_is_placed_by_the_nearest_that_has_one(
         else row(CallResource, **call(number, date_created=None))
         for number, age in enumerate(ages)
     )
-    place = place_of(StreamRow(Page(ListCalls(), rows), index))
+    position = position_of(StreamRow(Page(ListCalls(), rows), index))
 
-    assert place.date == (None if nearest is None else created(row_of(0, -nearest)))
-    assert (place.after, place.above) == (rows[index].sid, rows[index - 1].sid)
+    assert position.date == (None if nearest is None else created(row_of(0, -nearest)))
+    assert (position.after, position.above) == (rows[index].sid, rows[index - 1].sid)

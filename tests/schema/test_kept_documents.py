@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.schema import schema
-from gateway.schema.document_guard import KEPT_LENGTH, KeptDocuments, Prepared
+from gateway.schema.document_guard import MAX_CACHED_LENGTH, DocumentCache, PreparedDocument
 from gateway.schema.strawberry_internals import graphql_schema
 from gateway.settings import DocumentSettings
 from tests.conftest import connect
@@ -42,9 +42,9 @@ HEAVY = {
 }  # fmt: skip
 
 
-def prepare(text: str) -> Prepared:
+def prepare(text: str) -> PreparedDocument:
     """A document that was looked at."""
-    prepared = Prepared(text, LIMITS, SCHEMA)
+    prepared = PreparedDocument(text, LIMITS, SCHEMA)
     _ = prepared.errors
     return prepared
 
@@ -82,7 +82,7 @@ def test_an_error_still_says_where() -> None:
 def test_the_estimate_is_no_less_than_a_document_takes(name: str) -> None:
     """Of some, for the interpreter keeps objects for the next: NOISE bytes of them, or less."""
 
-    def some() -> list[Prepared]:
+    def some() -> list[PreparedDocument]:
         texts = [f"{HEAVY[name]} "[:-1] for _ in range(4)]  # what is kept holds its own text
         found = [prepare(text) for text in texts]
         gc.collect()
@@ -106,7 +106,7 @@ TEXTS = [SHORT, LONG, REFUSED, "{", "{ a: __typename }", "{ calls { nodes { sid 
 
 @given(st.integers(0, 60_000), st.lists(st.sampled_from(TEXTS), max_size=25))
 def test_those_used_last_are_kept_within_the_size(size: int, texts: list[str]) -> None:
-    kept, model = KeptDocuments(size), OrderedDict[str, Prepared]()
+    kept, model = DocumentCache(size), OrderedDict[str, PreparedDocument]()
     for text in texts:
         try:
             found = kept.prepared(text, LIMITS, SCHEMA)
@@ -126,7 +126,7 @@ def test_those_used_last_are_kept_within_the_size(size: int, texts: list[str]) -
 
 
 def test_what_is_refused_takes_no_room() -> None:
-    kept, expected = KeptDocuments(), 0
+    kept, expected = DocumentCache(), 0
     for text in (REFUSED, *(text for text, _ in ABUSE.values()), SHORT):
         with suppress(GraphQLError):
             found = kept.prepared(text, LIMITS, SCHEMA)
@@ -139,7 +139,7 @@ def test_a_document_holds_an_error_of_any_length_no_longer_than_it_is_answered()
     """A hundred errors that repeat a name of 14,000 characters are more than a megabyte."""
     variables = " ".join(f"$v{n}: Int" for n in range(100))
     text = f"query {'a' * 14_000}({variables}) {{ __typename }}"
-    kept = KeptDocuments()
+    kept = DocumentCache()
 
     assert sum(len(error.message) for error in kept.prepared(text, LIMITS, SCHEMA).errors) > 10**6
     assert kept.bytes == 0
@@ -149,7 +149,7 @@ async def test_nothing_keeps_a_document_that_was_executed() -> None:
     """Too long a one to be kept; it asks whether recordings are wanted with their tracks."""
     name = "OfThisTestOnly"
     wanted = "{ calls(first: 1) { nodes { recordings { nodes { track } } } } }"
-    text = f"query {name} {wanted} #{' ' * KEPT_LENGTH}"
+    text = f"query {name} {wanted} #{' ' * MAX_CACHED_LENGTH}"
     async with connect(PlainTwilio(calls=[call(1)])) as client:
         assert "errors" not in await client.answer(text)
     gc.collect()

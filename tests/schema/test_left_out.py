@@ -56,7 +56,7 @@ def before(token: str, number: int) -> str:
     place = RowPosition(
         kind=PositionKind.INSIDE, index=1, token=token, page_size=3, after=sid("CA", number)
     )
-    return write_cursor(Cursor(stream=0, is_row=True, key=None, places=(place,)), KEY, LISTS)
+    return write_cursor(Cursor(stream=0, is_row=True, key=None, positions=(place,)), KEY, LISTS)
 
 
 async def test_rows_that_were_left_out_are_counted_and_the_page_is_not_complete() -> None:
