@@ -1,4 +1,4 @@
-"""What a client may ask: Strawberry types, resolvers, cursors. No HTTP here.
+"""The GraphQL schema: Strawberry types, resolvers, filters, cursors. No HTTP here.
 
 This module builds the federated schema.
 """
@@ -29,6 +29,7 @@ schema = FederatedSchema(
     extensions=[ErrorCodes, RequireScope, DocumentGuard],
     config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=EventExecutor,
-    # The lowest with the directives used here: composers refuse one that they do not know.
+    # The lowest version with the directives used here: composers refuse versions that they do not
+    # know.
     federation_version="2.0",
 )

@@ -1,12 +1,13 @@
 """Relay connections over Twilio pages.
 
-One upstream list, or several merged newest first (one for each status), read from a cursor onwards
-or backwards until the wanted rows are there. This module must not know what the rows are.
+A connection reads one upstream list, or several merged newest first (one for each status), from a
+cursor forwards or backwards until it has the requested rows. This module must not know what the
+rows are.
 
-Note [Cut short]. A reading that ends badly (a broken page, the deadline, a budget) keeps the rows
-that it has, unless the very first page failed. A warning and `isComplete` say so, `hasNextPage` is
-true, and `endCursor` is the place of the last row that was read, though it may be none that passed
-the filter: so whoever goes on from there makes progress. Relay has no such cursor; it is a
+Note [Cut short]. If reading fails after the very first page (a broken page, the deadline, a
+budget), the connection keeps its rows. A warning and `isComplete` report it, `hasNextPage` is true,
+and `endCursor` is the position of the last row that was read, even if that row did not match the
+filter. So a client that continues from there makes progress. Relay has no such cursor; it is a
 deliberate exception (docs/paging.md).
 """
 
@@ -45,7 +46,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PageArgs:
-    """Which rows of a connection are wanted: `size` of them after, or before, a cursor."""
+    """Which rows of a connection are requested: `size` rows after, or before, a cursor."""
 
     size: int
     cursor: str | None = None
@@ -60,19 +61,19 @@ class PageArgs:
         last: int | None = None,
         before: str | None = None,
     ) -> "PageArgs":
-        """Relay's four arguments. Raises BadUserInput where they do not go together."""
+        """From Relay's four arguments. Raises BadUserInput if they cannot be combined."""
         size = page_size(first, last, info.context.limits.max_first)
         if last is None and before is None:
             return cls(size, after)
         if first is not None or after is not None:
             raise BadUserInput("Use first with after, or last with before, not both")
         if last is None or before is None:
-            raise BadUserInput("last and before go together: lists are read from the newest row")
+            raise BadUserInput("last and before must go together: lists begin at the newest row")
         return cls(size, before, backwards=True)
 
 
 class ConnectionEdge(Generic[R]):
-    """A row and its cursor, which is written when somebody asks for it."""
+    """A row and its cursor, which is written only if the field is selected."""
 
     __slots__ = ("_merged", "_page")
 
@@ -92,7 +93,7 @@ class ConnectionEdge(Generic[R]):
 
 
 class ConnectionPage(Generic[R]):
-    """The rows of one window of a connection: what the fields of Connection and PageInfo read.
+    """One page of a connection: the source of the fields of Connection and PageInfo.
 
     See Note [Cut short].
     """
@@ -123,34 +124,34 @@ class ConnectionPage(Generic[R]):
 
     @property
     def page_info(self) -> "ConnectionPage[R]":
-        """PageInfo's fields are read from the slice, too."""
+        """This page is the source of PageInfo's fields, too."""
         return self
 
     @property
     def is_complete(self) -> bool:
-        """False where the reading was cut short, or rows were left out."""
+        """False if reading was cut short, or rows were left out."""
         return not self._is_cut_short and not self._left_out
 
     @property
     def start_cursor(self) -> str | None:
-        """The first row's cursor or, where a reading backwards was cut short, how far it came."""
+        """The first row's cursor or, if reading backwards was cut short, how far it was read."""
         if self._is_cut_short and self._args.backwards:
             return self.write(self._merge.frontier)
         return self.edges[0].cursor if self.edges else None
 
     @property
     def end_cursor(self) -> str | None:
-        """The last row's cursor or, where the reading was cut short, how far it came."""
+        """The last row's cursor or, if reading was cut short, how far it was read."""
         if self._is_cut_short and not self._args.backwards:
             return self.write(self._merge.frontier)
         return self.edges[-1].cursor if self.edges else None
 
     async def has_next_page(self) -> bool:
-        """True when older rows follow. May read on."""
+        """True if older rows follow. May read on."""
         return True if self._args.backwards else await self._has_more()
 
     async def has_previous_page(self) -> bool:
-        """True when newer rows come before. After a cursor they do, without asking."""
+        """True if newer rows precede. After a cursor they always do, so nothing is read."""
         return await self._has_more() if self._args.backwards else self._args.cursor is not None
 
     def write(self, cursor: Cursor) -> str:
@@ -158,7 +159,7 @@ class ConnectionPage(Generic[R]):
         return write_cursor(cursor, self._context.cursor_key, self._lists)
 
     async def read(self) -> None:
-        """Reads the window. Raises what reading its very first pages raises."""
+        """Reads the rows. Raises if a list's very first page fails."""
         try:
             while len(self.edges) < self._args.size:
                 merged = await self._merge.next()
@@ -172,7 +173,7 @@ class ConnectionPage(Generic[R]):
             self.edges.reverse()
 
     async def _has_more(self) -> bool:
-        """True as well where that could not be found out: a warning says so."""
+        """True also if reading on failed: then there is a warning."""
         if self._is_cut_short:
             return True
         async with self._probe_lock:
@@ -185,7 +186,7 @@ class ConnectionPage(Generic[R]):
         return self._more
 
     def _warn_cut_short(self, error: UpstreamError | BudgetExceeded) -> None:
-        """Warns that not all was read. Raises the error where nothing was."""
+        """Warns that reading was cut short. Raises the error if a list has no page yet."""
         if not self._merge.has_begun:
             raise error
         trace = self._context.loaders.trace
@@ -201,9 +202,9 @@ class ConnectionPage(Generic[R]):
 
 
 def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
-    """Raises Forbidden where the caller may not ask for one of these lists.
+    """Raises Forbidden if the caller lacks the scope for one of these lists.
 
-    A list filtered by number tells whether somebody is there, so it is for those who may know.
+    A list filtered by number shows whether that number had calls, so it requires the scope `pii`.
     """
     if any(request.is_personal for request in lists):
         info.context.caller.require(Scope.PII, "A filter by number or address")
@@ -220,18 +221,19 @@ async def read_connection(
 
 
 @strawberry.type(
-    description="Where a page of a connection stands (Relay).", directives=[Shareable()]
+    description="What precedes and follows a page of a connection (Relay).",
+    directives=[Shareable()],
 )
 class PageInfo:
     """Relay's PageInfo; shareable, because every Relay subgraph has one."""
 
     start_cursor: str | None = strawberry.field(
-        description="The cursor of the first edge. Where a list read backwards was cut short: how "
-        "far it was read."
+        description="The cursor of the first edge. If reading backwards was cut short: the "
+        "position up to which rows were read."
     )
     end_cursor: str | None = strawberry.field(
-        description="The cursor of the last edge. Where the list was cut short: how far it was "
-        "read, also when no row passed the filter; go on from there."
+        description="The cursor of the last edge. If reading was cut short: the position up to "
+        "which rows were read, even if none matched the filter; continue from there."
     )
 
     @strawberry.field(description="Whether older rows follow.")
@@ -240,7 +242,7 @@ class PageInfo:
         """See ConnectionPage."""
         return await page.has_next_page()
 
-    @strawberry.field(description="Whether newer rows come before.")
+    @strawberry.field(description="Whether newer rows precede.")
     @staticmethod
     async def has_previous_page(page: strawberry.Parent[ConnectionPage[Resource]]) -> bool:
         """See ConnectionPage."""
@@ -251,7 +253,7 @@ class PageInfo:
 class Edge(Generic[T]):
     """Relay's edge; at run time a ConnectionEdge."""
 
-    cursor: str = strawberry.field(description="The row's place, for `after` and `before`.")
+    cursor: str = strawberry.field(description="The row's position, for `after` and `before`.")
     node: T = strawberry.field(description="The row.")
 
 
@@ -261,9 +263,9 @@ class Connection(Generic[T]):
 
     edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")
     nodes: list[T] = strawberry.field(description="The rows without cursors.")
-    page_info: PageInfo = strawberry.field(description="What lies beyond this page.")
+    page_info: PageInfo = strawberry.field(description="What precedes and follows this page.")
     is_complete: bool = strawberry.field(
-        description="False where rows that belong to this page are missing: the reading of the "
-        "list was cut short, or upstream sent rows that cannot be read. `extensions.warnings` says "
-        "which; `pageInfo` says how to go on."
+        description="False if rows of this page are missing: reading the list was cut short, or "
+        "upstream sent unreadable rows. `extensions.warnings` gives the cause; continue from "
+        "`pageInfo`."
     )

@@ -1,6 +1,6 @@
-"""What one operation carries: who asks, the loaders, whose calls they read, what a list may cost.
+"""The context of one operation: its caller, the loaders, the account, the budget of a list.
 
-This module must not know HTTP: the app makes a context for each operation and closes it.
+This module must not know HTTP: the server makes a context for each operation and closes it.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
@@ -32,9 +32,10 @@ Updates = AsyncGenerator[CallUpdate, None]
 
 
 class LiveAccount(Protocol):
-    """An account as one credential reaches it: its live calls, and the acts under its keys.
+    """An account as one credential reaches it: its live calls and its mutations.
 
-    `running` are acts without a key.
+    `running` holds mutations without an idempotency key. A member of the account is a credential
+    that upstream accepts.
     """
 
     results: ResultCoalescer[Any]
@@ -42,44 +43,44 @@ class LiveAccount(Protocol):
 
     @property
     def store(self) -> Store:
-        """What is published here, every member of the account hears."""
+        """Every member of the account receives the events that are published here."""
 
     @property
     def idempotent(self) -> IdempotentExecutor:
-        """For members of the account: `enter` comes first."""
+        """For members of the account only: call `enter` first."""
 
     async def enter(self, until: float | None = None) -> None:
-        """Raises an UpstreamError where the credential is not one that upstream accepts.
+        """Raises an UpstreamError if upstream does not accept the credential.
 
         `until` is a time of the loop's clock.
         """
 
     async def recent_call(self, sid: str, until: float | None = None) -> CallResource | None:
-        """A call of which there was news lately, though upstream does not show it yet.
+        """A call with a recent event, though upstream does not show it yet.
 
-        None for whoever is no member of the account.
+        None if the credential is no member of the account.
         """
 
     def watch_call(self, sid: str) -> Updates:
-        """As Watching.call, for members of the account."""
+        """As SubscriptionManager.call, for members of the account."""
 
     def watch_calls(self, lists: Sequence[ListCalls]) -> Updates:
-        """As Watching.calls, for members of the account."""
+        """As SubscriptionManager.calls, for members of the account."""
 
 
 @dataclass
 class Context:
-    """One operation's own, and the account, which all operations of a credential share.
+    """The state of one operation, and the account that all operations of a credential share.
 
-    Both `account` and `loaders` are made when they are first used: an operation that is refused
-    uses neither. `journal` is that of the loaders. A query keeps its loaders; a subscription has
-    others for each event (`fresh`).
+    Both `account` and `loaders` are made when they are first used: a refused operation uses
+    neither. `trace` is that of the loaders. A query keeps its loaders; a subscription has new ones
+    for each event (`fresh`).
 
-    `page_budget` and `row_budget` hold for each connection. `deadline` is a time of the loop's
+    `page_budget` and `row_budget` apply to each connection. `deadline` is a time of the loop's
     clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. Subscriptions
-    with an equal `sharing` get the same result for the same news; with None, each its own.
-    `cursor_key` is the secret that cursors of this account are signed with. `field_names` are those
-    of the operation's document, once `selects` was asked.
+    with an equal `sharing` get the same result for the same event; with None, each its own.
+    `cursor_key` is the secret that signs this account's cursors. `field_names` are those of the
+    operation's document, computed by `selects`.
     """
 
     caller: Caller
@@ -98,7 +99,7 @@ class Context:
 
     @cached_property
     def account(self) -> LiveAccount:
-        """Raises RateLimited where too many credentials like this one were refused."""
+        """Raises RateLimited if too many credentials like this one were refused."""
         return self.connect()
 
     @cached_property
@@ -108,7 +109,7 @@ class Context:
 
     @asynccontextmanager
     async def fresh(self, row: CallResource) -> AsyncIterator[None]:
-        """While an event is executed: loaders that know this row and nothing of earlier events."""
+        """During an event's execution: loaders that know this row and nothing of earlier events."""
         async with self.open_loaders(row) as loaders:
             self.loaders, self.trace = loaders, loaders.trace
             yield
@@ -122,7 +123,7 @@ Info = StrawberryInfo[Context, None]
 
 
 def selects(info: Info, name: str) -> bool:
-    """True when the operation, or a fragment of its document, selects a field of this name."""
+    """True if the operation, or a fragment of its document, selects a field of this name."""
     context = info.context
     if context.field_names is None:
         raw = graphql_info(info)
@@ -131,7 +132,7 @@ def selects(info: Info, name: str) -> bool:
 
 
 def _field_names(waiting: list[Node]) -> frozenset[str]:
-    """The names of all fields in and below these nodes; takes the list."""
+    """The names of all fields in and below these nodes; consumes the list."""
     names: set[str] = set()
     while waiting:
         node = waiting.pop()
@@ -143,5 +144,5 @@ def _field_names(waiting: list[Node]) -> frozenset[str]:
 
 
 def field_path(info: Info) -> str:
-    """Which field of the operation is resolved: response keys without list places."""
+    """The path of the resolved field: response keys without list indexes."""
     return ".".join(key for key in info.path.as_list() if isinstance(key, str))

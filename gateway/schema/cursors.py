@@ -1,25 +1,27 @@
-"""Cursors: a place in a connection, as an opaque text.
+"""Cursors: a position in a connection, as opaque text.
 
-A cursor is signed together with its lists: with a key of the account's (see `cursor_key`), over its
-content and the filters. One that is damaged, forged, or of another list, account or host is
-refused. This module must not know how pages are read.
+The gateway signs a cursor's content and its lists' filters with a key of the account (see
+`cursor_key`). It refuses a cursor that is damaged, forged, or of another list, account or host.
+This module must not know how pages are read.
 
-Note [Places]. Calls arrive while a client pages, so counting rows from the top would repeat some. A
-place says after which row it is (its SID) and on which page of upstream's that row was. A page's
-token marks a row, so the page stays put. The place is found again in one of three ways. Where
-upstream's tokens name rows, a token is made for the row itself, whatever has become of it. Else the
-page is read again, and the row is looked for on it and, should rows have been pushed down, on the
-next ones. Where the row has left its list, or upstream refuses the page, the row right above it or
-the row's date tells what comes after it; rows of the same second count as after, so none is lost.
+Note [Positions]. Calls arrive while a client pages, so counting rows from the top would repeat
+some. A position names the row that it is after (by SID) and the upstream page of that row. A page's
+token marks a row, so new rows do not move the page. The position is found again in one of three
+ways:
+1. If upstream's tokens name rows, a token is made for the row itself, even if the row is gone.
+2. Else the page is read again, and the row is searched on it and on the following pages, because
+   new rows may have pushed it down.
+3. If the row has left its list, or upstream refuses the page, the row right above it or the row's
+   date locates the position. Rows of the same second count as after it, so none is lost.
 
-Note [Merged lists]. Several statuses are one list each, so a cursor has a place in each of them.
-Rows are merged by `key`: a row's date_created, but never a later one than that of a row above it in
-its list. So each list keeps its own order, whatever that is. A row without a date has just been
-made: it has the key of the row above it, and at the top it is the newest.
+Note [Merged lists]. Each status is a list of its own, so a cursor has a position in each of them.
+Rows are merged by `key`: a row's date_created, lowered to the key of the row above it in its list.
+So each list keeps its own order, whatever that is. A row without a date has just been created: it
+has the key of the row above it, and at the top it is the newest.
 
-Note [Signed lists]. What is signed of a list is its canonical form: its kind and the filters that
-are set, by name, as JSON. A filter that is not set leaves no trace, so a new filter of the gateway
-invalidates no cursor. How a list is read (page sizes, `with_track`) is no part of it.
+Note [Signed lists]. The signature covers a list's canonical form: its kind and the filters that are
+set, by name, as JSON. A filter that is not set is not part of it, so a new filter of the gateway
+invalidates no cursor. Nor is how a list is read (page sizes, `with_track`).
 """
 
 import base64
@@ -40,33 +42,33 @@ from gateway.upstream.requests import ListRequest
 __all__ = ["Cursor", "PositionKind", "RowPosition", "cursor_key", "read_cursor", "write_cursor"]
 
 VERSION = 3
-# Bytes: what cannot be guessed, nor met by chance.
+# Bytes: too many to guess or to collide by chance.
 SIGNATURE_SIZE = 16
 MAX_LENGTH = 8192
-# Properties of a list request that do not say which rows are wanted.
+# Properties of a list request that do not select rows.
 UNSIGNED = {"page", "page_size", "with_track"}
 
 
 class PositionKind(IntEnum):
-    """What a place's page has to do with it. The numbers are part of every cursor."""
+    """How a position relates to its page. The numbers are part of every cursor."""
 
     NAMED = 0
-    """The row `after` is on the page, and upstream's tokens name rows: one can be made for it."""
+    """The row `after` is on the page, and upstream's tokens name rows: a token leads to it."""
     INSIDE = 1
     """The row `after` is on the page, or was pushed onto a later one."""
     BEGINS = 2
-    """The page begins at the place."""
+    """The page begins at the position."""
     ENDS = 3
-    """The page ends at the place: a reading upward was cut short before it."""
+    """The page ends at the position: reading upward was cut short before it."""
 
 
 class RowPosition(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """Where the reading of one list stands: just after the row `after`; see PositionKind.
+    """A position in one list: just after the row `after`; see PositionKind.
 
     `index`, `token` and `page_size` name the page; a page that ends at its token begins where its
-    size says. `above` is the row right above that row on its page, `date` the row's key (see Note
-    [Merged lists]) or its date, if it has none that of the nearest row, in UTC: they tell where the
-    place is when the row is gone. What is not known is None.
+    size says. If the row is gone, `above` and `date` locate the position. `above` is the row right
+    above that row on its page. `date` (UTC) is the row's key (see Note [Merged lists]), else its
+    date, else the date of the nearest row. Unknown values are None.
     """
 
     kind: PositionKind
@@ -79,11 +81,11 @@ class RowPosition(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """A place in each of the merged lists.
+    """A position in each of the merged lists.
 
-    `stream` is the list of the row that the cursor is of, `key` that row's key. Unless `is_row` the
-    cursor is of no row: it is the place where a reading was cut short, and `stream` and `key` are
-    those of the row before.
+    `stream` is the list of the cursor's row, `key` that row's key. Without `is_row` the cursor has
+    no row: it is the position where reading was cut short, and `stream` and `key` are those of the
+    row before.
     """
 
     stream: int
@@ -95,8 +97,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 def cursor_key(secret: str, base_url: str, account_sid: str) -> bytes:
     """The key that signs cursors of one account at one host.
 
-    It is made from a secret that the gateways of the account share, so that a cursor outlives a
-    restart and is good at each of them; the secret cannot be found from the key, or from cursors.
+    It is derived from a secret that the gateways of the account share. So a cursor survives a
+    restart and is valid at each of them. The secret cannot be derived from the key or from cursors.
     """
     purpose = f"cursors of {account_sid} at {base_url}"
     return hmac.digest(secret.encode(), purpose.encode(), "sha256")
@@ -109,7 +111,7 @@ def write_cursor(cursor: Cursor, key: bytes, lists: Sequence[ListRequest[Any]]) 
 
 
 def read_cursor(text: str, key: bytes, lists: Sequence[ListRequest[Any]]) -> Cursor:
-    """The cursor that `write_cursor` wrote with the same key and lists; else InvalidCursor."""
+    """The cursor that `write_cursor` wrote with the same key and lists. Raises InvalidCursor."""
     try:
         if len(text) > MAX_LENGTH:
             raise ValueError("too long")
@@ -117,7 +119,7 @@ def read_cursor(text: str, key: bytes, lists: Sequence[ListRequest[Any]]) -> Cur
         signature, payload = raw[:SIGNATURE_SIZE], raw[SIGNATURE_SIZE:]
         if payload[:1] and 0 < payload[0] < VERSION:
             raise InvalidCursor(
-                "This cursor is of an earlier version of the gateway: begin again without a cursor"
+                "This cursor is from an earlier gateway version: start again without a cursor"
             )
         is_ours = hmac.compare_digest(signature, _signature(payload, key, lists))
         if not is_ours or text != _text(raw):
@@ -128,7 +130,7 @@ def read_cursor(text: str, key: bytes, lists: Sequence[ListRequest[Any]]) -> Cur
 
 
 def canonical(lists: Sequence[ListRequest[Any]]) -> bytes:
-    """The lists as they are signed. See Note [Signed lists]."""
+    """The lists in the form that is signed. See Note [Signed lists]."""
     return msgspec.json.encode([[request.kind, _set_filters(request)] for request in lists])
 
 

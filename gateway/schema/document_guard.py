@@ -1,17 +1,16 @@
-"""From an operation's text to a checked document: parsed, measured and validated, each once.
+"""Parses, measures and validates a document once, and caches the result.
 
-The way of every operation, over HTTP or a socket: the schema's extension asks here. A text that
-comes again finds its document prepared. This module must not know HTTP.
+The schema's extension runs this for every operation, over HTTP or a socket. This module must not
+know HTTP.
 
-Note [Freed at once]. graphql-core links the tokens of a text to and fro, and an exception that was
-raised leads to its frames, which lead to the document. Such circles are freed by Python's collector
-only, and those that have been kept for a while by a full run of it, of which a busy gateway sees
-one in hours (`tune_gc`). So the circles are broken here: a document that makes room for
-another is freed at that moment.
+Note [Freed at once]. graphql-core links the tokens of a text in both directions, and a raised
+exception refers to its frames, which refer to the document. Only Python's garbage collector frees
+such cycles. It frees long-lived ones only in a full run, and a busy gateway sees one in hours
+(`tune_gc`). So this module breaks the cycles: an evicted document is freed at once.
 
-Note [Kept by size]. What is kept is bounded by its bytes, as estimated from text and tokens. A
-document that is refused is not kept: what is wrong with it may be longer than itself, and it would
-take the place of one that is asked in earnest.
+Note [Kept by size]. The cache is bounded by bytes, as estimated from text and tokens. A refused
+document is not cached: its errors may be longer than the document, and it would evict one that is
+really used.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -50,28 +49,28 @@ from gateway.settings import DocumentSettings
 __all__ = ["DocumentGuard", "limits_of"]
 
 CACHE_BYTES = 32 * 1024 * 1024
-# The longest text, in characters, that is worth keeping.
+# The longest text, in characters, that is worth caching.
 MAX_CACHED_LENGTH = 16 * 1024
-# What a document takes: its text and what is cut out of it, so many bytes for each token with the
-# nodes made of it, and for the entry.
+# Estimated bytes of a cached document, besides its text and the slices of it: for each token with
+# its nodes, and for the entry.
 TOKEN_BYTES, ENTRY_BYTES = 700, 2000
 DEFAULTS = DocumentSettings()
 DIRECTIVE_RULES = (KnownDirectivesRule, UniqueDirectivesPerLocationRule)
-# Errors for variables of one operation: graphql-core's own number when it executes.
+# Errors for the variables of one operation: graphql-core's own limit in execution.
 MAX_VARIABLE_ERRORS = 50
 
 
 def limits_of(context: ExecutionContext) -> DocumentSettings:
-    """The limits that the operation's context carries; the defaults where it has none."""
+    """The limits in the operation's context, else the defaults."""
     limits: DocumentSettings = getattr(context.context, "limits", DEFAULTS)
     return limits
 
 
 class PreparedDocument:
-    """A document, and what is wrong with it whatever its variables are."""
+    """A document, and its errors that do not depend on variables."""
 
     def __init__(self, text: str, limits: DocumentSettings, schema: GraphQLSchema) -> None:
-        """Raises GraphQLError where the text cannot be parsed."""
+        """Raises GraphQLError if the text cannot be parsed."""
         self.document: DocumentNode = parse(text, max_tokens=limits.max_tokens)
         _unlink_tokens(self.document)
         self.bytes = (
@@ -82,15 +81,15 @@ class PreparedDocument:
 
     @cached_property
     def errors(self) -> Sequence[GraphQLError]:
-        """The limit that is exceeded, or what validation says; looked for once.
+        """The exceeded limit, else validation's errors; computed once.
 
-        Of wrong directives only the first is told: one field can have as many as the document may.
+        Of wrong directives only the first is reported, because one field may have very many.
         """
         try:
-            found = check_document(self.document, self._limits)
+            measured = check_document(self.document, self._limits)
         except CallerError as error:
             return [_graphql_error(error)]
-        if found.directives:
+        if measured.directives:
             wrong = validate(self._schema, self.document, DIRECTIVE_RULES, max_errors=1)
             if wrong:
                 return wrong[:1]
@@ -106,22 +105,22 @@ def _unlink_tokens(document: DocumentNode) -> None:
 
 
 class DocumentCache:
-    """Documents without a fault, those used last, of `size` bytes. See Note [Kept by size]."""
+    """Caches valid documents, least recently used out first. See Note [Kept by size]."""
 
     def __init__(self, size: int = CACHE_BYTES) -> None:
         self._documents: LRUCache[Hashable, PreparedDocument] = LRUCache(
-            size, lambda kept: kept.bytes
+            size, lambda document: document.bytes
         )
 
     @property
     def bytes(self) -> int:
-        """How much is kept, at most the size."""
+        """The bytes of the cached documents, at most the size."""
         return int(self._documents.currsize)
 
     def prepared(
         self, text: str, limits: DocumentSettings, schema: GraphQLSchema
     ) -> PreparedDocument:
-        """The document of a text. Raises GraphQLError where it cannot be parsed."""
+        """The document of a text. Raises GraphQLError if it cannot be parsed."""
         if len(text) > MAX_CACHED_LENGTH:
             return PreparedDocument(text, limits, schema)
         key = (text, limits, schema)
@@ -137,12 +136,12 @@ _cache = DocumentCache()
 
 
 class DocumentGuard(SchemaExtension):
-    """Takes the place of Strawberry's parser and validation caches: limits come before both."""
+    """Replaces Strawberry's parser and validation caches, so that limits are checked first."""
 
     _document: PreparedDocument | None = None
 
     def on_parse(self) -> Iterator[None]:
-        """A text that cannot be parsed is left to Strawberry, which reports it."""
+        """Strawberry reports a text that cannot be parsed."""
         context = self.execution_context
         limits = limits_of(context)
         context.parse_options["max_tokens"] = limits.max_tokens
@@ -154,7 +153,7 @@ class DocumentGuard(SchemaExtension):
         yield
 
     def on_validate(self) -> Iterator[None]:
-        """All that is to be refused before execution; what others refuse already stays so."""
+        """Refuses operations before execution; errors of other extensions come first."""
         context = self.execution_context
         context.pre_execution_errors = context.pre_execution_errors or list(self._errors())
         yield
@@ -172,7 +171,7 @@ class DocumentGuard(SchemaExtension):
 
 
 def _check_name(document: DocumentNode, name: str | None) -> None:
-    """Strawberry runs the first of several operations where no name says which is meant."""
+    """Raises BadRequest if the name is missing: Strawberry would run the first operation."""
     operations = [
         node for node in document.definitions if isinstance(node, OperationDefinitionNode)
     ]
@@ -181,7 +180,7 @@ def _check_name(document: DocumentNode, name: str | None) -> None:
 
 
 def _variable_errors(document: DocumentNode, context: ExecutionContext) -> Sequence[GraphQLError]:
-    """What is wrong with the variables. Raises CallerError for a value or a cost beyond a limit."""
+    """The errors of the variables. Raises CallerError for a value or a cost beyond a limit."""
     limits = limits_of(context)
     given: dict[str, Any] = context.variables or {}
     check_variables(given, limits)
@@ -198,11 +197,11 @@ def _variable_errors(document: DocumentNode, context: ExecutionContext) -> Seque
 
 
 def _bad_input(error: GraphQLError) -> GraphQLError:
-    """A variable that cannot be coerced is bad input, whichever way the operation came."""
+    """Gives the error of a variable that cannot be coerced the code BAD_USER_INPUT."""
     extensions = {"code": BadUserInput.code} | (error.extensions or {})
     return GraphQLError(error.message, error.nodes, extensions=extensions)
 
 
 def _graphql_error(error: CallerError) -> GraphQLError:
-    """The error of a refusal, without the frames that it was raised in: Note [Freed at once]."""
+    """The GraphQL error of a CallerError, without its frames: Note [Freed at once]."""
     return GraphQLError(str(error), original_error=error.with_traceback(None))

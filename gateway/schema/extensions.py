@@ -1,6 +1,6 @@
-"""What happens around every operation: it is permitted or refused, and errors get their codes.
+"""Extensions of every operation: one checks its scope, one gives errors their codes.
 
-Nothing internal gets out.
+Clients never see internal messages.
 """
 
 import logging
@@ -37,10 +37,10 @@ REQUIRED_SCOPES = {
 
 
 class RequireScope(SchemaExtension):
-    """An operation of a type that the caller has no scope for is refused before it is executed."""
+    """Refuses an operation before execution if the caller lacks the scope of its type."""
 
     def on_validate(self) -> Iterator[None]:
-        """Before validation: a request error where the scope is missing."""
+        """Before validation: a request error if the scope is missing."""
         context = self.execution_context
         document = context.graphql_document
         operation = get_operation_ast(document, context.operation_name) if document else None
@@ -58,9 +58,9 @@ class RequireScope(SchemaExtension):
 
 
 class ErrorCodes(SchemaExtension):
-    """Every error gets a code of the closed list (see errors).
+    """Gives every error a code of the closed list (see errors).
 
-    An error of our tree keeps its text; any other exception of a resolver's is masked.
+    A GatewayError keeps its message; any other exception of a resolver is masked.
     """
 
     def on_operation(self) -> Iterator[None]:
@@ -69,7 +69,7 @@ class ErrorCodes(SchemaExtension):
         self._make_presentable(self.execution_context.result)
 
     def on_stream_result(self, result: Any) -> Iterator[None]:
-        """Before each result of a subscription is handed out."""
+        """Before each result of a subscription is sent."""
         self._make_presentable(result)
         yield
 
@@ -105,7 +105,7 @@ def _presentable(error: GraphQLError, is_refused: bool, tokens: int) -> GraphQLE
 
 
 def _code(error: GraphQLError, is_refused: bool) -> str:
-    """The code of an error that graphql-core made: by the phase that it comes from."""
+    """The code of graphql-core's own error, by the phase that raised it."""
     if isinstance(error, GraphQLSyntaxError):
         return ParseFailed.code
     return ValidationFailed.code if is_refused else BadUserInput.code

@@ -1,12 +1,13 @@
-"""How large a document may be: measured after parsing, before it is validated or anything is sent.
+"""Limits of a document's size, checked after parsing and before validation or any request.
 
-Whoever executes an operation, over HTTP or a socket, passes here, because the schema's extension
-asks. This module must not know the schema's types; what an operation costs upstream is cost's.
+The schema's extension checks every operation here, over HTTP or a socket. This module must not know
+the schema's types; `cost` estimates what an operation costs upstream.
 
-Note [Linear]. A fragment is measured once and its numbers are added wherever it is spread, so 1 KB
-of fragments that each spread the next one twice, 2^30 visits, is measured in a millisecond. All
+Note [Linear]. A fragment is measured once, and its numbers are added wherever it is spread. So 1 KB
+of fragments that each spread the next one twice (2^30 visits) is measured in a millisecond. All
 numbers are those of the document with its fragments spread: what validation and execution would
-have to visit. Names are all that is looked at, so what validation would refuse is measured, too.
+have to visit. Measuring reads names only, so it also measures documents that validation would
+refuse.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,13 +34,21 @@ from gateway.settings import DocumentSettings
 __all__ = ["NESTING", "Measure", "check_document", "check_variables", "exceeded", "measure"]
 
 INTROSPECTION = ("__schema", "__type")
-# `_service` gives the whole schema as text: it is introspection by another name.
+# `_service` returns the whole schema as text, so it counts as introspection.
 SCHEMA_FIELDS = (*INTROSPECTION, "_service")
 NESTED = (ListValueNode, ObjectValueNode, list, dict)
-CHECKED = ("depth", "value_depth", "fields", "fragments", "aliases", "directives", "root_fields")
-# Fields deep. Every tool's introspection asks for a type in nine wrappers: 15.
+CHECKED_LIMITS = (
+    "depth",
+    "value_depth",
+    "fields",
+    "fragments",
+    "aliases",
+    "directives",
+    "root_fields",
+)
+# In fields. The introspection of tools selects a type in nine wrappers: 15.
 INTROSPECTION_DEPTH = 16
-# Selection sets in selection sets, fields and fragments alike: what Python's stack holds safely.
+# Nested selection sets, of fields and fragments alike: as many as fit safely on Python's stack.
 NESTING = 100
 
 
@@ -63,7 +72,7 @@ class Measure:
     schema_fields: int = 0
 
     def add(self, other: "Measure") -> None:
-        """Another part of the same document, beside this one."""
+        """Adds the measure of another part of the same document."""
         self.depth = max(self.depth, other.depth)
         self.introspection_depth = max(self.introspection_depth, other.introspection_depth)
         self.value_depth = max(self.value_depth, other.value_depth)
@@ -80,14 +89,14 @@ class Measurer:
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
-        self._known: dict[str, Measure] = {}
+        self._measures: dict[str, Measure] = {}
 
     def knows(self, name: str) -> bool:
-        """True when the fragment has been measured."""
-        return name in self._known
+        """True if the fragment has been measured."""
+        return name in self._measures
 
     def selections(self, selection_set: SelectionSetNode | None, level: int = 0) -> Measure:
-        """The numbers of a selection set; `level` tells how deep it is nested."""
+        """The numbers of a selection set; `level` is its nesting."""
         if level > NESTING:
             raise exceeded("nesting", NESTING)
         total = Measure()
@@ -104,45 +113,45 @@ class Measurer:
         return total
 
     def fragment(self, name: str, level: int = 0) -> Measure:
-        """What one spread of the fragment adds; nothing inside itself, which validation refuses."""
-        if name not in self._known:
-            self._known[name] = Measure()
+        """What one spread of the fragment adds; 0 inside itself, which validation refuses."""
+        if name not in self._measures:
+            self._measures[name] = Measure()
             definition = self._fragments.get(name)
             if definition is not None:
-                self._known[name] = self.definition(definition, level)
-        return self._known[name]
+                self._measures[name] = self.definition(definition, level)
+        return self._measures[name]
 
     def definition(
         self, node: OperationDefinitionNode | FragmentDefinitionNode, level: int = 0
     ) -> Measure:
         """An operation, or a fragment by itself."""
-        found = self.selections(node.selection_set, level)
-        found.add(_directives(node.directives))
+        measured = self.selections(node.selection_set, level)
+        measured.add(_directives(node.directives))
         for variable in node.variable_definitions or ():
-            found.add(_directives(variable.directives))
-            found.value_depth = max(found.value_depth, _nesting(variable.default_value))
-        return found
+            measured.add(_directives(variable.directives))
+            measured.value_depth = max(measured.value_depth, _value_depth(variable.default_value))
+        return measured
 
     def _field(self, node: FieldNode, level: int) -> Measure:
-        found = self.selections(node.selection_set, level)
-        found.value_depth = max(found.value_depth, _nesting_of(node.arguments))
-        found.root_fields = 1
-        found.fields += 1
-        found.aliases += node.alias is not None
+        measured = self.selections(node.selection_set, level)
+        measured.value_depth = max(measured.value_depth, _argument_depth(node.arguments))
+        measured.root_fields = 1
+        measured.fields += 1
+        measured.aliases += node.alias is not None
         name = node.name.value
-        found.schema_fields += name in SCHEMA_FIELDS
+        measured.schema_fields += name in SCHEMA_FIELDS
         if name in INTROSPECTION:
-            found.introspection_depth = max(found.introspection_depth, found.depth + 1)
-            found.depth = 0
+            measured.introspection_depth = max(measured.introspection_depth, measured.depth + 1)
+            measured.depth = 0
         else:
-            found.depth += 1
-        return found
+            measured.depth += 1
+        return measured
 
 
 def measure(document: DocumentNode) -> Measure:
     """All operations of the document together, and the fragments that none of them spreads.
 
-    `root_fields` are those of the operation that has most.
+    `root_fields` are those of the operation with the most.
     """
     fragments = {
         node.name.value: node
@@ -152,9 +161,9 @@ def measure(document: DocumentNode) -> Measure:
     measurer = Measurer(fragments)
     total, root_fields = Measure(), 0
     for operation in _operations(document):
-        found = measurer.definition(operation)
-        root_fields = max(root_fields, found.root_fields)
-        total.add(found)
+        measured = measurer.definition(operation)
+        root_fields = max(root_fields, measured.root_fields)
+        total.add(measured)
     for name in fragments:
         if not measurer.knows(name):
             total.add(measurer.fragment(name))
@@ -165,19 +174,19 @@ def measure(document: DocumentNode) -> Measure:
 def check_document(document: DocumentNode, limits: DocumentSettings) -> Measure:
     """The document's measure. Raises LimitExceeded (it names the limit), IntrospectionDisabled."""
     _check("operations", sum(1 for _ in _operations(document)), limits.max_operations)
-    found = measure(document)
-    for name in CHECKED:
-        _check(name, getattr(found, name), getattr(limits, f"max_{name}"))
-    _check("introspection_depth", found.introspection_depth, INTROSPECTION_DEPTH)
-    if found.schema_fields and not limits.shows_schema:
+    measured = measure(document)
+    for name in CHECKED_LIMITS:
+        _check(name, getattr(measured, name), getattr(limits, f"max_{name}"))
+    _check("introspection_depth", measured.introspection_depth, INTROSPECTION_DEPTH)
+    if measured.schema_fields and not limits.shows_schema:
         raise IntrospectionDisabled("This gateway does not show its schema")
-    return found
+    return measured
 
 
 def check_variables(variables: Mapping[str, Any] | None, limits: DocumentSettings) -> None:
-    """Raises LimitExceeded where lists and objects nest too deeply."""
-    nesting = max((_nesting(value) for value in (variables or {}).values()), default=0)
-    _check("value_depth", nesting, limits.max_value_depth)
+    """Raises LimitExceeded if lists and objects nest too deeply."""
+    depth = max((_value_depth(value) for value in (variables or {}).values()), default=0)
+    _check("value_depth", depth, limits.max_value_depth)
 
 
 def _operations(document: DocumentNode) -> Iterator[OperationDefinitionNode]:
@@ -190,21 +199,21 @@ def exceeded(limit: str, allowed: int, hint: str = "") -> LimitExceeded:
     return LimitExceeded(message, limit=limit, allowed=allowed)
 
 
-def _check(name: str, found: int, allowed: int) -> None:
-    if found > allowed:
+def _check(name: str, measured: int, allowed: int) -> None:
+    if measured > allowed:
         raise exceeded(name, allowed)
 
 
 def _directives(nodes: Sequence[DirectiveNode] | None) -> Measure:
-    nesting = max((_nesting_of(node.arguments) for node in nodes or ()), default=0)
-    return Measure(directives=len(nodes or ()), value_depth=nesting)
+    depth = max((_argument_depth(node.arguments) for node in nodes or ()), default=0)
+    return Measure(directives=len(nodes or ()), value_depth=depth)
 
 
-def _nesting_of(arguments: Sequence[ArgumentNode] | None) -> int:
-    return max((_nesting(argument.value) for argument in arguments or ()), default=0)
+def _argument_depth(arguments: Sequence[ArgumentNode] | None) -> int:
+    return max((_value_depth(argument.value) for argument in arguments or ()), default=0)
 
 
-def _nesting(value: Any) -> int:
+def _value_depth(value: Any) -> int:
     """How deep lists and objects nest, in a literal or in a value from JSON."""
     depth, level = 0, [value]
     while level := [part for part in level if isinstance(part, NESTED)]:

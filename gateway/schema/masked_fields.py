@@ -1,8 +1,8 @@
-"""Personal fields: what a caller without the scope `pii` sees is a mask.
+"""Personal fields: a caller without the scope `pii` sees a mask.
 
-A field says itself that it is personal, where it is declared; the schema wraps its resolver. So it
-is masked on every way on which its row can come: queries, entities, payloads of mutations, events.
-This module must not know which fields are personal, nor how a mask looks.
+A field's declaration marks it as personal, and the schema wraps its resolver. So it is masked
+wherever its row is returned: in queries, entities, payloads of mutations and events. This module
+must not know which fields are personal, nor how a mask looks.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,18 +21,18 @@ MASK = "mask"
 
 
 def personal(mask: Mask) -> Mapping[str, Mask]:
-    """The metadata of a text field that is personal: `strawberry.field(metadata=personal(...))`."""
+    """The metadata of a personal text field: `strawberry.field(metadata=personal(...))`."""
     return {MASK: mask}
 
 
 def mask_of(field: GraphQLField) -> Mask | None:
-    """The mask with which a field was declared; None where it is not personal."""
+    """The mask of a field's declaration; None if it is not personal."""
     mask: Mask | None = getattr(declaration(field), "metadata", {}).get(MASK)
     return mask
 
 
 def mask_personal_fields(schema: GraphQLSchema) -> None:
-    """Wraps the resolver of every personal field. To be called once, when the schema is made."""
+    """Wraps the resolver of every personal field. Call once, when the schema is made."""
     for type_ in schema.type_map.values():
         if isinstance(type_, GraphQLObjectType):
             for field in type_.fields.values():

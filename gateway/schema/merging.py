@@ -1,12 +1,12 @@
-"""Several upstream lists as one, newest first: one list for each status that is wanted.
+"""Several upstream lists as one, newest first: one list for each status of the filter.
 
-Each row comes once, whatever moves between the lists while they are read. This module must not know
-what the rows are, nor how a list is read.
+Each row is returned once, even if rows move between the lists while they are read. This module must
+not know what the rows are, nor how a list is read.
 
 Note [Moved rows]. A call that changes its status leaves one list and enters another. Within one
-reading a row that came already is dropped. Over a walk the cursor tells: below its place, a row
-whose key is newer than the cursor's was not there when the cursor was made, or it would have come
-before; so it has come from another list, or is a new call. It is dropped, too.
+page of the connection, a row that was returned already is dropped. Across pages the cursor decides:
+a row below its position with a newer key than the cursor's was not there when the cursor was made.
+So it has moved from another list, or is a new call. It is dropped, too.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class MergedRow(Generic[R]):
 
 
 class Merge(Generic[R]):
-    """The rows after a cursor or, `upward`, before it, nearest first; without one, from the top."""
+    """The rows after a cursor, or before it if `upward`, nearest first; else from the top."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Merge(Generic[R]):
         self._last: tuple[int, StreamRow[R]] | None = None
 
     def _rows_before(self) -> set[str]:
-        """The rows that came already, or must not come: downward the last one of each list."""
+        """The rows not to return again: downward the last row of each list, upward the own row."""
         if not self._is_upward:
             return {
                 position.after for position in self._after.positions if position.after is not None
@@ -89,12 +89,15 @@ class Merge(Generic[R]):
 
     @property
     def has_begun(self) -> bool:
-        """True when a page of each list was read, as far as it has any."""
+        """True if every list has had a page read, or has ended."""
         return all(stream.pages or stream.is_ended for stream in self._streams)
 
     @property
     def frontier(self) -> Cursor:
-        """How far the lists were read. It is of no row, but upward while its row is looked for."""
+        """How far the lists were read.
+
+        The cursor names no row, except upward while the start cursor's own row is not found yet.
+        """
         positions = tuple(stream.frontier for stream in self._streams)
         if self._last is not None:
             number, last = self._last
@@ -105,7 +108,7 @@ class Merge(Generic[R]):
         return Cursor(stream=own, is_row=is_row, key=self._after.key, positions=positions)
 
     async def next(self) -> MergedRow[R] | None:
-        """The next row, taken off; None at the end. Raises what reading raises."""
+        """Removes and returns the next row; None at the end. Raises as reading a page does."""
         number = await self._next_list()
         if number is None:
             return None
@@ -121,7 +124,7 @@ class Merge(Generic[R]):
         return MergedRow(entry, number, marks)
 
     async def has_more(self) -> bool:
-        """True when there is a further row. May read on, in smaller pages then."""
+        """True if there is a further row. May read on, in smaller pages."""
         self._drop_unwanted()
         if any(stream.next is not None for stream in self._streams):
             return True
@@ -130,9 +133,10 @@ class Merge(Generic[R]):
         return await self._next_list() is not None
 
     async def _next_list(self) -> int | None:
-        """The list whose next row comes first: the newest, of equals the first list's.
+        """The number of the list with the next row; None at the end.
 
-        Upward it is the oldest, of equals the last list's.
+        Downward the newest row is next, of equal keys the first list's. Upward it is the oldest, of
+        equal keys the last list's.
         """
         self._drop_unwanted()
         while waiting := [stream for stream in self._streams if not stream.is_loaded]:
@@ -150,7 +154,7 @@ class Merge(Generic[R]):
         return max(keys, key=itemgetter(1))[0]
 
     def _drop_unwanted(self) -> None:
-        """Takes off the next rows that must not come."""
+        """Drops next rows that were returned already or have moved."""
         for number, stream in enumerate(self._streams):
             while stream.next is not None and self._is_dropped(number, stream.next):
                 stream.pop()
@@ -166,7 +170,7 @@ class Merge(Generic[R]):
 
 
 async def _load(streams: Sequence[Stream[R]]) -> None:
-    """Reads the next row of each, all at once. Where one fails, the others go on."""
+    """Reads the next row of each stream concurrently. If one fails, the others finish first."""
     if len(streams) == 1:
         await streams[0].load()
         return

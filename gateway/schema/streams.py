@@ -1,9 +1,9 @@
-"""One upstream list as a stream of rows: what both directions share, and the way down.
+"""One upstream list as a stream of rows: what both directions share, and reading downward.
 
 This module must not know what the rows are, nor how a connection merges several streams.
 
-Note [Refused pages]. Upstream may refuse a token whose row was deleted. Then the place is looked
-for on its own page, and at last from the list's top, by the row's SID and date.
+Note [Refused pages]. Upstream may refuse a token whose row was deleted. Then the stream looks for
+the position on its own page and, if that fails, from the list's top by the row's SID and date.
 """
 
 from abc import ABC, abstractmethod
@@ -50,18 +50,16 @@ __all__ = [
 ]
 
 R = TypeVar("R", bound=Resource)
-# A row with no date has only just been made (FACTS 1.10): it is the newest.
+# A row without a date has just been created (FACTS 1.10): it is the newest.
 NEWEST = datetime.max.replace(tzinfo=UTC)
 MAX_PAGE_SIZE = 1000
-# What is read only to learn whether there is a row: Twilio's usual page.
+# A page that is read only to learn whether a row exists: Twilio's default size.
 PROBE_PAGE_SIZE = 50
-LOST = (
-    "The row of this cursor is gone, and nothing tells where it was: begin again without a cursor"
-)
+LOST = "The row of this cursor is gone and its position is unknown: start again without a cursor"
 
 
 def created(row: Resource) -> datetime | None:
-    """A row's date_created, by which lists run newest first; None where there is none to read."""
+    """A row's date_created, the order of lists (newest first); None if missing or unreadable."""
     try:
         return row.date_created
     except UpstreamInvalid:
@@ -70,10 +68,7 @@ def created(row: Resource) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow(Generic[R]):
-    """A row on the page that it was read from, with its key (see Note [Merged lists] in cursors).
-
-    Where only one list is read, there is no key.
-    """
+    """A row on its page; if lists are merged, with its key (Note [Merged lists] in cursors)."""
 
     page: Page[R]
     index: int
@@ -91,20 +86,20 @@ def entries(page: Page[R]) -> list[StreamRow[R]]:
 
 
 def sids_of(page: Page[R]) -> Sequence[str]:
-    """The SIDs on a page, also of rows that are not wanted."""
+    """The SIDs on a page, also of rows that the filter excludes."""
     return page.sids or [row.sid for row in page.rows]
 
 
-# A place in one list: just after this row, or the place that a stream began from.
+# A position in one list: just after this row, or where the stream started.
 Mark = StreamRow[R] | RowPosition
 
 
 def position_of(mark: Mark[R]) -> RowPosition:
-    """The mark as part of a cursor. See Note [Places] in cursors."""
+    """The mark as part of a cursor. See Note [Positions] in cursors."""
     if isinstance(mark, RowPosition):
         return mark
     page, sid, sids = mark.page, mark.row.sid, sids_of(mark.page)
-    position = mark.index if sids[mark.index] == sid else sids.index(sid)
+    index = mark.index if sids[mark.index] == sid else sids.index(sid)
     kind, ref = PositionKind.INSIDE, page.request.page
     if tokens_name_rows(page):
         kind = PositionKind.NAMED
@@ -116,7 +111,7 @@ def position_of(mark: Mark[R]) -> RowPosition:
         token=ref.token,
         page_size=page.request.page_size,
         after=sid,
-        above=sids[position - 1] if position else None,
+        above=sids[index - 1] if index else None,
         date=mark.key or created(mark.row) or _nearest_date(page.rows, mark.index),
     )
 
@@ -134,7 +129,7 @@ def position_at(
     after: str | None = None,
     date: datetime | None = None,
 ) -> RowPosition:
-    """A place on this page."""
+    """A position on this page."""
     return RowPosition(
         kind=kind, index=ref.index, token=ref.token, page_size=page_size, after=after, date=date
     )
@@ -142,7 +137,7 @@ def position_at(
 
 @dataclass(frozen=True)
 class ListSource(Generic[R]):
-    """How the pages of one list are read. `request` is its top, of the size that is wanted."""
+    """How the pages of one list are read. `request` is its top page, with the usual page size."""
 
     read: ReadPage[R]
     request: ListRequest[R]
@@ -155,31 +150,28 @@ class ListSource(Generic[R]):
         return PageWalk(self.read, start, self.budget, page_size=size, following=following)
 
     @property
-    def page_size_with_own_row(self) -> int:
-        """A page size with room for the cursor's own row beside the rows that are wanted."""
+    def extended_page_size(self) -> int:
+        """A page size with room for the cursor's own row beside the requested rows."""
         return min(self.request.page_size + 1, MAX_PAGE_SIZE)
 
     def page_size_at(self, position: RowPosition) -> int:
-        """The page size with which a place's row is on its page, and the wanted rows, if it may."""
+        """A page size with room for the position's row; a page without a token keeps its size."""
         ref = ref_of(position)
-        is_counted = ref.token is None and ref != TOP
-        return (
-            position.page_size
-            if is_counted
-            else max(position.page_size, self.page_size_with_own_row)
-        )
+        if ref.token is None and ref != TOP:
+            return position.page_size
+        return max(position.page_size, self.extended_page_size)
 
 
 def ref_of(position: RowPosition) -> PageRef:
-    """The page that a place names."""
+    """The page that a position names."""
     return PageRef(position.index, position.token)
 
 
 class CursorSplit(Generic[R]):
-    """Takes off the rows of a list, page by page, down to a place. See Note [Places] in cursors.
+    """Drops a list's rows, page by page, down to a position. See Note [Positions] in cursors.
 
-    `is_found` tells that it was passed; then all rows are after it. With `is_far` the first page is
-    not the place's own: then a place without a date is where its SIDs are, or lost.
+    `is_found`: the position was passed, so all further rows are after it. `is_from_top`: the first
+    page is not the position's own, so only SIDs can locate a position without a date.
     """
 
     def __init__(
@@ -188,13 +180,13 @@ class CursorSplit(Generic[R]):
         self.is_found = is_found
         self._position = position
         self._is_from_top = is_from_top
-        self._is_at_page_end = False
+        self._is_between_pages = False
         self._undecided: list[StreamRow[R]] = []
         self._last: datetime | None = None
         self._descends = self._ascends = False
 
     def below(self, page: Page[R]) -> list[StreamRow[R]]:
-        """The rows that are known by now to be after the place."""
+        """The rows that are now known to be after the position."""
         rows = [*self._undecided, *entries(page)]
         if self.is_found:
             return rows
@@ -205,12 +197,12 @@ class CursorSplit(Generic[R]):
         for anchor in (after, self._position.above):
             if anchor in sids:
                 # The row may be the first of the next page.
-                self._is_at_page_end = anchor == sids[-1] != after
-                self.is_found = not self._is_at_page_end
+                self._is_between_pages = anchor == sids[-1] != after
+                self.is_found = not self._is_between_pages
                 below = set(sids[sids.index(anchor) + 1 :])
                 return rows[sum(entry.row.sid not in below for entry in rows) :]
-        if date is None or self._is_at_page_end:
-            self.is_found = self._is_at_page_end or not self._is_from_top
+        if date is None or self._is_between_pages:
+            self.is_found = self._is_between_pages or not self._is_from_top
             return rows if self.is_found else []
         rest = self._not_newer(rows, date)
         is_older = any((created(entry.row) or NEWEST) < date for entry in rest)
@@ -222,28 +214,25 @@ class CursorSplit(Generic[R]):
 
     @property
     def is_lost(self) -> bool:
-        """True at the list's end where nothing has told the place."""
-        return (
-            self._is_from_top
-            and self._position.date is None
-            and not (self.is_found or self._is_at_page_end)
-        )
+        """True at the list's end if the position was not found."""
+        is_located = self.is_found or self._is_between_pages
+        return self._is_from_top and self._position.date is None and not is_located
 
     def end(self) -> list[StreamRow[R]]:
-        """What is undecided counts as after the place, so that no row is lost."""
+        """The undecided rows: they count as after the position, so that no row is lost."""
         rest, self._undecided = self._undecided, []
         return rest
 
     def _not_newer(self, rows: list[StreamRow[R]], date: datetime) -> list[StreamRow[R]]:
-        """Without the rows at the top that are newer than the place, where the list descends."""
+        """The rows without those at the top that are newer, unless the list ascends."""
         if self._ascends:
             return rows
         dates = (created(entry.row) or NEWEST for entry in rows)
-        first = next((n for n, one in enumerate(dates) if one <= date), len(rows))
+        first = next((index for index, value in enumerate(dates) if value <= date), len(rows))
         return rows[first:]
 
     def _watch_order(self, page: Page[R]) -> None:
-        """A date says where the place is only in a list that was seen to run newest first."""
+        """Records the order: a date locates the position only if the list runs newest first."""
         for row in page.rows:
             date = created(row)
             if date is not None and self._last is not None:
@@ -253,7 +242,7 @@ class CursorSplit(Generic[R]):
 
 
 class AfterFirstPage(CursorSplit[R]):
-    """A place at the end of the first page."""
+    """A position at the end of the first page."""
 
     def below(self, page: Page[R]) -> list[StreamRow[R]]:
         """All rows of the first page are before it."""
@@ -264,7 +253,7 @@ class AfterFirstPage(CursorSplit[R]):
 class Stream(ABC, Generic[R]):
     """One list, row by row, in one direction.
 
-    `is_ended` tells that no row follows those that are loaded; `pages` counts the pages read.
+    `is_ended` means that no row follows the loaded rows; `pages` counts the pages read.
     """
 
     _walk: PageWalk[R]
@@ -278,37 +267,37 @@ class Stream(ABC, Generic[R]):
 
     @property
     def next(self) -> StreamRow[R] | None:
-        """The next row, where it is loaded."""
+        """The next row; None if it is not loaded."""
         return self._rows[0] if self._rows else None
 
     @property
     def is_loaded(self) -> bool:
-        """True when the next row, or the end, is known without reading."""
+        """True if the next row, or the end, is known without reading."""
         return bool(self._rows) or self.is_ended
 
     async def load(self) -> None:
-        """Reads until the next row is there, or the end. Raises what reading raises."""
+        """Reads until the next row, or the end, is known. Raises as reading a page does."""
         while not self.is_loaded:
             await self._read_on()
 
     def pop(self) -> StreamRow[R]:
-        """The next row, taken off."""
+        """Removes and returns the next row."""
         return self._rows.popleft()
 
     def probe(self) -> None:
-        """From now on nothing is wanted but to know whether there is a row."""
+        """Reads smaller pages from now on: only the existence of a next row matters."""
         if self._source.request.is_exact():
             self._walk.shrink(PROBE_PAGE_SIZE)
 
     @property
     @abstractmethod
     def mark(self) -> Mark[R]:
-        """The place in this list, after the rows that are above the next row of all lists."""
+        """The position in this list between the rows before and after the merge's next row."""
 
     @property
     @abstractmethod
     def frontier(self) -> RowPosition:
-        """How far the list was read: the place from which reading on makes progress."""
+        """How far the list was read: the position from which further reading makes progress."""
 
     @abstractmethod
     async def _read_on(self) -> None:
@@ -321,7 +310,7 @@ class Stream(ABC, Generic[R]):
 
 
 class Downward(Stream[R]):
-    """A list from a place on down, older and older."""
+    """A list from a position downward, older and older."""
 
     def __init__(self, source: ListSource[R], position: RowPosition, *, is_keyed: bool) -> None:
         super().__init__(source, is_keyed=is_keyed)
@@ -333,34 +322,32 @@ class Downward(Stream[R]):
         self._walk, self._split = next(self._starts)
 
     def pop(self) -> StreamRow[R]:
-        """The next row; it is the mark from now on."""
+        """Removes and returns the next row, which becomes the mark."""
         self._mark = entry = super().pop()
         return entry
 
     @property
     def mark(self) -> Mark[R]:
-        """The last row that was taken off."""
+        """The row that was popped last."""
         return self._mark
 
     @property
     def frontier(self) -> RowPosition:
-        """The mark or, where all that was read is taken off, the page that was not read."""
+        """The mark or, if all loaded rows were popped, the next page to read."""
         following = self._walk.next
         if self._rows or following is None or not self.pages:
             return position_of(self._mark)
         ref, size = following.page, following.page_size
         if not self._split.is_found:
-            if self._position.date is None:
-                return self._position
-            return position_at(
-                PositionKind.INSIDE, ref, size, self._position.after, self._position.date
-            )
-        return position_at(
-            PositionKind.BEGINS, ref, size, self._last_sid, position_of(self._mark).date
-        )
+            start = self._position
+            if start.date is None:
+                return start
+            return position_at(PositionKind.INSIDE, ref, size, start.after, start.date)
+        date = position_of(self._mark).date
+        return position_at(PositionKind.BEGINS, ref, size, self._last_sid, date)
 
     async def load(self) -> None:
-        """As Stream.load; where reading breaks off, rows that are undecided are not lost."""
+        """As Stream.load. If reading fails, the undecided rows come first."""
         try:
             await super().load()
         except (UpstreamError, BudgetExceeded):
@@ -389,7 +376,7 @@ class Downward(Stream[R]):
             self.is_ended = True
 
     def _starting_walks(self) -> Iterator[tuple[PageWalk[R], CursorSplit[R]]]:
-        """The pages to begin with, the best first. See Note [Refused pages]."""
+        """The walks to start with, the best first. See Note [Refused pages]."""
         source, position, ref = self._source, self._position, ref_of(self._position)
         page_size = source.request.page_size
         if position.kind is PositionKind.NAMED:

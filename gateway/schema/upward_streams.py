@@ -1,12 +1,12 @@
-"""One upstream list as a stream of rows upward, from a place to newer and newer ones.
+"""One upstream list as a stream of rows upward, from a position to newer and newer rows.
 
 This module must not know what the rows are, nor how a connection merges several streams.
 
-Note [Upward]. Upstream's links to previous pages prove nothing: Twilio's is null on a page numbered
-0, which is what a page before a token is numbered (FACTS section 5), and a link may lead to an
-empty page. Only the list's own top, or an empty page above a row, shows that no newer row precedes.
-So where there is no link, a token is made for the topmost row, if tokens name rows; else the list
-is read from its top down to the rows that are known.
+Note [Upward]. Upstream's links to previous pages prove nothing. Twilio's link is null on a page
+numbered 0, and a page before a token has that number (FACTS section 5). A link may also lead to an
+empty page. Only the list's own top, or an empty page above a row, shows that no newer row exists.
+So if there is no link and tokens name rows, the gateway makes a token for the topmost row. Else it
+reads the list from its top down to the known rows.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -42,19 +42,19 @@ R = TypeVar("R", bound=Resource)
 OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
-def above(page: Page[R]) -> Iterator[PageRef | None]:
-    """The pages that may be right above a page, the best first."""
+def pages_above(page: Page[R]) -> Iterator[PageRef | None]:
+    """The candidates for the page right above a page, the best first."""
     yield page.previous
     if tokens_name_rows(page) and page.sids:
         yield PageRef(max(page.request.page.index - 1, 0), f"PB{page.sids[0]}")
 
 
 class RowsAbove(Generic[R]):
-    """The rows above a place, of a list that is read downward page by page.
+    """Collects the rows above a position while a list is read downward page by page.
 
-    The place is right above a `known` row, or by the cursor's row (see Note [Places] in cursors).
-    `is_found` tells that it was passed: no further row is above it. With `holds_second`, rows of
-    the place's second are above it, where only the date tells.
+    The position is right above a `known` row, or at the cursor's row (Note [Positions] in cursors).
+    `is_found` means that the position was passed: no further row is above it. If only the date
+    locates the position, `holds_second` counts rows of the same second as above it.
     """
 
     def __init__(
@@ -70,48 +70,50 @@ class RowsAbove(Generic[R]):
         self._position = position
         self._known = known
         self._holds_second = holds_second
-        # A page that begins at the place may show the row above it once more.
-        self._is_at_page_end = begins_here
+        # A page that begins at the position may repeat the row above it.
+        self._is_between_pages = begins_here
 
     def add(self, page: Page[R]) -> None:
-        """Takes the rows of the next page that are above the place, as far as SIDs tell."""
+        """Collects the next page's rows that are above the position, judged by SIDs only."""
         if self.is_found:
             return
         sids = sids_of(page)
-        stop = self._count_above(sids)
-        self.is_found = stop is not None
-        above = set(sids[:stop])
-        self.rows += [entry for entry in entries(page) if entry.row.sid in above]
+        count = self._count_above(sids)
+        self.is_found = count is not None
+        sids_above = set(sids[:count])
+        self.rows += [entry for entry in entries(page) if entry.row.sid in sids_above]
 
     def _count_above(self, sids: Sequence[str]) -> int | None:
-        """How many of a page's rows are above the place; None where it is further down."""
+        """How many of a page's rows are above the position; None if it is further down."""
         for index, sid in enumerate(sids):
             if sid in self._known:
                 return index
             if sid == self._position.after:
                 return index + 1
-        if self._is_at_page_end:
+        if self._is_between_pages:
             return 0 if sids else None
-        stop = sids.index(self._position.above) + 1 if self._position.above in sids else None
+        count = sids.index(self._position.above) + 1 if self._position.above in sids else None
         # The cursor's row may be the first of the next page.
-        self._is_at_page_end = stop == len(sids)
-        return None if self._is_at_page_end else stop
+        self._is_between_pages = count == len(sids)
+        return None if self._is_between_pages else count
 
     def settle(self) -> bool:
-        """True where the place is known at the list's end: if no SID told, a date may tell.
+        """True if the position is known once the list is read; without a SID, by the date.
 
-        It does so only in a list of which all that was read runs newest first.
+        The date locates it only if all rows that were read run newest first.
         """
         date = self._position.date
-        if self.is_found or self._is_at_page_end or date is None:
-            return self.is_found or self._is_at_page_end
+        if self.is_found or self._is_between_pages or date is None:
+            return self.is_found or self._is_between_pages
         dates = [created(entry.row) for entry in self.rows]
         steps = list(pairwise(filter(None, dates)))
         if any(upper < lower for upper, lower in steps) or all(map(_are_equal, steps)):
             return False
         is_below = lt if self._holds_second else le
-        stop = next((n for n, one in enumerate(dates) if one and is_below(one, date)), None)
-        self.rows = self.rows[:stop]
+        count = next(
+            (index for index, value in enumerate(dates) if value and is_below(value, date)), None
+        )
+        self.rows = self.rows[:count]
         return True
 
 
@@ -120,11 +122,11 @@ def _are_equal(step: tuple[datetime, datetime]) -> bool:
 
 
 class Upward(Stream[R]):
-    """A list from a place on up. See Note [Upward].
+    """A list from a position upward, newer and newer. See Note [Upward].
 
-    It goes up from the place's page: `_locate` finds the place on it, `_climb` reads the pages
-    above, `_search` reads down from the list's top. The row that the place is after comes first;
-    with `skips_row` it is not wanted, and may be left out.
+    `_locate` finds the position on its own page, `_climb` reads the pages above, `_search` reads
+    down from the list's top. The first row is the one that the position is after; with `skips_row`
+    the caller does not need it, and the stream may omit it.
     """
 
     def __init__(
@@ -134,9 +136,9 @@ class Upward(Stream[R]):
         self._position = position
         self._key = position.date or OLDEST
         self._seen: set[str] = set()
-        # No row was left from the place's page on: what the list holds is above the place.
+        # The position's page and all below it are empty: every row of the list is above.
         self._is_at_end = False
-        # The topmost page whose rows, below the place, are known.
+        # The topmost page that was read on the way up.
         self._top: Page[R] | None = None
         self._step: Callable[[], Awaitable[None]] = self._locate
         ref, page_size = ref_of(position), source.request.page_size
@@ -150,12 +152,12 @@ class Upward(Stream[R]):
 
     @property
     def mark(self) -> Mark[R]:
-        """The next row; at the list's end its top."""
+        """The next row; after the last row, the list's top."""
         return self._rows[0] if self._rows else position_at(PositionKind.BEGINS, TOP, 1)
 
     @property
     def frontier(self) -> RowPosition:
-        """The next row or, where all that was read is taken off, the page that was not read."""
+        """The next row or, if all loaded rows were popped, the next page to read."""
         if self.is_loaded:
             return position_of(self.mark)
         if self._top is None:
@@ -176,10 +178,10 @@ class Upward(Stream[R]):
         await self._step()
 
     def _is_near_top(self) -> bool:
-        """True where the top page has room for the row: it shows, too, that nothing is above."""
+        """True if the list's top page can show the row, and so that no row is above it."""
         return (
             ref_of(self._position) == TOP
-            and self._position.page_size <= self._source.page_size_with_own_row
+            and self._position.page_size <= self._source.extended_page_size
         )
 
     def _begin_to_locate(self) -> None:
@@ -191,7 +193,7 @@ class Upward(Stream[R]):
         self._step = self._locate
 
     async def _locate(self) -> None:
-        """Reads down from the place's page to the place, and to a row: what is above is next."""
+        """Reads down from the position's page, until the position and a row are found."""
         try:
             page = await self._read_page()
         except UpstreamRejected:
@@ -218,18 +220,18 @@ class Upward(Stream[R]):
         if is_top:
             self.is_ended = True
             return
-        # The links beside an empty page are about no row.
-        candidates = above(first) if first is not None and has_row else ()
+        # An empty page's links belong to no row.
+        candidates = pages_above(first) if first is not None and has_row else ()
         page_above = next((ref for ref in candidates if ref is not None), None)
         if page_above is None:
             self._begin_search()
         else:
-            self._climb_from(page_above, self._source.page_size_with_own_row)
+            self._climb_from(page_above, self._source.extended_page_size)
 
     def _climb_from(self, ref: PageRef, page_size: int) -> None:
         is_counted = ref.token is None and self._position.token is None
         size = self._position.page_size if is_counted else page_size
-        self._walk = self._source.walk(ref, size, above)
+        self._walk = self._source.walk(ref, size, pages_above)
         self._step = self._climb
 
     async def _climb(self) -> None:
@@ -253,12 +255,12 @@ class Upward(Stream[R]):
             self.is_ended = page.request.page == TOP or not _has_rows(page)
 
     def _begin_search(self) -> None:
-        self._walk = self._source.walk(TOP, self._source.page_size_with_own_row)
+        self._walk = self._source.walk(TOP, self._source.extended_page_size)
         self._rows_above = RowsAbove(self._position, self._seen, holds_second=self._is_at_end)
         self._step = self._search
 
     async def _search(self) -> None:
-        """Reads from the list's top down to a row that is known, or to the place."""
+        """Reads from the list's top down to a known row, or to the position."""
         page = await self._read_page()
         if page is not None:
             self._rows_above.add(page)
@@ -274,14 +276,14 @@ class Upward(Stream[R]):
             self._take(self._rows_above.rows)
             self.is_ended = True
 
-    def _take(self, found: Sequence[StreamRow[R]]) -> None:
-        """These rows, in the list's order, are the next ones upward.
+    def _take(self, rows: Sequence[StreamRow[R]]) -> None:
+        """Appends these rows, given in the list's order, upward.
 
         Their keys never get older upward; see Note [Merged lists] in cursors.
         """
-        dates = [created(entry.row) for entry in found] if self._is_keyed else []
-        for index in range(len(found) - 1, -1, -1):
-            entry = found[index]
+        dates = [created(entry.row) for entry in rows] if self._is_keyed else []
+        for index in range(len(rows) - 1, -1, -1):
+            entry = rows[index]
             if self._is_keyed:
                 is_newest = dates[index] is None and not any(dates[:index])
                 date = NEWEST if is_newest else dates[index]

@@ -229,7 +229,7 @@ def test_a_new_filter_invalidates_no_cursor_but_tells_lists_apart() -> None:
 
 
 def test_a_cursor_of_an_earlier_version_is_refused_in_words_that_say_so() -> None:
-    with pytest.raises(InvalidCursor, match="earlier version of the gateway: begin again"):
+    with pytest.raises(InvalidCursor, match="earlier gateway version: start again"):
         read_cursor(OF_VERSION_2, KEY, LISTS)
 
 
