@@ -1,5 +1,5 @@
-"""Exact and whole, whatever upstream sends: random accounts and queries against an oracle.
+"""Responses are exact and complete, whatever upstream sends: random queries against an oracle.
 
 `twilio` is an upstream with a switch for everything that Twilio's documentation leaves open,
-`accounts` and `queries` make both at random, `oracle` says what the answer has to be.
+`accounts` and `queries` draw random ones, `oracle` computes the expected response.
 """

@@ -1,4 +1,4 @@
-"""A gateway over an account of this package, with room for every list."""
+"""A gateway over an account of this package, with limits that no list reaches."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +9,10 @@ from hypothesis import settings
 from tests.conftest import Client, connect
 from tests.exactness.twilio import Account, OddTwilio
 
-__all__ = ["asked", "examples", "told"]
+__all__ = ["description", "examples", "gateway_client"]
 
-# What a test is not about: no list here is too long to be read.
-ROOMY: dict[str, Any] = {
+# These tests are not about limits: every list can be read to its end.
+GENEROUS_LIMITS: dict[str, Any] = {
     "page_budget": 1000,
     "request_budget": 100_000,
     "max_cost": 1_000_000,
@@ -22,19 +22,21 @@ ROOMY: dict[str, Any] = {
 
 
 @asynccontextmanager
-async def asked(twilio: OddTwilio, account: Account, **given: Any) -> AsyncIterator[Client]:
+async def gateway_client(
+    twilio: OddTwilio, account: Account, **options: Any
+) -> AsyncIterator[Client]:
     """A gateway over this account at its time."""
-    async with connect(twilio, account.now, **{**ROOMY, **given}) as client:
+    async with connect(twilio, account.now, **{**GENEROUS_LIMITS, **options}) as client:
         yield client
 
 
 def examples(count: int) -> int:
-    """So many accounts, and thirty times as many with `--hypothesis-profile=long`."""
+    """`count` accounts; thirty times as many with `--hypothesis-profile=long`."""
     return count * max(1, settings().max_examples // 100)
 
 
-def told(twilio: OddTwilio, account: Account) -> str:
-    """The account as its lists show it, for a failure to be read."""
+def description(twilio: OddTwilio, account: Account) -> str:
+    """The account as its lists show it, for the report of a failure."""
     lines = [f"{twilio.switches}, now {account.now:%d %H:%M:%S}"]
     for name in ("calls", "recordings", "notifications"):
         for row in twilio.every_row(name):
@@ -44,10 +46,10 @@ def told(twilio: OddTwilio, account: Account) -> str:
                 if row.get(key)
             )
             of = row.get("parent_call_sid") or row.get("call_sid")
-            words = [row.get("status"), row.get("direction"), row.get("duration"), row.get("log")]
+            states = [row.get("status"), row.get("direction"), row.get("duration"), row.get("log")]
             shown = account.shown.get(row["sid"], row)
             odd = "" if shown is row else f" SHOWN AS {shown}"
             lines.append(
-                f"{row['sid'][:2]}{row['sid'][-4:]} of {of and of[-4:]} {dates} {words}{odd}"
+                f"{row['sid'][:2]}{row['sid'][-4:]} of {of and of[-4:]} {dates} {states}{odd}"
             )
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Accounts that move: calls that come, end, change and go between two requests.
+"""Accounts that change: calls that arrive, end, change and disappear between two requests.
 
-A move changes the account just before a request is answered. What was there all along, as it was,
-stood still: of that nothing may be missing.
+A move changes the account just before a request is answered. Rows that were there unchanged all the
+time must not be missing from a response.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from tests.exactness.twilio import OddTwilio
 from tests.plain_twilio import Row, call, notification, recording, rfc_2822
 
-__all__ = ["Move", "leaves_places", "moves", "stood_still"]
+__all__ = ["Move", "moves", "removes_rows", "unchanged_rows"]
 
 
 @dataclass(frozen=True)
 class Move:
-    """What happens: to which of the calls, counted from the newest, and when."""
+    """A change: its kind, the number of the call (from the newest), and its time."""
 
     kind: str
     which: int
@@ -36,7 +36,7 @@ class Move:
             case "a call is made":
                 made = _add(twilio, self.at, None)
                 made |= {"status": "queued", "direction": "outbound-api", "start_time": None}
-                # Just made, it shows no date (FACTS 1.10).
+                # A call that was just made shows no date (FACTS 1.10).
                 twilio.shown[made["sid"]] = made | {"date_created": None, "date_updated": None}
             case "a leg comes" if row and row["status"] == "in-progress":
                 _add(twilio, self.at, row["sid"])
@@ -47,8 +47,8 @@ class Move:
                 twilio.shown.pop(row["sid"], None)
             case "it is deleted" if row:
                 twilio.gone.add(row["sid"])
-            case "papers come" if row and row["status"] == "in-progress":
-                _add_papers(twilio, row, now)
+            case "subresources come" if row and row["status"] == "in-progress":
+                _add_subresources(twilio, row, now)
 
 
 def _add(twilio: OddTwilio, at: datetime, parent: str | None) -> Row:
@@ -60,7 +60,7 @@ def _add(twilio: OddTwilio, at: datetime, parent: str | None) -> Row:
     return twilio.calls[-1]
 
 
-def _add_papers(twilio: OddTwilio, row: Row, now: str | None) -> None:
+def _add_subresources(twilio: OddTwilio, row: Row, now: str | None) -> None:
     number = 9000 + len(twilio.recordings)
     dates: dict[str, Any] = {"date_created": now, "date_updated": now}
     twilio.recordings.append(recording(number, 0, **dates, call_sid=row["sid"]))
@@ -74,30 +74,30 @@ KINDS = [
     "it ends",
     "it is canceled",
     "it is deleted",
-    "papers come",
+    "subresources come",
 ]
 
 
 def moves(at: datetime, most: int = 12) -> st.SearchStrategy[dict[int, Move]]:
-    """Moves before some of the first requests, all at this moment: nothing is newer."""
+    """Moves before some of the first requests, all at this time: nothing is newer."""
     move = st.builds(Move, st.sampled_from(KINDS), st.integers(0, 20), st.just(at))
     return st.dictionaries(st.integers(0, most), move, max_size=6)
 
 
-def leaves_places(moves: Mapping[int, Move]) -> bool:
-    """True where rows may leave a list: what is named by number only is lost then, unseen."""
+def removes_rows(moves: Mapping[int, Move]) -> bool:
+    """True if rows may leave a list: pages known only by number then shift, and rows are missed."""
     return any(
         move.kind not in ("a call comes", "a call is made", "a leg comes")
         for move in moves.values()
     )
 
 
-def stood_still(
+def unchanged_rows(
     history: Sequence[Mapping[str, Mapping[str, Row]]],
     name: str,
     holds: Callable[[Row], bool],
 ) -> set[str]:
-    """The rows of a list that were there, unchanged and wanted, at every moment of a history."""
+    """The rows of a list that were there, unchanged and matching, during the whole history."""
     first = history[0][name]
     return {
         sid

@@ -1,8 +1,8 @@
-"""What the answer to a query has to be: plain loops over the rows of an account that stands still.
+"""The expected response to a query: plain loops over the rows of an account that does not change.
 
-It knows the lists' order and the rows, nothing of how either is read. Where upstream is wrong in a
-way that nobody can see through, it says what is promised instead: `ANYTHING`, or an error at the
-field's own place.
+The oracle knows the lists' order and the rows, but not how they are read. If upstream is wrong in a
+way that the gateway cannot detect, the oracle gives what is promised instead: `ANYTHING`, or an
+error at the field's own path.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,30 +25,33 @@ Path = tuple[str | int, ...]
 
 @dataclass
 class Oracle:
-    """The answers of one account. `errors` are the paths at which they have an error."""
+    """The expected responses of one account. `errors` holds the paths of their errors."""
 
     twilio: OddTwilio
     errors: set[Path] = field(default_factory=set)
 
-    def matching(self, wanted: Filter, parent: str | None = None) -> list[Row]:
-        """The calls of a list in its order, also those that upstream shows as no row."""
-        return [row for row in self.twilio.rows_of("Calls") if self.is_wanted(row, wanted, parent)]
+    def matching(self, filter_: Filter, parent: str | None = None) -> list[Row]:
+        """The calls of a list in its order, also those that upstream shows as junk."""
+        return [row for row in self.twilio.rows_of("Calls") if self.matches(row, filter_, parent)]
 
-    def rows(self, wanted: Filter) -> list[Row]:
+    def rows(self, filter_: Filter) -> list[Row]:
         """The calls of a list that can be shown."""
-        return [row for row in self.matching(wanted) if self._is_shown(row)]
+        return [row for row in self.matching(filter_) if self._is_shown(row)]
 
     def root(self, root: Root) -> dict[str, Any]:
         """The connection of a root field."""
         listed = self.matching(root.filter)
         rows = [row for row in listed if self._is_shown(row)]
-        size, place = root.window.size, root.window.place
+        size, position = root.window.size, root.window.position
         if root.window.backwards:
-            stop = place or 0
+            stop = position or 0
             shown, has = rows[max(stop - size, 0) : stop], (True, stop > size)
         else:
-            start = 0 if place is None else place + 1
-            shown, has = rows[start : start + size], (len(rows) > start + size, place is not None)
+            start = 0 if position is None else position + 1
+            shown, has = (
+                rows[start : start + size],
+                (len(rows) > start + size, position is not None),
+            )
         answer = self._connection(listed, shown, has, (root.alias,), root.edges)
         answer["pageInfo"] |= {"startCursor": ANYTHING, "endCursor": ANYTHING}
         return answer
@@ -81,9 +84,9 @@ class Oracle:
             listed = self.matching(edge.filter, row["sid"])
         else:
             listed = [
-                paper
-                for paper in self.twilio.rows_of(edge.field)
-                if paper["call_sid"] == row["sid"] and edge.log in (None, paper.get("log"))
+                row_below
+                for row_below in self.twilio.rows_of(edge.field)
+                if row_below["call_sid"] == row["sid"] and edge.log in (None, row_below.get("log"))
             ]
         rows = [child for child in listed if self._is_shown(child)]
         size = edge.first or 50
@@ -106,7 +109,7 @@ class Oracle:
         nodes = [
             self.call(row, (*path, "nodes", number), edges)
             if row["sid"].startswith("CA")
-            else self._paper(row, track)
+            else self._subresource(row, track)
             for number, row in enumerate(shown)
         ]
         return {
@@ -116,11 +119,11 @@ class Oracle:
         }
 
     def _is_complete(self, listed: Sequence[Row], shown: Sequence[Row]) -> Any:
-        """False where a row between those shown is none; anything where one may have been met."""
+        """False if a row between those shown is junk; anything if one may have been read."""
         if not self._has_junk():
             return True
-        places = [place for place, row in enumerate(listed) if row in shown]
-        between = listed[places[0] : places[-1] + 1] if places else []
+        positions = [position for position, row in enumerate(listed) if row in shown]
+        between = listed[positions[0] : positions[-1] + 1] if positions else []
         return ANYTHING if all(map(self._is_shown, between)) else False
 
     def _has_junk(self) -> bool:
@@ -129,7 +132,7 @@ class Oracle:
     def _is_shown(self, row: Row) -> bool:
         return is_row(self.twilio.shown.get(row["sid"], row))
 
-    def _paper(self, row: Row, track: bool) -> dict[str, Any]:
+    def _subresource(self, row: Row, track: bool) -> dict[str, Any]:
         more = {"callSid": row["call_sid"]} if row["sid"].startswith("RE") else {}
         if row["sid"].startswith("NO"):
             more = {"log": "ERROR" if row["log"] == "0" else "WARNING"}
@@ -144,27 +147,27 @@ class Oracle:
             return None
         return _time(text)
 
-    def is_wanted(self, row: Row, wanted: Filter, parent: str | None) -> bool:
+    def matches(self, row: Row, filter_: Filter, parent: str | None) -> bool:
         seen = self.twilio.seen(row)
         plain = {
-            "to": wanted.to,
-            "from": wanted.from_,
-            "parent_call_sid": parent or wanted.parent,
+            "to": filter_.to,
+            "from": filter_.from_,
+            "parent_call_sid": parent or filter_.parent,
         }
         if any(value is not None and seen[name] != value for name, value in plain.items()):
             return False
-        if wanted.statuses and not self._has_status(seen.get("status"), wanted.statuses):
+        if filter_.statuses and not self._has_status(seen.get("status"), filter_.statuses):
             return False
-        ranges = ((wanted.start, "start_time"), (wanted.end, "end_time"))
+        ranges = ((filter_.start, "start_time"), (filter_.end, "end_time"))
         return all(
             range_ is None or range_.holds(moment(seen[name]) if seen[name] else None)
             for range_, name in ranges
         )
 
-    def _has_status(self, status: Any, wanted: Sequence[str]) -> bool:
-        """A status that cannot be read is left to upstream's word: shown where it was sent."""
+    def _has_status(self, status: Any, statuses: Sequence[str]) -> bool:
+        """An unreadable status matches if upstream ignores the filter and sends the row."""
         if status in STATUSES:
-            return status in wanted
+            return status in statuses
         return "Status" in self.twilio.switches.ignored
 
 

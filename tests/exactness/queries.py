@@ -1,7 +1,7 @@
 """Queries as values, their GraphQL text, and strategies for them.
 
-A root list with a filter and a window, edges nested up to two levels, aliases. A window is named by
-the number of a matching row: the test looks for its cursor first.
+A root list with a filter and a window, edges nested up to two levels, aliases. A window starts at
+the number of a matching row; the test reads that row's cursor first.
 """
 
 from dataclasses import dataclass, replace
@@ -16,19 +16,19 @@ from tests.exactness.twilio import Account, moment
 __all__ = ["CALL", "Edge", "Filter", "Range", "Root", "Window", "document"]
 
 CALL = "sid status direction accountSid parentCallSid startTime dateCreated"
-PAPERS = {"recordings": "sid callSid accountSid", "notifications": "sid log accountSid"}
+SUBRESOURCES = {"recordings": "sid callSid accountSid", "notifications": "sid log accountSid"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """A half-open range of moments, or a day."""
+    """A half-open range of times, or a day."""
 
     gte: datetime | None = None
     lt: datetime | None = None
     on: date | None = None
 
     def holds(self, at: datetime | None) -> bool:
-        """True when the moment is inside."""
+        """True if the time is inside."""
         if at is None:
             return False
         if self.on:
@@ -36,13 +36,15 @@ class Range:
         return (self.gte is None or at >= self.gte) and (self.lt is None or at < self.lt)
 
     def __str__(self) -> str:
-        given = [f'{name}: "{value.isoformat()}"' for name, value in vars(self).items() if value]
-        return "{" + ", ".join(given) + "}"
+        arguments = [
+            f'{name}: "{value.isoformat()}"' for name, value in vars(self).items() if value
+        ]
+        return "{" + ", ".join(arguments) + "}"
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which calls."""
+    """A filter of calls."""
 
     to: str | None = None
     from_: str | None = None
@@ -53,7 +55,7 @@ class Filter:
 
     def __str__(self) -> str:
         statuses = ", ".join(status.upper().replace("-", "_") for status in self.statuses)
-        given = {
+        arguments = {
             "to": self.to and f'"{self.to}"',
             "from": self.from_ and f'"{self.from_}"',
             "status": self.statuses and f"[{statuses}]",
@@ -61,7 +63,9 @@ class Filter:
             "endTime": self.end,
             "parentCallSid": self.parent and f'"{self.parent}"',
         }
-        return "{" + ", ".join(f"{name}: {value}" for name, value in given.items() if value) + "}"
+        return (
+            "{" + ", ".join(f"{name}: {value}" for name, value in arguments.items() if value) + "}"
+        )
 
 
 @dataclass(frozen=True)
@@ -79,19 +83,19 @@ class Edge:
 
     @property
     def is_loose(self) -> bool:
-        """True where several lists are merged, whose rows of one second come in any order."""
+        """True if several lists are merged: rows of one second then come in any order."""
         return len(self.filter.statuses) > 1
 
     def __str__(self) -> str:
         if self.field == "parentCall":
             return f"{self.alias}: parentCall {{ {_call(self.edges)} }}"
-        given = {
+        values = {
             "first": self.first,
             "filter": str(self.filter) if self.filter != Filter() else None,
             "log": self.log and ("ERROR" if self.log == "0" else "WARNING"),
         }
-        arguments = ", ".join(f"{name}: {value}" for name, value in given.items() if value)
-        node = PAPERS.get(self.field) or _call(self.edges)
+        arguments = ", ".join(f"{name}: {value}" for name, value in values.items() if value)
+        node = SUBRESOURCES.get(self.field) or _call(self.edges)
         node += " track" if self.track else ""
         of = f"({arguments})" if arguments else ""
         return f"{self.alias}: {self.field}{of} {_connection(node, self.page_info)}"
@@ -99,10 +103,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class Window:
-    """`size` rows from the top, or after, or before the matching row number `place`."""
+    """`size` rows from the top, or after, or before the matching row number `position`."""
 
     size: int
-    place: int | None = None
+    position: int | None = None
     backwards: bool = False
 
 
@@ -117,22 +121,24 @@ class Root:
     edges: tuple[Edge, ...] = ()
 
     def fitted(self, count: int) -> "Root":
-        """The same where so many rows match: from the top, where there is no row to begin at."""
-        place = self.window.place
-        if place is None or not count:
+        """The same for `count` matching rows: from the top if there is no row to start at."""
+        position = self.window.position
+        if position is None or not count:
             return replace(self, window=Window(self.window.size))
-        return replace(self, window=replace(self.window, place=min(place, count - 1)))
+        return replace(self, window=replace(self.window, position=min(position, count - 1)))
 
     def text(self, cursor: str | None) -> str:
-        """The field; `cursor` is that of the window's place."""
+        """The field; `cursor` is that of the window's position."""
         size = ("last" if self.window.backwards else "first", self.window.size)
-        given = [f"{size[0]}: {size[1]}"]
+        arguments = [f"{size[0]}: {size[1]}"]
         if cursor is not None:
-            given.append(f'{"before" if self.window.backwards else "after"}: "{cursor}"')
+            arguments.append(f'{"before" if self.window.backwards else "after"}: "{cursor}"')
         if self.filter != Filter():
-            given.append(f"filter: {self.filter}")
+            arguments.append(f"filter: {self.filter}")
         node = _call(self.edges)
-        return f"{self.alias}: calls({', '.join(given)}) {_connection(node, self.page_info, True)}"
+        return (
+            f"{self.alias}: calls({', '.join(arguments)}) {_connection(node, self.page_info, True)}"
+        )
 
 
 def _call(edges: tuple[Edge, ...]) -> str:
@@ -151,7 +157,7 @@ def document(*fields: str) -> str:
 
 
 def in_order(node: Any, edges: tuple[Edge, ...]) -> Any:
-    """A call as answered, with the rows of loose lists in the order of their SIDs."""
+    """A call of the response, with the rows of loose lists sorted by SID."""
     for edge in edges if node else ():
         found = node[edge.alias]
         nodes = found["nodes"] if found and "nodes" in found else [found]
@@ -163,7 +169,7 @@ def in_order(node: Any, edges: tuple[Edge, ...]) -> Any:
 
 
 def is_loose(edges: tuple[Edge, ...]) -> bool:
-    """True where the order of some list is open."""
+    """True if the order of some list is not defined."""
     return any(edge.is_loose or is_loose(edge.edges) for edge in edges)
 
 
@@ -200,8 +206,8 @@ def ranges(draw: st.DrawFn, account: Account) -> Range:
 def filters(
     draw: st.DrawFn, account: Account, *, statuses: int = 1, of_child: bool = False
 ) -> Filter:
-    """Nothing, or one or two conditions; up to so many statuses."""
-    given: dict[str, object] = {}
+    """No, one or two conditions, with at most `statuses` statuses."""
+    arguments: dict[str, object] = {}
     kinds = ["to", "from_", "statuses", "start", "end", *([] if of_child else ["parent"])]
     for kind in draw(
         st.sampled_from(
@@ -222,21 +228,23 @@ def filters(
                 chosen = st.lists(
                     st.sampled_from(STATUSES), min_size=1, max_size=statuses, unique=True
                 )
-                given["statuses"] = tuple(draw(chosen))
+                arguments["statuses"] = tuple(draw(chosen))
             case "start" | "end":
-                given[kind] = draw(ranges(account))
+                arguments[kind] = draw(ranges(account))
             case "parent":
-                given["parent"] = draw(st.sampled_from([r["sid"] for r in account.calls] or [None]))
+                arguments["parent"] = draw(
+                    st.sampled_from([r["sid"] for r in account.calls] or [None])
+                )
             case _:
-                given[kind] = draw(st.sampled_from(NUMBERS))
-    return Filter(**given)  # type: ignore[arg-type]
+                arguments[kind] = draw(st.sampled_from(NUMBERS))
+    return Filter(**arguments)  # type: ignore[arg-type]
 
 
 @st.composite
 def edges(
     draw: st.DrawFn, account: Account, depth: int = 2, *, statuses: int = 3
 ) -> tuple[Edge, ...]:
-    """Some edges of a call, nested so deep, with filters of so many statuses at most."""
+    """Some edges of a call, nested `depth` deep, with filters of at most `statuses` statuses."""
     fields = ["childCalls", "childCalls", "recordings", "notifications", "parentCall"]
     least = draw(st.sampled_from([0, 1, 1, 1])) if depth > 1 else 0
     found: list[Edge] = []
@@ -244,15 +252,15 @@ def edges(
         draw(st.lists(st.sampled_from(fields), min_size=least, max_size=3))
     ):
         is_child = field == "childCalls"
-        wanted = draw(filters(account, statuses=statuses, of_child=True)) if is_child else Filter()
-        one_list = field != "parentCall" and len(wanted.statuses) < 2
+        filter_ = draw(filters(account, statuses=statuses, of_child=True)) if is_child else Filter()
+        one_list = field != "parentCall" and len(filter_.statuses) < 2
         below = is_child or field == "parentCall"
         found.append(
             Edge(
                 field,
                 f"e{number}",
                 first=draw(st.sampled_from([None, None, 1, 2])) if one_list else None,
-                filter=wanted,
+                filter=filter_,
                 log=draw(st.sampled_from([None, None, "0", "1"]))
                 if field == "notifications"
                 else None,
@@ -280,7 +288,7 @@ def windows(draw: st.DrawFn) -> Window:
 
 @st.composite
 def roots(draw: st.DrawFn, account: Account, alias: str = "calls") -> Root:
-    """A root list of one status at most."""
+    """A root list with at most one status."""
     return Root(
         alias,
         draw(filters(account)),

@@ -1,6 +1,6 @@
-"""What Twilio's documentation leaves open, and what people have reported, as switches.
+"""Switches for what Twilio's documentation leaves open and what people have reported.
 
-The enums list what was seen or may be; `Switches` is one upstream.
+The enums list behaviours that were observed or are possible; `Switches` describes one upstream.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ __all__ = [
 
 
 class Order(Enum):
-    """What a list of calls runs by (FACTS section 5: seen, never promised)."""
+    """The order of a list of calls (FACTS section 5: observed, never promised)."""
 
     CREATED = "newest date_created first"
     STARTED = "newest start_time first"
@@ -37,7 +37,7 @@ class Ties(Enum):
 
 
 class Undated(Enum):
-    """Where a call that never started stands in a list by start_time."""
+    """The position of a call that never started in a list ordered by start_time."""
 
     BY_CREATION = "by its date_created"
     TOP = "at the top"
@@ -45,7 +45,7 @@ class Undated(Enum):
 
 
 class Tokens(Enum):
-    """What names a page."""
+    """How links name a page."""
 
     SIDS = "PA or PB and a SID"
     OPAQUE = "a text without a SID in it"
@@ -53,7 +53,7 @@ class Tokens(Enum):
 
 
 class Tail(Enum):
-    """What the last page with rows names as its next page."""
+    """The next page of the last page with rows."""
 
     NONE = "none"
     EMPTY = "an empty page, the last"
@@ -72,7 +72,7 @@ class BackNumber(Enum):
 
 
 class Until(Enum):
-    """What `StartTime<=D` holds (FACTS section 5, date semantics)."""
+    """What `StartTime<=D` includes (FACTS section 5, date semantics)."""
 
     MIDNIGHT_TOO = "moments up to the midnight at which D begins"
     BEFORE_MIDNIGHT = "moments before the midnight at which D begins"
@@ -81,7 +81,7 @@ class Until(Enum):
 
 @dataclass(frozen=True)
 class Switches:
-    """How this upstream decides what the documentation leaves open. The defaults: as FACTS says."""
+    """How an upstream behaves where the documentation leaves it open. The defaults follow FACTS."""
 
     order: Order = Order.CREATED
     ties: Ties = Ties.SID_DOWN

@@ -1,7 +1,7 @@
-"""Lists that end badly: endless empty pages, budgets, broken pages, refusals. What was read stays.
+"""Lists that are cut short: endless empty pages, budgets, broken pages, refusals.
 
-A list that is not read to its end says so (`isComplete`, a warning), and going on from its
-`endCursor` makes progress, to the last row.
+The response keeps the rows that were read and reports it (`isComplete`, a warning). Continuing from
+`endCursor` makes progress, up to the last row.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from tests.exactness.accounts import accounts, exact_switches
-from tests.exactness.client import asked, examples, told
+from tests.exactness.client import description, examples, gateway_client
 from tests.exactness.oracle import ANYTHING, Oracle
 from tests.exactness.queries import (
     Edge,
@@ -43,7 +43,7 @@ def lists(draw: st.DrawFn) -> tuple[Account, Switches, Filter]:
 
 @dataclass
 class Page:
-    """What a client needs to go on."""
+    """What a client needs to continue."""
 
     sids: list[str]
     has_more: bool
@@ -52,10 +52,10 @@ class Page:
     warnings: list[dict[str, Any]]
 
 
-async def page(client: Any, wanted: Filter, size: int, after: str | None) -> Page:
-    """A page of the list; it has no error."""
+async def page(client: Any, filter_: Filter, size: int, after: str | None) -> Page:
+    """A page of the list; asserts that it has no error."""
     given = [f"first: {size}", *([f'after: "{after}"'] if after else [])]
-    given += [f"filter: {wanted}"] if wanted != Filter() else []
+    given += [f"filter: {filter_}"] if filter_ != Filter() else []
     text = (
         f"{{ calls({', '.join(given)}) "
         "{ nodes { sid } isComplete pageInfo { hasNextPage endCursor } } }"
@@ -77,16 +77,16 @@ async def page(client: Any, wanted: Filter, size: int, after: str | None) -> Pag
 async def test_a_list_that_goes_on_with_empty_pages_keeps_its_rows_and_says_that_it_goes_on(
     listed: tuple[Account, Switches, Filter], size: int, empties: int
 ) -> None:
-    """Endless empty pages, or more of them in a row than are followed at once."""
-    account, switches, wanted = listed
+    """Endless empty pages, or more of them in a row than the gateway follows."""
+    account, switches, filter_ = listed
     twilio = OddTwilio.of(account, replace(switches, tail=Tail.ENDLESS, empties=empties))
-    note(told(twilio, account))
-    rows = [row["sid"] for row in Oracle(twilio).rows(wanted)]
+    note(description(twilio, account))
+    rows = [row["sid"] for row in Oracle(twilio).rows(filter_)]
     found: list[str] = []
-    async with asked(twilio, account) as client:
+    async with gateway_client(twilio, account) as client:
         cursor = None
         for _ in range(60 + 10 * len(twilio.calls)):
-            got = await page(client, wanted, size, cursor)
+            got = await page(client, filter_, size, cursor)
             found += got.sids
             assert got.has_more
             assert got.is_complete == (len(got.sids) == size)
@@ -105,17 +105,17 @@ async def test_a_list_that_goes_on_with_empty_pages_keeps_its_rows_and_says_that
 async def test_a_list_that_outlasts_its_budget_keeps_its_rows_and_goes_on_to_the_last(
     limit: str, listed: tuple[Account, Switches, Filter], size: int, budget: int
 ) -> None:
-    account, switches, wanted = listed
+    account, switches, filter_ = listed
     twilio = OddTwilio.of(account, replace(switches, empties=0))
-    note(told(twilio, account))
-    rows = [row["sid"] for row in Oracle(twilio).rows(wanted)]
+    note(description(twilio, account))
+    rows = [row["sid"] for row in Oracle(twilio).rows(filter_)]
     found: list[str] = []
-    async with asked(twilio, account, **{limit: budget}) as client:
+    async with gateway_client(twilio, account, **{limit: budget}) as client:
         cursor = None
         for _ in range(20 + 2 * len(twilio.calls)):
-            got = await page(client, wanted, size, cursor)
+            got = await page(client, filter_, size, cursor)
             found += got.sids
-            # Where the row after a full page could not be read, only hasNextPage is not exact.
+            # If the row after a full page could not be read, only hasNextPage is not exact.
             assert got.is_complete or got.warnings
             assert got.has_more or not got.warnings
             assert not got.is_complete or len(got.sids) == size or not got.has_more
@@ -129,11 +129,11 @@ async def test_a_list_that_outlasts_its_budget_keeps_its_rows_and_goes_on_to_the
 
 @pytest.mark.parametrize("limit", ["page_budget", "row_budget"])
 async def test_a_walk_by_page_numbers_in_a_budget_of_one_page_loses_nothing(limit: str) -> None:
-    """Seven calls of one second; each answer may read one page."""
+    """Seven calls of one second; each response may read one page."""
     account = Account(tuple(call(number) for number in range(7)), now=NOON + timedelta(days=3))
     twilio = OddTwilio.of(account, Switches(tokens=Tokens.NUMBERS, ties=Ties.SID_UP))
     found: list[str] = []
-    async with asked(twilio, account, **{limit: 1}) as client:
+    async with gateway_client(twilio, account, **{limit: 1}) as client:
         cursor, has_more = None, True
         while has_more and len(twilio.requests) < 40:
             got = await page(client, Filter(), 1, cursor)
@@ -151,7 +151,7 @@ BROKEN: list[httpx.Response] = [
 
 
 def faulty(numbers: frozenset[int], broken: httpx.Response) -> Fault:
-    """Requests of these numbers come back broken."""
+    """Requests of these numbers get the broken response."""
     count = iter(range(10_000))
 
     def fault(request: httpx.Request) -> httpx.Response | None:
@@ -165,8 +165,8 @@ def faulty(numbers: frozenset[int], broken: httpx.Response) -> Fault:
 @st.composite
 def two_lists(draw: st.DrawFn) -> tuple[Account, Switches, tuple[Root, ...]]:
     """An account, an upstream, and two of its lists from the top, with edges."""
-    account, switches, wanted = draw(lists())
-    one = Root("newest", wanted, Window(3), True, draw(edges(account, statuses=1)))
+    account, switches, filter_ = draw(lists())
+    one = Root("newest", filter_, Window(3), True, draw(edges(account, statuses=1)))
     other = Root("other", draw(filters(account)), Window(3), True, draw(edges(account, statuses=1)))
     return account, switches, (one, other)
 
@@ -186,11 +186,11 @@ async def test_what_breaks_costs_its_own_place_only(
 ) -> None:
     account, switches, roots = twice
     twilio = OddTwilio.of(account, switches)
-    note(told(twilio, account))
+    note(description(twilio, account))
     oracle = Oracle(twilio)
     expected = {root.alias: oracle.root(root) for root in roots}
     twilio.fault = faulty(frozenset(numbers), broken)
-    async with asked(twilio, account, max_attempts=1, max_in_flight=at_once) as client:
+    async with gateway_client(twilio, account, max_attempts=1, max_in_flight=at_once) as client:
         answer = await client.answer(document(*(root.text(None) for root in roots)))
     note(f"{twilio.requests} {answer}")
     failed = {tuple(problem["path"]) for problem in answer.get("errors", ())}
@@ -198,34 +198,36 @@ async def test_what_breaks_costs_its_own_place_only(
     costs_its_place(answer["data"], expected, (), failed, cut)
 
 
-def costs_its_place(found: Any, wanted: Any, path: Any, failed: Any, cut: Any) -> None:
-    """Asserts that what was found is what was wanted, but where it says that it is not.
+def costs_its_place(actual: Any, expected: Any, path: Any, failed: Any, cut: Any) -> None:
+    """Asserts that the response is as expected, except where it reports that it is not.
 
     A field may be null with an error of its own; a list may end early with a warning of its own.
     """
     field = tuple(key for key in path if isinstance(key, str))
-    if wanted is ANYTHING or (field[-1:] == ("hasNextPage",) and found and field[:-2] in cut):
+    if expected is ANYTHING or (field[-1:] == ("hasNextPage",) and actual and field[:-2] in cut):
         return
-    if found is None and wanted is not None:
+    if actual is None and expected is not None:
         assert path in failed
-    elif isinstance(wanted, dict) and found.get("isComplete") is False and wanted["isComplete"]:
+    elif (
+        isinstance(expected, dict) and actual.get("isComplete") is False and expected["isComplete"]
+    ):
         assert field in cut
-        if "pageInfo" in found:
-            assert found["pageInfo"]["hasNextPage"]
-        nodes = zip(found["nodes"], wanted["nodes"], strict=False)
-        assert len(found["nodes"]) <= len(wanted["nodes"])
+        if "pageInfo" in actual:
+            assert actual["pageInfo"]["hasNextPage"]
+        nodes = zip(actual["nodes"], expected["nodes"], strict=False)
+        assert len(actual["nodes"]) <= len(expected["nodes"])
         for number, (one, other) in enumerate(nodes):
             costs_its_place(one, other, (*path, "nodes", number), failed, cut)
-    elif isinstance(wanted, dict):
-        assert set(found) == set(wanted)
-        for key, value in wanted.items():
-            costs_its_place(found[key], value, (*path, key), failed, cut)
-    elif isinstance(wanted, list):
-        assert len(found) == len(wanted)
-        for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+    elif isinstance(expected, dict):
+        assert set(actual) == set(expected)
+        for key, value in expected.items():
+            costs_its_place(actual[key], value, (*path, key), failed, cut)
+    elif isinstance(expected, list):
+        assert len(actual) == len(expected)
+        for number, (one, other) in enumerate(zip(actual, expected, strict=True)):
             costs_its_place(one, other, (*path, number), failed, cut)
     else:
-        assert found == wanted
+        assert actual == expected
 
 
 @settings(max_examples=examples(25))
@@ -238,9 +240,9 @@ async def test_a_range_beyond_retention_is_refused_and_its_neighbour_is_not(
     twilio = OddTwilio.of(account, replace(switches, refused_before=limit))
     newest = Root("newest", edges=roots[0].edges)
     old = Root("old", Filter(start=Range(on=date(2020, 1, 1))))
-    note(told(twilio, account))
+    note(description(twilio, account))
     expected = Oracle(twilio).root(newest)
-    async with asked(twilio, account) as client:
+    async with gateway_client(twilio, account) as client:
         answer = await client.answer(document(newest.text(None), old.text(None)))
     assert answer["data"] is not None
     assert answer["data"]["old"] is None
@@ -252,7 +254,7 @@ async def test_a_range_beyond_retention_is_refused_and_its_neighbour_is_not(
 
 
 def has_ranges(edges: tuple[Edge, ...]) -> bool:
-    """True where an edge itself asks for a range of start times, which may be refused."""
+    """True if an edge itself filters by a range of start times, which may be refused."""
     return any(edge.filter.start or has_ranges(edge.edges) for edge in edges)
 
 
@@ -266,7 +268,7 @@ async def test_a_parent_that_upstream_does_not_show_yet_is_null_or_itself(
     twilio.lagging = {row["sid"]: times for row in twilio.calls}
     root = Root(window=Window(2), edges=(Edge("parentCall", "up"),))
     expected = Oracle(twilio).root(root)
-    async with asked(twilio, account) as client:
+    async with gateway_client(twilio, account) as client:
         answer = await client.data(document(root.text(None)))
-    for found, wanted in zip(answer["calls"]["nodes"], expected["nodes"], strict=True):
-        assert found["up"] in (None, wanted["up"])
+    for actual, node in zip(answer["calls"]["nodes"], expected["nodes"], strict=True):
+        assert actual["up"] in (None, node["up"])

@@ -1,6 +1,7 @@
-"""Accounts that move while they are read.
+"""Accounts that change while they are read.
 
-No row twice, none missing that stood still, each row as it was at some moment of the operation.
+No row comes twice, no unchanged row is missing, each row is as it was at some moment of the
+operation.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.settings import PlannerMode
 from tests.exactness.accounts import accounts, exact_switches
-from tests.exactness.client import asked, examples, told
-from tests.exactness.moves import Move, leaves_places, moves, stood_still
+from tests.exactness.client import description, examples, gateway_client
+from tests.exactness.moves import Move, moves, removes_rows, unchanged_rows
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import STATUSES, Edge, Filter, Root, document, filters, roots
 from tests.exactness.switches import Switches, Tokens
@@ -28,17 +29,17 @@ History = Sequence[dict[str, dict[str, Row]]]
 
 @dataclass
 class Moments:
-    """What was true at some moment of an operation, and what all along."""
+    """Checks responses against the account's history during an operation."""
 
     twilio: OddTwilio
 
     def hold(self, root: Root, answer: dict[str, Any]) -> None:
-        """Asserts that the answer is right for these moments."""
+        """Asserts that the response is right for this history."""
         oracle = Oracle(self.twilio)
         self.rows_of(
             answer["nodes"],
             "calls",
-            lambda row: oracle.is_wanted(row, root.filter, None),
+            lambda row: oracle.matches(row, root.filter, None),
             None if answer["pageInfo"]["hasNextPage"] else 0,
             root.window.size,
         )
@@ -46,7 +47,7 @@ class Moments:
             self._call(node, root.edges)
 
     def _call(self, node: dict[str, Any], edges: Sequence[Edge]) -> None:
-        """A call is as it was at some moment, and so are its edges."""
+        """Asserts that a call is as it was at some moment, and so are its edges."""
         sid = node["sid"]
         oracle = Oracle(self.twilio)
         versions = [then["calls"][sid] for then in self.twilio.history if sid in then["calls"]]
@@ -68,37 +69,37 @@ class Moments:
         name = "calls" if edge.field == "childCalls" else edge.field
         oracle = Oracle(self.twilio)
 
-        def is_wanted(row: Row) -> bool:
+        def matches(row: Row) -> bool:
             if name == "calls":
-                return oracle.is_wanted(row, edge.filter, sid)
+                return oracle.matches(row, edge.filter, sid)
             return row["call_sid"] == sid and edge.log in (None, row.get("log"))
 
-        self.rows_of(found["nodes"], name, is_wanted, 0, edge.first or 50)
+        self.rows_of(found["nodes"], name, matches, 0, edge.first or 50)
         for child in found["nodes"] if name == "calls" else ():
             self._call(child, edge.edges)
 
     def rows_of(
-        self, nodes: Sequence[Any], name: str, is_wanted: Any, end: int | None, size: int
+        self, nodes: Sequence[Any], name: str, matches: Any, end: int | None, size: int
     ) -> None:
-        """No row twice; each was wanted at some moment; none is missing that stood still.
+        """No row comes twice; each matched at some moment; no unchanged row is missing.
 
-        Of a page that is full only what stands above its last row can be missing.
+        In a full page only rows above its last row can be missing.
         """
         sids = [node["sid"] for node in nodes]
         assert len(set(sids)) == len(sids)
         for sid in sids:
             assert any(
-                sid in then[name] and is_wanted(then[name][sid]) for then in self.twilio.history
+                sid in then[name] and matches(then[name][sid]) for then in self.twilio.history
             )
         order = [row["sid"] for row in self.twilio.every_row(name)]
         is_whole = end is not None and len(sids) < size
         above = order if is_whole else order[: order.index(sids[-1])] if sids else []
-        assert stood_still(self.twilio.history, name, is_wanted) & set(above) <= set(sids)
+        assert unchanged_rows(self.twilio.history, name, matches) & set(above) <= set(sids)
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[Account, Switches, Root, dict[int, Move]]:
-    """An account that moves, and a list of it from the top with edges."""
+def operations(draw: st.DrawFn) -> tuple[Account, Switches, Root, dict[int, Move]]:
+    """An account that changes, and one of its lists from the top with edges."""
     account = draw(accounts(junk=False))
     root = draw(roots(account))
     at_top = Root(root.alias, root.filter, type(root.window)(root.window.size), True, root.edges)
@@ -107,27 +108,27 @@ def questions(draw: st.DrawFn) -> tuple[Account, Switches, Root, dict[int, Move]
 
 @pytest.mark.parametrize("mode", list(PlannerMode))
 @settings(max_examples=examples(60))
-@given(questions(), st.sampled_from([1, 2, 100]))
+@given(operations(), st.sampled_from([1, 2, 100]))
 async def test_an_operation_shows_what_was_true_at_some_moment_of_it(
-    mode: PlannerMode, question: tuple[Account, Switches, Root, dict[int, Move]], at_once: int
+    mode: PlannerMode, operation: tuple[Account, Switches, Root, dict[int, Move]], at_once: int
 ) -> None:
-    account, switches, root, script = question
+    account, switches, root, script = operation
     twilio = OddTwilio.of(account, switches)
-    note(f"{told(twilio, account)}\n{script}")
+    note(f"{description(twilio, account)}\n{script}")
     twilio.moves = script
-    async with asked(twilio, account, planner=mode, max_in_flight=at_once) as client:
+    async with gateway_client(twilio, account, planner=mode, max_in_flight=at_once) as client:
         answer = await client.answer(document(root.text(None)))
     note(str(twilio.requests))
     # A date that cannot be read is an error at its own place.
     assert all(error["path"][-1] == "dateCreated" for error in answer.get("errors", ()))
-    if switches.tokens is Tokens.NUMBERS and leaves_places(script):
+    if switches.tokens is Tokens.NUMBERS and removes_rows(script):
         return
     Moments(twilio).hold(root, answer["data"][root.alias])
 
 
 @st.composite
 def walks(draw: st.DrawFn) -> tuple[Account, Switches, Filter, dict[int, Move]]:
-    """An account that moves, and one of its lists, of one status or of several."""
+    """An account that changes, and one of its lists, of one status or of several."""
     account = draw(accounts(junk=False, families=8))
     statuses = st.lists(st.sampled_from(STATUSES), min_size=2, max_size=4, unique=True)
     filter_ = draw(filters(account))
@@ -142,17 +143,17 @@ def walks(draw: st.DrawFn) -> tuple[Account, Switches, Filter, dict[int, Move]]:
 async def test_a_walk_through_moving_lists_misses_nothing_that_stood_still(
     backwards: bool, walked: tuple[Account, Switches, Filter, dict[int, Move]], size: int
 ) -> None:
-    account, switches, wanted, script = walked
+    account, switches, filter_, script = walked
     is_numbered = switches.tokens is Tokens.NUMBERS
     # Nothing tells which of several lists such a call belongs to (docs/paging.md).
-    is_ignored = "Status" in switches.ignored and len(wanted.statuses) > 1
+    is_ignored = "Status" in switches.ignored and len(filter_.statuses) > 1
     assume(not (is_ignored and backwards and has_odd_status(account)))
     twilio = OddTwilio.of(account, switches)
-    note(f"{told(twilio, account)}\n{script}")
+    note(f"{description(twilio, account)}\n{script}")
     oracle = Oracle(twilio)
     found: list[str] = []
-    async with asked(twilio, account, cache_size=0) as client:
-        walk = Walk(client, wanted)
+    async with gateway_client(twilio, account, cache_size=0) as client:
+        walk = Walk(client, filter_)
         at: str | None = None
         if backwards:
             rows = await walk.whole()
@@ -172,14 +173,14 @@ async def test_a_walk_through_moving_lists_misses_nothing_that_stood_still(
             if sids:
                 at = sids[0] if backwards else sids[-1]
                 continue
-            # A page without a row that says to go on leads on from the same place, but further.
+            # A page without rows but with a next page has a cursor that is further on.
             at = at or "the top"
-            place = info["startCursor" if backwards else "endCursor"]
-            assert place not in (None, walk.cursors.get(at))
-            walk.cursors[at] = place
+            position = info["startCursor" if backwards else "endCursor"]
+            assert position not in (None, walk.cursors.get(at))
+            walk.cursors[at] = position
         else:
             raise AssertionError("the walk does not end")
-    still = stood_still(twilio.history, "calls", lambda row: oracle.is_wanted(row, wanted, None))
+    still = unchanged_rows(twilio.history, "calls", lambda row: oracle.matches(row, filter_, None))
     assert all(found.count(sid) <= 1 for sid in still)
-    if not (is_numbered and (backwards or leaves_places(script) or wanted.statuses)):
+    if not (is_numbered and (backwards or removes_rows(script) or filter_.statuses)):
         assert still <= set(found)

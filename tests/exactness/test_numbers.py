@@ -1,6 +1,6 @@
-"""Fifty finished calls and their edges: three requests, and one for each parent off the page.
+"""Fifty finished calls and their edges take three requests, and one for each parent off the page.
 
-Wherever the days concerned hold at most 1,000 rows of each list, however they are spread.
+This holds if the days concerned have at most 1,000 rows of each list, however they are spread.
 """
 
 from datetime import timedelta
@@ -10,7 +10,7 @@ from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from gateway.settings import PlannerMode
-from tests.exactness.client import asked, examples
+from tests.exactness.client import examples, gateway_client
 from tests.exactness.oracle import Oracle
 from tests.exactness.queries import Edge, Root, Window, document
 from tests.exactness.switches import Order, Switches, Ties, Tokens
@@ -28,13 +28,13 @@ LIVE: Row = {"status": "in-progress", "end_time": None, "duration": None}
 def call_centres(draw: st.DrawFn) -> Account:
     """Calls at any pace, dense or sparse or in bursts, with legs; the newest may be live.
 
-    Some share a second, or start when others are created already: up to 25 of them.
+    Up to 25 share a second, or start after later calls were created.
     """
     count = draw(st.sampled_from([51, 59, 75, 130, 990]))
     pace = draw(st.sampled_from([1, 3, 10, 60, 600, 3600, 20_000]))
     burst = draw(st.sampled_from([1, 1, 10, 60]))
     pause = draw(st.sampled_from([0, 600, DAY]))
-    papers = draw(st.sampled_from([0, 1, 2, 2 if count > 500 else 5]))
+    rows_per_call = draw(st.sampled_from([0, 1, 2, 2 if count > 500 else 5]))
     live = draw(st.sampled_from([0, 0, 1, 9]))
     at_once, lag = draw(st.sampled_from([(1, 0), (1, 1), (1, 20), (2, 0), (7, 1), (25, 0)]))
     calls: list[Row] = []
@@ -47,10 +47,10 @@ def call_centres(draw: st.DrawFn) -> Account:
         up = {"parent_call_sid": sid("CA", parent)} if parent is not None else {}
         started = {"start_time": rfc_2822(NOON + timedelta(seconds=at + lag))}
         calls.append(call(number, at=at, **up) | started | (LIVE if number < live else {}))
-        for paper in range(papers if number % 2 else 0):
-            key = number * 10 + paper
-            recordings.append(recording(key, number, at=at + 30 + paper))
-            notifications.append(notification(key, number, at=at + 60 + paper))
+        for index in range(rows_per_call if number % 2 else 0):
+            key = number * 10 + index
+            recordings.append(recording(key, number, at=at + 30 + index))
+            notifications.append(notification(key, number, at=at + 60 + index))
     later = [200, 7200] if live else [200, 7200, 2 * DAY, 9 * DAY]
     now = NOON + timedelta(seconds=draw(st.sampled_from(later)))
     return Account(tuple(calls), tuple(recordings), tuple(notifications), now=now)
@@ -76,7 +76,7 @@ async def test_fifty_calls_take_three_requests_and_one_for_each_parent_off_the_p
     twilio = OddTwilio.of(account, Switches(order=order, tokens=tokens))
     root = Root(window=Window(50), edges=EDGES)
     expected = Oracle(twilio).root(root)
-    async with asked(twilio, account) as client:
+    async with gateway_client(twilio, account) as client:
         answer = await client.data(document(root.text(None)))
     note(str(twilio.requests))
     assert answer["calls"] == expected
@@ -100,7 +100,7 @@ async def test_the_second_in_which_the_page_ends_is_read_with_it_up_to_25_calls_
     twilio = OddTwilio.of(account, Switches(ties=Ties.SID_UP))
     root = Root(window=Window(50), edges=EDGES)
     expected = Oracle(twilio).root(root)
-    async with asked(twilio, account) as client:
+    async with gateway_client(twilio, account) as client:
         answer = await client.data(document(root.text(None)))
     assert answer["calls"] == expected
     assert [line.split("&")[0] for line in twilio.requests if "Calls" in line] == [
@@ -111,9 +111,9 @@ async def test_the_second_in_which_the_page_ends_is_read_with_it_up_to_25_calls_
 
 
 async def test_per_key_these_are_more_than_a_hundred() -> None:
-    """What the numbers above are held against."""
+    """The number to compare with those above."""
     account = DENSE
     twilio = OddTwilio.of(account, Switches())
-    async with asked(twilio, account, planner=PlannerMode.PER_KEY) as client:
+    async with gateway_client(twilio, account, planner=PlannerMode.PER_KEY) as client:
         await client.data(document(Root(window=Window(50), edges=EDGES).text(None)))
     assert len(twilio.requests) > 100

@@ -1,8 +1,8 @@
 """An upstream for tests, with a switch for everything about Twilio that is open or inferred.
 
-It is the plain account of tests.plain_twilio with other lists: how they are ordered, linked, cut
-into pages and filtered is drawn at random, and rows may be odd, come, change and go while they are
-read. It knows neither the gateway nor what an answer should be.
+It is the plain account of tests.plain_twilio with other lists: their order, links, pages and
+filters are drawn at random, and rows may be odd, or arrive, change and disappear while they are
+read. It knows neither the gateway nor the expected response.
 """
 
 from base64 import b32decode, b32encode
@@ -36,7 +36,7 @@ REFUSABLE = DATES.keys() - {"EndTime"}
 
 @dataclass(frozen=True)
 class Account:
-    """Rows as they are, in any order, and what upstream shows in place of some (by SID)."""
+    """True rows in any order, and what upstream shows in place of some (by SID)."""
 
     calls: tuple[Row, ...] = ()
     recordings: tuple[Row, ...] = ()
@@ -50,11 +50,11 @@ class Link:
     """A page's number and what its token means."""
 
     number: int
-    place: str = ""
+    position: str = ""
 
 
 @dataclass(frozen=True)
-class Cut:
+class ListPage:
     """One page of a list: its rows and the pages beside it."""
 
     rows: Sequence[Row] = ()
@@ -92,7 +92,7 @@ class OddTwilio(PlainTwilio):
         return made
 
     def sort(self) -> None:
-        """Brings every list into the order of the switches."""
+        """Sorts every list as the switches say."""
         depths = _depths(self.calls)
         oldest_first = self.switches.order is Order.OLDEST_FIRST
         for name in NAMES:
@@ -102,14 +102,14 @@ class OddTwilio(PlainTwilio):
         self.remember()
 
     def remember(self) -> None:
-        """The account as it is now, as upstream shows it, becomes part of its history."""
+        """Adds the account as upstream shows it now to its history."""
         now = {
             name: {row["sid"]: dict(self.seen(row)) for row in self.rows_of(name)} for name in NAMES
         }
         self.history.append(now)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """What the account says, after the moves that come before this request."""
+        """The response to a request, after the moves that come before it."""
         move = self.moves.get(self.answered)
         self.answered += 1
         if move is not None:
@@ -126,7 +126,7 @@ class OddTwilio(PlainTwilio):
         return form | {"media_url": f"https://api.twilio.com/{row['sid']}"}
 
     def seen(self, row: Row) -> Row:
-        """A row as upstream's filters see it: what it shows, where that is a row at all."""
+        """A row as upstream's filters see it: the shown row, unless that is junk."""
         shown: Row = self.shown.get(row["sid"], row)
         return shown if is_row(shown) else row
 
@@ -175,12 +175,12 @@ class OddTwilio(PlainTwilio):
         link = Link(int(query.pop("Page", "0")), self._read(query.pop("PageToken", "")))
         if self._is_refused(query):
             return error(400, 20004)
-        kept = [row for row in rows if self.keeps(row, query)]
+        matching = [row for row in rows if self.keeps(row, query)]
         if self.switches.tokens is Tokens.NUMBERS:
-            cut = self._numbered(kept, size, link.number)
+            cut = self._numbered(matching, size, link.number)
         else:
-            order = {row["sid"]: place for place, row in enumerate(self.every_row(name))}
-            cut = self._cut(kept, order, size, link)
+            order = {row["sid"]: position for position, row in enumerate(self.every_row(name))}
+            cut = self._cut(matching, order, size, link)
         uri = _linker(request.url.path, query, size)
         of_call = request.url.path.startswith(f"{ROOT}Calls/")
         body = {
@@ -191,16 +191,16 @@ class OddTwilio(PlainTwilio):
             "end": len(cut.rows),
             "uri": request.url.path,
             "first_page_uri": uri(0, ""),
-            "next_page_uri": cut.next and uri(cut.next.number, self._write(cut.next.place)),
+            "next_page_uri": cut.next and uri(cut.next.number, self._write(cut.next.position)),
             "previous_page_uri": cut.previous
-            and uri(cut.previous.number, self._write(cut.previous.place)),
+            and uri(cut.previous.number, self._write(cut.previous.position)),
         }
         return httpx.Response(200, json=body)
 
-    def _write(self, place: str) -> str:
+    def _write(self, position: str) -> str:
         if self.switches.tokens is not Tokens.OPAQUE:
-            return place
-        return b32encode(place.encode()).decode().rstrip("=")
+            return position
+        return b32encode(position.encode()).decode().rstrip("=")
 
     def _read(self, token: str) -> str:
         """A token of another form than upstream's own is ignored."""
@@ -213,13 +213,13 @@ class OddTwilio(PlainTwilio):
 
     # -- pages by number --------------------------------------------------------------------------
 
-    def _numbered(self, kept: Sequence[Row], size: int, number: int) -> Cut:
+    def _numbered(self, matching: Sequence[Row], size: int, number: int) -> ListPage:
         switches = self.switches
         step = min(size, switches.largest_page)
-        shown, rest = kept[number * step : (number + 1) * step], kept[(number + 1) * step :]
+        shown, rest = matching[number * step : (number + 1) * step], matching[(number + 1) * step :]
         back = Link(number - 1) if number else None
         if rest:
-            return Cut(shown, Link(number + 1), back)
+            return ListPage(shown, Link(number + 1), back)
         is_past = number > 0 and not shown
         after: dict[Tail, int | None] = {
             Tail.NONE: None,
@@ -230,16 +230,18 @@ class OddTwilio(PlainTwilio):
             Tail.ENDLESS: number + 1,
         }
         following = after[switches.tail]
-        return Cut(shown, None if following is None else Link(following), back)
+        return ListPage(shown, None if following is None else Link(following), back)
 
     # -- pages by token ---------------------------------------------------------------------------
-    # A place is PA and a SID: after that row; PB: before it; PI: before it, itself included; PT
-    # and a number: one of the empty pages past the end. `:2` is: two empty pages come first.
+    # A position is PA and a SID: after that row; PB: before it; PI: before it, itself included; PT
+    # and a number: one of the empty pages past the end. `:2` means that two empty pages come first.
 
-    def _cut(self, kept: Sequence[Row], order: Mapping[str, int], size: int, link: Link) -> Cut:
-        kind, anchor, empties = link.place[:2], link.place[2:36], link.place[37:]
+    def _cut(
+        self, matching: Sequence[Row], order: Mapping[str, int], size: int, link: Link
+    ) -> ListPage:
+        kind, anchor, empties = link.position[:2], link.position[2:36], link.position[37:]
         if kind == "PT":
-            return self._past_the_end(kept, link)
+            return self._past_the_end(matching, link)
         if empties:
             return self._empty(link, int(empties))
         at = order.get(anchor, -1)
@@ -248,28 +250,28 @@ class OddTwilio(PlainTwilio):
         shown: Sequence[Row]
         if kind in ("PB", "PI"):
             stop = at + (kind == "PI")
-            shown = [row for row in kept if order[row["sid"]] < stop][-size:]
+            shown = [row for row in matching if order[row["sid"]] < stop][-size:]
         else:
-            shown = self._onwards(kept, order, size, at)
-        return self._linked(shown, kept, order, link)
+            shown = self._onwards(matching, order, size, at)
+        return self._linked(shown, matching, order, link)
 
     def _onwards(
-        self, kept: Sequence[Row], order: Mapping[str, int], size: int, at: int
+        self, matching: Sequence[Row], order: Mapping[str, int], size: int, at: int
     ) -> Sequence[Row]:
-        """The rows after a place; with `repeats` the one before them comes once more."""
-        above = [row for row in kept if order[row["sid"]] <= at]
-        below = [row for row in kept if order[row["sid"]] > at]
+        """The rows after a position; with `repeats` the row before them comes again."""
+        above = [row for row in matching if order[row["sid"]] <= at]
+        below = [row for row in matching if order[row["sid"]] > at]
         again = above[-1:] if self.switches.repeats and size > 1 else []
         return [*again, *below[: size - len(again)]] if below else []
 
     def _linked(
-        self, shown: Sequence[Row], kept: Sequence[Row], order: Mapping[str, int], link: Link
-    ) -> Cut:
+        self, shown: Sequence[Row], matching: Sequence[Row], order: Mapping[str, int], link: Link
+    ) -> ListPage:
         if not shown:
-            return Cut((), self._tail(link) if link.place[:2] in ("", "PA") else None, None)
+            return ListPage((), self._tail(link) if link.position[:2] in ("", "PA") else None, None)
         first, last = shown[0]["sid"], shown[-1]["sid"]
-        is_last = order[kept[-1]["sid"]] <= order[last]
-        is_first = order[kept[0]["sid"]] >= order[first]
+        is_last = order[matching[-1]["sid"]] <= order[last]
+        is_first = order[matching[0]["sid"]] >= order[first]
         below = self._tail(link) if is_last else self._link(link.number + 1, "PA", last, order)
         has_link = link.number > 0 if self.switches.previous_by_number else not is_first
         back = {
@@ -278,19 +280,19 @@ class OddTwilio(PlainTwilio):
             BackNumber.ONE: 1,
         }[self.switches.back_number]
         above = self._link(back, "PB", first, order) if has_link else None
-        return Cut(shown, below, above)
+        return ListPage(shown, below, above)
 
     def _link(self, number: int, kind: str, anchor: str, order: Mapping[str, int]) -> Link:
-        """A link; every other one leads over empty pages, where there are any."""
+        """A link; every other one leads over empty pages, if the switches have any."""
         empties = self.switches.empties if order[anchor] % 2 == 0 else 0
         return Link(number, f"{kind}{anchor}:{empties}" if empties else f"{kind}{anchor}")
 
-    def _empty(self, link: Link, left: int) -> Cut:
-        kind, anchor = link.place[:2], link.place[2:36]
+    def _empty(self, link: Link, left: int) -> ListPage:
+        kind, anchor = link.position[:2], link.position[2:36]
         onwards = Link(link.number + 1, kind + anchor + (f":{left - 1}" if left > 1 else ""))
         if kind == "PB":
-            return Cut(next=None, previous=onwards)
-        return Cut(next=onwards, previous=Link(0, f"PI{anchor}"))
+            return ListPage(next=None, previous=onwards)
+        return ListPage(next=onwards, previous=Link(0, f"PI{anchor}"))
 
     def _tail(self, link: Link) -> Link | None:
         match self.switches.tail:
@@ -302,15 +304,15 @@ class OddTwilio(PlainTwilio):
                 return Link(0)
         return Link(link.number + 1, "PT1")
 
-    def _past_the_end(self, kept: Sequence[Row], link: Link) -> Cut:
-        previous = Link(0, f"PI{kept[-1]['sid']}") if kept else None
+    def _past_the_end(self, matching: Sequence[Row], link: Link) -> ListPage:
+        previous = Link(0, f"PI{matching[-1]['sid']}") if matching else None
         match self.switches.tail:
             case Tail.SAME:
-                return Cut(next=link, previous=previous)
+                return ListPage(next=link, previous=previous)
             case Tail.ENDLESS:
-                further = Link(link.number + 1, f"PT{int(link.place[2:]) + 1}")
-                return Cut(next=further, previous=previous)
-        return Cut(previous=previous)
+                further = Link(link.number + 1, f"PT{int(link.position[2:]) + 1}")
+                return ListPage(next=further, previous=previous)
+        return ListPage(previous=previous)
 
     # -- filters ----------------------------------------------------------------------------------
 
@@ -320,7 +322,7 @@ class OddTwilio(PlainTwilio):
         return before is not None and any(date.fromisoformat(day) < before for day in days)
 
     def keeps(self, row: Row, query: Mapping[str, str]) -> bool:
-        """True where the row passes the filters that upstream does not ignore."""
+        """True if the row matches the filters that upstream does not ignore."""
         seen = self.seen(row)
         for name, value in query.items():
             base = name.rstrip("<>")
@@ -348,12 +350,12 @@ class OddTwilio(PlainTwilio):
 
 
 def moment(text: str) -> datetime:
-    """Twilio's date as a moment."""
+    """Twilio's date as a datetime."""
     return parsedate_to_datetime(text)
 
 
 def is_row(value: Any) -> bool:
-    """True for an object with a SID that can be read."""
+    """True for an object with a readable SID."""
     return isinstance(value, dict) and len(str(value.get("sid"))) == 34
 
 
