@@ -1,4 +1,4 @@
-"""What the tests of mutations share: the documents, the smallest inputs, an account to change."""
+"""Shared by the tests of mutations: documents, minimal inputs, an account to change."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ LIVE = sid("CA", 1)
 
 
 def making(**given: Any) -> dict[str, Any]:
-    """The smallest input of makeCall, and what is given; `from_` stands for `from`."""
+    """The minimal input of makeCall with these fields; `from_` stands for `from`."""
     named = {name.rstrip("_"): value for name, value in given.items()}
     return {"to": TO, "from": FROM, "instructions": {"twiml": "<Response/>"}} | named
 

@@ -1,4 +1,4 @@
-"""A plain account whose pages are as odd as Twilio's may be: every switch is a way to link them.
+"""A plain account with pages as odd as Twilio's may be: each switch changes how they are linked.
 
 It answers what FACTS leaves open about paging in each way, and what people have reported. Rows,
 filters and requests are the plain account's.

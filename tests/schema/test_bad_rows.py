@@ -1,4 +1,4 @@
-"""Rows as no documentation has them: the answer holds all that can be read of them."""
+"""Rows that break the documentation: the response holds all that can be read of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -148,7 +148,7 @@ async def test_a_single_call_without_a_readable_sid_costs_its_own_field() -> Non
 async def test_a_row_of_a_filtered_list_is_left_to_upstreams_word_where_it_says_nothing(
     nothing: Any,
 ) -> None:
-    """Upstream found it for Status=busy; a row that says otherwise is no row of this list."""
+    """The list is that of Status=busy; a row with another status does not belong to it."""
     twilio = PlainTwilio(calls=[call(1), call(2, status="busy"), call(3, status="paused")])
 
     def fault(request: httpx.Request) -> httpx.Response | None:
@@ -168,7 +168,7 @@ async def test_a_row_of_a_filtered_list_is_left_to_upstreams_word_where_it_says_
 
 @EACH_NOTHING
 async def test_what_a_row_does_not_say_is_not_answered_from_what_was_read(nothing: Any) -> None:
-    """The children are known, but not which of them is busy: upstream is asked."""
+    """The children are known, but not which of them is busy: this costs a request."""
     child = call(2, at=5, parent_call_sid=sid("CA", 1), status="busy")
     twilio = PlainTwilio(calls=[child, call(1, at=0), call(3, at=-5)])
 
@@ -196,7 +196,7 @@ async def test_what_a_row_does_not_say_is_not_answered_from_what_was_read(nothin
 
 
 async def test_a_call_that_is_ended_is_answered_whatever_its_row_lacks() -> None:
-    """The change has happened: a property that is missing makes it no mystery."""
+    """The change has happened: a missing property does not make its outcome unknown."""
     twilio = PlainTwilio(calls=[call(1, status="in-progress")])
     twilio.fault = lambda request: (
         httpx.Response(200, json={"sid": LIVE}) if request.method == "POST" else None

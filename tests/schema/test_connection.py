@@ -1,4 +1,4 @@
-"""Connections: windows, cursors, merged statuses and filters against a plain oracle."""
+"""Connections: page arguments, cursors, merged statuses and filters against a plain oracle."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ def accounts(draw: st.DrawFn) -> list[Row]:
 
 
 def in_merged_order(rows: Sequence[Row], statuses: Sequence[str]) -> list[str]:
-    """The oracle of several statuses: newest first; of one second, status by status."""
+    """The oracle of several statuses: newest first; within one second, status by status."""
     kept = [row for row in rows if row["status"] in statuses]
     ranked = sorted(
         kept, key=lambda row: (-created(row).timestamp(), STATUSES.index(row["status"]))
@@ -52,7 +52,7 @@ def created(row: Row) -> datetime:
 
 
 def graphql_statuses(statuses: Sequence[str]) -> list[str]:
-    """The wire values as GraphQL writes them."""
+    """The wire values as GraphQL enum values."""
     return [status.upper().replace("-", "_") for status in statuses]
 
 
@@ -177,7 +177,7 @@ async def test_calls_that_arrive_during_a_walk_move_nothing(
 async def test_a_call_that_leaves_its_list_loses_none_of_the_others(
     rows: list[Row], first: int
 ) -> None:
-    """The row of the cursor ends its call: the rest of the list still comes, each once."""
+    """The call of the cursor's row ends: the rest of the list still comes, each row once."""
     rows = [row | {"status": "in-progress", "date_created": call(0, at=-n)["date_created"]}
             for n, row in enumerate(rows)]  # fmt: skip
     twilio = PlainTwilio(calls=rows)
@@ -202,10 +202,10 @@ ranges = st.tuples(instants, instants).filter(lambda pair: pair[0] < pair[1])
 
 @given(st.lists(st.integers(-3 * 86400, 3 * 86400), max_size=30), ranges, st.integers(1, 6))
 async def test_time_ranges_are_exact_to_the_second(
-    starts: list[int], wanted: tuple[datetime, datetime], first: int
+    starts: list[int], range_: tuple[datetime, datetime], first: int
 ) -> None:
     rows = [call(n, at=at) for n, at in enumerate(sorted(starts, reverse=True))]
-    gte, lt = wanted
+    gte, lt = range_
     filter_ = {"startTime": {"gte": gte.isoformat(), "lt": lt.isoformat()}}
     async with connect(PlainTwilio(calls=rows)) as client:
         sids, _ = await walk(client, first, filter_)

@@ -1,4 +1,4 @@
-"""What an operation is estimated to cost, in rows, and what is refused for it."""
+"""The estimated cost of operations, in rows, and the operations that are refused."""
 
 import json
 import re
@@ -141,7 +141,7 @@ def test_variables_count_as_they_are_coerced(given: dict[str, Any], expected: in
 
 
 def test_a_field_whose_arguments_cannot_be_coerced_is_not_executed_and_costs_nothing() -> None:
-    """A variable that is null at last, where its default let validation pass."""
+    """A variable that is null, though its default let validation pass."""
     text = """query($i: [ID!] = ["a"]) {
         nodes(ids: $i) { ... on Call { parentCall { sid } } } calls(first: 3) { nodes { sid } } }"""
 
@@ -149,7 +149,7 @@ def test_a_field_whose_arguments_cannot_be_coerced_is_not_executed_and_costs_not
 
 
 def test_a_change_costs_a_row_and_what_is_read_with_it() -> None:
-    """Whatever it returns; a subscription's field is a root field like a query's."""
+    """For every return type; a subscription's field is a root field like a query's."""
     changing = build_schema("""
         interface Node { id: ID! }
         type Call implements Node { id: ID! parentCall: Call }
@@ -244,7 +244,7 @@ async def test_the_limit_of_the_cost_is_met_exactly() -> None:
     "arguments", ["first: 1001", 'last: 1001, before: "x"', "first: 2147483647"]
 )
 async def test_a_page_beyond_the_largest_refuses_the_whole_operation(arguments: str) -> None:
-    """The other list of the operation is not asked for, either."""
+    """The other list of the operation is not requested, either."""
     twilio = PlainTwilio(calls=[call(1)])
     async with connect(twilio) as client:
         other = f"b: calls({arguments}) {{ nodes {{ sid }} }}"

@@ -1,4 +1,4 @@
-"""Cursors: nobody else can write one, and each is good for its account, host and list only."""
+"""Cursors cannot be forged, and each is valid for its account, host and list only."""
 
 import base64
 from dataclasses import dataclass
@@ -208,14 +208,14 @@ CANONICAL: list[tuple[list[ListRequest[Any]], str]] = [
 def test_what_is_signed_of_a_list_is_written_down_here(
     lists: list[ListRequest[Any]], text: str
 ) -> None:
-    """A change of these texts ends every cursor out there: then VERSION goes up."""
+    """A change of these texts invalidates all existing cursors: then increase VERSION."""
     assert VERSION == 3
     assert canonical(lists).decode() == text
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaterListCalls(ListCalls):
-    """The list of calls of a later gateway, with a filter more."""
+    """The list of calls of a later gateway, with one more filter."""
 
     group_sid: str | None = None
 

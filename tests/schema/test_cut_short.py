@@ -1,4 +1,4 @@
-"""A reading that ends badly keeps what it read, says so, and going on makes progress."""
+"""A list that is cut short keeps its rows and reports it; continuing makes progress."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +17,7 @@ CUT = "The list was not read to its end. endCursor says how to go on."
 
 
 async def answered(client: Client, **variables: Any) -> tuple[Any, list[Any]]:
-    """A page that must have no errors, and the warnings beside it."""
+    """A page without errors, and its warnings."""
     answer = await client.answer(PAGE, **variables)
     assert "errors" not in answer, answer
     return answer["data"]["calls"], answer.get("extensions", {}).get("warnings", [])
@@ -44,7 +44,7 @@ async def test_three_empty_pages_that_name_ever_new_ones_end_the_reading(tokens:
     assert not got["isComplete"]
     assert got["pageInfo"]["endCursor"] != got["edges"][-1]["cursor"]
     assert warnings == again == cut_short("UPSTREAM_INVALID")
-    # It goes on after the pages that were read.
+    # The next page starts after the pages that were read.
     assert len(asked) == 3
     assert all("Page=" in request and "Page=1&" not in request for request in asked)
     assert (onward["edges"], onward["pageInfo"]["hasNextPage"]) == ([], True)
@@ -102,7 +102,7 @@ def on_page_two(fault: Callable[[], httpx.Response]) -> Callable[[httpx.Request]
 
 
 def broken() -> httpx.Response:
-    """The connection is gone."""
+    """The connection breaks."""
     raise httpx.ReadError("reset")
 
 
@@ -153,7 +153,7 @@ async def test_what_was_read_before_the_deadline_is_kept() -> None:
 @pytest.mark.parametrize("tokens", ["name rows", "opaque", "numbers"])
 @pytest.mark.parametrize("budget", [1, 2, 3])
 async def test_going_on_makes_progress_though_no_row_passes(tokens: Any, budget: int) -> None:
-    """`endCursor` is the place of the last row read, unlike Relay's."""
+    """`endCursor` is the position of the last row read, unlike Relay's."""
     twilio = OddPages(calls=calls_of(20), tokens=tokens, largest_page=3)
     filter_ = {"startTime": {"lt": (NOON - timedelta(seconds=16)).isoformat()}}
     seen: list[str] = []
@@ -180,7 +180,7 @@ async def test_going_back_makes_progress_though_no_row_passes(tokens: Any, budge
     twilio = OddPages(calls=calls_of(20), tokens=tokens, largest_page=3)
     filter_ = {"startTime": {"gte": (NOON - timedelta(seconds=3)).isoformat()}}
     async with connect(twilio) as client:
-        # The filter is of these rows when the cursor is made, and not later.
+        # These rows match the filter when the cursor is made, and not later.
         cursor = (await answered(client, first=20, filter=filter_))[0]["pageInfo"]["endCursor"]
     twilio.calls[:0] = [
         call(100 + n, at=50 - n, start_time=call(0, at=-90)["start_time"]) for n in range(20)
@@ -212,7 +212,7 @@ async def test_a_merged_list_that_breaks_keeps_the_rows_above_its_end() -> None:
     async with connect(twilio) as client:
         got, warnings = await answered(client, first=18, filter=filter_)
         twilio.fault = None
-        # Both came already, and are of another status now.
+        # Both came already, and have another status now.
         twilio.calls = moved(moved(twilio.calls, 1, "failed"), 4, "busy")
         rest, _ = await answered(
             client, first=18, after=got["pageInfo"]["endCursor"], filter=filter_
@@ -263,7 +263,7 @@ async def test_an_edge_is_cut_short_like_a_root_list() -> None:
 
 @pytest.mark.parametrize("window", ["after", "before"])
 async def test_a_place_that_was_pushed_far_down_is_reached_over_several_pages(window: str) -> None:
-    """Each reads as far as its budget allows, and the next goes on there."""
+    """Each page reads as far as its budget allows, and the next continues there."""
     twilio = PlainTwilio(calls=calls_of(4))
     async with connect(twilio) as client:
         cursor = (await answered(client, first=3))[0]["edges"][1]["cursor"]
@@ -333,7 +333,7 @@ async def test_from_where_a_reading_back_was_cut_short_one_can_go_either_way(tok
 
 
 async def test_a_search_for_the_top_that_is_cut_short_loses_no_row() -> None:
-    """Opaque links that end too soon, and a budget that ends with them."""
+    """Opaque links that end too early, and a budget that ends with them."""
     twilio = OddPages(calls=calls_of(12), tokens="opaque", largest_page=3, previous_by_number=True)
     async with connect(twilio) as client:
         third = (await answered(client, first=8))[0]["edges"][7]["cursor"]

@@ -1,4 +1,4 @@
-"""Where a cursor's place is found again, against the whole list: whatever became of its row."""
+"""A cursor's position is found again in the whole list, whatever became of its row."""
 
 from typing import Any
 
@@ -31,15 +31,15 @@ def row_of(number: int, at: int) -> CallResource:
 def divided(
     position: RowPosition, rows: Rows, size: int, shown: set[str]
 ) -> tuple[list[str], list[str]]:
-    """The SIDs before and after the place; upstream sends all rows, of which some are wanted."""
-    cut: CursorSplit[CallResource] = CursorSplit(position)
+    """The SIDs before and after the position; upstream sends all rows, but only some match."""
+    split: CursorSplit[CallResource] = CursorSplit(position)
     after: list[StreamRow[CallResource]] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        wanted = tuple(one for one in part if one.sid in shown)
+        matching = tuple(one for one in part if one.sid in shown)
         sids = tuple(one.sid for one in part)
-        after += cut.below(Page(ListCalls(), wanted, rows_read=len(part), sids=sids))
-    after += cut.end()
+        after += split.below(Page(ListCalls(), matching, rows_read=len(part), sids=sids))
+    after += split.end()
     below = [entry.row.sid for entry in after]
     before = [one.sid for one in rows if one.sid in shown and one.sid not in below]
     return before, below
@@ -78,7 +78,7 @@ def test_the_place_of_a_row_is_found_by_it_or_by_the_row_above_or_by_its_date(
     if is_there or (is_above_there and above):
         assert (before, after) == (true_before, true_after)
     else:
-        # None that is after is lost; of those before, only such of the same second come again.
+        # No row after it is lost; of the rows before it, only those of its second come again.
         assert [one for one in after if one in true_after] == true_after
         again = [one for one in left if one.sid in after and one.sid not in true_after]
         assert all(created(one) == created(own) for one in again)
@@ -122,7 +122,7 @@ def test_without_a_date_the_place_is_where_its_page_begins() -> None:
 @pytest.mark.parametrize(
     ("ages", "index", "nearest"),
     [
-        ([3, None, 5], 1, 5),  # below it: what is older than that comes after it for certain
+        ([3, None, 5], 1, 5),  # the row below: what is older certainly comes after
         ([3, None, None], 1, 3),
         ([3, 4, None], 2, 4),
         ([None, None], 1, None),

@@ -1,4 +1,4 @@
-"""Each edge: the answer and the exact upstream requests."""
+"""Each edge: the response and the exact upstream requests."""
 
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
@@ -91,7 +91,7 @@ async def test_an_outbound_call_that_was_never_answered_has_no_children_without_
 
 
 async def test_a_list_out_of_order_is_no_evidence_about_children() -> None:
-    """A call stands below a newer one: the order that *known* leans on is not there."""
+    """A call is below a newer one: the order that *known* relies on is missing."""
     twilio = PlainTwilio(calls=[call(1, at=0), call(2, at=9, parent_call_sid=sid("CA", 1))])
     async with connect(twilio) as client:
         data = await client.data("{ calls(first: 2) { nodes { childCalls { nodes { sid } } } } }")
@@ -134,7 +134,7 @@ async def test_a_child_of_its_parents_second_on_the_next_page_is_not_missing() -
 
 
 async def test_a_child_below_a_parent_that_was_answered_last_is_not_missing() -> None:
-    """The list runs by start (answerOnBridge): what stands between has been created long before."""
+    """The list is ordered by start (answerOnBridge): rows in between were created long before."""
     parent = call(1, at=0) | {"start_time": call(0, at=20)["start_time"]}
     queued = call(3, at=-60) | {"start_time": call(0, at=15)["start_time"]}
     child = call(2, at=5, parent_call_sid=sid("CA", 1), direction="outbound-dial")
@@ -242,7 +242,7 @@ async def test_the_track_of_a_recording_read_by_its_sid_comes_from_its_calls_for
 
 
 async def test_aliases_and_levels_of_one_operation_share_their_rows() -> None:
-    """Two sizes of one list, two names for one call, the same recordings two levels apart."""
+    """Two sizes of one list, two aliases of one call, the same recordings two levels apart."""
     twilio = two_leg_account()
     async with connect(twilio) as client:
         data = await client.data(

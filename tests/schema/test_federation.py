@@ -26,7 +26,7 @@ def account() -> PlainTwilio:
 
 
 def representation(typename: str, **key: str) -> dict[str, Any]:
-    """What a router sends."""
+    """The query that a router sends."""
     return {"__typename": typename, **key}
 
 
@@ -76,7 +76,7 @@ async def test_a_bad_representation_is_null_with_an_error_and_costs_no_other() -
 
     good = {"__typename": "Call", "sid": sid("CA", 1), "status": "COMPLETED"}
     assert answer["data"]["_entities"] == [good] + [None] * 9
-    # a call that is gone is null without an error
+    # a deleted call is null without an error
     assert [error["path"] for error in answer["errors"]] == [
         ["_entities", place] for place in (1, 2, 3, 4, 5, 6, 8, 9)
     ]
@@ -85,7 +85,7 @@ async def test_a_bad_representation_is_null_with_an_error_and_costs_no_other() -
 
 
 async def test_the_service_prints_a_schema_that_every_composer_reads() -> None:
-    """Version 2.0: composers refuse a version that they do not know, and 2.0 has what is used."""
+    """Version 2.0 has all directives used here; composers refuse versions that they do not know."""
     async with connect(PlainTwilio()) as client:
         sdl = (await client.data("{ _service { sdl } }"))["_service"]["sdl"]
 

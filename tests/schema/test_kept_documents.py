@@ -1,4 +1,4 @@
-"""What is kept of documents: bounded in bytes, and freed at once when it makes room."""
+"""The document cache: bounded in bytes, and evicted documents are freed at once."""
 
 import gc
 import tracemalloc
@@ -43,7 +43,7 @@ HEAVY = {
 
 
 def prepare(text: str) -> PreparedDocument:
-    """A document that was looked at."""
+    """A document whose errors were computed."""
     prepared = PreparedDocument(text, LIMITS, SCHEMA)
     _ = prepared.errors
     return prepared
@@ -51,7 +51,7 @@ def prepare(text: str) -> PreparedDocument:
 
 @pytest.mark.parametrize("text", [LONG, REFUSED, ABUSE["2^30"][0], ABUSE["fields"][0]])
 def test_a_document_is_freed_without_the_collector(text: str) -> None:
-    """What validation leaves behind is for the collector, and so young that it soon finds it."""
+    """The garbage collector frees what validation leaves behind, soon because it is young."""
     prepared = prepare(text)
     gc.collect()
     gc.disable()
@@ -83,7 +83,9 @@ def test_the_estimate_is_no_less_than_a_document_takes(name: str) -> None:
     """Of some, for the interpreter keeps objects for the next: NOISE bytes of them, or less."""
 
     def some() -> list[PreparedDocument]:
-        texts = [f"{HEAVY[name]} "[:-1] for _ in range(4)]  # what is kept holds its own text
+        texts = [
+            f"{HEAVY[name]} "[:-1] for _ in range(4)
+        ]  # each cached document has a text of its own
         found = [prepare(text) for text in texts]
         gc.collect()
         return found
@@ -106,10 +108,10 @@ TEXTS = [SHORT, LONG, REFUSED, "{", "{ a: __typename }", "{ calls { nodes { sid 
 
 @given(st.integers(0, 60_000), st.lists(st.sampled_from(TEXTS), max_size=25))
 def test_those_used_last_are_kept_within_the_size(size: int, texts: list[str]) -> None:
-    kept, model = DocumentCache(size), OrderedDict[str, PreparedDocument]()
+    cache, model = DocumentCache(size), OrderedDict[str, PreparedDocument]()
     for text in texts:
         try:
-            found = kept.prepared(text, LIMITS, SCHEMA)
+            found = cache.prepared(text, LIMITS, SCHEMA)
         except GraphQLError:
             assert text == "{"
             continue
@@ -122,31 +124,31 @@ def test_those_used_last_are_kept_within_the_size(size: int, texts: list[str]) -
                 model[text] = found
             while sum(one.bytes for one in model.values()) > size:
                 model.popitem(last=False)
-        assert kept.bytes == sum(one.bytes for one in model.values()) <= size
+        assert cache.bytes == sum(one.bytes for one in model.values()) <= size
 
 
 def test_what_is_refused_takes_no_room() -> None:
-    kept, expected = DocumentCache(), 0
+    cache, expected = DocumentCache(), 0
     for text in (REFUSED, *(text for text, _ in ABUSE.values()), SHORT):
         with suppress(GraphQLError):
-            found = kept.prepared(text, LIMITS, SCHEMA)
+            found = cache.prepared(text, LIMITS, SCHEMA)
             expected += 0 if found.errors else found.bytes
 
-    assert kept.bytes == expected > 0
+    assert cache.bytes == expected > 0
 
 
 def test_a_document_holds_an_error_of_any_length_no_longer_than_it_is_answered() -> None:
     """A hundred errors that repeat a name of 14,000 characters are more than a megabyte."""
     variables = " ".join(f"$v{n}: Int" for n in range(100))
     text = f"query {'a' * 14_000}({variables}) {{ __typename }}"
-    kept = DocumentCache()
+    cache = DocumentCache()
 
-    assert sum(len(error.message) for error in kept.prepared(text, LIMITS, SCHEMA).errors) > 10**6
-    assert kept.bytes == 0
+    assert sum(len(error.message) for error in cache.prepared(text, LIMITS, SCHEMA).errors) > 10**6
+    assert cache.bytes == 0
 
 
 async def test_nothing_keeps_a_document_that_was_executed() -> None:
-    """Too long a one to be kept; it asks whether recordings are wanted with their tracks."""
+    """A document too long for the cache; `selects` walks it for `track`."""
     name = "OfThisTestOnly"
     wanted = "{ calls(first: 1) { nodes { recordings { nodes { track } } } } }"
     text = f"query {name} {wanted} #{' ' * MAX_CACHED_LENGTH}"

@@ -1,4 +1,4 @@
-"""A call that upstream does not show yet: whatever reads it by its SID answers what is known."""
+"""A call that upstream does not show yet: every field that reads it by its SID returns it."""
 
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -26,25 +26,25 @@ BY_SID = f"""query($sid: ID!, $in: [_Any!]!) {{
     _entities(representations: $in) {{ ... on Call {{ {EVERYTHING} }} }} }}"""
 
 
-def hides(wanted: str) -> Any:
-    """Upstream answers 404 for this call, whatever the rest of it does."""
+def hides(call_sid: str) -> Any:
+    """Upstream returns 404 for this call."""
     return lambda request: (
         error(404, 20404)
-        if request.method == "GET" and request.url.path.endswith(f"Calls/{wanted}.json")
+        if request.method == "GET" and request.url.path.endswith(f"Calls/{call_sid}.json")
         else None
     )
 
 
-async def hear(client: Client, status: str, ago: float = 0.0, **facts: Any) -> None:
-    """News of the call, so many seconds ago."""
+async def publish_event(client: Client, status: str, ago: float = 0.0, **facts: Any) -> None:
+    """An event of the call, `ago` seconds old."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
     await client.gateway.own.store.publish(event(status, 1, at=at, **facts))
 
 
-async def by_sid(client: Client, wanted: str = CALL) -> list[Any]:
-    """What every root field that reads a call by its SID says."""
-    given = [{"__typename": "Call", "sid": wanted}]
-    data = await client.data(BY_SID, sid=wanted, **{"in": given})
+async def by_sid(client: Client, call_sid: str = CALL) -> list[Any]:
+    """The results of every root field that reads a call by its SID."""
+    given = [{"__typename": "Call", "sid": call_sid}]
+    data = await client.data(BY_SID, sid=call_sid, **{"in": given})
     return [data["call"], data["node"], *data["nodes"], *data["_entities"]]
 
 
@@ -81,7 +81,7 @@ async def test_a_call_that_was_made_is_queued_at_least_though_its_answer_has_no_
 
 async def test_what_nobody_said_of_a_call_is_unknown_or_null() -> None:
     async with connect(PlainTwilio()) as client:
-        await hear(client, "ringing")
+        await publish_event(client, "ringing")
         answers = await by_sid(client)
 
         nothing = dict.fromkeys(
@@ -101,7 +101,7 @@ async def test_what_nobody_said_of_a_call_is_unknown_or_null() -> None:
 async def test_what_was_told_late_is_not_kept_once_upstream_shows_the_call() -> None:
     twilio = PlainTwilio()
     async with connect(twilio) as client:
-        await hear(client, "ringing")
+        await publish_event(client, "ringing")
         late = await by_sid(client)
         twilio.calls.append(call(1, status="in-progress"))
         shown = await by_sid(client)
@@ -115,14 +115,14 @@ async def test_what_was_told_late_is_not_kept_once_upstream_shows_the_call() -> 
 async def test_after_the_lag_a_404_is_a_404(ago: float) -> None:
     """Also where another gateway's clock is ahead by more than that."""
     async with connect(PlainTwilio()) as client:
-        await hear(client, "ringing", ago)
+        await publish_event(client, "ringing", ago)
 
         assert await by_sid(client) == [None] * 4
 
 
 async def test_a_call_that_nobody_heard_of_is_null() -> None:
     async with connect(PlainTwilio()) as client:
-        await hear(client, "ringing")
+        await publish_event(client, "ringing")
 
         assert await by_sid(client, sid("CA", 2)) == [None] * 4
 
@@ -130,7 +130,7 @@ async def test_a_call_that_nobody_heard_of_is_null() -> None:
 async def test_upstream_in_trouble_is_an_error_and_no_lag() -> None:
     twilio = PlainTwilio(fault=lambda _: httpx.Response(503))
     async with connect(twilio, max_attempts=1) as client:
-        await hear(client, "ringing")
+        await publish_event(client, "ringing")
         problem = await client.error("query($sid: ID!) { call(sid: $sid) { sid } }", sid=CALL)
 
         assert problem["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
@@ -144,7 +144,7 @@ async def test_edges_lead_to_a_call_that_is_late() -> None:
         notifications=[notification(1, 1)],
     )
     async with connect(twilio) as client:
-        await hear(client, "in-progress")
+        await publish_event(client, "in-progress")
         data = await client.data(
             """query($leg: ID!, $recording: ID!, $notification: ID!) {
                 call(sid: $leg) { parentCall { sid status } }
@@ -170,9 +170,9 @@ async def test_a_repeat_under_a_key_answers_the_call_that_is_late() -> None:
 
 
 async def test_a_subscription_begins_with_what_is_known_of_a_late_call() -> None:
-    """And with its edges: what upstream does not show costs its own field."""
+    """And with its edges: an edge that upstream does not show fails its own field only."""
     async with connect(PlainTwilio()) as client:
-        await hear(client, "ringing", to=TO)
+        await publish_event(client, "ringing", to=TO)
         document = f"""subscription {{ callUpdated(sid: "{CALL}") {{
             source call {{ status direction to recordings {{ nodes {{ sid }} }} }} }} }}"""
         async with aclosing(client.gateway.stream(document, caller=ANONYMOUS)) as results:

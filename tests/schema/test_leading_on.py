@@ -1,4 +1,4 @@
-"""Every cursor that was handed out leads on, up and down, whatever has become of its row."""
+"""A client can continue from every cursor, up and down, whatever became of its row."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ UNDATED: dict[str, Any] = {
 
 
 def meets(twilio: PlainTwilio, number: int, fate: str) -> None:
-    """What becomes of a call between two pages."""
+    """The change of a call between two pages."""
     place = next(n for n, row in enumerate(twilio.calls) if row["sid"] == sid("CA", number))
     row = twilio.calls[place]
     match fate:
@@ -82,7 +82,7 @@ async def test_the_cursor_of_any_call(
 
 
 async def walked_to(client: Client, filter_: Any, place: int) -> str:
-    """The cursor of the row at this place, in pages of two."""
+    """The cursor of the row with this index, in pages of two."""
     after = None
     while True:
         edges = (await page(client, filter_, first=2, after=after))["edges"]
@@ -127,7 +127,7 @@ async def test_back_from_a_call_that_is_gone_its_page_is_read_again() -> None:
 
 
 async def test_a_call_without_a_date_that_is_gone_with_its_neighbour_is_where_others_are() -> None:
-    """The date of the call below it tells where it was; its page's token is refused."""
+    """The date of the call below it locates it; its page's token is refused."""
     rows = calls_of(9)
     rows[4] |= UNDATED
     rows[2]["date_created"] = rows[3]["date_created"]
@@ -182,7 +182,7 @@ async def test_a_list_that_is_refused_whole_is_asked_for_the_place_and_no_more()
 
 
 async def test_calls_that_are_pushed_off_the_first_page_are_found_below_it() -> None:
-    """No link was seen beside the page, so no token can be made: the row is looked for."""
+    """The page has no link, so no token can be made: the row is searched."""
     twilio = PlainTwilio(calls=calls_of(4))
     async with connect(twilio) as client:
         cursor = await cursor_of(client, 1, first=3)
@@ -236,7 +236,7 @@ async def test_a_call_that_leaves_its_status_after_page_one_is_not_on_page_two(t
 
     assert sids(one) == numbered(0, 1, 2)
     assert sids(two) == numbered(3, 4, 5, 6, 7)
-    # Its own row never again; those above it have moved, and may be missed, but come once at most.
+    # Its own row never comes again; rows above it have moved: they come at most once.
     assert sid("CA", 2) not in sids(back)
     assert len(set(sids(back))) == len(sids(back))
 
@@ -289,7 +289,7 @@ async def test_a_call_that_moves_to_an_earlier_list_in_the_cursors_second_does_n
 async def test_back_over_merged_lists_of_which_one_breaks_the_other_loses_no_row(
     count: int, last: int
 ) -> None:
-    """The cursor's row is looked for on the first page, or is named by a token."""
+    """The cursor's row is searched on the first page, or named by a token."""
     rows = [call(n, at=-n, status="busy" if n % 2 else "completed") for n in range(count)]
     twilio = PlainTwilio(calls=rows)
     filter_ = {"status": ["COMPLETED", "BUSY"]}
@@ -312,7 +312,7 @@ async def test_back_over_merged_lists_of_which_one_breaks_the_other_loses_no_row
 
 
 async def test_the_last_call_of_each_list_does_not_come_again_from_another() -> None:
-    """In the very second of the cursor's row its key does not tell; its SID does."""
+    """Within the second of the cursor's row its key does not decide; its SID does."""
     rows = [call(0, status="queued"), call(1), call(2, at=-1, status="busy")]
     twilio = OddPages(calls=rows)
     filter_ = {"status": ["QUEUED", "COMPLETED", "BUSY"]}

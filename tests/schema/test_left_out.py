@@ -1,4 +1,4 @@
-"""Rows without a readable SID: the page says so, and proves nothing."""
+"""Rows without a readable SID: the page reports them, and is no evidence."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +18,7 @@ LISTS = [ListCalls(page_size=3)]
 
 
 class Pages:
-    """Loaders that answer with these pages by their token ('' for the top)."""
+    """Loaders that return these pages by their token ('' for the top)."""
 
     def __init__(self, pages: dict[str, Page[CallResource]]) -> None:
         self.trace = UpstreamTrace(lambda: 0.0)
@@ -46,7 +46,7 @@ def holding(*numbers: int, left_out: int = 0, **links: Any) -> Page[CallResource
 
 
 def slice_of(pages: Pages, window: PageArgs) -> ConnectionPage[CallResource]:
-    """The window over these pages."""
+    """The connection over these pages."""
     context = SimpleNamespace(loaders=pages, cursor_key=KEY, budget=lambda: Budget(9, 99))
     return ConnectionPage(cast(Context, context), LISTS, window, "calls")
 
@@ -77,7 +77,7 @@ async def test_rows_that_were_left_out_are_counted_and_the_page_is_not_complete(
 
 
 async def test_a_page_of_rows_that_were_left_out_is_not_taken_for_empty() -> None:
-    """Three empty pages in a row would end the reading."""
+    """Three empty pages in a row would end the walk."""
     onward = {
         token: holding(left_out=1, next=PageRef(1, token + "x")) for token in ("b", "bx", "bxx")
     }

@@ -1,4 +1,4 @@
-"""What a document may be: measured as if its fragments were spread, in time linear in its text."""
+"""Limits of documents, measured with fragments spread, in time linear in the text."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -131,7 +131,7 @@ def test_the_measure_is_that_of_the_document_with_its_fragments_spread(text: str
 
 
 def fan_out(levels: int, times: int = 2, leaf: str = "sid") -> str:
-    """Fragments that each spread the next so many times."""
+    """Fragments that each spread the next one several times."""
     fragments = [
         f"fragment F{level} on Call {{ {f'...F{level + 1} ' * times} }}" for level in range(levels)
     ]
@@ -352,7 +352,7 @@ async def test_no_more_than_fifty_errors_for_wrong_variables() -> None:
 
 
 async def streamed(text: str) -> list[str]:
-    """The codes of an operation's errors that goes the way of a socket's."""
+    """The error codes of an operation that is executed as over a socket."""
     async with open_gateway(settings_of(sandbox_calls=0), PlainTwilio()) as gateway:
         results = [result async for result in gateway.stream(text, caller=ANONYMOUS)]
     errors = [error for result in results for error in getattr(result, "errors", None) or ()]
@@ -389,7 +389,7 @@ async def test_introspection_in_a_circle_is_refused() -> None:
 
 
 async def test_one_token_more_than_allowed_is_refused() -> None:
-    """Where no other limit is met."""
+    """If no other limit is reached."""
     query = "{ nodes(ids: [" + '"x" ' * (1500 - 12) + "]) { id } }"
     twilio = PlainTwilio()
     async with connect(twilio, max_tokens=1499) as client:
@@ -412,7 +412,7 @@ async def test_what_nests_deeper_than_anything_may_is_told_as_a_limit(text: str)
 
 
 class Refusing(SchemaExtension):
-    """Another extension that has something against every operation."""
+    """Another extension, which refuses every operation."""
 
     def on_validate(self) -> Iterator[None]:
         self.execution_context.pre_execution_errors = [GraphQLError("Not for you")]
@@ -467,7 +467,7 @@ def test_the_page_of_limits_names_each_setting_and_its_default() -> None:
 
 
 async def test_the_same_text_is_refused_again() -> None:
-    """What was found out once about a text is kept."""
+    """The check of a text is cached."""
     async with connect(PlainTwilio()) as client:
         first, second = [await client.error(BEYOND["aliases"]) for _ in range(2)]
 
@@ -480,7 +480,7 @@ def test_a_fragment_that_is_not_there_adds_nothing() -> None:
 
 
 def test_a_schema_that_is_not_shown_is_not_told_of() -> None:
-    """The name of a type is no introspection."""
+    """`__typename` is no introspection."""
     hidden = DocumentSettings(introspection=Switch.OFF)
     check_document(parse("{ __typename }"), hidden)
 

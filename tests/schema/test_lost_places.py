@@ -1,4 +1,4 @@
-"""Cursors whose row is gone with nearly all that told its place: what is left leads on, or errs."""
+"""Cursors whose row is gone with nearly all that locates it: they lead on, or raise an error."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.schema.test_walks import PAGE, page
 
 
 async def test_a_place_that_nothing_tells_of_any_more_is_said_to_be_lost() -> None:
-    """Neither its page nor its row is there, and no call had a date: the error says so."""
+    """Its page and its row are gone, and no call had a date: the error reports it."""
     rows = [row | {"date_created": None} for row in calls_of(9)]
     twilio = OddPages(calls=rows, tokens="opaque")
     async with connect(twilio) as client:
@@ -27,7 +27,7 @@ async def test_a_place_that_nothing_tells_of_any_more_is_said_to_be_lost() -> No
 
 @pytest.mark.parametrize("fate", ["as it was", "gone"])
 async def test_the_last_call_of_which_only_its_sid_is_known_leads_up(fate: str) -> None:
-    """Its cursor names the empty page below it: no row is there, and no call had a date."""
+    """Its cursor names the empty page below it, and no call had a date."""
     rows = [row | {"date_created": None} for row in calls_of(4)]
     twilio = OddPages(
         calls=rows, tokens="opaque", last_link="to an empty page", largest_page=1, forgets=False
@@ -43,7 +43,7 @@ async def test_the_last_call_of_which_only_its_sid_is_known_leads_up(fate: str) 
 
 
 async def test_calls_of_one_second_above_the_last_one_are_not_lost_with_it() -> None:
-    """Nothing is left below its place, so all that the list holds is above it."""
+    """No row is left below its position, so every row of the list is above it."""
     twilio = OddPages(
         calls=[call(0, at=9), *[call(n) for n in range(1, 4)]],
         tokens="opaque",
@@ -87,7 +87,7 @@ async def test_a_call_whose_page_is_refused_is_found_by_its_sid() -> None:
 
 
 async def test_a_lost_place_is_the_fields_error_though_its_page_is_there() -> None:
-    """An empty page that says to go on would lead a client round and round."""
+    """An empty page with a next page would make a client loop."""
     rows = [row | {"date_created": None} for row in calls_of(9)]
     twilio = OddPages(calls=rows, tokens="opaque", largest_page=2)
     async with connect(twilio) as client:

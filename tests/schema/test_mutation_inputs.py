@@ -1,4 +1,4 @@
-"""What a mutation's input must be: all of it is checked before anything is sent."""
+"""A mutation's input is checked completely before anything is sent."""
 
 import re
 from typing import Any

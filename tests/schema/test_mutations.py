@@ -1,4 +1,4 @@
-"""makeCall, redirectCall, endCall: what is sent, what comes of it, in which order."""
+"""makeCall, redirectCall, endCall: the requests, the results, their order."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -236,7 +236,7 @@ WAYS = ["hang up", "cancel", "redirect"]
 
 
 def _denies(request: httpx.Request) -> httpx.Response | None:
-    """FACTS section 12: what changes a call that has just ended is answered 404."""
+    """FACTS section 12: Twilio returns 404 to a change of a call that has just ended."""
     return error(404, 20404) if request.method == "POST" else None
 
 
@@ -278,7 +278,7 @@ async def test_a_call_that_upstream_denies_twice_is_none(
 
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_a_denied_call_that_cannot_be_looked_for_is_neither(key: str | None) -> None:
-    """The next try, under the same key too, is told what it was."""
+    """The next attempt, with the same key too, gets the right user error."""
     given = {"sid": ENDED, "idempotencyKey": key}
     async with gateway(max_attempts=1) as (twilio, client):
         twilio.calls.append(call(2))
@@ -295,7 +295,7 @@ async def test_a_denied_call_that_cannot_be_looked_for_is_neither(key: str | Non
 async def test_a_call_that_upstream_does_not_show_yet_is_not_denied(
     mutation: str, given: dict[str, Any]
 ) -> None:
-    """It was made or heard of within the lag: it goes on, so whoever ends it has to try again."""
+    """It was placed, or had an event, within the lag: it is live, so the caller has to retry."""
     keyed = given | {"idempotencyKey": "k"}
     async with gateway() as (twilio, client):
         await client.gateway.own.store.publish(event("ringing", 1, of=ENDED, at=datetime.now(UTC)))
@@ -319,7 +319,7 @@ async def test_a_call_that_was_heard_to_end_is_not_denied_either() -> None:
 
 
 async def test_a_404_where_a_call_is_to_be_made_is_no_fault_of_the_callers() -> None:
-    """There is no SID in its input that could be wrong."""
+    """Its input has no SID that could be wrong."""
     async with gateway() as (twilio, client):
         twilio.fault = _denies
         problem = await client.error(MAKE, input=making())
@@ -338,7 +338,7 @@ async def test_a_credential_that_is_refused_is_an_error_not_the_callers(status: 
 
 
 async def test_mutations_of_one_operation_run_in_order_each_after_the_last() -> None:
-    """The GraphQL specification, section 6.2.2. Nothing runs while one is under way."""
+    """The GraphQL specification, section 6.2.2. Mutations do not overlap."""
     async with gateway() as (twilio, client):
         twilio.delay = 0.02
         most = 0
@@ -368,7 +368,7 @@ async def test_mutations_of_one_operation_run_in_order_each_after_the_last() -> 
 
 
 async def test_a_mutation_that_broke_leaves_the_outcome_of_the_one_before() -> None:
-    """That call has been made: its SID must reach the caller."""
+    """That call has been placed: its SID must reach the caller."""
     async with gateway() as (twilio, client):
         twilio.fault = _refuse_ends
         answer = await client.answer(
@@ -409,7 +409,7 @@ async def test_what_was_read_before_a_mutation_is_not_taken_for_known_after_it()
 
 
 async def test_the_changed_row_is_known() -> None:
-    """A child's parent is the call that was just ended: it is not asked for again."""
+    """A child's parent is the call that was just ended: it is not requested again."""
     async with gateway() as (twilio, client):
         twilio.calls.append(call(2, parent_call_sid=LIVE))
         data = await client.data(

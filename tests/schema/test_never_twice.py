@@ -1,4 +1,4 @@
-"""A call is never placed twice: what is repeated, what is not, and what a key remembers."""
+"""A call is never placed twice: what is retried, what is not, and what a key records."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Fault = Callable[[httpx.Request], httpx.Response | None]
 
 
 def first(*faults: Exception | httpx.Response) -> Fault:
-    """These, one after the other; then nothing is in the way."""
+    """These faults, one after the other; then none."""
     left = list(faults)
 
     def fault(_: httpx.Request) -> httpx.Response | None:
@@ -44,7 +44,7 @@ def first(*faults: Exception | httpx.Response) -> Fault:
 async def test_what_certainly_was_not_done_is_repeated(
     fault: Exception | httpx.Response,
 ) -> None:
-    """FACTS section 2: a 429 was never processed; and what never left cannot have been."""
+    """FACTS section 2: a 429 was never processed, and an unsent request cannot have been."""
     async with gateway() as (twilio, client):
         twilio.fault = first(fault)
         data = await client.data(MAKE, input=making())
@@ -113,7 +113,7 @@ async def test_twilio_that_does_not_answer_in_time_leaves_the_outcome_open() -> 
 
 
 async def test_a_caller_who_leaves_does_not_stop_what_has_begun() -> None:
-    """The call is made, subscribers hear of it, and a repeat finds it."""
+    """The call is placed, subscribers get its event, and a repeated mutation returns it."""
     async with gateway() as (twilio, client):
         twilio.delay = 0.05
         given = making(idempotencyKey="k")
@@ -142,7 +142,7 @@ async def test_the_gateway_ends_only_when_what_it_has_begun_has() -> None:
 
 
 async def test_a_repeat_with_the_same_key_answers_the_first_outcome() -> None:
-    """The same call, as it is by now."""
+    """The same call, in its current state."""
     async with gateway() as (twilio, client):
         one = await client.data(MAKE, input=making(idempotencyKey="k"))
         twilio.calls[0]["status"] = "ringing"
@@ -205,7 +205,7 @@ async def test_concurrent_repeats_are_one_call() -> None:
 
 @pytest.mark.parametrize("fault", [error(500, 20500), httpx.ReadTimeout("slow")])
 async def test_an_unknown_outcome_stays_unknown(fault: Exception | httpx.Response) -> None:
-    """Whatever Twilio would answer now, the first may have been placed."""
+    """The first call may have been placed, whatever Twilio would answer now."""
     async with gateway() as (twilio, client):
         twilio.fault = first(fault)
         problems = [
@@ -229,7 +229,7 @@ async def test_a_refusal_is_an_outcome() -> None:
 
 
 async def test_what_was_not_done_leaves_the_key_free() -> None:
-    """A credential that is refused, a budget that is spent: the repeat is the first."""
+    """A refused credential, a spent budget: the repeated mutation counts as the first."""
     async with gateway() as (twilio, client):
         twilio.fault = first(error(401, 20003))
         problem = await client.error(MAKE, input=making(idempotencyKey="k"))
@@ -249,7 +249,7 @@ async def test_input_that_is_refused_here_takes_no_key() -> None:
 
 
 async def test_the_gateways_own_callback_is_no_part_of_the_input() -> None:
-    """A gateway that is given a public URL within the day still knows its keys."""
+    """A gateway that gets a public URL within the day still knows its keys."""
     twilio, store = account(), MemoryStore()
     for url in (None, "https://gw.example.com"):
         async with connect(twilio, public_url=url) as client:
@@ -280,7 +280,7 @@ def test_names_and_keys_never_meet(pairs: list[tuple[str, str]]) -> None:
     assert len({caller_key(*pair).encode() for pair in pairs}) == len(pairs)
 
 
-# The mechanism itself, with acts that the test holds in its hand.
+# The mechanism itself, with mutations that the test controls.
 
 
 async def made() -> MutationResult:
@@ -346,7 +346,7 @@ async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_with
     None
 ):
     class SlowStore(MemoryStore):
-        """A server that is some way off."""
+        """A store with a network delay."""
 
         async def claim(self, key: str, fingerprint: str) -> Claim:
             claim = await super().claim(key, fingerprint)

@@ -45,7 +45,7 @@ def call_centre() -> PlainTwilio:
 
 
 def off_page(twilio: PlainTwilio) -> int:
-    """How many distinct parents of the first 50 calls are not on their page, which has 76.
+    """The number of distinct parents of the first 50 calls that are not on their page of 76.
 
     It has one row that tells whether others follow, and 25 beyond the second in which it ends.
     """
@@ -105,7 +105,7 @@ async def test_a_filtered_list_takes_one_more_for_the_children_of_all_its_calls(
 
 @pytest.mark.parametrize("days", [2, 200])
 async def test_children_of_calls_long_ago_are_read_just_above_them(days: int) -> None:
-    """The top is known to be far, but upstream's links name rows: a page above them shows all."""
+    """The top is known to be far, but upstream's links name rows: the page above shows all."""
     twilio = call_centre()
     newer = [call(1000 + number, at=-60_000 + 40 * number) for number in range(1100)]
     middle, below = twilio.calls[100:150], twilio.calls[150]
@@ -132,7 +132,7 @@ async def test_children_of_calls_long_ago_are_read_just_above_them(days: int) ->
 async def both_ways(
     twilio: PlainTwilio, now: datetime, query: str = FIFTY, **variables: Any
 ) -> list[str]:
-    """The requests of the planned way, whose answer is the one per key."""
+    """The planned requests; the response must equal the one per key."""
     async with connect(twilio, now) as client:
         answer = await client.data(query, **variables)
     asked = twilio.asked()

@@ -1,4 +1,4 @@
-"""What lies beyond a page: exact, with the fewest upstream requests, however pages are linked."""
+"""`pageInfo` is exact, with the fewest upstream requests, however pages are linked."""
 
 import asyncio
 from datetime import timedelta
@@ -19,7 +19,7 @@ SIDS = """query($first: Int, $after: String, $last: Int, $before: String, $filte
 
 
 def calls_of(count: int) -> list[dict[str, Any]]:
-    """So many calls, a second apart, the newest first."""
+    """`count` calls, a second apart, newest first."""
     return [call(n, at=-n) for n in range(count)]
 
 
@@ -41,7 +41,7 @@ async def cursor_of(client: Client, number: int, filter_: Any = None, first: int
 
 
 async def test_back_from_the_ninth_row_over_the_sandbox() -> None:
-    """One row less and `hasPreviousPage: false` came of this: the cursor's own row was counted."""
+    """A former defect: the cursor's own row counted, so a row and `hasPreviousPage` were wrong."""
     async with open_gateway(Settings()) as gateway:
         client = Client(gateway)
         nine = await page(client, None, first=9)
@@ -69,7 +69,7 @@ async def test_back_near_the_cursor_is_one_request_for_the_rows_above_it() -> No
 
 
 async def test_back_where_the_first_page_holds_all_is_one_request_for_that_page() -> None:
-    """The list's own top proves that nothing precedes."""
+    """The list's own top proves that no row precedes."""
     twilio = OddPages(calls=calls_of(20), previous_by_number=True)
     async with connect(twilio) as client:
         before = await cursor_of(client, 8)
@@ -191,7 +191,7 @@ async def test_a_page_that_ends_with_the_wanted_row_is_not_read_again(tokens: An
 
 
 async def test_back_where_the_lists_last_link_led_to_an_empty_page() -> None:
-    """The links beside an empty page are about no row: the list's top is."""
+    """An empty page's links belong to no row: the list's top decides."""
     rows = [call(0, status="in-progress"), call(1, at=-1)]
     twilio = OddPages(
         calls=rows,
@@ -209,7 +209,7 @@ async def test_back_where_the_lists_last_link_led_to_an_empty_page() -> None:
 
 
 async def test_where_rows_are_sifted_the_look_beyond_is_a_large_page() -> None:
-    """Many rows may have to be read until one passes."""
+    """Many rows may have to be read until one matches."""
     twilio = PlainTwilio(calls=calls_of(9), largest_page=3)
     filter_ = {"startTime": {"lt": (NOON + timedelta(seconds=1)).isoformat()}}
     async with connect(twilio) as client:

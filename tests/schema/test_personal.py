@@ -1,4 +1,4 @@
-"""The scopes: what they permit is the same for every operation, and pii decides what is shown."""
+"""Scopes permit the same for every operation, and `pii` decides what is shown."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,7 +59,7 @@ def account() -> PlainTwilio:
 
 @asynccontextmanager
 async def asked_by(*scopes: Scope) -> AsyncIterator[tuple[PlainTwilio, "Asker"]]:
-    """The account, and somebody with these scopes who asks about it."""
+    """The account, and a caller with these scopes."""
     settings, twilio = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN)), account()
     async with open_gateway(settings, twilio) as gateway:
         yield twilio, Asker(gateway, Caller("kim", frozenset(scopes)))
@@ -79,7 +79,7 @@ class Asker:
         return response_map(result)
 
     def stream(self, query: str) -> AsyncIterator[ExecutionResult]:
-        """What a subscription is told."""
+        """The results of a subscription."""
         return self._gateway.stream(query, caller=self._caller)
 
 
@@ -267,7 +267,7 @@ async def test_a_subscription_by_number_is_for_those_who_may_know(filter_: str) 
 
 
 def test_an_explanation_masks_what_is_asked_about_somebody() -> None:
-    """Whatever is sent: of parameters, only those are shown that are known to name nobody."""
+    """In every request: of the parameters, only those are shown that never hold personal data."""
     trace = UpstreamTrace(lambda: 0.0, shows_personal=False)
     entry = trace.begin(ListCalls(to=TO, page_size=5), "per-key", [], (1, 0.1))
     shown = UpstreamTrace(lambda: 0.0).begin(ListCalls(to=TO), "per-key", [], (1, 0.1))

@@ -1,4 +1,4 @@
-"""Lenient reading, open enums, endpoints; and errors that cost no more than their own field."""
+"""Lenient reading, open enums, endpoints; and an error fails its own field only."""
 
 import logging
 from typing import Any

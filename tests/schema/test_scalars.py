@@ -1,4 +1,4 @@
-"""What a client may write for a moment and a day: all of RFC 3339, and what it is then."""
+"""DateTime and Date as inputs: all of RFC 3339, and the values that are read."""
 
 import re
 from contextlib import suppress
@@ -23,7 +23,7 @@ FILTERED = "query($t: TimeRange) { calls(filter: {startTime: $t}) { nodes { sid 
 
 
 def read(text: Any) -> datetime:
-    """What the scalar makes of a text."""
+    """The value that the scalar reads from a text."""
     parse = SCALARS[datetime].parse_value
     assert parse
     moment: datetime = parse(text)
@@ -31,7 +31,7 @@ def read(text: Any) -> datetime:
 
 
 def read_day(text: Any) -> date:
-    """What Date makes of it."""
+    """The value that Date reads from a text."""
     parse = SCALARS[date].parse_value
     assert parse
     day: date = parse(text)
@@ -79,7 +79,7 @@ NO_MOMENT = [
     # A minute with 61 seconds is the last of a month, in UTC.
     "2026-01-31T09:00:60Z", "2016-12-30T23:59:60Z", "2016-12-31T23:59:60-01:00",
     "2016-12-31T23:58:60Z",
-    # What leaves the range of dates.
+    # Outside the range of dates.
     "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01",
     "9999-12-31T23:59:60Z", "9999-12-31T23:59:59.9999991Z", "10000-01-01T00:00:00Z",
 ]  # fmt: skip
@@ -87,7 +87,7 @@ NO_MOMENT = [
 
 @pytest.mark.parametrize("text", [*NO_MOMENT, None, 5, 1.5, True, [], {}], ids=repr)
 async def test_whatever_is_no_moment_is_bad_input(text: Any) -> None:
-    """Never a fault of ours, in each bound; null alone means that there is no bound."""
+    """Never an internal error, in each bound; only null means that there is no bound."""
     with pytest.raises(BadUserInput):
         read(text)
     if text is not None:
@@ -106,7 +106,7 @@ def test_a_day_is_read(text: str) -> None:
     "text", ["", "2026-02-30", "0000-01-01", "9999-12-31", "26-01-31", "2026-01-31T00:00:00Z", 5]
 )
 async def test_whatever_is_no_day_is_bad_input(text: Any) -> None:
-    """The last day of all has no end that can be written."""
+    """The end of the last day cannot be represented."""
     with pytest.raises(BadUserInput):
         read_day(text)
     async with connect(PlainTwilio()) as client:

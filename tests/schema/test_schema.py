@@ -16,7 +16,7 @@ FEDERATIONS_OWN = {"_entities", "_service"}
 
 
 async def shown() -> dict[str, Any]:
-    """The whole introspection, as tools ask for it."""
+    """The whole introspection, as tools request it."""
     async with connect(PlainTwilio()) as client:
         query = get_introspection_query(input_value_deprecation=True)
         schema_: dict[str, Any] = (await client.data(query))["__schema"]
@@ -24,7 +24,7 @@ async def shown() -> dict[str, Any]:
 
 
 def described(schema_: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
-    """Everything that has a description or should have one, and that."""
+    """Everything that should have a description, with its description."""
     for type_ in schema_["types"]:
         if type_["name"].startswith("__"):  # introspection's own
             continue
@@ -43,7 +43,7 @@ def _member(name: str, member: dict[str, Any]) -> Iterator[tuple[str, str | None
 
 
 async def test_everything_has_a_description() -> None:
-    """A sentence or more: it begins like one and ends with a full stop."""
+    """A description is one or more sentences and ends with a full stop."""
     all_ = dict(described(await shown()))
 
     assert [name for name, text in all_.items() if not text] == []
@@ -103,7 +103,7 @@ async def test_nothing_has_null_for_its_default() -> None:
 
 
 async def test_null_and_nothing_mean_the_same() -> None:
-    """An argument, and a field of an input, that is null is one that is not given."""
+    """An argument or input field that is null counts as omitted."""
     twilio = PlainTwilio(calls=[call(1)])
     queries = [
         "{ calls { nodes { sid } } }",
@@ -134,7 +134,7 @@ async def test_the_sdl_that_routers_read_is_the_one_that_is_printed() -> None:
 
 @pytest.mark.parametrize("root", [GRAPHQL.query_type, GRAPHQL.mutation_type], ids=str)
 def test_every_root_field_is_nullable(root: object) -> None:
-    """So that one that fails does not take its neighbours along; Federation fixes its own two."""
+    """So that a failing field does not null its neighbours; Federation defines its own two."""
     fields = getattr(root, "fields")  # noqa: B009 (a root type may be None)
     certain = {name for name, field in fields.items() if isinstance(field.type, GraphQLNonNull)}
 

@@ -1,4 +1,4 @@
-"""Subscriptions as the schema answers them: each event is executed afresh, and once for all."""
+"""Subscriptions in the schema: each event is executed anew, and once for all subscribers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,22 +27,22 @@ EDGE_READ = f"GET Calls/{CALL}/Recordings?PageSize=51"
 
 
 class Stage:
-    """A gateway over a call that rings, asked in process; nobody looks by itself."""
+    """A gateway in process over a ringing call; it does not poll."""
 
     def __init__(self, gateway: Gateway, twilio: PlainTwilio) -> None:
         self.gateway = gateway
         self.twilio = twilio
 
-    async def goes(self, status: str) -> None:
-        """The call comes into this state, and a webhook tells."""
+    async def set_status(self, status: str) -> None:
+        """The call enters this state, and a webhook reports it."""
         self.twilio.calls[0]["status"] = status
         await self.gateway.own.store.publish(event(status))
 
-    def listen(self, query: str = EDGES, **terms: Any) -> "Listener":
-        """A subscription, from now on."""
+    def listen(self, query: str = EDGES, **options: Any) -> "Listener":
+        """Starts a subscription."""
         return Listener(
             self.gateway.stream(
-                query, {"sid": CALL}, None, OperationOptions(**terms), caller=ANONYMOUS
+                query, {"sid": CALL}, None, OperationOptions(**options), caller=ANONYMOUS
             )
         )
 
@@ -60,19 +60,19 @@ class Listener:
                 self.answers.append(response_map(result))
 
     async def end(self) -> list[dict[str, Any]]:
-        """Its answers, when it has ended by itself."""
+        """Its responses, after it has ended by itself."""
         await asyncio.wait_for(self.task, 10)
         return self.answers
 
     async def leave(self) -> None:
-        """Before its end."""
+        """Stops it before its end."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
 
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
-    """In its end nobody is left over."""
+    """At the end no subscriber is left."""
     twilio = PlainTwilio(calls=[call(1, status="ringing")], recordings=[recording(1, 1)])
     settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
     async with open_gateway(settings, twilio) as gateway:
@@ -92,7 +92,7 @@ async def test_an_event_knows_nothing_of_what_an_earlier_one_read() -> None:
         await settle()
         first = there.twilio.asked()
         there.twilio.recordings.insert(0, recording(2, 1))
-        await there.goes("completed")
+        await there.set_status("completed")
         answers = await listener.end()
 
     assert first == there.twilio.asked() == [CALL_READ, EDGE_READ]
@@ -107,7 +107,7 @@ async def test_an_event_is_executed_once_for_all_who_ask_the_same() -> None:
         listeners = [there.listen() for _ in range(30)]
         await settle()
         there.twilio.asked()
-        await there.goes("completed")
+        await there.set_status("completed")
         answers = [await listener.end() for listener in listeners]
 
     assert there.twilio.asked() == [CALL_READ, EDGE_READ]
@@ -123,22 +123,22 @@ async def test_who_asks_otherwise_or_was_told_otherwise_gets_an_answer_of_their_
         there.twilio.calls[0]["status"] = "in-progress"
         late, other = there.listen(previous), there.listen()
         await settle()
-        await there.goes("completed")
+        await there.set_status("completed")
         told = [(await one.end())[-1]["data"]["callUpdated"] for one in (early, late, other)]
 
-    # The early one heard of in-progress as well: the late one's first read was news to it.
+    # The early one got in-progress as well: the late one's first read was an event for it.
     assert told[:2] == [{"previousStatus": "IN_PROGRESS"}] * 2
     assert told[2]["call"]["status"] == "COMPLETED"
 
 
 async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
-    """The first begins the execution; it goes on for the others."""
+    """The first subscriber starts the execution; it continues for the others."""
     async with stage() as there:
         listeners = [there.listen() for _ in range(3)]
         await settle()
         there.twilio.asked()
         there.twilio.delay = 0.05
-        await there.goes("completed")
+        await there.set_status("completed")
         async with asyncio.timeout(10):
             while EDGE_READ not in there.twilio.requests:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.001)
@@ -163,7 +163,7 @@ async def test_an_edge_that_fails_costs_its_field_and_not_the_event() -> None:
 
 
 async def test_a_final_webhook_without_a_direction_is_told_though_the_call_is_gone() -> None:
-    """What nobody says is UNKNOWN: it costs neither the event nor the subscription."""
+    """A missing status is UNKNOWN: it fails neither the event nor the subscription."""
     fields = "{ call { sid status direction accountSid to } }"
     async with stage() as there:
         one = there.listen(f"subscription($sid: ID!) {{ callUpdated(sid: $sid) {fields} }}")
@@ -195,7 +195,7 @@ async def test_each_event_explains_itself_where_that_is_wanted() -> None:
         listeners = [there.listen(explain=Explain.TOTALS) for _ in range(2)]
         await settle()
         there.twilio.recordings.insert(0, recording(2, 1))
-        await there.goes("completed")
+        await there.set_status("completed")
         answers = [await listener.end() for listener in listeners]
 
     upstream = [[one["extensions"]["upstream"] for one in answer] for answer in answers]
@@ -204,7 +204,7 @@ async def test_each_event_explains_itself_where_that_is_wanted() -> None:
 
 
 async def test_an_internal_error_is_masked() -> None:
-    """Whatever breaks in the gateway itself is shown to nobody."""
+    """Internal errors are shown to no client."""
 
     def broken(_: httpx.Request) -> httpx.Response:
         raise RuntimeError("a secret")

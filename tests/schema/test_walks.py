@@ -1,4 +1,4 @@
-"""Walks through odd pages, down and up, against a plain oracle: each row once, and honest flags."""
+"""Walks through odd pages, down and up, against a plain oracle: each row once, correct flags."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,8 +47,8 @@ filters = st.one_of(
 )
 
 
-def wanted(rows: list[Row], filter_: Any) -> list[str]:
-    """The oracle: the SIDs that pass the filter, in the connection's order."""
+def matching_sids(rows: list[Row], filter_: Any) -> list[str]:
+    """The oracle: the SIDs that match the filter, in the connection's order."""
     if filter_ is None:
         return [row["sid"] for row in rows]
     if "status" in filter_:
@@ -81,7 +81,7 @@ def days(draw: st.DrawFn) -> list[Row]:
 async def test_down_each_row_comes_once_and_the_flag_is_exact(
     rows: list[Row], filter_: Any, first: int, odd: dict[str, Any]
 ) -> None:
-    oracle = wanted(rows, filter_)
+    oracle = matching_sids(rows, filter_)
     note(
         str(
             [
@@ -122,7 +122,7 @@ async def test_down_each_row_comes_once_and_the_flag_is_exact(
 async def test_up_each_row_comes_once_and_the_flag_is_exact(
     rows: list[Row], filter_: Any, first: int, last: int, odd: dict[str, Any], pick: int
 ) -> None:
-    oracle = wanted(rows, filter_)
+    oracle = matching_sids(rows, filter_)
     note(
         str(
             [
@@ -172,7 +172,7 @@ async def test_up_each_row_comes_once_and_the_flag_is_exact(
 async def test_a_cursor_leads_both_ways_whichever_way_it_was_read(
     rows: list[Row], filter_: Any, last: int, size: int, odd: dict[str, Any], pick: int
 ) -> None:
-    oracle = wanted(rows, filter_)
+    oracle = matching_sids(rows, filter_)
     if not oracle:
         return
     async with connect(OddPages(calls=rows, **odd)) as client:
@@ -190,7 +190,7 @@ async def test_a_cursor_leads_both_ways_whichever_way_it_was_read(
 
 @st.composite
 def disordered(draw: st.DrawFn) -> list[Row]:
-    """Calls in whatever order, as in a list by start time, some without a date."""
+    """Calls in any order, as in a list by start time, some without a date."""
     rows = []
     for number in range(draw(st.integers(0, 10))):
         row = call(number, at=-draw(st.integers(0, 8)), status=draw(st.sampled_from(STATUSES[:3])))
@@ -244,7 +244,7 @@ async def test_lists_in_any_order_keep_it_and_lose_nothing(
         while True:
             got = await page(client, filter_, last=last, before=cursor)
             before = [edge["node"]["sid"] for edge in got["edges"]] + before
-            # From the topmost row that was read upward, down again: what is not above it.
+            # Down again from the topmost row that was read upward: the rows not above it.
             turned = got["edges"][0]["cursor"] if got["edges"] else None
             if not got["pageInfo"]["hasPreviousPage"]:
                 break
@@ -255,7 +255,7 @@ async def test_lists_in_any_order_keep_it_and_lose_nothing(
             onward = [before[0], *(edge["node"]["sid"] for edge in down["edges"])]
             assert sorted(onward) == sorted(oracle)
 
-    # Upward, rows without a date may be merged elsewhere; none is lost and none comes twice.
+    # Upward, rows without a date may be merged at another position; each comes exactly once.
     assert sorted(before) == sorted(oracle[:place])
     for status in statuses:
         of_status = [row["sid"] for row in rows if row["status"] == status]
