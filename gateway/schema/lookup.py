@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Resource)
 
 
 async def row_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> R | None:
-    """The row of this resource; None when there is none."""
+    """The row of this resource; None if there is none."""
     return await info.context.loaders.row(resource.fetch(sid), field_path(info))
 
 

@@ -75,10 +75,10 @@ class Merge(Generic[R]):
                 if upward
                 else Downward(source, position, is_keyed=is_keyed)
             )
-        self._seen = self._rows_before()
+        self._seen = self._excluded_rows()
         self._last: tuple[int, StreamRow[R]] | None = None
 
-    def _rows_before(self) -> set[str]:
+    def _excluded_rows(self) -> set[str]:
         """The rows not to return again: downward the last row of each list, upward the own row."""
         if not self._is_upward:
             return {

@@ -62,7 +62,7 @@ class Query:
     """The fields that are not Federation's."""
 
     @strawberry.field(
-        description="The call with this SID; null when there is none.", graphql_type=Call | None
+        description="The call with this SID; null if there is none.", graphql_type=Call | None
     )
     @staticmethod
     async def call(info: Info, sid: CallSid) -> CallResource | None:
@@ -93,7 +93,7 @@ class Query:
         return await read_connection(info, lists, args)
 
     @strawberry.field(
-        description="The recording with this SID; null when there is none.",
+        description="The recording with this SID; null if there is none.",
         graphql_type=Recording | None,
     )
     @staticmethod
@@ -102,7 +102,7 @@ class Query:
         return await row_by_sid(info, RECORDINGS, sid)
 
     @strawberry.field(
-        description="The notification with this SID; null when there is none.",
+        description="The notification with this SID; null if there is none.",
         graphql_type=Notification | None,
     )
     @staticmethod
@@ -111,7 +111,7 @@ class Query:
         return await row_by_sid(info, NOTIFICATIONS, sid)
 
     @strawberry.field(
-        description="The object with this id (its SID); null when there is none.",
+        description="The object with this id (its SID); null if there is none.",
         graphql_type=Node | None,
         directives=_NODE_DIRECTIVES,
     )

@@ -292,7 +292,7 @@ class Stream(ABC, Generic[R]):
     @property
     @abstractmethod
     def mark(self) -> Mark[R]:
-        """The position in this list between the rows before and after the merge's next row."""
+        """The position in this list after all rows above the next row of all lists."""
 
     @property
     @abstractmethod

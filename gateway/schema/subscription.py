@@ -112,10 +112,10 @@ class Subscription:
     )
     def calls_updated(self, info: Info, filter: EventFilter = None) -> Updates:
         """Runs until the subscriber leaves. FORBIDDEN for the same filters as the list of calls."""
-        wanted = filter or CallEventFilter()
+        conditions = filter or CallEventFilter()
         lists = call_lists(
-            ChildCallFilter(to=wanted.to, from_=wanted.from_, status=wanted.status),
-            parent_call_sid=wanted.parent_call_sid,
+            ChildCallFilter(to=conditions.to, from_=conditions.from_, status=conditions.status),
+            parent_call_sid=conditions.parent_call_sid,
             page_size=1000,
         )
         require_lists(info, lists)
