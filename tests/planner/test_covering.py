@@ -140,6 +140,25 @@ def test_a_call_that_is_created_after_the_operation_began_is_requested_per_key()
     assert known.window(RECORDINGS_OF_LIVE) is None
 
 
+def test_a_call_that_was_created_in_the_second_of_the_operation_is_like_an_older_one() -> None:
+    known = OperationCache(NOW)
+    known.note(call(1, NOW, 0, "in-progress"))
+
+    assert known.window(RECORDINGS_OF_LIVE) is not None
+
+
+@pytest.mark.parametrize(("seconds", "is_open"), [(29, True), (30, False), (31, False)])
+def test_a_call_may_get_more_rows_until_half_a_minute_after_its_end(
+    seconds: int, is_open: bool
+) -> None:
+    known = OperationCache(NOW)
+    known.note(call(1, NOW - timedelta(seconds=seconds + 60), 60, "completed"))
+    scannable = known.window(RECORDINGS_OF_LIVE)
+
+    assert scannable is not None
+    assert scannable[1].is_open == is_open
+
+
 @pytest.mark.parametrize(
     "properties",
     [
