@@ -67,9 +67,9 @@ async def measure(limit: int, crowd: str, planner: PlannerMode) -> str:
     """One line of the table."""
     queries = [QUERY % number_of(client) for client in CROWDS[crowd]]
     async with stand(rows(), GATEWAY_PLANNER=planner) as here:
-        here.upstream.at_a_time, here.upstream.delay = limit or None, LATENCY
+        here.upstream.concurrency, here.upstream.delay = limit or None, LATENCY
         began = time.monotonic()
-        answers = await here.ask_all(queries, at_a_time=len(queries))
+        answers = await here.query_all(queries, concurrency=len(queries))
         seconds = time.monotonic() - began
         seen = here.upstream.look()
     whole = sum(answer.is_whole for answer in answers)

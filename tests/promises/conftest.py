@@ -27,7 +27,7 @@ async def here(shared: Stand) -> AsyncIterator[Stand]:
     shared.upstream.heal()
     queries = [one_call(live(number)) for number in range(10)]
     queries.append("{ calls(first: 1000) { nodes { sid } } }")
-    answers = await shared.ask_all(queries, at_a_time=5)
+    answers = await shared.query_all(queries, concurrency=5)
     assert [answer.body["errors"] for answer in answers if not answer.is_whole] == []
 
 

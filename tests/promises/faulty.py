@@ -96,7 +96,7 @@ class FaultyTwilio:
         self.account = account
         self.delay = 0.0
         self.crowding = 0.0
-        self.at_a_time: int | None = None
+        self.concurrency: int | None = None
         self.in_flight = 0
         self.seen = Tally()
         self.defects: list[BaseException] = []
@@ -127,7 +127,7 @@ class FaultyTwilio:
         """Removes all faults and delays."""
         self._rules = []
         self.delay = self.crowding = 0.0
-        self.at_a_time = None
+        self.concurrency = None
 
     def look(self) -> Tally:
         """The tally since the last look; starts a new one."""
@@ -181,7 +181,7 @@ class FaultyTwilio:
         exchange = Exchange(
             request, httpx.Response(204), connection.send, connection.close, connection.reset
         )
-        if self.at_a_time is not None and self.in_flight > self.at_a_time:
+        if self.concurrency is not None and self.in_flight > self.concurrency:
             self.seen.refused += 1
             refusal = error(429, 20429)
             await exchange.respond(429, refusal.content)

@@ -66,7 +66,7 @@ class Stand:
     client: httpx.AsyncClient
     answered: list[str] = field(default_factory=list)
 
-    async def ask(self, query: str, **headers: str) -> Answer:
+    async def query(self, query: str, **headers: str) -> Answer:
         """The response to a query; headers are named with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         began = time.monotonic()
@@ -75,18 +75,18 @@ class Stand:
         self.answered += [response.text, str(response.headers)]
         return Answer(response.status_code, response.json(), seconds)
 
-    async def ask_all(self, queries: Iterable[str], at_a_time: int) -> list[Answer]:
-        """The responses to many queries, so many at a time, in the order of the queries."""
-        turn = asyncio.Semaphore(at_a_time)
+    async def query_all(self, queries: Iterable[str], concurrency: int) -> list[Answer]:
+        """The responses to many queries, at most `concurrency` at once, in order."""
+        slots = asyncio.Semaphore(concurrency)
 
-        async def ask(query: str) -> Answer:
-            async with turn:
-                return await self.ask(query)
+        async def one(query: str) -> Answer:
+            async with slots:
+                return await self.query(query)
 
-        return await asyncio.gather(*map(ask, queries))
+        return await asyncio.gather(*map(one, queries))
 
     async def get(self, path: str) -> httpx.Response:
-        """A page of the gateway that is not GraphQL."""
+        """The response of another path than /graphql."""
         response = await self.client.get(path)
         self.answered.append(response.text)
         return response

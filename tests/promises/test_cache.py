@@ -15,7 +15,7 @@ WITH_RECORDINGS = "sid status price recordings { nodes { sid status } }"
 async def cost(here: Stand, query: str) -> tuple[Any, int, int]:
     """The data of a whole response, its upstream requests, and how many answers were cached."""
     here.upstream.look()
-    answer = await here.ask(query, Gateway_Explain="totals")
+    answer = await here.query(query, Gateway_Explain="totals")
     assert answer.is_whole, answer.body
     totals = answer.body["extensions"]["upstream"]
     requests = len(here.upstream.look().requests)
@@ -23,7 +23,7 @@ async def cost(here: Stand, query: str) -> tuple[Any, int, int]:
     return answer.body["data"], requests, totals["cached"]
 
 
-async def test_a_final_call_and_its_recordings_are_read_once(figure: Figure) -> None:
+async def test_a_finished_call_and_its_recordings_are_read_once(figure: Figure) -> None:
     rows = PlainTwilio(calls=[call(1)], recordings=[recording(1, of=1), recording(2, of=1)])
     async with stand(rows) as here:
         query = one_call(sid("CA", 1), WITH_RECORDINGS)
@@ -36,7 +36,7 @@ async def test_a_final_call_and_its_recordings_are_read_once(figure: Figure) -> 
     figure("2 requests, then 0")
 
 
-async def test_what_changes_is_read_each_time(figure: Figure) -> None:
+async def test_what_may_change_is_read_each_time(figure: Figure) -> None:
     """Live, ended but not yet priced, and a recording that is still processed: none is cached."""
     now = datetime.now(UTC)
     lately: Row = {"end_time": rfc_2822(now - timedelta(minutes=2)), "date_updated": rfc_2822(now)}
@@ -72,27 +72,27 @@ async def test_a_list_of_calls_is_read_each_time(fresh: Stand, figure: Figure) -
     assert sids == [sid("CA", 9999), *(node["sid"] for node in right_nodes()[:-1])]
     assert requests < before
     assert cached > 0
-    figure(f"{before} requests, then {requests}; {cached} remembered")
+    figure(f"{before} requests, then {requests}; {cached} cached")
 
 
-async def test_one_setting_turns_it_off(figure: Figure) -> None:
+async def test_one_setting_turns_the_cache_off(figure: Figure) -> None:
     async with stand(GATEWAY_CACHE_SIZE="0") as here:
         costs = [await cost(here, one_call(final(1))) for _ in range(3)]
     assert [(requests, cached) for _, requests, cached in costs] == [(1, 0)] * 3
-    figure("3 times asked, 3 requests")
+    figure("3 reads, 3 requests")
 
 
-async def test_it_is_bounded_in_bytes(figure: Figure) -> None:
+async def test_the_cache_is_bounded_in_bytes(figure: Figure) -> None:
     """One MiB cannot hold 150 bulky calls: the least recently used are evicted."""
     bulky: Row = {"caller_name": "a" * 4000}
     rows = PlainTwilio(calls=[call(number, **bulky) for number in range(1, 151)])
     async with stand(rows, GATEWAY_CACHE_SIZE="1") as here:
         queries = [one_call(sid("CA", number)) for number in range(1, 151)]
-        await here.ask_all(queries, at_a_time=16)
+        await here.query_all(queries, concurrency=16)
         here.upstream.look()
-        await here.ask_all(queries[-30:], at_a_time=16)
+        await here.query_all(queries[-30:], concurrency=16)
         newest = len(here.upstream.look().requests)
-        await here.ask_all(queries[:30], at_a_time=16)
+        await here.query_all(queries[:30], concurrency=16)
         oldest = len(here.upstream.look().requests)
     assert (newest, oldest) == (0, 30)
     figure("of 150 calls of 4.7 KB in 1 MiB the newest 30 are there, the oldest 30 are not")

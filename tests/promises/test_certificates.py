@@ -19,7 +19,7 @@ async def test_an_untrusted_certificate_is_refused(figure: Figure) -> None:
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(trusting)
     async with stand(tls=server) as here:
-        answer = await here.ask(one_call(final(1)))
+        answer = await here.query(one_call(final(1)))
         seen = here.upstream.look()
         async with httpx.AsyncClient(verify=trusting) as client:
             assert (await client.get(f"{here.upstream.url}/")).status_code == 404

@@ -1,4 +1,4 @@
-"""Concurrency: as many requests at a time as upstream allows, shared fairly, and never more."""
+"""Concurrency: as many requests at once as upstream allows, shared fairly, and never more."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ ALL_OF_THEM = """{ calls(first: 1000) { nodes {
 
 # These tests need many requests: the default limits refuse such a document, and the planner reads
 # lists instead.
-DEAR, EACH = "10000", "per-key"
+RAISED_COST, PER_KEY = "10000", "per-key"
 
 
 async def test_never_more_than_a_hundred_in_flight(figure: Figure) -> None:
@@ -27,12 +27,12 @@ async def test_never_more_than_a_hundred_in_flight(figure: Figure) -> None:
         async with stand(
             live_account(100),
             GATEWAY_MAX_IN_FLIGHT=cap,
-            GATEWAY_MAX_COST=DEAR,
-            GATEWAY_PLANNER=EACH,
+            GATEWAY_MAX_COST=RAISED_COST,
+            GATEWAY_PLANNER=PER_KEY,
         ) as here:
             here.upstream.delay = 0.05
             singles = [one_call(sid("CA", number)) for number in range(1, 101)]
-            answers = await here.ask_all([*singles, ALL_OF_THEM], at_a_time=101)
+            answers = await here.query_all([*singles, ALL_OF_THEM], concurrency=101)
             seen.append(here.upstream.look().most_in_flight)
             assert all(answer.is_whole for answer in answers)
     assert 12 < seen[0] <= 100
@@ -40,11 +40,11 @@ async def test_never_more_than_a_hundred_in_flight(figure: Figure) -> None:
     figure(f"{seen[0]} at most; {seen[1]} where 12 are allowed")
 
 
-async def test_an_upstream_that_allows_ten_answers_one_client_whole(
+async def test_one_client_gets_all_data_at_ten_requests_at_once(
     fresh: Stand, figure: Figure
 ) -> None:
-    fresh.upstream.at_a_time, fresh.upstream.delay = 10, LATENCY
-    answer = await fresh.ask(FOUR_EDGES)
+    fresh.upstream.concurrency, fresh.upstream.delay = 10, LATENCY
+    answer = await fresh.query(FOUR_EDGES)
 
     assert answer.is_whole, answer.body["errors"][:3]
     assert answer.body["data"]["calls"]["nodes"] == right_nodes()
@@ -54,11 +54,11 @@ async def test_an_upstream_that_allows_ten_answers_one_client_whole(
     )
 
 
-async def test_an_upstream_that_allows_ten_answers_sixteen_clients_whole(
+async def test_sixteen_clients_get_all_data_at_ten_requests_at_once(
     fresh: Stand, figure: Figure
 ) -> None:
-    fresh.upstream.at_a_time, fresh.upstream.delay = 10, LATENCY
-    answers = await fresh.ask_all([FOUR_EDGES] * 16, at_a_time=16)
+    fresh.upstream.concurrency, fresh.upstream.delay = 10, LATENCY
+    answers = await fresh.query_all([FOUR_EDGES] * 16, concurrency=16)
 
     assert [answer.codes for answer in answers] == [set()] * 16
     assert all(answer.body["data"]["calls"]["nodes"] == right_nodes() for answer in answers)
@@ -67,10 +67,10 @@ async def test_an_upstream_that_allows_ten_answers_sixteen_clients_whole(
     figure(f"16 of 16 whole, the slowest in {slowest:.1f} s, {seen.refused} times 429")
 
 
-async def test_once_warm_few_requests_meet_a_429(figure: Figure) -> None:
-    """32 clients without a pause; what they ask is live, so nothing is saved."""
+async def test_few_requests_get_429_once_the_limit_has_adapted(figure: Figure) -> None:
+    """32 clients without a pause read live calls, which are not cached."""
     async with stand(live_account(300)) as here:
-        here.upstream.at_a_time, here.upstream.delay = 10, LATENCY
+        here.upstream.concurrency, here.upstream.delay = 10, LATENCY
         await load(here, seconds=2)
         here.upstream.look()
         async with asyncio.timeout(MACHINE_IS_BUSY):
@@ -90,7 +90,7 @@ async def load(here: Stand, seconds: float) -> bool:
     async def client(number: int) -> None:
         while time.monotonic() < until:
             number = (number + 7) % 300 + 1
-            results.append((await here.ask(one_call(sid("CA", number)))).is_whole)
+            results.append((await here.query(one_call(sid("CA", number)))).is_whole)
 
     await asyncio.gather(*(client(number) for number in range(32)))
     return all(results)
@@ -98,11 +98,13 @@ async def load(here: Stand, seconds: float) -> bool:
 
 async def test_a_small_query_does_not_wait_behind_a_large_one(figure: Figure) -> None:
     """900 reads are queued when one more arrives: the operations take turns."""
-    async with stand(live_account(300), GATEWAY_MAX_COST=DEAR, GATEWAY_PLANNER=EACH) as here:
-        here.upstream.at_a_time, here.upstream.delay = 10, LATENCY
-        asking = asyncio.ensure_future(here.ask(ALL_OF_THEM))
+    async with stand(
+        live_account(300), GATEWAY_MAX_COST=RAISED_COST, GATEWAY_PLANNER=PER_KEY
+    ) as here:
+        here.upstream.concurrency, here.upstream.delay = 10, LATENCY
+        asking = asyncio.ensure_future(here.query(ALL_OF_THEM))
         await until_busy(here)
-        small = await here.ask(one_call(sid("CA", 1)))
+        small = await here.query(one_call(sid("CA", 1)))
         assert not asking.done()
         large = await asking
     assert small.is_whole
@@ -117,7 +119,7 @@ async def until_busy(here: Stand) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_an_upstream_that_gets_slow_is_asked_for_less(figure: Figure) -> None:
+async def test_concurrency_falls_when_upstream_slows_down(figure: Figure) -> None:
     """There is no 429, but each response begins to take 150 ms for every request in flight."""
     async with stand(live_account(300)) as here:
         here.upstream.delay = 0.02

@@ -60,9 +60,9 @@ async def answers() -> AsyncIterator[dict[str, Answer]]:
         slow.upstream.fail(is_late(2.6), "^GET Calls/CA[^/]*$")
         queries["short"] = both(2)
         waits = {"short": {"Gateway_Timeout": "2"}}
-        chained = asyncio.create_task(slow.ask(one_call(sid("CA", CHAINED), CHAIN)))
+        chained = asyncio.create_task(slow.query(one_call(sid("CA", CHAINED), CHAIN)))
         answered = await asyncio.gather(
-            *(here.ask(query, **waits.get(name, {})) for name, query in queries.items())
+            *(here.query(query, **waits.get(name, {})) for name, query in queries.items())
         )
         await asyncio.sleep(0.5)
         assert here.upstream.in_flight == 0  # nothing is left reading
@@ -70,7 +70,7 @@ async def answers() -> AsyncIterator[dict[str, Answer]]:
 
 
 @pytest.mark.parametrize("name", HANGS)
-async def test_a_call_that_hangs_is_null_and_its_neighbour_is_there(
+async def test_a_call_that_hangs_is_null_and_its_neighbour_is_answered(
     answers: dict[str, Answer], figure: Figure, name: str
 ) -> None:
     answer = answers[f"call {name}"]
@@ -81,7 +81,7 @@ async def test_a_call_that_hangs_is_null_and_its_neighbour_is_there(
 
 
 @pytest.mark.parametrize("name", HANGS)
-async def test_an_edge_that_hangs_is_null_and_the_rest_is_there(
+async def test_an_edge_that_hangs_is_null_and_the_rest_is_answered(
     answers: dict[str, Answer], figure: Figure, name: str
 ) -> None:
     answer = answers[f"edge {name}"]
@@ -101,7 +101,7 @@ def edges_of(number: int) -> dict[str, object]:
     }
 
 
-async def test_a_chain_of_slow_reads_is_kept_as_far_as_it_came(
+async def test_a_chain_of_slow_reads_keeps_what_came_in_time(
     answers: dict[str, Answer], figure: Figure
 ) -> None:
     """Each of five takes 2.6 seconds: three of them fit into ten."""
@@ -116,7 +116,7 @@ async def test_a_chain_of_slow_reads_is_kept_as_far_as_it_came(
     figure(f"3 of 5 reads kept after {answer.seconds:.1f} s")
 
 
-async def test_no_answer_takes_longer_than_twelve_seconds(
+async def test_no_response_takes_longer_than_twelve_seconds(
     answers: dict[str, Answer], figure: Figure
 ) -> None:
     slowest = max(answer.seconds for answer in answers.values())
@@ -133,4 +133,4 @@ async def test_a_header_lowers_the_deadline(answers: dict[str, Answer], figure: 
     assert answer.codes == {"UPSTREAM_TIMEOUT"}
     assert answer.seconds < 3
     assert answers["call before headers"].seconds > 3
-    figure(f"2 s asked, {answer.seconds:.1f} s taken")
+    figure(f"2 s requested, {answer.seconds:.1f} s taken")

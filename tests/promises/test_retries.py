@@ -27,15 +27,15 @@ LASTING = {"400": says(400), "401": says(401), "403": says(403), "404": says(404
 
 async def calm(here: Stand) -> None:
     """Twenty answers without a fault, so that failures stay few and two retries are earned."""
-    await here.ask_all([one_call(live(number)) for number in range(50, 70)], at_a_time=4)
+    await here.query_all([one_call(live(number)) for number in range(50, 70)], concurrency=4)
     here.upstream.look()
 
 
-async def test_a_failure_that_passes_is_not_seen(fresh: Stand, figure: Figure) -> None:
+async def test_a_transient_failure_is_retried(fresh: Stand, figure: Figure) -> None:
     """Two attempts fail and the third succeeds, for each kind of failure."""
     for number, fault in enumerate(TRANSIENT.values()):
         fresh.upstream.fail(fault, times=2)
-        answer = await fresh.ask(one_call(live(number)))
+        answer = await fresh.query(one_call(live(number)))
 
         assert answer.is_whole, answer.body
         assert len(fresh.upstream.look().requests) == 3
@@ -43,31 +43,31 @@ async def test_a_failure_that_passes_is_not_seen(fresh: Stand, figure: Figure) -
     figure(f"{len(TRANSIENT)} kinds of failure, each twice in a row: every answer whole")
 
 
-async def test_three_tries_at_most(here: Stand, figure: Figure) -> None:
+async def test_a_read_has_three_attempts_at_most(here: Stand, figure: Figure) -> None:
     here.upstream.fail(says(503))
-    answer = await here.ask(one_call(live(1)))
+    answer = await here.query(one_call(live(1)))
 
     assert answer.codes == {"UPSTREAM_UNAVAILABLE"}
     assert len(here.upstream.look().requests) == 3
     figure("3 requests, then an error")
 
 
-async def test_what_a_repeat_cannot_help_is_not_repeated(here: Stand) -> None:
+async def test_a_lasting_failure_is_not_retried(here: Stand) -> None:
     for number, fault in enumerate(LASTING.values()):
         here.upstream.fail(fault)
-        await here.ask(one_call(live(number)))
+        await here.query(one_call(live(number)))
         here.upstream.heal()
 
         assert len(here.upstream.look().requests) == 1
 
 
-async def test_retry_after_is_honoured_where_it_fits(here: Stand, figure: Figure) -> None:
+async def test_retry_after_is_honoured_within_the_deadline(here: Stand, figure: Figure) -> None:
     """As seconds and as a date; a date of whole seconds is between one and two seconds away."""
     date = rfc_2822(datetime.now(UTC) + timedelta(seconds=2)) or ""
     waits = []
     for number, after in enumerate(("1", date.replace("+0000", "GMT"))):
         here.upstream.fail(says(429, Retry_After=after), times=1)
-        answer = await here.ask(one_call(live(number)))
+        answer = await here.query(one_call(live(number)))
 
         assert answer.is_whole, answer.body
         assert answer.seconds >= (1.0 if after == "1" else 0.1)
@@ -79,7 +79,7 @@ async def test_retry_after_beyond_the_deadline_fails_fast(here: Stand, figure: F
     later = rfc_2822(datetime.now(UTC) + timedelta(hours=1)) or ""
     for number, after in enumerate(("3600", later.replace("+0000", "GMT"))):
         here.upstream.fail(says(429, Retry_After=after))
-        answer = await here.ask(one_call(live(number)))
+        answer = await here.query(one_call(live(number)))
 
         assert answer.codes == {"UPSTREAM_RATE_LIMITED"}
         assert answer.seconds < 1
@@ -89,12 +89,14 @@ async def test_retry_after_beyond_the_deadline_fails_fast(here: Stand, figure: F
 
 
 @pytest.mark.parametrize("name", ["503", "429", "reset"])
-async def test_amplification_where_everything_fails(
+async def test_amplification_when_every_request_fails(
     fresh: Stand, figure: Figure, name: str
 ) -> None:
     """200 clients, each wants one read that fails: upstream gets 1.2 requests each at most."""
     fresh.upstream.fail(TRANSIENT[name])
-    answers = await fresh.ask_all([one_call(final(number)) for number in range(200)], at_a_time=20)
+    answers = await fresh.query_all(
+        [one_call(final(number)) for number in range(200)], concurrency=20
+    )
 
     assert not any(answer.is_whole for answer in answers)
     ratio = len(fresh.upstream.look().requests) / len(answers)
@@ -102,26 +104,26 @@ async def test_amplification_where_everything_fails(
     figure(f"{name}: {ratio:.2f} × client requests")
 
 
-async def test_five_in_a_hundred_failing_at_random(figure: Figure) -> None:
+async def test_five_percent_of_responses_fail_at_random(figure: Figure) -> None:
     """400 clients, each with one read that is not cached; failures of three kinds."""
-    asked = 400
-    async with stand(live_account(asked)) as here:
+    clients = 400
+    async with stand(live_account(clients)) as here:
         for fault in (says(503), resets, truncates):
             here.upstream.fail(fault, share=0.017)
-        queries = [one_call(sid("CA", number)) for number in range(1, asked + 1)]
-        answers = await here.ask_all(queries, at_a_time=16)
+        queries = [one_call(sid("CA", number)) for number in range(1, clients + 1)]
+        answers = await here.query_all(queries, concurrency=16)
 
-        whole = sum(answer.is_whole for answer in answers) / asked
-        ratio = len(here.upstream.look().requests) / asked
+        whole = sum(answer.is_whole for answer in answers) / clients
+        ratio = len(here.upstream.look().requests) / clients
     assert whole >= 0.985
     assert 1 < ratio <= 1.15
     figure(f"{whole:.1%} whole at {ratio:.2f} × client requests")
 
 
-async def test_those_who_fail_together_do_not_come_back_together(fresh: Stand) -> None:
+async def test_backoff_spreads_retries(fresh: Stand) -> None:
     """Full jitter: the second attempts of eight requests are spread out."""
     fresh.upstream.fail(says(503), times=8)
-    answers = await fresh.ask_all([one_call(live(number)) for number in range(8)], at_a_time=8)
+    answers = await fresh.query_all([one_call(live(number)) for number in range(8)], concurrency=8)
 
     assert all(answer.is_whole for answer in answers)
     repeats = fresh.upstream.look().arrivals[8:]

@@ -5,7 +5,7 @@ from tests.promises.stand import Stand
 
 
 async def test_without_a_fault_the_four_edges_are_whole(here: Stand) -> None:
-    answer = await here.ask(FOUR_EDGES)
+    answer = await here.query(FOUR_EDGES)
 
     assert answer.is_whole, answer.body
     assert answer.body["data"]["calls"]["nodes"] == right_nodes()

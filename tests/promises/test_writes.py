@@ -69,7 +69,9 @@ async def test_a_call_is_made_once(upstream: FaultyTwilio) -> None:
 
 
 @pytest.mark.parametrize("name", IN_DOUBT)
-async def test_what_may_have_happened_is_not_sent_again(upstream: FaultyTwilio, name: str) -> None:
+async def test_a_write_that_may_have_happened_is_not_retried(
+    upstream: FaultyTwilio, name: str
+) -> None:
     """Also over a connection that was used before, as clients are tempted to then."""
     async with client_of(upstream) as client:
         await client.fetch(FetchCall(sid=final(1)))
@@ -79,7 +81,7 @@ async def test_what_may_have_happened_is_not_sent_again(upstream: FaultyTwilio, 
     assert upstream.look().count("^POST") == 1
 
 
-async def test_a_kept_connection_that_upstream_has_closed_costs_no_second_post(
+async def test_a_stale_connection_causes_no_second_post(
     upstream: FaultyTwilio, figure: Figure
 ) -> None:
     """Ten times: a connection is used, upstream closes it, the next request is a POST."""
@@ -94,9 +96,7 @@ async def test_a_kept_connection_that_upstream_has_closed_costs_no_second_post(
     figure("10 POSTs over connections just closed: 10 received")
 
 
-async def test_a_429_was_not_processed_and_is_repeated(
-    upstream: FaultyTwilio, figure: Figure
-) -> None:
+async def test_a_write_refused_with_429_is_retried(upstream: FaultyTwilio, figure: Figure) -> None:
     upstream.fail(says(429), "^POST", times=2)
     async with client_of(upstream) as client:
         await client.send(CALL)
@@ -105,7 +105,7 @@ async def test_a_429_was_not_processed_and_is_repeated(
     figure("3 received, 1 processed")
 
 
-async def test_what_never_left_is_told_apart(upstream: FaultyTwilio) -> None:
+async def test_a_write_that_was_not_sent_is_reported_as_not_sent(upstream: FaultyTwilio) -> None:
     upstream.vanish()
     async with client_of(upstream) as client:
         with pytest.raises(RequestNotSent):

@@ -26,12 +26,12 @@ GROWTH, FILES = 90, 250
 
 
 async def traffic(here: Stand, seconds: float, queries: Callable[[], str]) -> list[Answer]:
-    """Twelve clients ask one thing after the other; of thirty questions one is given up."""
+    """Twelve clients send query after query and cancel one in thirty."""
     until, chance = time.monotonic() + seconds, random.Random(5)
 
     async def client() -> AsyncIterator[Answer]:
         while time.monotonic() < until:
-            asking = asyncio.create_task(here.ask(queries()))
+            asking = asyncio.create_task(here.query(queries()))
             if chance.random() < 1 / 30:
                 await asyncio.sleep(0.005)
                 asking.cancel()
@@ -57,7 +57,7 @@ async def test_a_brown_out(figure: Figure) -> None:
         )
         ratio = len(here.upstream.look().requests) / len(answers)
         here.upstream.heal()
-        after = await here.ask_all([one_call(sid("CA", n)) for n in range(1, 51)], at_a_time=10)
+        after = await here.query_all([one_call(sid("CA", n)) for n in range(1, 51)], concurrency=10)
     whole = sum(answer.is_whole for answer in answers) / len(answers)
     assert whole >= 0.7
     assert ratio <= 1.2
@@ -67,7 +67,7 @@ async def test_a_brown_out(figure: Figure) -> None:
 
 async def test_a_soak(fresh: Stand, figure: Figure) -> None:
     """Every fault at once, each rarely, and clients that hang up: nothing is left behind."""
-    await fresh.ask(FOUR_EDGES)
+    await fresh.query(FOUR_EDGES)
     fresh.peak_memory()
     before, chance = fresh.peak_memory(), random.Random(7)
     for fault in (says(503), says(429), says(500, b"<html>"), resets, resets_in_the_body):
@@ -101,4 +101,4 @@ async def assert_nothing_is_left(here: Stand) -> None:
     assert here.upstream.look().most_in_flight <= 100
     files = Path(f"/proc/{here.server.process.pid}/fd")
     assert len(list(files.iterdir())) < FILES  # noqa: ASYNC240 (no file: the kernel's list)
-    assert (await here.ask(FOUR_EDGES)).is_whole
+    assert (await here.query(FOUR_EDGES)).is_whole

@@ -94,19 +94,19 @@ CASES = {
 
 @pytest.fixture
 def elsewhere() -> Iterator[FaultyTwilio]:
-    """Another origin, which must never be asked, least of all with a credential."""
+    """Another origin, which must never get a request, least of all with a credential."""
     with misbehaving() as other:
         yield other
         assert other.look().requests == []
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_hostile_answer_is_a_clean_error(here: Stand, name: str) -> None:
+async def test_a_hostile_response_is_a_clean_error(here: Stand, name: str) -> None:
     case = CASES[name]
     here.peak_memory()
     before = here.peak_memory()
     here.upstream.fail(case.fault, "^GET Calls[?]")
-    answer = await here.ask(case.query)
+    answer = await here.query(case.query)
 
     assert answer.status == 200
     assert answer.body["data"] == {"calls": None}
@@ -115,13 +115,13 @@ async def test_a_hostile_answer_is_a_clean_error(here: Stand, name: str) -> None
     assert here.peak_memory() - before < HEADROOM
 
 
-async def test_next_pages_in_a_loop_are_the_lists_end(here: Stand) -> None:
+async def test_a_loop_of_next_pages_ends_the_list(here: Stand) -> None:
     """A page that names a page that was read: the rows are all that there are."""
     here.upstream.fail(
         leads_to(f"{ROOT}Calls.json?PageSize=50&Page=1&PageToken=PA{sid('CA', 50)}"),
         "^GET Calls[?]",
     )
-    answer = await here.ask("{ calls(first: 1000) { nodes { sid } isComplete } }")
+    answer = await here.query("{ calls(first: 1000) { nodes { sid } isComplete } }")
 
     assert answer.codes == set()
     assert answer.body["data"]["calls"]["isComplete"]
@@ -134,16 +134,18 @@ async def test_a_redirect_is_not_followed(
 ) -> None:
     """Neither to another origin, nor is a credential sent there."""
     here.upstream.fail(says(status, b"", Location=f"{elsewhere.url}{ROOT}Calls.json"), "Calls")
-    answer = await here.ask(LIST)
+    answer = await here.query(LIST)
 
     assert answer.codes == {INVALID}
     assert elsewhere.url not in str(answer.body)
 
 
-async def test_a_next_page_elsewhere_is_not_asked_for(here: Stand, elsewhere: FaultyTwilio) -> None:
+async def test_a_next_page_on_another_origin_is_not_requested(
+    here: Stand, elsewhere: FaultyTwilio
+) -> None:
     """A real port of the same host, with an account of the same name: nothing arrives there."""
     here.upstream.fail(leads_to(f"{elsewhere.url}{ROOT}Calls.json?Page=1"), "^GET Calls[?]")
-    answer = await here.ask(LONG_LIST)
+    answer = await here.query(LONG_LIST)
 
     assert answer.codes == {INVALID}
 
@@ -152,15 +154,15 @@ async def test_cookies_are_not_kept(here: Stand) -> None:
     here.upstream.fail(
         says(404, b"{}", Set_Cookie="session=stolen; Path=/"), f"^GET Calls/{final(200)}"
     )
-    await here.ask(one_call(final(200)))
-    await here.ask_all([one_call(final(number)) for number in range(201, 210)], at_a_time=3)
+    await here.query(one_call(final(200)))
+    await here.query_all([one_call(final(number)) for number in range(201, 210)], concurrency=3)
 
     assert here.upstream.look().cookies == []
 
 
-async def test_the_credential_is_sent_to_upstream_only_as_its_header(here: Stand) -> None:
+async def test_the_credential_is_sent_only_as_a_header_to_upstream(here: Stand) -> None:
     here.upstream.look()
-    await here.ask(LIST)
+    await here.query(LIST)
     seen = here.upstream.look()
 
     assert all(header.startswith("Basic ") for header in seen.authorizations)

@@ -23,13 +23,13 @@ RIGHT: Row = {
     "callerName": None,
 }
 
-pytestmark = pytest.mark.xdist_group("odd answers")  # they share the gateway
+pytestmark = pytest.mark.xdist_group("malformed responses")  # they share the gateway
 
 
-async def ask_with(here: Stand, fault: Fault, query: str = TWO) -> Answer:
-    """The answer to a query whose list of calls is so odd."""
+async def query_with(here: Stand, fault: Fault, query: str = TWO) -> Answer:
+    """The response to a query while the list of calls has this fault."""
     here.upstream.fail(fault, "^GET Calls[?]")
-    return await here.ask(query)
+    return await here.query(query)
 
 
 def first_row(**given: Any) -> Fault:
@@ -58,9 +58,9 @@ BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_VALUES)
-async def test_a_bad_value_costs_its_field_only(here: Stand, name: str) -> None:
+async def test_an_unreadable_value_nulls_only_its_field(here: Stand, name: str) -> None:
     properties, field = BAD_VALUES[name]
-    answer = await ask_with(here, first_row(**properties))
+    answer = await query_with(here, first_row(**properties))
 
     one, two = answer.body["data"]["calls"]["nodes"]
     assert [error["path"] for error in answer.body["errors"]] == [["calls", "nodes", 0, field]]
@@ -82,11 +82,11 @@ NO_ROWS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", NO_ROWS)
-async def test_a_row_that_is_none_is_left_out_and_the_others_stay(here: Stand, name: str) -> None:
+async def test_a_malformed_row_is_left_out_and_the_others_stay(here: Stand, name: str) -> None:
     def change(body: Body) -> Body:
         return body | {"calls": [NO_ROWS[name], *body["calls"]]}
 
-    answer = await ask_with(here, mangled(change))
+    answer = await query_with(here, mangled(change))
 
     assert answer.is_whole, answer.body
     assert [n["sid"] for n in answer.body["data"]["calls"]["nodes"]] == [sid("CA", 1), sid("CA", 2)]
@@ -96,12 +96,12 @@ NOTHING: dict[str, object] = {"empty": "", "null": None, "an object": {"a": 1}, 
 
 
 @pytest.mark.parametrize("name", NOTHING)
-async def test_what_a_call_always_has_is_there_whatever_upstream_sends(
+async def test_required_fields_of_a_call_have_a_value_whatever_upstream_sends(
     here: Stand, name: str
 ) -> None:
     query = "{ calls(first: 2) { nodes { sid status direction accountSid } } }"
-    odd = dict.fromkeys(("status", "direction", "account_sid"), NOTHING[name])
-    answer = await ask_with(here, first_row(**odd), query)
+    malformed = dict.fromkeys(("status", "direction", "account_sid"), NOTHING[name])
+    answer = await query_with(here, first_row(**malformed), query)
 
     assert answer.is_whole, answer.body
     assert answer.body["data"]["calls"]["nodes"][0] == {
@@ -115,7 +115,7 @@ async def test_what_a_call_always_has_is_there_whatever_upstream_sends(
 async def test_an_unknown_value_of_an_enum_is_unknown(here: Stand) -> None:
     query = "{ calls(first: 2) { nodes { sid status direction answeredBy } } }"
     odd_values = {"status": "paused", "direction": "sideways", "answered_by": "parrot"}
-    answer = await ask_with(here, first_row(**odd_values), query)
+    answer = await query_with(here, first_row(**odd_values), query)
 
     assert answer.is_whole, answer.body
     one, two = answer.body["data"]["calls"]["nodes"]
@@ -135,11 +135,11 @@ BAD_TEXTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_TEXTS)
-async def test_a_character_that_cannot_be_read_costs_that_character(here: Stand, name: str) -> None:
+async def test_an_unreadable_character_is_replaced(here: Stand, name: str) -> None:
     text, read = BAD_TEXTS[name]
     row = b'{"sid": "%s", "duration": "60", "caller_name": "%s"}' % (sid("CA", 1).encode(), text)
     other = b'{"sid": "%s", "duration": "7"}' % sid("CA", 2).encode()
-    answer = await ask_with(here, instead(b'{"calls": [%s, %s]}' % (row, other)))
+    answer = await query_with(here, instead(b'{"calls": [%s, %s]}' % (row, other)))
 
     assert answer.is_whole, answer.body
     one, two = answer.body["data"]["calls"]["nodes"]
@@ -151,7 +151,7 @@ async def test_missing_properties_are_null(here: Stand) -> None:
         body["calls"][0] = {"sid": sid("CA", 1)}
         return body
 
-    answer = await ask_with(here, mangled(change))
+    answer = await query_with(here, mangled(change))
 
     assert answer.is_whole, answer.body
     nodes = answer.body["data"]["calls"]["nodes"]
@@ -159,9 +159,9 @@ async def test_missing_properties_are_null(here: Stand) -> None:
     assert nodes[1]["duration"] == 60
 
 
-async def test_properties_that_nobody_knows_are_passed_over(here: Stand) -> None:
+async def test_unknown_properties_are_ignored(here: Stand) -> None:
     extra = {"shoe_size": 43, "__proto__": {"sid": "evil"}, "nested": [[[[]]]] * 100}
-    answer = await ask_with(
+    answer = await query_with(
         here,
         mangled(
             lambda body: {"extra": extra} | body | {"calls": [r | extra for r in body["calls"]]}
@@ -172,21 +172,21 @@ async def test_properties_that_nobody_knows_are_passed_over(here: Stand) -> None
     assert [n["sid"] for n in answer.body["data"]["calls"]["nodes"]] == [sid("CA", 1), sid("CA", 2)]
 
 
-async def test_rows_that_come_twice_are_shown_once(here: Stand) -> None:
+async def test_duplicate_rows_are_shown_once(here: Stand) -> None:
     """On one page, and from page to page."""
     twice = mangled(lambda body: body | {"calls": [r for r in body["calls"] for _ in (1, 2)]})
     here.upstream.fail(twice, "^GET Calls[?]")
-    answer = await here.ask("{ calls(first: 300) { nodes { sid } } }")
+    answer = await here.query("{ calls(first: 300) { nodes { sid } } }")
 
     sids = [node["sid"] for node in answer.body["data"]["calls"]["nodes"]]
     assert len(sids) == len(set(sids))
     assert sids == [sid("CA", number) for number in range(1, len(sids) + 1)]
 
 
-async def test_a_page_that_is_larger_than_asked_for(here: Stand) -> None:
-    """Upstream sends all its calls where two were asked for, and says that they are two."""
+async def test_a_page_that_is_larger_than_requested(here: Stand) -> None:
+    """Upstream sends all its calls where two were requested, and says that they are two."""
     here.upstream.fail(_with_rows(here.upstream.account.calls), "^GET Calls[?]")
-    answer = await here.ask(TWO)
+    answer = await here.query(TWO)
 
     assert answer.is_whole
     assert [n["sid"] for n in answer.body["data"]["calls"]["nodes"]] == [sid("CA", 1), sid("CA", 2)]
@@ -197,11 +197,11 @@ def _with_rows(rows: list[Row]) -> Fault:
     return mangled(lambda body: body | {"calls": rows, "page_size": 2, "end": 1})
 
 
-async def test_pages_that_are_smaller_than_asked_for(here: Stand) -> None:
-    """Twilio caps the size of a page in silence: the list is read on, to its end."""
+async def test_pages_that_are_smaller_than_requested(here: Stand) -> None:
+    """Twilio caps the page size silently; the gateway reads the list to its end."""
     here.upstream.account.largest_page = 20
     try:
-        answer = await here.ask("{ calls(first: 100) { nodes { sid } } }")
+        answer = await here.query("{ calls(first: 100) { nodes { sid } } }")
     finally:
         here.upstream.account.largest_page = 1000
 
@@ -218,39 +218,39 @@ LIES: dict[str, Callable[[Body], Body]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-async def test_what_the_envelope_says_of_itself_is_not_believed(here: Stand, name: str) -> None:
-    answer = await ask_with(here, mangled(LIES[name]))
+async def test_the_page_numbers_of_the_envelope_are_not_trusted(here: Stand, name: str) -> None:
+    answer = await query_with(here, mangled(LIES[name]))
 
     assert answer.is_whole, answer.body
     assert len(answer.body["data"]["calls"]["nodes"]) == 2
 
 
-async def test_rows_that_were_not_asked_for_are_left_out(here: Stand) -> None:
-    """A filter that upstream ignores holds all the same; edges get no other call's rows."""
+async def test_rows_that_do_not_match_the_request_are_left_out(here: Stand) -> None:
+    """The gateway applies a filter that upstream ignores; edges get no other call's rows."""
     rows = here.upstream.account.recordings
     here.upstream.fail(
         mangled(lambda body: body | {"recordings": rows}), "^GET Calls/.*/Recordings"
     )
     here.upstream.fail(_with_rows(here.upstream.account.calls), "^GET Calls[?]")
-    answer = await here.ask(
+    answer = await here.query(
         f'{{ call(sid: "{sid("CA", 10)}") {{ recordings {{ nodes {{ sid }} }} }} }}'
     )
-    filtered = await here.ask("{ calls(filter: {status: COMPLETED}) { nodes { status } } }")
+    filtered = await here.query("{ calls(filter: {status: COMPLETED}) { nodes { status } } }")
 
     assert answer.body["data"]["call"]["recordings"]["nodes"] == [{"sid": sid("RE", 10)}]
     assert filtered.body["data"]["calls"]["nodes"] == [{"status": "COMPLETED"}] * PAGE
 
 
-async def test_json_is_read_whatever_its_content_type_says(here: Stand) -> None:
+async def test_json_with_another_content_type(here: Stand) -> None:
     right = b'{"calls": [{"sid": "%s", "duration": "7"}]}' % sid("CA", 1).encode()
-    answer = await ask_with(here, instead(right, "text/html"))
+    answer = await query_with(here, instead(right, "text/html"))
 
     assert answer.is_whole or answer.codes == {"UPSTREAM_INVALID"}
 
 
-async def test_a_resource_that_was_not_asked_for_is_not_taken_for_it(here: Stand) -> None:
+async def test_a_resource_with_another_sid_is_an_error(here: Stand) -> None:
     here.upstream.fail(mangled(lambda body: body | {"sid": sid("CA", 2)}), "^GET Calls/")
-    answer = await here.ask(f'{{ call(sid: "{sid("CA", 1)}") {{ sid }} }}')
+    answer = await here.query(f'{{ call(sid: "{sid("CA", 1)}") {{ sid }} }}')
 
     assert answer.body["data"] == {"call": None}
     assert answer.codes == {"UPSTREAM_INVALID"}
