@@ -1,8 +1,8 @@
 """Tasks: `nox -s lint`, `types`, `tests`, `coverage`, `bench`, `docs`, `release`.
 
-CI runs `.ci/run`, which lints, checks types and tests as these do.
+CI runs `.ci/run`, which does the same as lint, types and tests.
 
-Each session installs what it needs with the pinned versions of constraints.txt.
+Each session installs its dependencies in the versions that constraints.txt pins.
 """
 
 import nox
@@ -29,34 +29,34 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
-    """All tests, or those that are named: `nox -s tests-3.11 -- tests/schema`."""
+    """All tests, or the given ones: `nox -s tests-3.11 -- tests/schema`."""
     session.install(*INSTALL, ".[test]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What operations cost."""
+    """Measures what operations cost."""
     session.install(*INSTALL, ".[test]")
     session.run("python", "-m", "tests.bench.operations")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """References that lead nowhere, names with two meanings, lengths."""
+    """Dead references, names with two meanings, lengths of functions and files."""
     session.install(*INSTALL, ".[test]")
     session.run("python", "-m", "tests.house")
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The branches that tests take, against the floors of .ci/coverage."""
+    """The branches that the tests cover, against the thresholds of .ci/coverage."""
     session.install(*INSTALL, ".[test]")
     session.run(".ci/coverage", external=True, env={"PYTHON": "python"})
 
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """An sdist and a wheel in dist/, with GraphiQL inside: fails where its files are missing."""
+    """Builds sdist and wheel in dist/, with GraphiQL inside; fails if its files are missing."""
     session.install("build")
     session.run("python", "-m", "build", env={"GATEWAY_BUILD": "release"})
