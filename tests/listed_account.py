@@ -76,11 +76,11 @@ def _add(rows: list[Any], row: Any) -> None:
 def _in_days(request: ListRequest[Any], row: Any) -> bool:
     match request:
         case ListRecordings(date_created=days) if days:
-            return days.holds(row.date_created)
+            return days.contains(row.date_created)
         case ListNotifications(message_date=days) if days:
-            return days.holds(row.message_date)
+            return days.contains(row.message_date)
         case ListCalls(start_time=days) if days:
-            return days.holds(row.start_time)
+            return days.contains(row.start_time)
     return True
 
 

@@ -6,7 +6,7 @@ Other values are hidden, except for their kind. This module must not know which 
 
 import re
 
-__all__ = ["HIDDEN", "masked_end", "masked_text"]
+__all__ = ["HIDDEN", "masked_party", "masked_text"]
 
 HIDDEN = "•••"
 NUMBER = re.compile(r"\+?[0-9]+")
@@ -14,7 +14,7 @@ SIP = re.compile(r"((?:sips?:)?)[^@\s/]+@([A-Za-z0-9.:\[\]-]+)(?:[;?].*)?")
 MIN_LONG_NUMBER = 11  # digits: a shorter number does not show its outer eight
 
 
-def masked_end(value: str) -> str:
+def masked_party(value: str) -> str:
     """The mask of a call's party. It keeps a number's outer digits, a SIP host, or `client:`."""
     if NUMBER.fullmatch(value):
         return _number(value)

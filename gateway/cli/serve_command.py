@@ -15,7 +15,13 @@ import uvicorn
 
 from gateway.cli.options import add_setting
 from gateway.server import check_credential, create_app, tune_gc
-from gateway.server.listening import host_of_all, inherited_sockets, listen, loopback_url, url_of
+from gateway.server.listening import (
+    inherited_sockets,
+    listen,
+    loopback_url,
+    most_reachable_host,
+    url_of,
+)
 from gateway.server.uvicorn_server import ServerConfig, raise_open_files
 from gateway.server.webhook_keys import lacks_webhook_key
 from gateway.server.workers import serve_with_workers
@@ -80,7 +86,7 @@ def _as_listened(settings: Settings, listeners: Sequence[socket.socket]) -> Sett
 
     The embedded sandbox sends its webhooks over the loopback interface, whatever the public URL is.
     """
-    server, live = replace(settings.server, host=host_of_all(listeners)), settings.live
+    server, live = replace(settings.server, host=most_reachable_host(listeners)), settings.live
     if settings.uses_sandbox and not live.webhook_url:
         live = replace(live, webhook_url=loopback_url(listeners))
     return replace(settings, server=server, live=live)

@@ -27,7 +27,7 @@ __all__ = [
     "KeyReused",
     "MutationResult",
     "RecordedError",
-    "Running",
+    "RunningMutations",
     "caller_key",
 ]
 
@@ -70,7 +70,7 @@ Action = Callable[[], Coroutine[Any, Any, MutationResult]]
 _result_decoder = msgspec.json.Decoder(MutationResult)
 
 
-class Running:
+class RunningMutations:
     """Actions that have begun. Close it with `aclose`, which waits for them."""
 
     def __init__(self) -> None:
@@ -101,9 +101,9 @@ def caller_key(name: str, key: str) -> str:
 class IdempotentExecutor:
     """Executes actions under the keys of one store. `running` holds those that have begun."""
 
-    def __init__(self, store: Store, running: Running | None = None) -> None:
+    def __init__(self, store: Store, running: RunningMutations | None = None) -> None:
         self._store = store
-        self.running = running or Running()
+        self.running = running or RunningMutations()
 
     async def once(
         self, key: str, fingerprint: str, action: Action, until: float

@@ -29,7 +29,7 @@ from gateway.upstream.calls import CallResource, CallStatus, FetchCall, ListCall
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pages import Budget, PageWalk
 from gateway.upstream.pipeline import RequestContext
-from gateway.upstream.requests import TOP, Page
+from gateway.upstream.requests import FIRST_PAGE, Page
 from gateway.upstream.single_flight import SingleFlight
 
 __all__ = [
@@ -226,7 +226,7 @@ class SnapshotReader:
                             yield row
 
     async def _rows_of(self, list_: ListCalls) -> AsyncIterator[CallResource]:
-        async for page in self.pages(list_.at(TOP, PAGE_SIZE)):
+        async for page in self.pages(list_.at(FIRST_PAGE, PAGE_SIZE)):
             for row in page.rows:
                 yield row
 
@@ -238,7 +238,7 @@ class SnapshotReader:
             Budget(MAX_PAGES, MAX_PAGES * PAGE_SIZE),
             page_size=list_.page_size,
         )
-        while (page := await walk.turn()) is not None:
+        while (page := await walk.next_page()) is not None:
             yield page
 
     async def _read(
@@ -276,7 +276,7 @@ class SnapshotReader:
 def _lags(row: CallResource, event: CallStatusEvent) -> bool:
     """True when the event is further than the row, or the row's status is unknown or missing."""
     try:
-        rank = RANK.get(CallResource.status.told(row), -1)
+        rank = RANK.get(CallResource.status.strict_value(row), -1)
     except UpstreamInvalid:
         return event.status in RANK
     return rank < RANK.get(event.status, -1)

@@ -33,7 +33,7 @@ __all__ = [
     "CallUpdate",
     "SubscriberSlots",
     "SubscriptionManager",
-    "for_members",
+    "for_accepted_credentials",
 ]
 
 
@@ -220,7 +220,7 @@ class SubscriptionManager:
             self._poller.mark_shown(snapshot.row.sid)
 
 
-async def for_members(
+async def for_accepted_credentials(
     watch: Callable[[], AsyncGenerator[CallUpdate, None]],
     require: Callable[[], Awaitable[None]],
     until_refused: Callable[[], Awaitable[None]],

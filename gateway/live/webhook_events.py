@@ -15,18 +15,18 @@ from gateway.upstream.requests import check_sid
 
 __all__ = [
     "RECORDING_PATH",
-    "REMEMBERED",
+    "REPLAY_WINDOW",
     "STATUS_PATH",
     "call_event",
     "is_too_old",
-    "recorded_call",
+    "recorded_call_sid",
     "recording_event",
 ]
 
 STATUS_PATH = "/webhooks/twilio/status"
 RECORDING_PATH = "/webhooks/twilio/recording"
 
-REMEMBERED = timedelta(days=1)
+REPLAY_WINDOW = timedelta(days=1)
 """How long the replay cache keeps a signature; an older webhook could be a replay."""
 MAX_FACT_LENGTH = 1000
 # The webhook's parameter, and the same property of Twilio's JSON row (FACTS section 9).
@@ -75,7 +75,7 @@ def recording_event(
     return replace(state, source=EventSource.WEBHOOK, at=at, facts=facts)
 
 
-def recorded_call(parameters: Mapping[str, str]) -> str:
+def recorded_call_sid(parameters: Mapping[str, str]) -> str:
     """The call SID of a recording callback. Raises BadUserInput without call or recording."""
     check_sid("RE", parameters.get("RecordingSid", ""))
     return check_sid("CA", parameters.get("CallSid", ""))
@@ -89,7 +89,7 @@ def is_too_old(parameters: Mapping[str, str], now: datetime) -> bool:
         return False
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return moment < now - REMEMBERED
+    return moment < now - REPLAY_WINDOW
 
 
 def _facts(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -80,7 +80,7 @@ class PlanExecutor:
         if value is None:
             return None
         self.trace.cached += 1
-        self._known.note(value)
+        self._known.record(value)
         return KnownAnswer(value)
 
     async def send(self, request: FormRequest[R], field: str) -> R:
@@ -106,7 +106,7 @@ class PlanExecutor:
             raise
         record.end(clock(), 1)
         record.used = 1
-        self._known.note(row)
+        self._known.record(row)
         return row
 
     async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
@@ -206,7 +206,7 @@ class PlanExecutor:
         record.end(
             clock(), answer.rows_read if isinstance(answer, Page) else int(answer is not None)
         )
-        self._known.note(answer)
+        self._known.record(answer)
         return answer
 
     def _spend_budget(self) -> None:

@@ -18,7 +18,7 @@ from gateway.planner.operation_cache import KnownAnswer, OperationCache, Request
 from gateway.planner.scan import Key, Scan
 from gateway.planner.upward import upward
 from gateway.upstream.calls import CALLS
-from gateway.upstream.requests import TOP, ListRequest
+from gateway.upstream.requests import FIRST_PAGE, ListRequest
 
 __all__ = [
     "Costs",
@@ -135,7 +135,7 @@ def per_key(requests: Iterable[Request], costs: Costs, policy: Policy) -> list[S
 
 
 def _group_key(request: Request) -> Request:
-    if isinstance(request, ListRequest) and request.page == TOP:
+    if isinstance(request, ListRequest) and request.page == FIRST_PAGE:
         return request.list
     return request
 

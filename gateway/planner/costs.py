@@ -21,7 +21,7 @@ from gateway.planner.windows import edge_of, is_by_days_only, without_days
 from gateway.upstream.calls import CALLS
 from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.date_ranges import ONE_DAY
-from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 
 __all__ = ["Costs", "Estimate"]
 
@@ -90,7 +90,7 @@ class Costs:
     def learn(self, page: Page[Any]) -> None:
         """Learns from a page: its time always, its rows where they show how dense a list is."""
         self._learn_time(page)
-        self.note_links(page)
+        self.learn_links(page)
         kind = page.request.kind
         if edge_of(page.request) is not None:
             self._update_average(self.rows_per_call, kind, float(page.rows_read), 1)
@@ -102,14 +102,14 @@ class Costs:
         """Learns an edge's rows per call from keys that have `rows` rows together."""
         self._update_average(self.rows_per_call, kind, rows / keys, keys)
 
-    def note_reach(self, request: ListRequest[Any], oldest: datetime) -> None:
+    def learn_reach(self, request: ListRequest[Any], oldest: datetime) -> None:
         """Stores the reach of a list: its largest page comes down to `oldest` and no further."""
         self._reach.pop(_list_from_top(request), None)
         self._reach[_list_from_top(request)] = oldest
         if len(self._reach) > MAX_LISTS:
             del self._reach[next(iter(self._reach))]
 
-    def note_links(self, page: Page[Any]) -> None:
+    def learn_links(self, page: Page[Any]) -> None:
         """Learns whether upstream's links name the row that their page begins at."""
         token = page.next.token if page.next else None
         if token is not None and page.rows and len(page.rows) == page.rows_read:
@@ -174,7 +174,7 @@ class Costs:
 
     def _learn_reach_from(self, page: Page[Any]) -> None:
         request = page.request
-        is_largest = request.page_size >= MAX_PAGE_SIZE and request.page == TOP
+        is_largest = request.page_size >= MAX_PAGE_SIZE and request.page == FIRST_PAGE
         if not (is_largest and page.next and page.rows):
             return
         try:
@@ -183,7 +183,7 @@ class Costs:
         except UpstreamInvalid:
             return
         if oldest is not None:
-            self.note_reach(request, oldest)
+            self.learn_reach(request, oldest)
 
     def _learn_time(self, page: Page[Any]) -> None:
         if page.seconds <= 0:

@@ -67,7 +67,7 @@ def covering(
 
 def _can_be_covered(account_list: ListRequest[Any], key: Key) -> bool:
     """False for a live call where a list by days does not show live rows."""
-    return account_list.resource.days_show_live or not key[1].is_open
+    return account_list.resource.day_filter_keeps_live or not key[1].is_open
 
 
 class CoveringPlanner:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.errors import UpstreamInvalid
 from gateway.planner.windows import is_by_days_only
 from gateway.upstream.calls import CallResource, ListCalls
-from gateway.upstream.requests import TOP, Page
+from gateway.upstream.requests import FIRST_PAGE, Page
 
 __all__ = ["Density", "Portion"]
 
@@ -57,7 +57,7 @@ class Density:
         first, last = (dates[0], dates[-1]) if dates else (None, None)
         end = min(days.lt if days and days.lt else self._now, self._now)
         begin = days.gte if days and days.gte else BEGINNING
-        until = end if request.page == TOP else first
+        until = end if request.page == FIRST_PAGE else first
         since = begin if page.next is None else last
         if since is not None and until is not None and since < until:
             self._read_spans.append((since, until))

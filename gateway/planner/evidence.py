@@ -37,7 +37,7 @@ from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import CALLS, CallResource
 from gateway.upstream.date_ranges import DateTimeRange, midnight
 from gateway.upstream.descriptors import DateOrder
-from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 
 __all__ = ["ContiguousRun", "CoveringList", "Orders", "RowRun"]
 
@@ -131,7 +131,7 @@ class RowRun:
     def __init__(self, page: Page[Any]) -> None:
         self.pages = {page.request.page}
         self.rows: list[Any] = list(page.rows)
-        self.is_from_top = page.request.page == TOP
+        self.is_from_top = page.request.page == FIRST_PAGE
         self.above, self.below = page.previous, page.next
         self.size_above = self.size_below = page.request.page_size
 
@@ -265,7 +265,7 @@ class CoveringList:
         if page.request.list != self._request:
             return
         if self._run is None:
-            is_new = page.request.page == TOP
+            is_new = page.request.page == FIRST_PAGE
             self._run = RowRun(page) if is_new else None
         else:
             is_new = self._run.add(page)
@@ -277,7 +277,7 @@ class CoveringList:
 
     def covers(self, day: date, since: datetime) -> bool:
         """True when every row of this day that is dated `since` or later was read."""
-        if self._run is None or not self._is_readable or not self._days.holds(midnight(day)):
+        if self._run is None or not self._is_readable or not self._days.contains(midnight(day)):
             return False
         return self._run.below is None or self._orders.are_past(since)
 

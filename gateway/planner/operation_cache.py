@@ -22,10 +22,10 @@ from gateway.upstream.calls import (
     ListCalls,
 )
 from gateway.upstream.date_ranges import ONE_DAY, midnight
-from gateway.upstream.requests import TOP, FetchRequest, ListRequest, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, FetchRequest, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
-__all__ = ["KnownAnswer", "OperationCache", "Request", "has_run_no_twiml"]
+__all__ = ["KnownAnswer", "OperationCache", "Request", "ran_no_twiml"]
 
 Request = FetchRequest[Any] | ListRequest[Any]
 
@@ -52,7 +52,7 @@ class OperationCache:
         self._runs: list[ContiguousRun] = []
         self._coverings: dict[ListRequest[Any], list[CoveringList]] = {}
 
-    def note(self, answer: Resource | Page[Any] | None) -> None:
+    def record(self, answer: Resource | Page[Any] | None) -> None:
         """Stores a row or a page that upstream sent."""
         if isinstance(answer, CallResource):
             self._add_call(answer)
@@ -68,7 +68,7 @@ class OperationCache:
         if isinstance(request, FetchCall):
             row = self._calls.get(request.sid)
             return KnownAnswer(row) if row is not None else None
-        if isinstance(request, ListRequest) and request.page == TOP:
+        if isinstance(request, ListRequest) and request.page == FIRST_PAGE:
             return self._first_page(request) or self._children(request) or self._covered(request)
         return None
 
@@ -107,7 +107,7 @@ class OperationCache:
         self.density.add_page(page)
         if page.left_out:  # the missing row may belong to any call
             return
-        if page.request.page == TOP:
+        if page.request.page == FIRST_PAGE:
             self._first_pages[page.request.list] = page
         if page.request.list == ALL_CALLS:
             self._add_to_runs(page)
@@ -116,7 +116,7 @@ class OperationCache:
                 covering.add(page)
 
     def _add_to_runs(self, page: Page[CallResource]) -> None:
-        if page.request.page == TOP:  # read again: this page is newer
+        if page.request.page == FIRST_PAGE:  # read again: this page is newer
             self._runs = [run for run in self._runs if not run.is_from_top]
         continued = [run for run in self._runs if run.add(page)]
         if not continued:
@@ -132,7 +132,7 @@ class OperationCache:
         if not isinstance(request, ListCalls) or request.parent_call_sid is None:
             return None
         parent = self._calls.get(request.parent_call_sid)
-        if parent is not None and has_run_no_twiml(parent):
+        if parent is not None and ran_no_twiml(parent):
             return KnownAnswer(Page(request, ()))
         if parent is None:
             return None
@@ -152,7 +152,7 @@ class OperationCache:
         if edge is None or coverings is None or scannable is None:
             return None
         account_list, window = scannable
-        if window.is_open and not account_list.resource.days_show_live:
+        if window.is_open and not account_list.resource.day_filter_keeps_live:
             return None
         covering_of_day = [_covering(coverings, window, day) for day in _days(window)]
         lists = {id(covering): covering for covering in covering_of_day if covering}
@@ -165,10 +165,10 @@ class OperationCache:
 
 def _filtered_page(request: ListRequest[Any], rows: Sequence[Any]) -> KnownAnswer | None:
     """The page of the rows that match; None where a row leaves that open: upstream knows."""
-    verdicts = [request.verdict(row) for row in rows]
+    verdicts = [request.is_match(row) for row in rows]
     if None in verdicts:
         return None
-    matching = tuple(row for row, verdict in zip(rows, verdicts, strict=True) if verdict)
+    matching = tuple(row for row, is_match in zip(rows, verdicts, strict=True) if is_match)
     return KnownAnswer(Page(request, matching))
 
 
@@ -196,7 +196,7 @@ def _created(call: CallResource) -> datetime | None:
         return None
 
 
-def has_run_no_twiml(call: CallResource) -> bool:
+def ran_no_twiml(call: CallResource) -> bool:
     """True for an outbound call that was never answered: it ran no TwiML, so it has no children.
 
     A call that lasted some time was answered, whatever its status says.

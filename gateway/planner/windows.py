@@ -13,7 +13,7 @@ from typing import Any
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import FINAL, CallResource
 from gateway.upstream.descriptors import ResourceDescriptor
-from gateway.upstream.requests import TOP, ListRequest
+from gateway.upstream.requests import FIRST_PAGE, ListRequest
 
 __all__ = [
     "EARLY",
@@ -57,7 +57,7 @@ def edge_of(request: Any) -> tuple[str, ListRequest[Any]] | None:
 
     None where the request is not an edge's first page, or only the call's own list has the rows.
     """
-    if not isinstance(request, ListRequest) or request.page != TOP:
+    if not isinstance(request, ListRequest) or request.page != FIRST_PAGE:
         return None
     owner, account_list = request.owner, request.account_list
     return (owner, account_list) if owner is not None and account_list is not None else None
@@ -87,7 +87,7 @@ def window_of(
         ended = _end(call)
         if ended is None or ended + SETTLED_AFTER > now:
             return DateWindow(created - EARLY, now, is_open=True)
-        return DateWindow(created - EARLY, max(ended, created) + resource.late)
+        return DateWindow(created - EARLY, max(ended, created) + resource.max_lag)
     except (UpstreamInvalid, OverflowError):
         return None
 

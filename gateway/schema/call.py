@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from gateway.access.masking import masked_end, masked_text
+from gateway.access.masking import masked_party, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
 from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_connection
 from gateway.schema.context import Info
@@ -62,13 +62,13 @@ class Call(Node):
         description="The account responsible for creating this call: REST property AccountSid."
     )
     to: str | None = strawberry.field(
-        metadata=personal(masked_end),
+        metadata=personal(masked_party),
         description="The phone number (E.164), SIP address or client:name that received this "
         "call: REST property To.",
     )
     from_: str | None = strawberry.field(
         name="from",
-        metadata=personal(masked_end),
+        metadata=personal(masked_party),
         description="The phone number (E.164), SIP address or client:name that made this call: "
         "REST property From.",
     )
@@ -107,7 +107,7 @@ class Call(Node):
         "detection: REST property AnsweredBy."
     )
     forwarded_from: str | None = strawberry.field(
-        metadata=personal(masked_end),
+        metadata=personal(masked_party),
         description="The forwarding number of a forwarded inbound call, where the carrier "
         "supports it: REST property ForwardedFrom.",
     )

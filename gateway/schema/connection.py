@@ -206,7 +206,7 @@ def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
 
     A list filtered by number shows whether that number had calls, so it requires the scope `pii`.
     """
-    if any(request.is_personal for request in lists):
+    if any(request.names_person for request in lists):
         info.context.caller.require(Scope.PII, "A filter by number or address")
 
 

@@ -13,7 +13,7 @@ from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.access import Caller
-from gateway.live.idempotency import IdempotentExecutor, Running
+from gateway.live.idempotency import IdempotentExecutor, RunningMutations
 from gateway.live.snapshots import ResultCoalescer
 from gateway.live.store import Store
 from gateway.live.subscriptions import CallUpdate
@@ -39,7 +39,7 @@ class LiveAccount(Protocol):
     """
 
     results: ResultCoalescer[Any]
-    running: Running
+    running: RunningMutations
 
     @property
     def store(self) -> Store:
@@ -47,9 +47,9 @@ class LiveAccount(Protocol):
 
     @property
     def idempotent(self) -> IdempotentExecutor:
-        """For members of the account only: call `enter` first."""
+        """For members of the account only: call `require_membership` first."""
 
-    async def enter(self, until: float | None = None) -> None:
+    async def require_membership(self, until: float | None = None) -> None:
         """Raises an UpstreamError if upstream does not accept the credential.
 
         `until` is a time of the loop's clock.

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import strawberry
 
-from gateway.access.masking import masked_end, masked_text
+from gateway.access.masking import masked_party, masked_text
 from gateway.errors import BadUserInput
 from gateway.schema.masked_fields import personal
 
@@ -24,7 +24,7 @@ class PhoneNumber:
 
     number: str = strawberry.field(
         description="The number in E.164, for example +16175551212.",
-        metadata=personal(masked_end),
+        metadata=personal(masked_party),
     )
 
 
@@ -33,7 +33,7 @@ class SipAddress:
     """For example sip:kevin@example.com; the seed shows it without the scheme, too."""
 
     address: str = strawberry.field(
-        description="The address as Twilio keeps it.", metadata=personal(masked_end)
+        description="The address as Twilio keeps it.", metadata=personal(masked_party)
     )
 
 
@@ -52,7 +52,7 @@ class OtherEndpoint:
     """As Twilio keeps it."""
 
     value: str = strawberry.field(
-        description="The text as Twilio keeps it.", metadata=personal(masked_end)
+        description="The text as Twilio keeps it.", metadata=personal(masked_party)
     )
 
 

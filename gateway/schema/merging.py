@@ -26,7 +26,7 @@ from gateway.schema.streams import (
     position_of,
 )
 from gateway.schema.upward_streams import Upward
-from gateway.upstream.requests import TOP
+from gateway.upstream.requests import FIRST_PAGE
 from gateway.upstream.resources import Resource
 
 __all__ = ["Merge", "MergedRow"]
@@ -60,7 +60,8 @@ class Merge(Generic[R]):
         upward: bool = False,
     ) -> None:
         top = [
-            position_at(PositionKind.BEGINS, TOP, source.request.page_size) for source in sources
+            position_at(PositionKind.BEGINS, FIRST_PAGE, source.request.page_size)
+            for source in sources
         ]
         self._after = cursor or Cursor(stream=0, is_row=False, key=None, positions=tuple(top))
         self._is_upward = upward

@@ -186,7 +186,7 @@ async def _execute(
     if input_.idempotency_key is None:
         result = await context.account.running.run(send)
     else:
-        await context.account.enter(context.deadline)
+        await context.account.require_membership(context.deadline)
         result = await context.account.idempotent.once(
             caller_key(context.caller.name, input_.idempotency_key),
             _fingerprint(spec.request_of(input_, None)),

@@ -23,13 +23,13 @@ from gateway.errors import (
 from gateway.schema.cursors import PositionKind, RowPosition
 from gateway.upstream.pages import (
     Budget,
-    Following,
+    NextPages,
     PageWalk,
     ReadPage,
-    downward,
+    next_page_link,
     tokens_name_rows,
 )
-from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
 __all__ = [
@@ -143,7 +143,9 @@ class ListSource(Generic[R]):
     request: ListRequest[R]
     budget: Budget
 
-    def walk(self, ref: PageRef, page_size: int, following: Following[R] = downward) -> PageWalk[R]:
+    def walk(
+        self, ref: PageRef, page_size: int, following: NextPages[R] = next_page_link
+    ) -> PageWalk[R]:
         """A walk that begins with a page of this size."""
         start = replace(self.request, page=ref, page_size=page_size)
         size = self.request.page_size
@@ -157,7 +159,7 @@ class ListSource(Generic[R]):
     def page_size_at(self, position: RowPosition) -> int:
         """A page size with room for the position's row; a page without a token keeps its size."""
         ref = ref_of(position)
-        if ref.token is None and ref != TOP:
+        if ref.token is None and ref != FIRST_PAGE:
             return position.page_size
         return max(position.page_size, self.extended_page_size)
 
@@ -287,7 +289,7 @@ class Stream(ABC, Generic[R]):
     def probe(self) -> None:
         """Reads smaller pages from now on: only the existence of a next row matters."""
         if self._source.request.is_exact():
-            self._walk.shrink(PROBE_PAGE_SIZE)
+            self._walk.limit_page_size(PROBE_PAGE_SIZE)
 
     @property
     @abstractmethod
@@ -304,7 +306,7 @@ class Stream(ABC, Generic[R]):
         """Reads a page, or finds the end."""
 
     async def _read_page(self) -> Page[R] | None:
-        page = await self._walk.turn()
+        page = await self._walk.next_page()
         self.pages += page is not None
         return page
 
@@ -384,12 +386,12 @@ class Downward(Stream[R]):
             yield source.walk(token_ref, page_size), CursorSplit(position, is_found=True)
         if position.kind is PositionKind.ENDS:
             yield source.walk(ref, position.page_size), AfterFirstPage(position)
-        elif position.kind is PositionKind.BEGINS and (ref.token is not None or ref == TOP):
+        elif position.kind is PositionKind.BEGINS and (ref.token is not None or ref == FIRST_PAGE):
             yield source.walk(ref, page_size), CursorSplit(position, is_found=True)
         else:
             yield source.walk(ref, source.page_size_at(position)), CursorSplit(position)
-        if ref != TOP and (position.date is not None or position.after is not None):
-            yield source.walk(TOP, MAX_PAGE_SIZE), CursorSplit(position, is_from_top=True)
+        if ref != FIRST_PAGE and (position.date is not None or position.after is not None):
+            yield source.walk(FIRST_PAGE, MAX_PAGE_SIZE), CursorSplit(position, is_from_top=True)
 
     def _take(self, rows: Iterable[StreamRow[R]]) -> None:
         for entry in rows:

@@ -33,7 +33,7 @@ from gateway.schema.streams import (
     sids_of,
 )
 from gateway.upstream.pages import tokens_name_rows
-from gateway.upstream.requests import TOP, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, Page, PageRef
 from gateway.upstream.resources import Resource
 
 __all__ = ["Upward"]
@@ -148,12 +148,12 @@ class Upward(Stream[R]):
             self._climb_from(PageRef(max(ref.index - 1, 0), f"PB{position.after}"), page_size)
         else:
             self._begin_to_locate()
-            self.is_ended = position.kind is PositionKind.BEGINS and ref == TOP
+            self.is_ended = position.kind is PositionKind.BEGINS and ref == FIRST_PAGE
 
     @property
     def mark(self) -> Mark[R]:
         """The next row; after the last row, the list's top."""
-        return self._rows[0] if self._rows else position_at(PositionKind.BEGINS, TOP, 1)
+        return self._rows[0] if self._rows else position_at(PositionKind.BEGINS, FIRST_PAGE, 1)
 
     @property
     def frontier(self) -> RowPosition:
@@ -180,7 +180,7 @@ class Upward(Stream[R]):
     def _is_near_top(self) -> bool:
         """True if the list's top page can show the row, and so that no row is above it."""
         return (
-            ref_of(self._position) == TOP
+            ref_of(self._position) == FIRST_PAGE
             and self._position.page_size <= self._source.extended_page_size
         )
 
@@ -197,7 +197,7 @@ class Upward(Stream[R]):
         try:
             page = await self._read_page()
         except UpstreamRejected:
-            if ref_of(self._position) == TOP:
+            if ref_of(self._position) == FIRST_PAGE:
                 raise
             self._begin_search()
             return
@@ -210,7 +210,7 @@ class Upward(Stream[R]):
         has_row = first is not None and _has_rows(first)
         if self._walk.next is not None and not (self._rows_above.is_found and has_row):
             return
-        is_top = ref_of(self._position) == TOP
+        is_top = ref_of(self._position) == FIRST_PAGE
         self._is_at_end = not has_row
         if not self._rows_above.settle() and not is_top:
             self._seen.clear()
@@ -252,10 +252,10 @@ class Upward(Stream[R]):
         self._seen.update(sids_of(page))
         self._take(entries(page))
         if self._walk.next is None:
-            self.is_ended = page.request.page == TOP or not _has_rows(page)
+            self.is_ended = page.request.page == FIRST_PAGE or not _has_rows(page)
 
     def _begin_search(self) -> None:
-        self._walk = self._source.walk(TOP, self._source.extended_page_size)
+        self._walk = self._source.walk(FIRST_PAGE, self._source.extended_page_size)
         self._rows_above = RowsAbove(self._position, self._seen, holds_second=self._is_at_end)
         self._step = self._search
 

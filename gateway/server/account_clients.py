@@ -2,7 +2,7 @@
 
 Connections, requests in flight and the planner's statistics are kept per credential; credentials
 never share them. Live calls and idempotency keys belong to the account: all its accepted
-credentials share them (upstream.credential_check, Note [Standing]). This module must not know how
+credentials share them (upstream.credential_check, Note [Acceptance]). This module must not know how
 a client is made, nor how a credential is presented.
 
 Note [Made-up credentials]. Anybody can make up a credential. So the pool makes a client only when
@@ -30,10 +30,15 @@ from typing import Any
 from gateway.access import Account
 from gateway.access.rate_limit import RateLimiter
 from gateway.errors import RateLimited, UpstreamError
-from gateway.live.idempotency import IdempotentExecutor, Running
+from gateway.live.idempotency import IdempotentExecutor, RunningMutations
 from gateway.live.snapshots import ResultCoalescer
 from gateway.live.store import Store
-from gateway.live.subscriptions import CallUpdate, SubscriberSlots, SubscriptionManager, for_members
+from gateway.live.subscriptions import (
+    CallUpdate,
+    SubscriberSlots,
+    SubscriptionManager,
+    for_accepted_credentials,
+)
 from gateway.planner import Costs
 from gateway.server.account_stores import AccountStores
 from gateway.upstream.calls import CallResource, ListCalls
@@ -72,7 +77,7 @@ class AccountClient:
         self.client = client
         self.costs = Costs()
         self.results: ResultCoalescer[Any] = ResultCoalescer()
-        self.running = Running()
+        self.running = RunningMutations()
         self.users = 0
         self.is_evicted = False
         self._stores = stores
@@ -112,7 +117,7 @@ class AccountClient:
         self._polling = asyncio.ensure_future(subscriptions.run())
         return subscriptions
 
-    async def enter(self, until: float | None = None) -> None:
+    async def require_membership(self, until: float | None = None) -> None:
         """See LiveAccount."""
         if self._proof is not None:
             newest = ListCalls(page_size=1)
@@ -126,7 +131,7 @@ class AccountClient:
         if call is None:
             return None
         try:
-            await self.enter(until)
+            await self.require_membership(until)
         except UpstreamError:
             return None
         return call
@@ -144,7 +149,7 @@ class AccountClient:
     ) -> AsyncGenerator[CallUpdate, None]:
         if self._proof is None:
             return watch()
-        return for_members(watch, self.enter, self._proof.until_refused)
+        return for_accepted_credentials(watch, self.require_membership, self._proof.until_refused)
 
     async def aclose(self) -> None:
         """Waits for running mutations, then closes the store and the client."""

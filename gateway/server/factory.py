@@ -73,7 +73,7 @@ def _checking_hook(proof: CredentialCheck) -> UpstreamHook:
 
     def hook(exchange: UpstreamExchange) -> None:
         log_exchange(exchange)
-        proof.note(exchange)
+        proof.record(exchange)
 
     return hook
 

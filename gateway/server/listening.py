@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from gateway.settings import UNIX_SOCKET, SettingsError, is_loopback
 
-__all__ = ["host_of_all", "inherited_sockets", "listen", "loopback_url", "url_of"]
+__all__ = ["inherited_sockets", "listen", "loopback_url", "most_reachable_host", "url_of"]
 
 BACKLOG = 2048
 FIRST_INHERITED = 3  # sd_listen_fds: the first descriptor after standard error
@@ -62,7 +62,7 @@ def _inherited(descriptor: int) -> socket.socket:
     return listener
 
 
-def host_of_all(listeners: Sequence[socket.socket]) -> str:
+def most_reachable_host(listeners: Sequence[socket.socket]) -> str:
     """The host to use as GATEWAY_HOST in decisions that depend on who can connect.
 
     Of several, it is the most reachable: a network address, else loopback, else a unix socket, as

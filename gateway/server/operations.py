@@ -269,7 +269,7 @@ class Gateway:
         """Loaders with their own deadline and budget, whose cache holds this row already."""
         allowed = self.settings.operation.request_budget
         cache = OperationCache(self._now())
-        cache.note(row)
+        cache.record(row)
         executor = PlanExecutor(
             account_client.client,
             cache,

@@ -31,17 +31,17 @@ from gateway.live.signature import Form, SignedRequest, is_genuine
 from gateway.live.store import Store
 from gateway.live.webhook_events import (
     RECORDING_PATH,
-    REMEMBERED,
+    REPLAY_WINDOW,
     STATUS_PATH,
     call_event,
     is_too_old,
-    recorded_call,
+    recorded_call_sid,
     recording_event,
 )
 from gateway.server.operations import Gateway
 from gateway.server.webhook_keys import webhook_keys
 from gateway.settings import Settings
-from gateway.upstream.decoding import mended
+from gateway.upstream.decoding import repaired
 
 __all__ = ["webhook_routes"]
 
@@ -116,7 +116,7 @@ class Webhooks:
         is_own_account = parameters.get("AccountSid") == gateway.client.account_sid
         if is_too_old(parameters, now) or not is_own_account:
             return
-        if await store.remember(signature, REMEMBERED.total_seconds()):
+        if await store.remember(signature, REPLAY_WINDOW.total_seconds()):
             self._limiter.take("webhooks")
             event = make_event(store)
             if event is not None:
@@ -188,7 +188,7 @@ def _parse_status(parameters: Parameters, now: datetime) -> EventFactory:
 
 
 def _parse_recording(parameters: Parameters, now: datetime) -> EventFactory:
-    call_sid = recorded_call(parameters)
+    call_sid = recorded_call_sid(parameters)
     return lambda store: recording_event(parameters, store.state(call_sid), now)
 
 
@@ -216,7 +216,7 @@ def _parameters(signed: SignedRequest) -> Parameters:
     if signed.form is not None:
         return {_readable(name): _readable(value) for name, value in signed.form}
     try:
-        fields = msgspec.json.decode(mended(signed.body), type=dict[str, object])
+        fields = msgspec.json.decode(repaired(signed.body), type=dict[str, object])
     except (msgspec.DecodeError, RecursionError):
         raise RequestRejected(400, "The webhook's body is not a JSON object") from None
     return {name: str(value) for name, value in fields.items() if isinstance(value, str | int)}

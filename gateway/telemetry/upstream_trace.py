@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from gateway.access.masking import masked_end
+from gateway.access.masking import masked_party
 from gateway.telemetry.records import UpstreamExchange
 
 __all__ = ["Explain", "RequestRecord", "UpstreamTrace", "WarningCode"]
@@ -51,7 +51,7 @@ class RequestRecord:
 
     path: str
     query: str
-    way: str
+    strategy: str
     fields: tuple[str, ...]
     predicted: tuple[int, float]
     began: float | None = None
@@ -85,7 +85,7 @@ class RequestRecord:
         plan = {
             "path": self.path,
             "query": self.query,
-            "way": self.way,
+            "way": self.strategy,
             "fields": list(self.fields),
             "status": self.status,
             "predicted": {"requests": requests, "milliseconds": _milliseconds(seconds)},
@@ -146,14 +146,14 @@ class UpstreamTrace:
         ]
 
     def begin(
-        self, request: Any, way: str, serves: Iterable[Any], predicted: tuple[int, float]
+        self, request: Any, strategy: str, serves: Iterable[Any], predicted: tuple[int, float]
     ) -> RequestRecord:
         """Adds the record of a REST request that serves these requests."""
         field_paths = (path for served in serves for path in self._fields.get(served, ()))
         record = RequestRecord(
             path=request.path,
             query="&".join(f"{name}={self._shown(name, value)}" for name, value in request.query),
-            way=way,
+            strategy=strategy,
             fields=tuple(dict.fromkeys(field_paths)),
             predicted=predicted,
         )
@@ -162,7 +162,7 @@ class UpstreamTrace:
 
     def _shown(self, name: str, value: str) -> str:
         is_shown = self.shows_personal or name.rstrip("<>") in NON_PERSONAL_PARAMETERS
-        return value if is_shown else masked_end(value)
+        return value if is_shown else masked_party(value)
 
     def explain(self, level: Explain) -> dict[str, Any]:
         """`extensions.upstream`: the totals and, unless only these are wanted, each request."""

@@ -15,7 +15,7 @@ from cachetools import LRUCache, TTLCache
 
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import CallResource, ended_long_ago
-from gateway.upstream.requests import TOP, FetchRequest, ListRequest, Page
+from gateway.upstream.requests import FIRST_PAGE, FetchRequest, ListRequest, Page
 
 __all__ = ["Cache"]
 
@@ -80,7 +80,9 @@ class Cache:
 
 def _is_whole(request: ListRequest[Any], page: Page[Any]) -> bool:
     """True for the only page of a list, with no row filtered out."""
-    return request.page == TOP and page.next is None and page.previous is None and page.is_exact
+    return (
+        request.page == FIRST_PAGE and page.next is None and page.previous is None and page.is_exact
+    )
 
 
 def _is_true_of(rule: Callable[[Any, datetime], bool], row: Any, now: datetime) -> bool:

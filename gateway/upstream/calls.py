@@ -10,7 +10,7 @@ from typing import Self
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
-from gateway.upstream.requests import FetchRequest, ListRequest, check_sid, verdict_of
+from gateway.upstream.requests import FetchRequest, ListRequest, check_sid, matches_all
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -124,9 +124,9 @@ CALLS = ResourceDescriptor(
     list_of=lambda parent: ListCalls(parent_call_sid=parent),
     owner="parent_call_sid",
     day_filter="start_time",
-    days_show_live=False,
+    day_filter_keeps_live=False,
     orders=BY_CREATION_OR_START,
-    late=timedelta(minutes=10),
+    max_lag=timedelta(minutes=10),
     rows_per_call=0.6,
     is_immutable=_is_immutable,
 )
@@ -176,14 +176,14 @@ class ListCalls(ListRequest[CallResource]):
             *(self.end_time.query("EndTime") if self.end_time else ()),
         )
 
-    def verdict(self, row: CallResource) -> bool | None:
+    def is_match(self, row: CallResource) -> bool | None:
         values = {
             "to": self.to,
             "from_": self.from_,
             "status": self.status,
             "parent_call_sid": self.parent_call_sid,
         }
-        return verdict_of(row, values, {"start_time": self.start_time, "end_time": self.end_time})
+        return matches_all(row, values, {"start_time": self.start_time, "end_time": self.end_time})
 
     @property
     def account_list(self) -> "ListCalls":
@@ -195,7 +195,7 @@ class ListCalls(ListRequest[CallResource]):
         return replace(self, status=status)
 
     @property
-    def is_personal(self) -> bool:
+    def names_person(self) -> bool:
         return self.to is not None or self.from_ is not None
 
     def is_exact(self) -> bool:

@@ -3,7 +3,7 @@
 In passthrough a caller presents an account SID, which is a claim until upstream has accepted it.
 This module must not know what an accepted credential may do.
 
-Note [Standing]. A 200 or 201 accepts the credential. A 401 or 403 refuses it, and so does a 404 for
+Note [Acceptance]. A 200 or 201 accepts the credential. A 401 or 403 refuses it, and so does a 404 for
 a list of the account, because Twilio answers so for an account that the credential may not see. The
 last response counts; a success whose request began before a refusal does not count. A credential is
 a member of the account if it has read a list of its calls within MEMBER_SECONDS: an API key may be
@@ -28,7 +28,7 @@ CALLS = "Calls"
 
 
 class CredentialCheck:
-    """The check of one credential; see Note [Standing]. `clock` is in monotonic seconds."""
+    """The check of one credential; see Note [Acceptance]. `clock` is in monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -38,7 +38,7 @@ class CredentialCheck:
         self.is_accepted = False
         self.is_refused = False
 
-    def note(self, exchange: UpstreamExchange) -> None:
+    def record(self, exchange: UpstreamExchange) -> None:
         """Records an exchange that was made with the credential (an UpstreamHook)."""
         now = self._clock()
         is_account_level = "/" not in exchange.path

@@ -40,7 +40,7 @@ class DateTimeRange:
         """These whole GMT days, `last` included; None is without an end."""
         return cls(midnight(first), midnight(last) + ONE_DAY if last else None)
 
-    def holds(self, moment: datetime | None) -> bool:
+    def contains(self, moment: datetime | None) -> bool:
         """True when the moment is inside; None never is."""
         if moment is None:
             return False

@@ -8,7 +8,7 @@ costs as little as possible: a row that is no object or has no readable SID is l
 any other bad property raises only when it is read. A body that holds no list, or no single row, is
 UpstreamInvalid.
 
-Note [Mended text]. JSON forbids bytes that are not UTF-8, half a surrogate pair, invalid escapes
+Note [Repaired text]. JSON forbids bytes that are not UTF-8, half a surrogate pair, invalid escapes
 and raw control characters; one of them in one caller's name makes a whole body unreadable. So
 before a body is decoded piece by piece, control characters in its texts are escaped and U+FFFD
 replaces each of the others. Every decoded text can be encoded again as UTF-8.
@@ -25,7 +25,7 @@ import msgspec
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.descriptors import ResourceDescriptor
 
-__all__ = ["RowList", "first_that_decodes", "list_of", "mended", "row_of"]
+__all__ = ["RowList", "first_that_decodes", "list_of", "repaired", "row_of"]
 
 T = TypeVar("T")
 Body = bytes | msgspec.Raw
@@ -94,7 +94,7 @@ def row_of(
     """
     row = first_that_decodes(
         lambda: decoders(resource).row.decode(body),
-        lambda: _by_property(resource, mended(body)),
+        lambda: _by_property(resource, repaired(body)),
     )
     if sid is not None and row.sid != sid:
         raise UpstreamInvalid("Upstream sent another resource than the requested one")
@@ -109,7 +109,7 @@ def list_of(resource: ResourceDescriptor[Any], body: bytes, account_sid: str) ->
     """
     row_list = first_that_decodes(
         lambda: _row_list(decoders(resource).list.decode(body)),
-        lambda: _by_row(resource, decoders(resource).raw_list.decode(mended(body))),
+        lambda: _by_row(resource, decoders(resource).raw_list.decode(repaired(body))),
     )
     for row in row_list.rows:
         _set_default_account(row, account_sid)
@@ -126,8 +126,8 @@ def first_that_decodes(*readers: Callable[[], T]) -> T:
     raise UpstreamInvalid("Upstream sent a body that is not the JSON of this API")
 
 
-def mended(body: bytes) -> bytes:
-    """See Note [Mended text]."""
+def repaired(body: bytes) -> bytes:
+    """See Note [Repaired text]."""
     text = body.decode("utf-8-sig", "replace")
     text = ESCAPE.sub(lambda match: match[0] if match[1] else "\ufffd", text)
     if CONTROL.search(text):  # outside of texts some of them are whitespace

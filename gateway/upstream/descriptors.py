@@ -6,7 +6,7 @@ read it. This module must not know which resources there are.
 Note [Slack]. In the facts (FACTS section 10) every recording lies inside its call, every
 notification inside it or at its end. But warnings about failed callbacks come later, conference
 recordings may, and clocks of two services differ. So a scan reads rows from a minute before the
-call was created to `late` after it ended (an hour for recordings, a day for notifications), and
+call was created to `max_lag` after it ended (an hour for recordings, a day for notifications), and
 upstream's filter rounds that up to whole days. A scan misses rows outside: `gateway verify` shows
 whether an account has any.
 
@@ -53,7 +53,7 @@ class ResourceDescriptor(Generic[R]):
 
     `owner` is the property, and the filter, that names the call. `day_filter` is the date that
     lists are filtered by; with `days_show_live` that filter keeps rows that are not yet final.
-    `orders` are the dates by which lists may be ordered, `late` is how long after the end of its
+    `orders` are the dates by which lists may be ordered, `max_lag` is how long after the end of its
     call a row may be dated (Note [Slack]).
 
     `rows_per_call` is the prior estimate, used until the account's own rows are seen.
@@ -71,10 +71,10 @@ class ResourceDescriptor(Generic[R]):
     owner: str
     day_filter: str
     orders: Sequence[DateOrder]
-    late: timedelta
+    max_lag: timedelta
     rows_per_call: float
     is_immutable: Callable[[Any, datetime], bool]
-    days_show_live: bool = True
+    day_filter_keeps_live: bool = True
     lists_end_with_calls: bool = False
     costly_properties: Sequence[str] = ()
 

@@ -9,7 +9,7 @@ from enum import Enum
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_MESSAGE_OR_CREATION, ResourceDescriptor
-from gateway.upstream.requests import FetchRequest, ListRequest, of_call, verdict_of
+from gateway.upstream.requests import FetchRequest, ListRequest, matches_all, of_call
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -65,7 +65,7 @@ NOTIFICATIONS = ResourceDescriptor(
     owner="call_sid",
     day_filter="message_date",
     orders=BY_MESSAGE_OR_CREATION,
-    late=timedelta(days=1),
+    max_lag=timedelta(days=1),
     rows_per_call=0.2,
     is_immutable=lambda _row, _now: False,
     costly_properties=("request_variables", "response_body", "response_headers"),
@@ -103,5 +103,5 @@ class ListNotifications(ListRequest[NotificationResource]):
         level = (("Log", self.log.value),) if self.log else ()
         return level + (self.message_date.query("MessageDate") if self.message_date else ())
 
-    def verdict(self, row: NotificationResource) -> bool | None:
-        return verdict_of(row, {"call_sid": self.call_sid, "log": self.log})
+    def is_match(self, row: NotificationResource) -> bool | None:
+        return matches_all(row, {"call_sid": self.call_sid, "log": self.log})

@@ -23,10 +23,10 @@ from gateway.upstream.resources import Resource
 
 __all__ = [
     "Budget",
-    "Following",
+    "NextPages",
     "PageWalk",
     "ReadPage",
-    "downward",
+    "next_page_link",
     "page_ref",
     "tokens_name_rows",
 ]
@@ -34,7 +34,7 @@ __all__ = [
 R = TypeVar("R", bound=Resource)
 ReadPage = Callable[[ListRequest[R]], Awaitable[Page[R]]]
 # The pages that may be read after a page, in order of preference.
-Following = Callable[[Page[R]], Iterable[PageRef | None]]
+NextPages = Callable[[Page[R]], Iterable[PageRef | None]]
 MAX_TOKEN_LENGTH = 256
 NAMES_ROW = re.compile("P[AB](CA|RE|NO)[0-9a-f]{32}")
 # Pages in a row without a new row: Twilio was reported to send some (FACTS section 12).
@@ -112,7 +112,7 @@ class Budget:
         self.rows -= rows
 
 
-def downward(page: Page[R]) -> Iterable[PageRef | None]:
+def next_page_link(page: Page[R]) -> Iterable[PageRef | None]:
     """The next page, by upstream's own link."""
     return (page.next,)
 
@@ -132,7 +132,7 @@ class PageWalk(Generic[R]):
         budget: Budget,
         *,
         page_size: int,
-        following: Following[R] = downward,
+        following: NextPages[R] = next_page_link,
     ) -> None:
         self.next = start
         self.pages = 0
@@ -144,14 +144,14 @@ class PageWalk(Generic[R]):
         self._seen_sids: set[str] = set()
         self._idle = 0
 
-    def shrink(self, page_size: int) -> None:
+    def limit_page_size(self, page_size: int) -> None:
         """Makes later pages smaller, except where a page number depends on the page size."""
         self._page_size = min(page_size, self._page_size)
         if self.next is not None:
             size = min(page_size, self.next.page_size)
             self.next = self.next.at(self.next.page, size)
 
-    async def turn(self) -> Page[R] | None:
+    async def next_page(self) -> Page[R] | None:
         """The next page, with its new rows only and no link to a page that was read.
 
         None at the end of the list. Raises UpstreamInvalid after too many pages without a new row,

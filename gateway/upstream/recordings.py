@@ -10,7 +10,7 @@ from typing import Self
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
-from gateway.upstream.requests import FetchRequest, ListRequest, of_call, verdict_of
+from gateway.upstream.requests import FetchRequest, ListRequest, matches_all, of_call
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -106,7 +106,7 @@ RECORDINGS = ResourceDescriptor(
     owner="call_sid",
     day_filter="date_created",
     orders=BY_CREATION_OR_START,
-    late=timedelta(hours=1),
+    max_lag=timedelta(hours=1),
     rows_per_call=0.5,
     is_immutable=_is_immutable,
     lists_end_with_calls=True,
@@ -146,8 +146,8 @@ class ListRecordings(ListRequest[RecordingResource]):
     def filters(self) -> Query:
         return self.date_created.query("DateCreated") if self.date_created else ()
 
-    def verdict(self, row: RecordingResource) -> bool | None:
-        return verdict_of(row, {"call_sid": self.call_sid})
+    def is_match(self, row: RecordingResource) -> bool | None:
+        return matches_all(row, {"call_sid": self.call_sid})
 
     @property
     def account_list(self) -> Self | None:

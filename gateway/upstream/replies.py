@@ -24,7 +24,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.upstream.decoding import first_that_decodes, mended
+from gateway.upstream.decoding import first_that_decodes, repaired
 from gateway.upstream.retries import retry_after
 
 __all__ = ["Reply", "error_for_exception", "error_for_reply"]
@@ -65,7 +65,7 @@ def error_for_reply(reply: Reply, accepted: frozenset[int]) -> UpstreamError | N
         return None
     body = first_that_decodes(
         lambda: msgspec.json.decode(reply.body, type=_TwilioError),
-        lambda: msgspec.json.decode(mended(reply.body), type=_TwilioError),
+        lambda: msgspec.json.decode(repaired(reply.body), type=_TwilioError),
         _TwilioError,
     )
     error_type, message = _error_for_status(status)

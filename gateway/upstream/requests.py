@@ -22,14 +22,14 @@ from gateway.upstream.resources import LazyField, Resource
 
 __all__ = [
     "API_ROOT",
-    "TOP",
+    "FIRST_PAGE",
     "FetchRequest",
     "ListRequest",
     "Page",
     "PageRef",
     "check_sid",
+    "matches_all",
     "of_call",
-    "verdict_of",
 ]
 
 R = TypeVar("R", bound=Resource)
@@ -73,7 +73,7 @@ class PageRef:
         return (("Page", str(self.index)), ("PageToken", self.token))
 
 
-TOP = PageRef()
+FIRST_PAGE = PageRef()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class ListRequest(Generic[R]):
 
     resource: ClassVar[ResourceDescriptor[Any]]
     page_size: int = 50
-    page: PageRef = TOP
+    page: PageRef = FIRST_PAGE
 
     @property
     def kind(self) -> str:
@@ -142,7 +142,7 @@ class ListRequest(Generic[R]):
         """The narrowest filter of upstream's that covers the exact one."""
 
     @abstractmethod
-    def verdict(self, row: R) -> bool | None:
+    def is_match(self, row: R) -> bool | None:
         """Whether the row matches the exact filter; None where a property is unreadable."""
 
     def matches(self, row: R) -> bool:
@@ -150,14 +150,14 @@ class ListRequest(Generic[R]):
 
         A row in doubt matches, because upstream's own filter selected it.
         """
-        return self.verdict(row) is not False
+        return self.is_match(row) is not False
 
     def is_exact(self) -> bool:
         """True when upstream's `filters` are the exact filter, so that no row has to be removed."""
         return True
 
     @property
-    def is_personal(self) -> bool:
+    def names_person(self) -> bool:
         """True when a filter names a person (To, From): the result reveals whether they call."""
         return False
 
@@ -168,14 +168,14 @@ class ListRequest(Generic[R]):
 
     def at(self, page: PageRef, page_size: int | None = None) -> Self:
         """The same list at another page; a page by number keeps its size."""
-        is_number = page.token is None and page != TOP
+        is_number = page.token is None and page != FIRST_PAGE
         size = None if is_number else page_size
         return replace(self, page=page, page_size=size or self.page_size)
 
     @property
     def list(self) -> Self:
         """The identity of the list: equal for all of its pages and page sizes."""
-        return replace(self, page=TOP, page_size=0)
+        return replace(self, page=FIRST_PAGE, page_size=0)
 
     @property
     def account_list(self) -> Self | None:
@@ -196,7 +196,7 @@ class ListRequest(Generic[R]):
         return replace(self, **narrowed)
 
 
-def verdict_of(
+def matches_all(
     row: Resource,
     values: Mapping[str, Any],
     ranges: Mapping[str, DateTimeRange | None] = NO_RANGES,
@@ -207,17 +207,17 @@ def verdict_of(
     """
     conditions: dict[str, Callable[[Any], bool]] = {
         **{name: partial(eq, value) for name, value in values.items() if value is not None},
-        **{name: range_.holds for name, range_ in ranges.items() if range_ is not None},
+        **{name: range_.contains for name, range_ in ranges.items() if range_ is not None},
     }
-    verdict: bool | None = True
+    is_match: bool | None = True
     for attribute, holds in conditions.items():
         field: LazyField[Any] = getattr(type(row), attribute)
         try:
-            if not holds(field.told(row)):
+            if not holds(field.strict_value(row)):
                 return False
         except UpstreamInvalid:
-            verdict = None
-    return verdict
+            is_match = None
+    return is_match
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class LazyField(Generic[T]):
             _log_once(self._message())
             return self._default  # type: ignore[no-any-return]
 
-    def told(self, row: "Resource") -> T:
+    def strict_value(self, row: "Resource") -> T:
         """The value as upstream sent it, without the default.
 
         Raises UpstreamInvalid where it is unreadable, or where it has a default and is missing.

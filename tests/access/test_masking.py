@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.access.masking import HIDDEN, masked_end, masked_text
+from gateway.access.masking import HIDDEN, masked_party, masked_text
 
 
 @pytest.mark.parametrize(
@@ -34,12 +34,12 @@ from gateway.access.masking import HIDDEN, masked_end, masked_text
     ],
 )
 def test_one_end_of_a_call(value: str, mask: str) -> None:
-    assert masked_end(value) == mask
+    assert masked_party(value) == mask
 
 
 @given(st.from_regex(r"\+?[0-9]{1,20}", fullmatch=True))
 def test_a_number_hides_at_least_three_digits_and_shows_at_most_eight(number: str) -> None:
-    mask = masked_end(number)
+    mask = masked_party(number)
     shown = re.sub(r"\D", "", mask)
 
     assert HIDDEN in mask
@@ -51,7 +51,7 @@ def test_a_number_hides_at_least_three_digits_and_shows_at_most_eight(number: st
 @given(st.text())
 def test_a_mask_never_reveals_the_value(value: str) -> None:
     """It shows at most a number's outer digits or a host."""
-    mask = masked_end(value)
+    mask = masked_party(value)
 
     assert HIDDEN in mask
     assert value not in mask or value in HIDDEN or value in {"client:", ""}

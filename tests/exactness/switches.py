@@ -40,7 +40,7 @@ class Undated(Enum):
     """The position of a call that never started in a list ordered by start_time."""
 
     BY_CREATION = "by its date_created"
-    TOP = "at the top"
+    FIRST_PAGE = "at the top"
     BOTTOM = "at the end"
 
 

@@ -151,7 +151,7 @@ class OddTwilio(PlainTwilio):
             return moment(row["date_created"])
         if row["start_time"] is not None or self.switches.undated is Undated.BY_CREATION:
             return moment(row["start_time"] or row["date_created"])
-        at_top = self.switches.undated is Undated.TOP
+        at_top = self.switches.undated is Undated.FIRST_PAGE
         return datetime(9999, 1, 1, tzinfo=UTC) if at_top else datetime(1, 1, 1, tzinfo=UTC)
 
     def every_row(self, name: str) -> list[Row]:

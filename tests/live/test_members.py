@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.errors import UpstreamAuth
-from gateway.live.subscriptions import CallUpdate, for_members
+from gateway.live.subscriptions import CallUpdate, for_accepted_credentials
 from gateway.upstream.calls import CallResource
 from tests.upstream.stage import row
 
@@ -44,7 +44,7 @@ class Membership:
         async def until_refused() -> None:
             await self.refused.wait()
 
-        return for_members(self.updates, self.require, until_refused)
+        return for_accepted_credentials(self.updates, self.require, until_refused)
 
 
 async def test_every_update_checks_the_membership_again() -> None:

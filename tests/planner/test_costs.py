@@ -54,7 +54,7 @@ def requests_for_yesterday(costs: Costs) -> list[ListRequest[Any]]:
     known = OperationCache(NOW)
     rows = [call(n, NOON + timedelta(seconds=n)) for n in range(50)]
     for row in rows:
-        known.note(row)
+        known.record(row)
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     scans = [step for step in plan(keys, known, costs, Policy()) if isinstance(step, Scan)]
     return [request for scan in scans for request in scan.next_requests()]
@@ -140,9 +140,9 @@ def test_the_reaches_of_the_newest_lists_are_stored_up_to_a_limit() -> None:
     costs = Costs()
     lists = [ListCalls(to=f"+1{number}") for number in range(MAX_LISTS + 1)]
     for number, request in enumerate(lists[:-1]):
-        costs.note_reach(request, NOON + timedelta(seconds=number))
-    costs.note_reach(lists[0], NOON)  # stored again: the second is now the oldest
-    costs.note_reach(lists[-1], NOON)
+        costs.learn_reach(request, NOON + timedelta(seconds=number))
+    costs.learn_reach(lists[0], NOON)  # stored again: the second is now the oldest
+    costs.learn_reach(lists[-1], NOON)
 
     reaches = [costs.reach(request) for request in lists]
     assert [n for n, reach in enumerate(reaches) if reach is None] == [1]
@@ -226,9 +226,9 @@ def test_calls_that_start_out_of_the_order_of_their_creation_are_covered() -> No
         parent,
         call(4, NOON - timedelta(hours=1)),
     )
-    known.note(parent)
+    known.record(parent)
     known.begin_covering(covering)
-    known.note(Page(covering, rows, next=PageRef(1, "PAx"), rows_read=4))
+    known.record(Page(covering, rows, next=PageRef(1, "PAx"), rows_read=4))
 
     answer = known.answer(key)
     assert answer is not None

@@ -31,7 +31,7 @@ def cache_with_covering(
     """The cache of an operation that has read these calls and begins to read a covering list."""
     known = OperationCache(NOW)
     for row in calls:
-        known.note(row)
+        known.record(row)
     edge = edge_of(key)
     assert edge is not None
     request = edge[1].within(DateTimeRange.days(first, last), 50)
@@ -51,7 +51,7 @@ def page_down_to(request: ListRequest[Any], oldest: datetime, **properties: Any)
 
 def test_a_list_without_an_end_shows_what_a_live_call_has_at_that_moment() -> None:
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, LIVE)
-    known.note(page_down_to(request, CREATED - MINUTE - timedelta(seconds=1)))
+    known.record(page_down_to(request, CREATED - MINUTE - timedelta(seconds=1)))
 
     answer = known.answer(RECORDINGS_OF_LIVE)
     assert answer is not None
@@ -60,7 +60,7 @@ def test_a_list_without_an_end_shows_what_a_live_call_has_at_that_moment() -> No
 
 def test_a_list_is_read_down_to_a_row_strictly_older_than_the_calls_creation() -> None:
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, LIVE)
-    known.note(page_down_to(request, CREATED - MINUTE))
+    known.record(page_down_to(request, CREATED - MINUTE))
 
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
@@ -69,11 +69,11 @@ def test_a_list_that_was_not_seen_to_descend_may_as_well_run_oldest_first() -> N
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, LIVE)
     old = CREATED - timedelta(hours=1)
     rows = (recording(1, 8, old), recording(2, 8, old))
-    known.note(Page(request, rows, next=NEXT, rows_read=2))
+    known.record(Page(request, rows, next=NEXT, rows_read=2))
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
     below = (recording(3, 8, old - MINUTE),)
-    known.note(Page(request.at(NEXT), below, next=PageRef(2, "y"), rows_read=1))
+    known.record(Page(request.at(NEXT), below, next=PageRef(2, "y"), rows_read=1))
     assert known.answer(RECORDINGS_OF_LIVE) is not None
 
 
@@ -81,10 +81,10 @@ def test_a_list_that_contradicts_every_order_proves_nothing_of_what_is_below() -
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, LIVE)
     dates = (NOW, NOW - 3 * MINUTE, NOW - MINUTE, CREATED - timedelta(hours=1))
     rows = tuple(recording(n, 8, at) for n, at in enumerate(dates))
-    known.note(Page(request, rows, next=NEXT, rows_read=4))
+    known.record(Page(request, rows, next=NEXT, rows_read=4))
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
-    known.note(Page(request.at(NEXT), (), next=None))
+    known.record(Page(request.at(NEXT), (), next=None))
     assert known.answer(RECORDINGS_OF_LIVE) is not None
 
 
@@ -97,7 +97,7 @@ def test_a_list_by_start_that_runs_oldest_first_is_no_evidence_though_creation_d
         notification_at(1, old - 2 * MINUTE, old),
         notification_at(2, old - MINUTE, old - MINUTE),
     )
-    known.note(Page(request, rows, next=NEXT, rows_read=2))
+    known.record(Page(request, rows, next=NEXT, rows_read=2))
 
     assert known.answer(key) is None
 
@@ -111,7 +111,7 @@ def notification_at(number: int, message: datetime, created: datetime) -> Notifi
 @pytest.mark.parametrize("last", [TODAY, TODAY + timedelta(days=1)])
 def test_a_list_with_an_end_is_no_evidence_for_a_live_call(last: date) -> None:
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, last, LIVE)
-    known.note(replace(page_down_to(request, CREATED - timedelta(hours=2)), next=None))
+    known.record(replace(page_down_to(request, CREATED - timedelta(hours=2)), next=None))
 
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
@@ -119,14 +119,14 @@ def test_a_list_with_an_end_is_no_evidence_for_a_live_call(last: date) -> None:
 def test_days_before_today_may_be_another_list() -> None:
     old = call(1, midnight(TODAY) - timedelta(hours=1), 0, "in-progress")
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, old)
-    known.note(replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
+    known.record(replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
     edge = edge_of(RECORDINGS_OF_LIVE)
     assert edge is not None
     yesterday = edge[1].within(DateTimeRange.day(TODAY - timedelta(days=1)), 50)
     known.begin_covering(yesterday)
-    known.note(Page(yesterday, (), None))
+    known.record(Page(yesterday, (), None))
     assert known.answer(RECORDINGS_OF_LIVE) is not None
 
 
@@ -134,7 +134,7 @@ def test_a_call_that_is_created_after_the_operation_began_is_requested_per_key()
     """The list may have been read before the call existed."""
     young = call(1, NOW + timedelta(seconds=1), 0, "in-progress")
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, young)
-    known.note(replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
+    known.record(replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
 
     assert known.answer(RECORDINGS_OF_LIVE) is None
     assert known.window(RECORDINGS_OF_LIVE) is None
@@ -142,7 +142,7 @@ def test_a_call_that_is_created_after_the_operation_began_is_requested_per_key()
 
 def test_a_call_that_was_created_in_the_second_of_the_operation_is_like_an_older_one() -> None:
     known = OperationCache(NOW)
-    known.note(call(1, NOW, 0, "in-progress"))
+    known.record(call(1, NOW, 0, "in-progress"))
 
     assert known.window(RECORDINGS_OF_LIVE) is not None
 
@@ -152,7 +152,7 @@ def test_a_call_may_get_more_rows_until_half_a_minute_after_its_end(
     seconds: int, is_open: bool
 ) -> None:
     known = OperationCache(NOW)
-    known.note(call(1, NOW - timedelta(seconds=seconds + 60), 60, "completed"))
+    known.record(call(1, NOW - timedelta(seconds=seconds + 60), 60, "completed"))
     scannable = known.window(RECORDINGS_OF_LIVE)
 
     assert scannable is not None
@@ -175,7 +175,7 @@ def test_a_call_that_is_not_certainly_over_may_get_more_rows(properties: dict[st
     known = OperationCache(NOW)
     status = properties.get("status", "completed")
     dates = {name: value for name, value in properties.items() if name != "status"}
-    known.note(call(1, CREATED, 60, status, **dates))
+    known.record(call(1, CREATED, 60, status, **dates))
     scannable = known.window(RECORDINGS_OF_LIVE)
 
     assert scannable is not None
@@ -186,7 +186,7 @@ def test_a_range_of_start_times_is_no_evidence_for_the_children_of_a_live_call()
     """It shows no child that was not dialed yet."""
     key = ListCalls(parent_call_sid=LIVE.sid)
     known, request = cache_with_covering(key, TODAY, None, LIVE)
-    known.note(Page(request, (), None))
+    known.record(Page(request, (), None))
 
     assert known.answer(key) is None
 
@@ -195,7 +195,7 @@ def test_no_range_of_start_times_is_read_for_the_children_of_a_live_call() -> No
     rows = [call(n, NOW - timedelta(hours=2, minutes=n), 60, "completed") for n in range(2, 9)]
     known = OperationCache(NOW)
     for row in [LIVE, *rows]:
-        known.note(row)
+        known.record(row)
     keys = [ListCalls(parent_call_sid=row.sid) for row in [LIVE, *rows]]
     policy = Policy(scan_child_calls=True, read_upward=False)
     (scan,) = [step for step in plan(keys, known, Costs(), policy) if isinstance(step, Scan)]
@@ -207,11 +207,11 @@ def test_no_list_is_read_for_days_to_come() -> None:
     """A notification may come until tomorrow: an open-ended list that begins today shows it."""
     busy = Costs(rows_per_day={"notifications": 20_000.0})
     request = ListNotifications(message_date=DateTimeRange(midnight(TODAY)), page_size=1000)
-    busy.note_reach(request, NOW - timedelta(hours=1))
+    busy.learn_reach(request, NOW - timedelta(hours=1))
     known = OperationCache(NOW)
     rows = [call(n, NOW - timedelta(minutes=9, seconds=n), 60, "completed") for n in range(50)]
     for row in rows:
-        known.note(row)
+        known.record(row)
     keys = [ListNotifications(call_sid=row.sid) for row in rows]
     (scan,) = [step for step in plan(keys, known, busy, Policy()) if isinstance(step, Scan)]
     (sent,) = scan.next_requests()
@@ -222,14 +222,14 @@ def test_no_list_is_read_for_days_to_come() -> None:
 
 def test_a_page_with_a_row_left_out_ends_what_a_list_proves() -> None:
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, LIVE)
-    known.note(page_down_to(request, NOW - 3 * MINUTE))
+    known.record(page_down_to(request, NOW - 3 * MINUTE))
     below = request.at(NEXT)
     older = (recording(9, 8, CREATED - timedelta(hours=1)),)
-    known.note(Page(below, older, next=PageRef(2, "y"), rows_read=2, left_out=1))
-    known.note(Page(request.at(PageRef(2, "y")), (), None))
+    known.record(Page(below, older, next=PageRef(2, "y"), rows_read=2, left_out=1))
+    known.record(Page(request.at(PageRef(2, "y")), (), None))
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
-    known.note(Page(below, older, next=None, rows_read=1))
+    known.record(Page(below, older, next=None, rows_read=1))
     assert known.answer(RECORDINGS_OF_LIVE) is not None
 
 
@@ -244,7 +244,7 @@ def test_notifications_may_run_by_message_date_or_by_creation() -> None:
     ):
         known, request = cache_with_covering(key, TODAY, None, LIVE)
         rows = (notification_at(3, NOW, NOW), notification_at(2, NOW - MINUTE, NOW - MINUTE), last)
-        known.note(Page(request, rows, next=NEXT, rows_read=3))
+        known.record(Page(request, rows, next=NEXT, rows_read=3))
         assert (known.answer(key) is not None) is is_certain
 
 
@@ -252,7 +252,7 @@ def recording_scans(rows: list[CallResource], costs: Costs) -> list[Scan]:
     """The scans for the recordings of these calls, which were read one by one."""
     known = OperationCache(NOW)
     for row in rows:
-        known.note(row)
+        known.record(row)
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     return [step for step in plan(keys, known, costs, Policy()) if isinstance(step, Scan)]
 
@@ -294,7 +294,7 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
     rows = [call(n, NOW - timedelta(minutes=40 + n), 60, "completed") for n in range(9)]
     known = OperationCache(NOW)
     for row in rows:
-        known.note(row)
+        known.record(row)
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     costs = Costs()
     (scan,) = [s for s in plan(keys, known, costs, Policy()) if isinstance(s, Scan)]
@@ -302,7 +302,7 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
     found = tuple(recording(n, n, NOW - timedelta(minutes=40 + n)) for n in range(8))
     token = PageRef.after(found[-1].sid).token if names_last else "opaque"
     page = Page(sent, found, next=PageRef(1, token), rows_read=8)
-    known.note(page)
+    known.record(page)
     assert scan.receive(page)
     assert costs.rows_per_call["recordings"] > Costs().rows_per_call["recordings"]
     (following,) = scan.next_requests()
@@ -312,7 +312,7 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
 
     more = (recording(9, 99, NOW - timedelta(minutes=48)),)
     below = replace(page, request=following, rows=more, left_out=1, next=PageRef(2, "y"))
-    known.note(below)
+    known.record(below)
     scan.receive(below)
     assert scan.next_requests() == []
 
@@ -322,7 +322,7 @@ def scan_of_nine_calls() -> tuple[OperationCache, Scan, ListRequest[Any]]:
     rows = [call(n, NOW - timedelta(minutes=40 + n), 60, "completed") for n in range(9)]
     known = OperationCache(NOW)
     for row in rows:
-        known.note(row)
+        known.record(row)
     keys = [ListRecordings(call_sid=row.sid) for row in rows]
     (scan,) = [s for s in plan(keys, known, Costs(), Policy()) if isinstance(s, Scan)]
     (sent,) = scan.next_requests()
@@ -337,7 +337,7 @@ def test_nothing_is_read_below_a_row_whose_date_is_unreadable(date_created: str 
     wire = {"sid": f"RE{9:032x}", "call_sid": call_sid(99), "date_created": date_created}
     odd = msgspec.convert(wire, RecordingResource)
     page = Page(sent, (*found, odd), next=NEXT, rows_read=9)
-    known.note(page)
+    known.record(page)
 
     assert len(scan.receive(page)) == 6  # the others may have rows below, a minute earlier
     assert scan.next_requests() == []
@@ -348,7 +348,7 @@ def test_a_list_that_names_a_page_again_is_read_no_further() -> None:
     known, scan, sent = scan_of_nine_calls()
     found = tuple(recording(n, n, NOW - timedelta(minutes=40 + n)) for n in range(8))
     page = Page(sent, found, next=sent.page, rows_read=8)
-    known.note(page)
+    known.record(page)
 
     assert len(scan.receive(page)) == 6
     assert scan.next_requests() == []
@@ -359,7 +359,7 @@ def test_a_recording_whose_call_is_unreadable_proves_nothing() -> None:
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, LIVE)
     wire = {"sid": f"RE{9:032x}", "call_sid": 7, "date_created": format_datetime(NOW - MINUTE)}
     odd = msgspec.convert(wire, RecordingResource)
-    known.note(Page(request, (odd, recording(2, 1, NOW - 2 * MINUTE)), None, rows_read=2))
+    known.record(Page(request, (odd, recording(2, 1, NOW - 2 * MINUTE)), None, rows_read=2))
 
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
@@ -367,7 +367,7 @@ def test_a_recording_whose_call_is_unreadable_proves_nothing() -> None:
 def test_nothing_is_read_below_a_page_with_a_row_left_out() -> None:
     known, scan, sent = scan_of_nine_calls()
     page = Page(sent, (), next=NEXT, rows_read=1, left_out=1)
-    known.note(page)
+    known.record(page)
 
     assert scan.receive(page) == {}
     assert scan.next_requests() == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.planner import Costs, KnownAnswer, OperationCache, Policy, Request, Send, plan
 from gateway.upstream.calls import CallResource, CallStatus, FetchCall, ListCalls
 from gateway.upstream.recordings import FetchRecording, ListRecordings
-from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -86,7 +86,7 @@ def read_from_top(account: list[CallResource], page_size: int, pages: int) -> Op
         start = index * page_size
         rows = account[start : start + page_size]
         next_page = PageRef(index + 1, f"PA{start}") if account[start + page_size :] else None
-        known.note(page(request, rows, next_page))
+        known.record(page(request, rows, next_page))
         request = request.at(PageRef(index + 1, f"PA{start}"))
     return known
 
@@ -129,7 +129,7 @@ def test_a_list_in_any_other_order_is_never_evidence_of_fewer_children(
     """Whatever the order, a known answer holds every child that was on the page."""
     shuffled = data.draw(st.permutations(account))
     known = OperationCache(NOON)
-    known.note(page(ListCalls(page_size=50), shuffled, PageRef(1, "PAx")))
+    known.record(page(ListCalls(page_size=50), shuffled, PageRef(1, "PAx")))
 
     for parent in shuffled:
         answer = known.answer(ListCalls(parent_call_sid=parent.sid))
@@ -139,8 +139,8 @@ def test_a_list_in_any_other_order_is_never_evidence_of_fewer_children(
 
 def test_a_page_that_leaves_a_gap_proves_nothing() -> None:
     known = OperationCache(NOON)
-    known.note(page(ListCalls(page_size=2), [row(4, 0), row(3, 1)], PageRef(1, "PA3")))
-    known.note(page(ListCalls(page_size=2, page=PageRef(2, "PA2")), [row(1, 3)], None))
+    known.record(page(ListCalls(page_size=2), [row(4, 0), row(3, 1)], PageRef(1, "PA3")))
+    known.record(page(ListCalls(page_size=2, page=PageRef(2, "PA2")), [row(1, 3)], None))
 
     assert known.answer(ListCalls(parent_call_sid=sid(4))) is not None
     assert known.answer(ListCalls(parent_call_sid=sid(3))) is None
@@ -149,7 +149,7 @@ def test_a_page_that_leaves_a_gap_proves_nothing() -> None:
 
 def test_a_page_out_of_order_proves_nothing() -> None:
     known = OperationCache(NOON)
-    known.note(page(ListCalls(page_size=2), [row(1, 5), row(2, 0)], PageRef(1, "PA2")))
+    known.record(page(ListCalls(page_size=2), [row(1, 5), row(2, 0)], PageRef(1, "PA2")))
 
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
 
@@ -157,7 +157,7 @@ def test_a_page_out_of_order_proves_nothing() -> None:
 def test_a_list_that_descends_and_then_does_not_proves_nothing() -> None:
     known = OperationCache(NOON)
     rows = [row(9, 0), row(1, 5), row(2, 3)]
-    known.note(page(ListCalls(page_size=3), rows, PageRef(1, "PA2")))
+    known.record(page(ListCalls(page_size=3), rows, PageRef(1, "PA2")))
 
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
 
@@ -166,12 +166,12 @@ def test_rows_of_one_second_prove_nothing_about_one_another() -> None:
     """The next page may hold another row of that second, a child."""
     known = OperationCache(NOON)
     rows = [row(9, 0), row(1, 5), row(2, 5), row(3, 5, parent=1)]
-    known.note(page(ListCalls(page_size=4), rows, PageRef(1, "PA3")))
+    known.record(page(ListCalls(page_size=4), rows, PageRef(1, "PA3")))
     assert known.answer(ListCalls(parent_call_sid=sid(9))) is not None
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
 
     below = [row(4, 5, parent=1), row(5, 6)]
-    known.note(page(ListCalls(page_size=4, page=PageRef(1, "PA3")), below, PageRef(2, "PA5")))
+    known.record(page(ListCalls(page_size=4, page=PageRef(1, "PA3")), below, PageRef(2, "PA5")))
     answer = known.answer(ListCalls(parent_call_sid=sid(1)))
     assert answer is not None
     assert [call.sid for call in answer.value.rows] == [sid(3), sid(4)]
@@ -188,11 +188,11 @@ def test_a_list_by_start_is_read_down_to_a_start_before_the_parents_creation() -
     child = row(2, -5, parent=1, start_time=at(10))
     older = row(3, 60, start_time=at(12))
     known = OperationCache(NOON + timedelta(hours=1))
-    known.note(page(ListCalls(page_size=2), [parent, older], PageRef(1, "PAx")))
+    known.record(page(ListCalls(page_size=2), [parent, older], PageRef(1, "PAx")))
     assert known.answer(ListCalls(parent_call_sid=parent.sid)) is None
 
     below = [child, row(4, 70, start_time=at(-70))]
-    known.note(page(ListCalls(page_size=2, page=PageRef(1, "PAx")), below, PageRef(2, "PAy")))
+    known.record(page(ListCalls(page_size=2, page=PageRef(1, "PAx")), below, PageRef(2, "PAy")))
     answer = known.answer(ListCalls(parent_call_sid=parent.sid))
     assert answer is not None
     assert list(answer.value.rows) == [child]
@@ -203,7 +203,7 @@ def test_an_order_that_a_row_contradicts_needs_no_proof() -> None:
     parent = row(1, 0, start_time=at(20))
     rows = [row(9, -1, start_time=at(15)), parent, row(3, 60, start_time=at(12))]
     known = OperationCache(NOON + timedelta(hours=1))
-    known.note(page(ListCalls(page_size=3), rows, PageRef(1, "PAx")))
+    known.record(page(ListCalls(page_size=3), rows, PageRef(1, "PAx")))
 
     assert known.answer(ListCalls(parent_call_sid=parent.sid)) is not None
 
@@ -212,13 +212,13 @@ def test_a_row_whose_date_is_missing_or_unreadable_says_nothing_of_the_order() -
     known = OperationCache(NOON)
     odd = [row(8, 0, date_created=None), row(7, 0, date_created="yesterday")]
     rows = [row(9, 0), odd[0], row(1, 1), odd[1]]
-    known.note(page(ListCalls(page_size=4), rows, PageRef(1, "PA7")))
+    known.record(page(ListCalls(page_size=4), rows, PageRef(1, "PA7")))
     assert known.answer(ListCalls(parent_call_sid=sid(9))) is not None
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
     assert known.answer(ListCalls(parent_call_sid=sid(8))) is None
     assert known.answer(ListCalls(parent_call_sid=sid(7))) is None
 
-    known.note(page(ListCalls(page_size=5), rows, None))  # now the list has ended
+    known.record(page(ListCalls(page_size=5), rows, None))  # now the list has ended
     assert known.answer(ListCalls(parent_call_sid=sid(8))) is not None
     assert known.answer(ListCalls(parent_call_sid=sid(7))) is not None
 
@@ -226,7 +226,7 @@ def test_a_row_whose_date_is_missing_or_unreadable_says_nothing_of_the_order() -
 def test_a_row_whose_parent_is_unreadable_proves_nothing() -> None:
     known = OperationCache(NOON)
     rows = [row(9, 0), row(2, 0, parent_call_sid=7), row(1, 1)]
-    known.note(page(ListCalls(), rows, None))
+    known.record(page(ListCalls(), rows, None))
 
     assert known.answer(ListCalls(parent_call_sid=sid(9))) is None
 
@@ -240,9 +240,9 @@ def test_a_page_with_rows_left_out_proves_nothing_and_is_a_gap() -> None:
     ]
     complete, with_gap = OperationCache(NOON), OperationCache(NOON)
     for read in pages:
-        complete.note(read)
+        complete.record(read)
     for read in [pages[0], replace(pages[1], left_out=1), pages[2]]:
-        with_gap.note(read)
+        with_gap.record(read)
     keys = [ListCalls(parent_call_sid=sid(number)) for number in (9, 8, 7, 6, 5)]
 
     assert all(complete.answer(key) for key in keys)
@@ -253,10 +253,10 @@ def test_a_page_with_rows_left_out_proves_nothing_and_is_a_gap() -> None:
 def test_a_first_page_with_rows_left_out_is_no_answer_for_another_size() -> None:
     known = OperationCache(NOON)
     request = ListRecordings(call_sid=sid(1))
-    known.note(replace(page(request, [], None), left_out=1))
+    known.record(replace(page(request, [], None), left_out=1))
     assert known.answer(replace(request, page_size=5)) is None
 
-    known.note(page(request, [], None))
+    known.record(page(request, [], None))
     assert known.answer(replace(request, page_size=5)) is not None
 
 
@@ -274,17 +274,17 @@ def test_a_page_that_is_named_by_its_number_does_not_continue_a_run_upward() -> 
         known = OperationCache(NOON + timedelta(hours=1))
         start = ListCalls(page_size=3, page=PageRef(2, "some"))
         rows = [row(5, 100, end_time=at(-90)), row(4, 110)]
-        known.note(Page(start, tuple(rows), PageRef(3), above, rows_read=2))
+        known.record(Page(start, tuple(rows), PageRef(3), above, rows_read=2))
         newer = [row(8, -900), row(7, -800)]
-        known.note(page(replace(start, page=above, page_size=size), newer, PageRef(2)))
+        known.record(page(replace(start, page=above, page_size=size), newer, PageRef(2)))
 
         assert (known.answer(ListCalls(parent_call_sid=sid(5))) is not None) is is_certain
 
 
 def test_a_list_that_lacks_the_parent_itself_is_not_complete() -> None:
     known = OperationCache(NOON + timedelta(hours=1))
-    known.note(row(5, 1, end_time=at(9)))
-    known.note(page(ListCalls(), [row(9, 0), row(1, 60)], None))
+    known.record(row(5, 1, end_time=at(9)))
+    known.record(page(ListCalls(), [row(9, 0), row(1, 60)], None))
 
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is not None
     assert known.answer(ListCalls(parent_call_sid=sid(5))) is None
@@ -292,11 +292,11 @@ def test_a_list_that_lacks_the_parent_itself_is_not_complete() -> None:
 
 def test_a_live_call_may_get_children_above_whatever_was_read() -> None:
     """Only the list's top is proof: calls newer than the operation prove nothing."""
-    for place, is_certain in ((PageRef(2, "some"), False), (TOP, True)):
+    for place, is_certain in ((PageRef(2, "some"), False), (FIRST_PAGE, True)):
         known = OperationCache(NOON)
         rows = [row(9, -30), row(1, 0, status="in-progress"), row(2, 60)]
         request = ListCalls(page_size=3, page=place)
-        known.note(page(request, rows, PageRef(3, "more")))
+        known.record(page(request, rows, PageRef(3, "more")))
 
         assert (known.answer(ListCalls(parent_call_sid=sid(1))) is not None) is is_certain
 
@@ -306,8 +306,8 @@ def test_a_token_that_names_no_row_continues_only_in_pages_of_one_size() -> None
     for token, size, is_certain in (("x", 5, False), ("x", 2, True), (f"PA{sid(8)}", 5, True)):
         known = OperationCache(NOON)
         link = PageRef(1, token)
-        known.note(page(ListCalls(page_size=2), [row(9, 0), row(8, 1)], link))
-        known.note(page(ListCalls(page_size=size, page=link), [row(7, 2)], None))
+        known.record(page(ListCalls(page_size=2), [row(9, 0), row(8, 1)], link))
+        known.record(page(ListCalls(page_size=size, page=link), [row(7, 2)], None))
 
         assert (known.answer(ListCalls(parent_call_sid=sid(8))) is not None) is is_certain
 
@@ -315,17 +315,17 @@ def test_a_token_that_names_no_row_continues_only_in_pages_of_one_size() -> None
 def test_a_list_that_was_not_seen_to_descend_proves_nothing() -> None:
     """All rows of one second: the list may run oldest first, with the children on its last page."""
     known = OperationCache(NOON)
-    known.note(page(ListCalls(page_size=2), [row(1, 0), row(2, 0)], PageRef(1, "PA2")))
+    known.record(page(ListCalls(page_size=2), [row(1, 0), row(2, 0)], PageRef(1, "PA2")))
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
 
-    known.note(page(ListCalls(page_size=2, page=PageRef(1, "PA2")), [row(3, 0)], None))
+    known.record(page(ListCalls(page_size=2, page=PageRef(1, "PA2")), [row(3, 0)], None))
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is not None
 
 
 def test_a_filtered_list_proves_nothing_about_children() -> None:
     known = OperationCache(NOON)
     request = ListCalls(status=CallStatus.COMPLETED)
-    known.note(page(request, [row(1, 0)], None))
+    known.record(page(request, [row(1, 0)], None))
 
     assert known.answer(ListCalls(parent_call_sid=sid(1))) is None
 
@@ -333,7 +333,7 @@ def test_a_filtered_list_proves_nothing_about_children() -> None:
 def test_known_children_are_filtered_like_upstream_would() -> None:
     known = OperationCache(NOON)
     rows = [row(3, 0, 1, status="busy"), row(2, 1, 1), row(1, 2)]
-    known.note(page(ListCalls(), rows, None))
+    known.record(page(ListCalls(), rows, None))
 
     answer = known.answer(ListCalls(parent_call_sid=sid(1), status=CallStatus.BUSY))
     assert answer is not None
@@ -362,14 +362,14 @@ def test_only_an_outbound_call_that_was_never_answered_has_no_children_for_certa
 ) -> None:
     """A call that lasted some time ran TwiML, whatever its status; one of unknown length may."""
     known = OperationCache(NOON)
-    known.note(row(1, 0, direction=direction, status=status, duration=duration))
+    known.record(row(1, 0, direction=direction, status=status, duration=duration))
 
     assert (known.answer(ListCalls(parent_call_sid=sid(1))) is not None) is is_certain
 
 
 def test_a_call_seen_in_any_list_is_known() -> None:
     known = OperationCache(NOON)
-    known.note(page(ListCalls(status=CallStatus.COMPLETED), [row(1, 0)], None))
+    known.record(page(ListCalls(status=CallStatus.COMPLETED), [row(1, 0)], None))
 
     assert known.answer(FetchCall(sid=sid(1))) == KnownAnswer(row(1, 0))
     assert known.answer(FetchCall(sid=sid(2))) is None
@@ -400,4 +400,4 @@ def test_a_later_page_stays_a_request_of_its_own() -> None:
     later = first.at(PageRef(1, "PAx"))
 
     assert [step.request for step in planned_requests([first, later])] == [first, later]
-    assert first.page == TOP
+    assert first.page == FIRST_PAGE

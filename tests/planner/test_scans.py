@@ -24,7 +24,7 @@ from gateway.upstream.client import UpstreamClient
 from gateway.upstream.date_ranges import DateTimeRange
 from gateway.upstream.notifications import ListNotifications
 from gateway.upstream.recordings import ListRecordings
-from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 from tests.listed_account import NOW, Account, call, call_sid, notification, recording
 
 MIDNIGHT = datetime(2026, 3, 9, tzinfo=UTC)
@@ -133,7 +133,7 @@ async def answers(
     """
     known = OperationCache(NOW)
     for answer in account.calls if read is None else read:
-        known.note(answer)
+        known.record(answer)
     loop = asyncio.get_running_loop()
     executor = PlanExecutor(
         cast(UpstreamClient, account),
@@ -267,7 +267,7 @@ async def test_children_of_a_page_from_the_middle_of_the_list_are_read_by_its_ow
     account.requests.clear()
     await children_are_those_per_key(account, learned, Policy(concurrency=concurrency), [page])
     read = [request.page for request in account.requests if edge_of(request) is None]
-    assert not read or read[0] in {TOP, page.previous}
+    assert not read or read[0] in {FIRST_PAGE, page.previous}
 
 
 @settings(max_examples=max(500, settings().max_examples))
@@ -301,7 +301,7 @@ def test_a_list_read_down_to_the_windows_very_second_is_not_past_it() -> None:
     mine = call(1, MIDNIGHT + timedelta(hours=9), 60, "completed")
     key = ListRecordings(call_sid=mine.sid)
     known = OperationCache(NOW)
-    known.note(mine)
+    known.record(mine)
     scannable = known.window(key)
     assert scannable is not None
     account_list, window = scannable
@@ -310,7 +310,7 @@ def test_a_list_read_down_to_the_windows_very_second_is_not_past_it() -> None:
 
     def read_down_to(last: datetime) -> None:
         rows = (recording(1, 7, last + timedelta(seconds=1)), recording(2, 8, last))
-        known.note(Page(request, rows, next=PageRef(1, "PA2"), rows_read=2))
+        known.record(Page(request, rows, next=PageRef(1, "PA2"), rows_read=2))
 
     read_down_to(window.since)
     assert known.answer(key) is None

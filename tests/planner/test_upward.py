@@ -6,7 +6,7 @@ import pytest
 
 from gateway.planner import Costs, OperationCache, Policy, Scan, plan
 from gateway.upstream.calls import CallResource, ListCalls
-from gateway.upstream.requests import TOP, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, Page, PageRef
 from tests.listed_account import call, call_sid
 
 NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
@@ -26,7 +26,7 @@ def costs(per_day: float, token: str | None = None) -> Costs:
         newest = call(99, NOW - timedelta(hours=1), 60, "completed")
         learned.learn(Page(ListCalls(page_size=1000), (newest,), PageRef(1, "x"), rows_read=1))
     if token is not None:
-        learned.note_links(Page(ListCalls(), tuple(FORTY), PageRef(1, token), rows_read=40))
+        learned.learn_links(Page(ListCalls(), tuple(FORTY), PageRef(1, token), rows_read=40))
     return learned
 
 
@@ -40,7 +40,7 @@ def cache_with(*read: CallResource | Page[CallResource]) -> OperationCache:
     """The cache of an operation that has read these calls or pages."""
     cache = OperationCache(NOW)
     for answer in read:
-        cache.note(answer)
+        cache.record(answer)
     return cache
 
 
@@ -50,7 +50,7 @@ def first_pages(planned: list[Scan]) -> list[PageRef]:
 
 
 def test_the_top_is_read_where_it_is_near_and_no_token_has_to_be_made() -> None:
-    assert first_pages(scans(costs(200, f"PA{OLDEST}"), cache_with(*FORTY))) == [TOP]
+    assert first_pages(scans(costs(200, f"PA{OLDEST}"), cache_with(*FORTY))) == [FIRST_PAGE]
 
 
 def test_a_token_is_made_where_the_top_is_far_and_links_were_seen_to_name_rows() -> None:
@@ -85,7 +85,7 @@ def test_a_row_of_the_windows_very_last_second_is_not_past_it() -> None:
         (request,) = scan.next_requests()
         above = call(99, newest_of_forty + timedelta(seconds=seconds), 60, "completed")
         page = Page(request, (above, *FORTY[:-1]), rows_read=40)
-        operation.note(page)
+        operation.record(page)
         assert (ListCalls(parent_call_sid=FORTY[0].sid) in scan.receive(page)) is is_certain
 
 
@@ -101,7 +101,7 @@ def test_after_too_many_pages_in_vain_no_token_is_made_until_a_page_proves_somet
     (request,) = scan.next_requests()
     newer = [call(99, YESTERDAY + timedelta(hours=1), 60, "completed")]
     page = Page(request, tuple(newer + FORTY[:-1]), rows_read=40)
-    operation.note(page)
+    operation.record(page)
     assert len(scan.receive(page)) == 39
     for _ in range(8):
         assert first_pages(scans(learned, cache_with(*FORTY))) == [MADE_TOKEN]
@@ -133,7 +133,7 @@ def scan_from_middle(rows: list[CallResource]) -> tuple[OperationCache, Scan]:
 
 def answered(operation: OperationCache, scan: Scan, page: Page[CallResource]) -> int:
     """How many keys a page makes certain."""
-    operation.note(page)
+    operation.record(page)
     return len(scan.receive(page))
 
 
@@ -183,16 +183,16 @@ def test_the_lists_top_is_tried_while_its_reach_is_unknown() -> None:
     learned = Costs(rows_per_day={"calls": 20_000.0})
     (scan,) = scans(learned, cache_with(*FORTY))
     (request,) = scan.next_requests()
-    assert (request.page, request.page_size) == (TOP, 1000)
+    assert (request.page, request.page_size) == (FIRST_PAGE, 1000)
     assert len(scan.keys) == 40
 
     learned.learn(Page(request, (FORTY[0],), PageRef(1, "x"), rows_read=1))
     assert scans(learned, cache_with(*FORTY)) == []
     few = Costs(rows_per_day={"calls": 200.0})
-    few.note_reach(ListCalls(), YESTERDAY)
+    few.learn_reach(ListCalls(), YESTERDAY)
     assert scans(few, cache_with(*FORTY)) == []
-    few.note_reach(ListCalls(), YESTERDAY - timedelta(hours=1))
-    assert first_pages(scans(few, cache_with(*FORTY))) == [TOP]
+    few.learn_reach(ListCalls(), YESTERDAY - timedelta(hours=1))
+    assert first_pages(scans(few, cache_with(*FORTY))) == [FIRST_PAGE]
 
 
 def test_the_top_is_read_where_nothing_newer_is_known_above_a_page() -> None:
@@ -203,7 +203,7 @@ def test_the_top_is_read_where_nothing_newer_is_known_above_a_page() -> None:
     page = Page(request, tuple(FORTY), previous=link)
     newer = call(98, YESTERDAY + timedelta(hours=1), 60, "completed")
 
-    assert first_pages(scans(learned, cache_with(page))) == [TOP]
+    assert first_pages(scans(learned, cache_with(page))) == [FIRST_PAGE]
     assert first_pages(scans(learned, cache_with(page, newer))) == [link]
 
 

@@ -164,8 +164,8 @@ def test_both_bounds_are_exact(drawn: tuple[str, Fraction], steps: int) -> None:
         assume(False)
     at = Fraction((moment - EPOCH) // MICROSECOND, 10**6)
 
-    assert DateTimeRange(gte=bound).holds(moment) == (at >= exact)
-    assert DateTimeRange(lt=bound).holds(moment) == (at < exact)
+    assert DateTimeRange(gte=bound).contains(moment) == (at >= exact)
+    assert DateTimeRange(lt=bound).contains(moment) == (at < exact)
 
 
 @given(st.from_regex(re.compile(r"[0-9]{4}-[0-1][0-9]-[0-3][0-9][Tt ][0-9:.]{8,14}[Zz+-][0-9:]*")))

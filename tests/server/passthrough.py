@@ -62,7 +62,7 @@ class Made(list[tuple[str, ManyAccounts]]):
     def __call__(self, given: Account) -> AccountClient:
         twilio, proof = ManyAccounts(), CredentialCheck()
         self.append((given.sid, twilio))
-        client = UpstreamClient(given, UpstreamSettings(), twilio, hook=proof.note)
+        client = UpstreamClient(given, UpstreamSettings(), twilio, hook=proof.record)
         stores = AccountStores(lambda _: MemoryStore())
         return AccountClient(client, stores, SubscriberSlots(100), proof=proof)
 

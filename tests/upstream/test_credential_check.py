@@ -74,7 +74,7 @@ def test_it_says_what_the_oracle_says(script: list[tuple[float, UpstreamExchange
     for pause, one in script:
         clock.now += pause
         oracle.seen.append((clock.now, one))
-        check.note(one)
+        check.record(one)
 
         assert check.is_accepted is bool(oracle.acceptances())
         assert check.is_refused is (bool(oracle.refusals()) and not oracle.acceptances())
@@ -92,7 +92,7 @@ async def test_a_member_lists_calls_once_in_some_minutes() -> None:
 
     async def list_calls() -> None:
         listed.append(clock.now)
-        check.note(accepted())
+        check.record(accepted())
 
     for moment in (0.0, 1.0, MEMBER_SECONDS - 1, MEMBER_SECONDS, MEMBER_SECONDS + 1):
         clock.now = moment
@@ -108,8 +108,8 @@ async def test_a_credential_that_cannot_list_calls_is_no_member() -> None:
         raise UpstreamTimeout("late")
 
     async def refused_meanwhile() -> None:
-        check.note(accepted())
-        check.note(accepted(401))
+        check.record(accepted())
+        check.record(accepted(401))
 
     with pytest.raises(UpstreamTimeout):
         await check.require(away)
@@ -119,11 +119,11 @@ async def test_a_credential_that_cannot_list_calls_is_no_member() -> None:
 
 async def test_a_refusal_wakes_its_waiters() -> None:
     check = CredentialCheck(Clock())
-    check.note(accepted())
+    check.record(accepted())
     waiting = asyncio.ensure_future(check.until_refused())
     await asyncio.sleep(0)
     assert not waiting.done()
-    check.note(accepted(401))
+    check.record(accepted(401))
 
     async with asyncio.timeout(5):
         await waiting

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import BudgetExceeded, UpstreamInvalid
 from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.pages import MAX_TOKEN_LENGTH, Budget, PageWalk, page_ref, tokens_name_rows
-from gateway.upstream.requests import TOP, ListRequest, Page, PageRef
+from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 from tests.plain_twilio import ACCOUNT, ROOT, sid
 from tests.upstream.stage import row
 
@@ -132,7 +132,7 @@ def walk(fake_list: FakeList, pages: int = 40, rows: int = 40_000) -> PageWalk[C
 async def numbers(walk: PageWalk[CallResource]) -> list[list[int]]:
     """The call numbers of each page of the walk."""
     pages = []
-    while (page := await walk.turn()) is not None:
+    while (page := await walk.next_page()) is not None:
         pages.append([int(row.sid[2:], 16) for row in page.rows])
     return pages
 
@@ -146,7 +146,7 @@ async def test_a_walk_reads_page_after_page_to_the_end_with_the_size_of_the_late
     assert await numbers(page_walk) == [[1, 2], [3, 4], [5]]
     assert (page_walk.next, page_walk.pages) == (None, 3)
     assert [(r.page, r.page_size) for r in fake_list.read] == [
-        (TOP, 2),
+        (FIRST_PAGE, 2),
         (PageRef(1, "b"), 1000),
         (PageRef(2, "c"), 1000),
     ]
@@ -156,8 +156,8 @@ async def test_a_walk_that_shrinks_reads_smaller_pages_but_where_the_number_coun
     by_token = walk(FakeList({0: [1, 2], "b": [3]}, {0: PageRef(1, "b")}))
     by_number = walk(FakeList({0: [1, 2], 1: [3]}, {0: PageRef(1)}))
     for page_walk in (by_token, by_number):
-        await page_walk.turn()
-        page_walk.shrink(50)
+        await page_walk.next_page()
+        page_walk.limit_page_size(50)
 
     assert by_token.next is not None
     assert by_number.next is not None
@@ -204,7 +204,7 @@ async def test_a_link_to_a_page_that_was_read_is_the_lists_end(back: PageRef) ->
 
 async def pages_of(walk: PageWalk[CallResource]) -> AsyncIterator[Page[CallResource]]:
     """The pages of the walk."""
-    while (page := await walk.turn()) is not None:
+    while (page := await walk.next_page()) is not None:
         yield page
 
 
@@ -282,13 +282,13 @@ async def test_of_several_pages_that_may_follow_the_first_that_was_not_read_is_r
     )
 
     def above(page: Page[CallResource]) -> Iterable[PageRef | None]:
-        return [page.next, None, TOP]
+        return [page.next, None, FIRST_PAGE]
 
     start = ListCalls(page=PageRef(2, "c"), page_size=2)
     page_walk = PageWalk(fake_list.page, start, Budget(9, 99), page_size=50, following=above)
 
     assert await numbers(page_walk) == [[5], [3, 4], [1, 2]]
-    assert [r.page for r in fake_list.read] == [PageRef(2, "c"), PageRef(1, "b"), TOP]
+    assert [r.page for r in fake_list.read] == [PageRef(2, "c"), PageRef(1, "b"), FIRST_PAGE]
 
 
 async def test_a_walk_from_nowhere_is_at_its_end() -> None:
@@ -297,7 +297,7 @@ async def test_a_walk_from_nowhere_is_at_its_end() -> None:
     )
 
     assert page_walk.next is None
-    assert await page_walk.turn() is None
+    assert await page_walk.next_page() is None
 
 
 def named(token: str | None) -> PageRef | None:
@@ -325,7 +325,7 @@ def test_a_token_is_made_only_where_upstreams_own_name_rows(
     following: str | None, previous: str | None, own: str | None, names_rows: bool
 ) -> None:
     """FACTS section 5 shows the form; the contract calls tokens opaque."""
-    request = ListCalls(page=named(own) or TOP)
+    request = ListCalls(page=named(own) or FIRST_PAGE)
     page: Page[CallResource] = Page(
         request,
         (),

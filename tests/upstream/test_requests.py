@@ -17,7 +17,7 @@ from gateway.upstream.notifications import (
     NotificationResource,
 )
 from gateway.upstream.recordings import FetchRecording, ListRecordings, RecordingResource
-from gateway.upstream.requests import TOP, PageRef
+from gateway.upstream.requests import FIRST_PAGE, PageRef
 from tests.plain_twilio import rfc_2822, sid
 from tests.upstream.stage import row
 
@@ -59,7 +59,7 @@ def upstream_holds(query: Query, moment: datetime, *, until_end_of_day: bool) ->
 def test_the_day_filter_holds_every_instant_of_the_range_under_both_readings_of_the_bound(
     range_: DateTimeRange, moment: datetime, until_end_of_day: bool
 ) -> None:
-    if range_.holds(moment):
+    if range_.contains(moment):
         assert upstream_holds(range_.query("StartTime"), moment, until_end_of_day=until_end_of_day)
 
 
@@ -70,7 +70,7 @@ def test_a_range_holds_what_is_from_its_start_up_to_not_including_its_end(
     start = range_.gte or datetime.min.replace(tzinfo=UTC)
     end = range_.lt or datetime.max.replace(tzinfo=UTC)
 
-    assert range_.holds(moment) == (start <= moment < end)
+    assert range_.contains(moment) == (start <= moment < end)
 
 
 @given(ranges(), near_midnight())
@@ -80,21 +80,21 @@ def test_whole_days_are_what_upstream_answers_but_for_its_own_midnight(
     """Where a range says that it is whole days, upstream adds at most the first instant after."""
     is_held = upstream_holds(range_.query("StartTime"), moment, until_end_of_day=False)
     if range_.is_whole_days() and moment != range_.lt and range_.gte != range_.lt:
-        assert range_.holds(moment) == is_held
+        assert range_.contains(moment) == is_held
 
 
 def test_a_range_holds_no_moment_that_is_not_there() -> None:
-    assert not DateTimeRange().holds(None)
+    assert not DateTimeRange().contains(None)
 
 
 def test_a_day_is_from_midnight_to_midnight_gmt() -> None:
     day = DateTimeRange.day(DAY)
 
     assert day == DateTimeRange(MIDNIGHT, MIDNIGHT + ONE_DAY)
-    assert day.holds(MIDNIGHT)
-    assert day.holds(MIDNIGHT + ONE_DAY - timedelta(microseconds=1))
-    assert not day.holds(MIDNIGHT + ONE_DAY)
-    assert not day.holds(MIDNIGHT - timedelta(microseconds=1))
+    assert day.contains(MIDNIGHT)
+    assert day.contains(MIDNIGHT + ONE_DAY - timedelta(microseconds=1))
+    assert not day.contains(MIDNIGHT + ONE_DAY)
+    assert not day.contains(MIDNIGHT - timedelta(microseconds=1))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_page_that_is_a_number_keeps_its_size_and_a_token_does_not() -> None:
 
     assert calls.at(PageRef(1), 1000).page_size == 50
     assert calls.at(PageRef(1, "PAx"), 1000).page_size == 1000
-    assert calls.at(TOP, 1000).page_size == 1000
+    assert calls.at(FIRST_PAGE, 1000).page_size == 1000
 
 
 def test_a_list_is_the_same_at_each_of_its_pages_and_sizes() -> None:
@@ -210,7 +210,7 @@ def test_a_list_is_the_same_at_each_of_its_pages_and_sizes() -> None:
     assert later.list == calls.list
     assert later.page_size == 1000
     assert calls.at(PageRef(1, "PA1")).page_size == 50
-    assert later.at(TOP, 50) == calls
+    assert later.at(FIRST_PAGE, 50) == calls
     assert calls.with_status(CallStatus.BUSY).list != calls.list
 
 
@@ -265,8 +265,8 @@ def test_matches_is_every_condition_at_once(
         (to is None or to == row_to)
         and (from_ is None or from_ == row_from)
         and (status is None or status == row_status)
-        and (start is None or start.holds(row_start))
-        and (end is None or end.holds(row_end))
+        and (start is None or start.contains(row_start))
+        and (end is None or end.contains(row_end))
         and (parent is None or parent == row_parent)
     )
 
@@ -277,7 +277,7 @@ def test_a_value_that_cannot_be_read_is_left_to_upstreams_word() -> None:
     request = ListCalls(to="+1", status=CallStatus.BUSY, start_time=DateTimeRange.day(DAY))
 
     assert request.matches(sent)
-    assert request.verdict(sent) is None
+    assert request.is_match(sent) is None
     assert not request.matches(row(CallResource, to="+2"))
 
 
@@ -289,20 +289,20 @@ def test_a_status_that_is_missing_is_left_to_upstreams_word_and_a_new_one_is_not
     busy = ListCalls(status=CallStatus.BUSY)
     silent = row(CallResource, **({} if value is ... else {"status": value}))
 
-    assert busy.verdict(silent) is None
+    assert busy.is_match(silent) is None
     assert busy.matches(silent)
-    assert busy.verdict(row(CallResource, status="paused")) is False
-    assert busy.verdict(row(CallResource, status="busy")) is True
-    assert ListCalls(start_time=DateTimeRange.day(DAY)).verdict(silent) is False
+    assert busy.is_match(row(CallResource, status="paused")) is False
+    assert busy.is_match(row(CallResource, status="busy")) is True
+    assert ListCalls(start_time=DateTimeRange.day(DAY)).is_match(silent) is False
 
 
 def test_one_condition_that_fails_decides_whatever_the_others_are() -> None:
     request = ListCalls(to="+1", status=CallStatus.BUSY)
 
-    assert request.verdict(row(CallResource, to="+2")) is False
-    assert request.verdict(row(CallResource, to="+1")) is None
-    assert request.verdict(row(CallResource, to={}, status="failed")) is False
-    assert ListCalls().verdict(row(CallResource)) is True
+    assert request.is_match(row(CallResource, to="+2")) is False
+    assert request.is_match(row(CallResource, to="+1")) is None
+    assert request.is_match(row(CallResource, to={}, status="failed")) is False
+    assert ListCalls().is_match(row(CallResource)) is True
 
 
 def test_rows_of_another_call_are_no_rows_of_this_list() -> None:

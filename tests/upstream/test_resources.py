@@ -50,15 +50,15 @@ def test_what_every_call_has_is_unknown_where_upstream_does_not_tell_it(
 
     assert getattr(read, name) is ALWAYS[name]
     with pytest.raises(UpstreamInvalid):
-        getattr(CallResource, name).told(read)
+        getattr(CallResource, name).strict_value(read)
 
 
 def test_what_upstream_tells_is_told() -> None:
     read = row(CallResource, status="busy", direction="sideways", caller_name="")
 
-    assert CallResource.status.told(read) is CallStatus.BUSY
-    assert CallResource.direction.told(read) is CallDirection.UNKNOWN
-    assert CallResource.caller_name.told(read) is None
+    assert CallResource.status.strict_value(read) is CallStatus.BUSY
+    assert CallResource.direction.strict_value(read) is CallDirection.UNKNOWN
+    assert CallResource.caller_name.strict_value(read) is None
 
 
 def test_absent_is_told_from_empty_where_it_matters() -> None:

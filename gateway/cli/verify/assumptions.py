@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.errors import UpstreamError, UpstreamInvalid
 from gateway.planner.evidence import Orders
-from gateway.planner.operation_cache import has_run_no_twiml
+from gateway.planner.operation_cache import ran_no_twiml
 from gateway.planner.windows import SETTLED_AFTER, window_of
 from gateway.upstream.calls import CALLS, FINAL, CallResource, ListCalls
 from gateway.upstream.catalog import RESOURCES
@@ -53,7 +53,7 @@ class Seen:
     calls: list[CallResource] = field(default_factory=list)
     edges: dict[tuple[str, ResourceDescriptor[Any]], Rows] = field(default_factory=dict)
 
-    def note(self, call: str, answer: Any) -> None:
+    def record(self, call: str, answer: Any) -> None:
         """An edge's rows, as one request gave them."""
         if isinstance(answer, Page):
             self.edges[call, answer.request.resource] = answer.rows
@@ -164,13 +164,13 @@ def _inside(seen: Seen, resource: ResourceDescriptor[Any], now: datetime) -> Ass
                 count += 1
                 broken += [row.sid] if not window.since <= date <= window.until else []
     how = f"{resource.name} of finished calls of the sample, each read by its call's SID"
-    late = resource.late // timedelta(minutes=1)
-    name = f"{resource.name} are dated at most {late} minutes after the end of their call"
+    max_lag = resource.max_lag // timedelta(minutes=1)
+    name = f"{resource.name} are dated at most {max_lag} minutes after the end of their call"
     return Assumption(name.capitalize(), how, count, tuple(broken))
 
 
 def _never_answered(seen: Seen) -> Assumption:
-    calls = [(call, rows) for call, rows in seen.of(CALLS) if has_run_no_twiml(call)]
+    calls = [(call, rows) for call, rows in seen.of(CALLS) if ran_no_twiml(call)]
     return Assumption(
         "An outbound call that was never answered has no children",
         "children of such calls of the sample, each read by its parent's SID",
@@ -247,11 +247,11 @@ async def _whole_days(
     for last in (max(whole), None) if whole else ():
         first = max(whole)
         days = DateTimeRange.days(first, last)
-        wanted = {sid for sid, date in dates.items() if days.holds(date)}
+        wanted = {sid for sid, date in dates.items() if days.contains(date)}
         listed = await client.page(resource.list_of(None).within(days, MAX_PAGE))
         found = {row.sid: _read(row, resource.day_filter) for row in listed.rows}
         count += len(wanted)
-        broken |= {sid for sid, date in found.items() if not days.holds(date)}
+        broken |= {sid for sid, date in found.items() if not days.contains(date)}
         broken |= wanted - set(found) if listed.next is None else set()
     return Assumption(
         f"A list of {resource.name} by days has the rows of these days (GMT), all of them",

@@ -113,7 +113,7 @@ CHECKS = (
 class ComparedOperation:
     """Compares the edges of one page of calls, as an operation that has read this page.
 
-    `note` is called with each call and each of its per-key answers.
+    `record` is called with each call and each of its per-key answers.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class ComparedOperation:
         client: UpstreamClient,
         page: Page[CallResource],
         concurrency: int,
-        note: Callable[[str, Any], None],
+        record: Callable[[str, Any], None],
     ) -> None:
         self._client = client
-        self._record = note
+        self._record = record
         self._page = page
         self._now = datetime.now(UTC)
         self._concurrency = concurrency
@@ -144,7 +144,7 @@ class ComparedOperation:
             keys=len(keys),
             per_key=len(per_key.records),
             planned=len(planned.records),
-            pages=sum(record.way == Strategy.SCAN for record in planned.records),
+            pages=sum(record.strategy == Strategy.SCAN for record in planned.records),
             differences=tuple(differences.values()),
         )
 
@@ -173,9 +173,9 @@ class ComparedOperation:
         self, check: EdgeComparison, keys: Keys, trace: UpstreamTrace, policy: Policy
     ) -> Mapping[Request, Any]:
         costs = Costs()  # see Note [Tried where right]
-        costs.note_links(self._page)
+        costs.learn_links(self._page)
         if check.is_far:
-            costs.note_reach(ListCalls(), self._now)
+            costs.learn_reach(ListCalls(), self._now)
         deadline = asyncio.get_running_loop().time() + READ_TIMEOUT
         executor = PlanExecutor(
             self._client,
@@ -194,7 +194,7 @@ class ComparedOperation:
     def _cache(self, *, as_page: bool) -> OperationCache:
         known = OperationCache(self._now)
         for answer in [self._page] if as_page else self._page.rows:
-            known.note(answer)
+            known.record(answer)
         return known
 
     def _is_live(self, call: str) -> bool:

@@ -57,7 +57,7 @@ async def verify(
     seen, began = Seen(), datetime.now(UTC)
     async for page, rows in _newest(client, sample):
         seen.calls += rows
-        operation = ComparedOperation(client, page, concurrency, seen.note)
+        operation = ComparedOperation(client, page, concurrency, seen.record)
         for number, check in enumerate(CHECKS, start=1):
             edges[check.name] += await operation.compare(check, rows)
             progress(calls * len(CHECKS) + len(rows) * number, sample * len(CHECKS))
@@ -75,7 +75,7 @@ async def _newest(
     pages = 2 * (sample // BATCH + 1)
     start = ListCalls(page_size=min(BATCH, sample))
     walk = PageWalk(client.page, start, Budget(pages, pages * BATCH), page_size=BATCH)
-    while sample > 0 and (page := await walk.turn()) is not None:
+    while sample > 0 and (page := await walk.next_page()) is not None:
         yield page, page.rows[:sample]
         sample -= len(page.rows)
 
