@@ -92,7 +92,7 @@ class GatewayError(Exception):
 
     @property
     def extensions(self) -> dict[str, object]:
-        """What a client may act on (SCHEMA rule 10)."""
+        """What a client may act on (docs/design/schema.md#10-errors)."""
         return {"code": self.code}
 
 
@@ -281,7 +281,7 @@ class UpstreamError(GatewayError):
 
     @property
     def extensions(self) -> dict[str, object]:
-        """The code and, where upstream responded, its numbers (SCHEMA rule 10)."""
+        """The code and, where upstream responded, its numbers (docs/design/schema.md#10-errors)."""
         facts = {
             "twilioCode": self.twilio_code,
             "httpStatus": self.status,
@@ -332,7 +332,8 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamRateLimited(UpstreamError):
     """Too many requests at once: Twilio answered 429, or the gateway's queue is full. Retry later.
 
-    Twilio did not process such a request (FACTS section 2). A full queue has no `status`.
+    Twilio did not process such a request (docs/twilio.md#2-urls-formats-authentication). A full
+    queue has no `status`.
     """
 
     code = "UPSTREAM_RATE_LIMITED"

@@ -18,7 +18,8 @@ from gateway.errors import (
     errors_table,
 )
 
-# Codes are the gateway's public interface (SCHEMA rule 10): a change here breaks clients.
+# Codes are the gateway's public interface (docs/design/schema.md#10-errors): a change here breaks
+# clients.
 CODES = {
     "GatewayError": "INTERNAL_ERROR",
     "CallerError": "BAD_USER_INPUT",

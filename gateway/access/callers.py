@@ -27,7 +27,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """An account and its credential: SID and token, or API key and secret (FACTS section 2)."""
+    """An account and its credential: SID and token, or API key and secret.
+
+    See docs/twilio.md#2-urls-formats-authentication.
+    """
 
     sid: str
     username: str

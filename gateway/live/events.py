@@ -4,9 +4,9 @@ This module must not know where an event came from, the clock, or the subscriber
 
 Note [Order]. Events arrive late, twice, out of order or never, and from several gateways. So a
 call's state is its furthest event: `advance` keeps the further of two, and in any order the last
-state is the call's last state. The rank of a status is its position in the lifecycle (FACTS section
-3), which never turns back; SequenceNumber decides between events of one status. It cannot decide
-alone: a poll has none, and a low number must never drop a final event.
+state is the call's last state. The rank of a status is its position in the lifecycle
+(docs/twilio.md#3-call), which never turns back; SequenceNumber decides between events of one
+status. It cannot decide alone: a poll has none, and a low number must never drop a final event.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,8 @@ RANK: Mapping[CallStatus, int] = {
 }
 
 
-# Statuses that only callbacks use, never the resource (FACTS sections 3 and 12).
+# Statuses that only callbacks use, never the resource (docs/twilio.md#3-call and
+# docs/twilio.md#12-reports-of-people-who-use-the-api).
 CALLBACK_STATUSES = {"initiated": CallStatus.QUEUED, "answered": CallStatus.IN_PROGRESS}
 
 

@@ -1,4 +1,6 @@
-"""Checks that Twilio signed a webhook (FACTS section 9). Pure: text in, yes or no out.
+"""Checks that Twilio signed a webhook. Pure: text in, yes or no out.
+
+See docs/twilio.md#9-webhooks.
 
 Twilio signs the URL that it called. It also signs every parameter of a form; it signs any other
 body by a hash in the URL. Written with the standard library; the tests compare it with
@@ -91,7 +93,7 @@ def _algorithm(settings: str) -> str:
 
 
 def _urls(url: str) -> Iterator[str]:
-    """The URL without and with its port: Twilio signs either (FACTS section 9)."""
+    """The URL without and with its port: Twilio signs either (docs/twilio.md#9-webhooks)."""
     scheme, _, rest = url.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     host, port = re.fullmatch(r"(.*?)(?::([0-9]+))?", authority, re.DOTALL).groups()  # type: ignore[union-attr]

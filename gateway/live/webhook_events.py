@@ -29,7 +29,7 @@ RECORDING_PATH = "/webhooks/twilio/recording"
 REPLAY_WINDOW = timedelta(days=1)
 """How long the replay cache keeps a signature; an older webhook could be a replay."""
 MAX_FACT_LENGTH = 1000
-# The webhook's parameter, and the same property of Twilio's JSON row (FACTS section 9).
+# The webhook's parameter, and the same property of Twilio's JSON row (docs/twilio.md#9-webhooks).
 # `Duration` is left out: it is in minutes.
 FACT_OF_PARAMETER = {
     "AccountSid": "account_sid",

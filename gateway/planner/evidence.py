@@ -3,8 +3,8 @@
 This module must not know what an operation requests, what a request costs, nor the clock.
 
 Note [Newest first]. Lists run newest first, but Twilio does not promise by which date. All calls
-seen descend by creation and by start (FACTS section 5); the two orders differ where a call is
-answered later than a leg that it dialed. The order of rows of the same second is not promised
+seen descend by creation and by start (docs/twilio.md#5-lists); the two orders differ where a call
+is answered later than a leg that it dialed. The order of rows of the same second is not promised
 either. So each possible order of a list is checked row by row. A row that contradicts an order
 rules it out, and a list that contradicts all of them proves nothing. Unread rows stand below the
 last row, so in the real order of the list they are not newer than it. All rows down to a moment are

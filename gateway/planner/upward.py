@@ -8,12 +8,12 @@ the same second. This module must not know how a page is sent.
 Note [Start page]. Where the list's top is near, the scan starts there. Where the operation has read
 the batch's oldest call in the list of all calls, upstream's own links lead on: upward, or downward
 where only rows strictly older than the last calls are lacking. Where it has read the call
-elsewhere, the planner makes a token: PB and a call's SID, the form that FACTS section 5 shows. It
-takes a call that is known to be older, if there is one, so that the page also shows what stands
-below the batch. Upstream's contract calls tokens opaque, so the planner makes one only where this
-account's links were seen to have that form. A token only guesses where to look: the page proves
-what it proves by its rows alone (Note [Newest first] in evidence), whatever upstream made of the
-token. A guess in vain costs one request. After MAX_UNPROVED_PAGES in a row no more are made.
+elsewhere, the planner makes a token: PB and a call's SID, the form that docs/twilio.md#5-lists
+shows. It takes a call that is known to be older, if there is one, so that the page also shows what
+stands below the batch. Upstream's contract calls tokens opaque, so the planner makes one only where
+this account's links were seen to have that form. A token only guesses where to look: the page
+proves what it proves by its rows alone (Note [Newest first] in evidence), whatever upstream made of
+the token. A guess in vain costs one request. After MAX_UNPROVED_PAGES in a row no more are made.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

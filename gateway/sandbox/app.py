@@ -195,7 +195,10 @@ async def _internal_error(request: Request, _: Exception) -> Response:
 
 
 class _Credentials:
-    """Requires HTTP Basic credentials on all guarded paths (FACTS section 2)."""
+    """Requires HTTP Basic credentials on all guarded paths.
+
+    See docs/twilio.md#2-urls-formats-authentication.
+    """
 
     def __init__(self, app: ASGIApp, config: SandboxConfig) -> None:
         self._app = app

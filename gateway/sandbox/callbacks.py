@@ -1,4 +1,5 @@
-"""The forms of TwiML requests and callbacks (FACTS section 9), and notifications of failed ones.
+"""The forms of TwiML requests and callbacks (docs/twilio.md#9-webhooks), and notifications of
+failed ones.
 
 Pure: sends and stores nothing.
 """

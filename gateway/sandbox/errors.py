@@ -1,4 +1,4 @@
-"""Twilio's error responses (FACTS section 7). Knows codes and texts, but no formats."""
+"""Twilio's error responses (docs/twilio.md#7-errors). Knows codes and texts, but no formats."""
 
 from collections.abc import Mapping
 

@@ -2,7 +2,7 @@
 
 Names are case-sensitive. An unknown parameter or an empty value filters nothing. The ``<=`` of
 ``StartTime<=2009-07-06`` is no operator: the parameter is ``StartTime<``, its value 2009-07-06
-(FACTS section 1).
+(docs/twilio.md#1-surprising-facts).
 
 Note [Whole days]. A date means a whole GMT day, even if the value has a time of day: ``StartTime``
 is that day, ``StartTime>`` is at or after the midnight at its start, ``StartTime<`` is at or
@@ -119,7 +119,10 @@ def conditions(filters: Mapping[str, Filter], query: Mapping[str, str]) -> list[
 
 
 def hides_deleted(query: Mapping[str, str]) -> list[Condition]:
-    """Excludes deleted recordings unless ``IncludeSoftDeleted=true`` (FACTS section 4)."""
+    """Excludes deleted recordings unless ``IncludeSoftDeleted=true``.
+
+    See docs/twilio.md#4-recording-and-notification.
+    """
     if query.get("IncludeSoftDeleted", "").lower() == "true":
         return []
     return [Differ("status", "deleted")]

@@ -86,7 +86,10 @@ class FixtureBuilder:
         }
 
     def _unanswered(self, outcome: str, start: int, end: int) -> dict[str, Any]:
-        """The service shows these in several ways (FACTS section 1); so do the examples."""
+        """The service shows these in several ways; so do the examples.
+
+        See docs/twilio.md#1-surprising-facts.
+        """
         if outcome == "canceled" and self.rng.random() < 0.6:
             return {"status": outcome, "date_updated": end}
         fields: dict[str, Any] = {"status": outcome, "start_time": start, "date_updated": end}

@@ -1,4 +1,5 @@
-"""Serializes documents as XML, JSON or CSV, the formats of the service (FACTS section 6).
+"""Serializes documents as XML, JSON or CSV, the formats of the service
+(docs/twilio.md#6-xml-and-csv).
 
 The suffix of the path selects the format: none or ``.xml`` is XML, ``.json`` JSON, ``.csv`` CSV.
 Knows no resource: names and values come from rendering.

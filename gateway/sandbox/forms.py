@@ -1,7 +1,8 @@
 """Validates the forms that make and modify calls and recordings, and parses them into structs.
 
-An invalid parameter raises the service's own error (FACTS sections 7 and 8), in the order in which
-the parameters are listed there. Knows no rows.
+An invalid parameter raises the service's own error (docs/twilio.md#7-errors and
+docs/twilio.md#8-making-and-modifying-a-call), in the order in which the parameters are listed
+there. Knows no rows.
 """
 
 import re
@@ -173,7 +174,8 @@ def _call_options(form: Form) -> CallScript:
     )
 
 
-# FACTS section 8, in milliseconds; the timeout is in seconds, with the range of Twilio's guide.
+# docs/twilio.md#8-making-and-modifying-a-call, in milliseconds; the timeout is in seconds, with the
+# range of Twilio's guide.
 _DETECTION_TIMES = {
     "MachineDetectionTimeout": range(3, 60),
     "MachineDetectionSpeechThreshold": range(1000, 6001),

@@ -8,7 +8,7 @@ changes only through ``change``, which also sets the start time, the end time an
        ├──────────┴──► busy, no-answer, failed     (the carrier says so)
        └──────────┴──► canceled                    (the account says so)
 
-A final status never changes (FACTS section 3).
+A final status never changes (docs/twilio.md#3-call).
 """
 
 from collections.abc import Mapping

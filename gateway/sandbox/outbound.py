@@ -49,7 +49,10 @@ class OutboundResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signature(token: str, url: str, parameters: Sequence[tuple[str, str]]) -> str:
-    """X-Twilio-Signature of a form POST, or of a GET without parameters (FACTS section 9)."""
+    """X-Twilio-Signature of a form POST, or of a GET without parameters.
+
+    See docs/twilio.md#9-webhooks.
+    """
     text = url + "".join(name + value for name, value in sorted(set(parameters)))
     digest = hmac.new(token.encode(), text.encode(), hashlib.sha1).digest()
     return base64.b64encode(digest).decode()

@@ -1,4 +1,5 @@
-"""Page numbers, sizes and tokens of a list, and the links between its pages (FACTS section 5).
+"""Page numbers, sizes and tokens of a list, and the links between its pages
+(docs/twilio.md#5-lists).
 
 A token is ``PA`` and the SID of a page's last row (older rows follow), or ``PB`` and the SID of its
 first row (newer rows precede). It means the position of that row, which stays valid when calls are

@@ -74,7 +74,7 @@ def formatted(party: str) -> str:
 
 
 def call(row: CallRow, uris: UriContext) -> Properties:
-    """A call's properties (FACTS section 3)."""
+    """A call's properties (docs/twilio.md#3-call)."""
     base = f"{uris.account}/Calls/{row.sid}"
     return {
         "sid": row.sid,
@@ -109,7 +109,10 @@ def call(row: CallRow, uris: UriContext) -> Properties:
 
 
 def recording(row: RecordingRow, uris: UriContext) -> Properties:
-    """A recording's properties; below a call they differ from account level (FACTS section 4)."""
+    """A recording's properties; below a call they differ from account level.
+
+    See docs/twilio.md#4-recording-and-notification.
+    """
     base = f"{uris.parent}/Recordings/{row.sid}"
     common: Properties = {
         "sid": row.sid,
@@ -153,7 +156,10 @@ def _encryption(row: RecordingRow) -> Properties | None:
 
 
 def notification(row: NotificationRow, uris: UriContext) -> Properties:
-    """A notification's properties as lists show them (FACTS section 4)."""
+    """A notification's properties as lists show them.
+
+    See docs/twilio.md#4-recording-and-notification.
+    """
     return {
         "sid": row.sid,
         "account_sid": uris.account_sid,

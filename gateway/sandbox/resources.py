@@ -23,7 +23,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class CallRow(Row, frozen=True, rename={"from_": "from"}):
-    """One leg of a call: the properties of the seed and the newer ones (FACTS section 3)."""
+    """One leg of a call: the properties of the seed and the newer ones (docs/twilio.md#3-call)."""
 
     to: str
     from_: str
@@ -49,7 +49,7 @@ class CallRow(Row, frozen=True, rename={"from_": "from"}):
 
 
 class RecordingRow(Row, frozen=True):
-    """A recording of a call or a conference (FACTS section 4)."""
+    """A recording of a call or a conference (docs/twilio.md#4-recording-and-notification)."""
 
     call_sid: str | None
     start_time: int | None
@@ -70,7 +70,10 @@ class RecordingRow(Row, frozen=True):
 
 
 class NotificationRow(Row, frozen=True):
-    """A log entry about a call or about a use of the REST API (FACTS section 4)."""
+    """A log entry about a call or about a use of the REST API.
+
+    See docs/twilio.md#4-recording-and-notification.
+    """
 
     message_date: int
     """When it happened; ``date_created`` is when it was stored, up to a second later."""

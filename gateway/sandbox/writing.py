@@ -15,7 +15,10 @@ from gateway.sandbox.resources import CallRow, RecordingRow
 
 
 def make_call(context: SandboxContext, request: ParsedRequest) -> Instance:
-    """Queues a call. The response does not have its dates yet (FACTS section 1)."""
+    """Queues a call. The response does not have its dates yet.
+
+    See docs/twilio.md#1-surprising-facts.
+    """
     parsed = forms.parse_create_call(request.form)
     call = context.simulator.make_call(parsed.to, parsed.from_, parsed.script, context.now)
     properties = rendering.call(call, request.uris)
@@ -23,7 +26,7 @@ def make_call(context: SandboxContext, request: ParsedRequest) -> Instance:
 
 
 def modify_call(context: SandboxContext, request: ParsedRequest) -> Instance:
-    """Redirects, cancels or completes a call (FACTS section 8)."""
+    """Redirects, cancels or completes a call (docs/twilio.md#8-making-and-modifying-a-call)."""
     call = _call(context, request, request.sid)
     parsed = forms.parse_update_call(request.form)
     if call.status not in LIVE and context.config.ended_calls_are_missing:
@@ -82,7 +85,10 @@ def modify_recording(context: SandboxContext, request: ParsedRequest) -> Instanc
 
 
 def delete_recording(context: SandboxContext, request: ParsedRequest) -> None:
-    """Soft-deletes an ended recording: ``IncludeSoftDeleted`` still shows it (FACTS section 4)."""
+    """Soft-deletes an ended recording: ``IncludeSoftDeleted`` still shows it.
+
+    See docs/twilio.md#4-recording-and-notification.
+    """
     recording = _recording(context, request)
     if recording.status in ("in-progress", "paused", "processing"):
         raise TwilioError(400, 20009, "Cannot delete this resource before it is complete")

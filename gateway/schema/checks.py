@@ -1,7 +1,8 @@
 """Checks of a mutation's values, made before anything is sent. Pure.
 
 A check takes a value and returns what is wrong with it, in words that follow the field's name, or
-None. The limits are Twilio's (FACTS section 8). This module must not know the fields.
+None. The limits are Twilio's (docs/twilio.md#8-making-and-modifying-a-call). This module must not
+know the fields.
 """
 
 import re

@@ -48,7 +48,8 @@ __all__ = ["COSTLY_FIELDS", "EDGE_FULLNESS", "check_cost", "estimate"]
 EDGE_FULLNESS = 25
 # Arguments that set how much a field reads.
 SIZING = frozenset({"first", "representations", "ids"})
-# Properties that cost a request for each row (FACTS 1.8 and 1.9); their descriptions say so.
+# Properties that cost a request for each row (docs/twilio.md#1-surprising-facts, facts 8 and 9);
+# their descriptions say so.
 COSTLY_FIELDS = frozenset(
     (each.type_name, graphql_name(attribute))
     for each in RESOURCES

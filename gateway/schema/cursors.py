@@ -39,8 +39,17 @@ from gateway.errors import InvalidCursor
 from gateway.upstream.date_ranges import DateTimeRange
 from gateway.upstream.requests import ListRequest
 
-__all__ = ["Cursor", "PositionKind", "RowPosition", "cursor_key", "read_cursor", "write_cursor"]
+__all__ = [
+    "LOST",
+    "Cursor",
+    "PositionKind",
+    "RowPosition",
+    "cursor_key",
+    "read_cursor",
+    "write_cursor",
+]
 
+LOST = "The row of this cursor is gone and its position is unknown: start again without a cursor"
 VERSION = 3
 # Bytes: too many to guess or to collide by chance.
 SIGNATURE_SIZE = 16

@@ -1,7 +1,8 @@
 """Apollo Federation: the entities that other subgraphs may refer to, and the schema as a subgraph.
 
-With Strawberry's own resolver one bad representation fails the whole response (LIBRARY-FACTS 2).
-Here each one resolves by itself: a bad one is null with an error. All are loaded in one batch.
+With Strawberry's own resolver one bad representation fails the whole response
+(docs/design/libraries.md#2-federation). Here each one resolves by itself: a bad one is null with an
+error. All are loaded in one batch.
 
 Note [Two readers]. Routers read the schema as text (`_service`), with Federation's directives.
 Clients read it by introspection, without these directives and their types.

@@ -1,7 +1,8 @@
 """Filters of calls, and the upstream lists that answer them exactly.
 
-A filter is one that Twilio can answer (SCHEMA rule 7). Ranges are half-open. Each status of a
-filter is an upstream list of its own. This module must not know how lists are read.
+A filter is one that Twilio can answer (docs/design/schema.md#7-filters-are-exact). Ranges are
+half-open. Each status of a filter is an upstream list of its own. This module must not know how
+lists are read.
 """
 
 from collections.abc import Sequence

@@ -187,7 +187,7 @@ REDIRECT = (
     TIME_LIMIT,
 )
 
-# The first has no effect without the second (FACTS section 8).
+# The first has no effect without the second (docs/twilio.md#8-making-and-modifying-a-call).
 DEPENDENCIES = (
     ("fallback_method", "fallback_url"),
     ("status_callback_event", "status_callback"),

@@ -1,4 +1,5 @@
-"""The inputs of the mutations: Twilio's parameters under Twilio's names (FACTS section 8).
+"""The inputs of the mutations: Twilio's parameters under Twilio's names
+(docs/twilio.md#8-making-and-modifying-a-call).
 
 Each field is one parameter; `forms` has its REST name. This module must not know how a form is
 sent.

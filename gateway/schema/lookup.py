@@ -41,7 +41,8 @@ async def entity_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -
 
 
 async def node_by_sid(info: Info, sid: str) -> Resource | None:
-    """The row with this SID; its two letters give the resource (SCHEMA rule 2).
+    """The row with this SID; its two letters give the resource
+    (docs/design/schema.md#2-the-sid-is-the-global-id).
 
     Raises BadUserInput if no resource has these letters.
     """

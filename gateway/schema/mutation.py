@@ -1,4 +1,5 @@
-"""The root fields that place and change calls: verbs with a payload (SCHEMA rule 9).
+"""The root fields that place and change calls: verbs with a payload
+(docs/design/schema.md#9-mutations).
 
 The caller's mistakes are data, in `userErrors`; failures are errors. The fields of one operation
 run one after the other, in order, as the GraphQL specification says.

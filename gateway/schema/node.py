@@ -1,4 +1,7 @@
-"""Relay's Node: an object that can be fetched again by its id, which is its SID (SCHEMA rule 2)."""
+"""Relay's Node: an object that can be fetched again by its id, which is its SID.
+
+See docs/design/schema.md#2-the-sid-is-the-global-id.
+"""
 
 import strawberry
 

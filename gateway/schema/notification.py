@@ -1,6 +1,7 @@
 """Notification: what Twilio logged about a call. At run time it is a NotificationResource.
 
-The list form lacks three properties (FACTS 1.9). If one is selected, the instance is fetched.
+The list form lacks three properties (docs/twilio.md#1-surprising-facts, fact 9). If one is
+selected, the instance is fetched.
 """
 
 from datetime import datetime
@@ -42,7 +43,7 @@ async def _instance(row: NotificationResource, info: Info) -> NotificationResour
     keys=["sid"], description="An error or a warning that Twilio logged about a call."
 )
 class Notification(Node):
-    """REST resource Notifications (FACTS section 4)."""
+    """REST resource Notifications (docs/twilio.md#4-recording-and-notification)."""
 
     sid: strawberry.ID = strawberry.field(description="The notification's SID: REST property Sid.")
     account_sid: strawberry.ID = strawberry.field(

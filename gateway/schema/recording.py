@@ -1,7 +1,7 @@
 """Recording: a recording of a call. At run time it is a RecordingResource.
 
-Each of Twilio's two forms of a recording lacks one property (FACTS 1.8). A property that the form
-at hand lacks is fetched with a request of its own.
+Each of Twilio's two forms of a recording lacks one property (docs/twilio.md#1-surprising-facts,
+fact 8). A property that the form at hand lacks is fetched with a request of its own.
 """
 
 from datetime import datetime
@@ -34,7 +34,7 @@ LazyCall = Annotated["Call", strawberry.lazy("gateway.schema.call")]
     description="A recording of a call. Recordings of a two-leg call belong to the parent leg.",
 )
 class Recording(Node):
-    """REST resource Recordings (FACTS section 4)."""
+    """REST resource Recordings (docs/twilio.md#4-recording-and-notification)."""
 
     sid: strawberry.ID = strawberry.field(description="The recording's SID: REST property Sid.")
     account_sid: strawberry.ID = strawberry.field(

@@ -1,7 +1,7 @@
 """DateTime, Date, Decimal, and Twilio's open enums: how clients see values.
 
-Times are RFC 3339 in UTC with a Z. Money is text, digit by digit as upstream wrote it (SCHEMA rule
-6). This module must not know which fields use them.
+Times are RFC 3339 in UTC with a Z. Money is text, digit by digit as upstream wrote it
+(docs/design/schema.md#6-values). This module must not know which fields use them.
 """
 
 import re

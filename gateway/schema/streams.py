@@ -20,7 +20,7 @@ from gateway.errors import (
     UpstreamInvalid,
     UpstreamRejected,
 )
-from gateway.schema.cursors import PositionKind, RowPosition
+from gateway.schema.cursors import LOST, PositionKind, RowPosition
 from gateway.upstream.pages import (
     Budget,
     NextPages,
@@ -33,7 +33,6 @@ from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
 __all__ = [
-    "LOST",
     "NEWEST",
     "CursorSplit",
     "Downward",
@@ -50,12 +49,12 @@ __all__ = [
 ]
 
 R = TypeVar("R", bound=Resource)
-# A row without a date has just been created (FACTS 1.10): it is the newest.
+# A row without a date has just been created (docs/twilio.md#1-surprising-facts, fact 10): it is the
+# newest.
 NEWEST = datetime.max.replace(tzinfo=UTC)
 MAX_PAGE_SIZE = 1000
 # A page that is read only to learn whether a row exists: Twilio's default size.
 PROBE_PAGE_SIZE = 50
-LOST = "The row of this cursor is gone and its position is unknown: start again without a cursor"
 
 
 def created(row: Resource) -> datetime | None:

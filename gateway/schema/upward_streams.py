@@ -3,10 +3,10 @@
 This module must not know what the rows are, nor how a connection merges several streams.
 
 Note [Upward]. Upstream's links to previous pages prove nothing. Twilio's link is null on a page
-numbered 0, and a page before a token has that number (FACTS section 5). A link may also lead to an
-empty page. Only the list's own top, or an empty page above a row, shows that no newer row exists.
-So if there is no link and tokens name rows, the gateway makes a token for the topmost row. Else it
-reads the list from its top down to the known rows.
+numbered 0, and a page before a token has that number (docs/twilio.md#5-lists). A link may also lead
+to an empty page. Only the list's own top, or an empty page above a row, shows that no newer row
+exists. So if there is no link and tokens name rows, the gateway makes a token for the topmost row.
+Else it reads the list from its top down to the known rows.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -17,9 +17,8 @@ from operator import le, lt
 from typing import Generic, TypeVar
 
 from gateway.errors import InvalidCursor, UpstreamInvalid, UpstreamRejected
-from gateway.schema.cursors import PositionKind, RowPosition
+from gateway.schema.cursors import LOST, PositionKind, RowPosition
 from gateway.schema.streams import (
-    LOST,
     NEWEST,
     ListSource,
     Mark,

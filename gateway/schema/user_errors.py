@@ -1,4 +1,5 @@
-"""User errors: what the caller of a mutation did wrong, as data (SCHEMA rule 9).
+"""User errors: what the caller of a mutation did wrong, as data
+(docs/design/schema.md#9-mutations).
 
 Messages are the gateway's own; Twilio's error number and page are passed on. This module must not
 know where a refusal comes from.
@@ -71,7 +72,7 @@ class UserError:
 
 
 _CODE = UserErrorCode
-# By Twilio's error number (FACTS section 7): the field, the kind, and our words.
+# By Twilio's error number (docs/twilio.md#7-errors): the field, the kind, and our words.
 REFUSALS: Mapping[int, tuple[str, UserErrorCode, str]] = {
     20404: ("sid", _CODE.NOT_FOUND, "There is no call with this SID"),
     21201: ("to", _CODE.INVALID_INPUT, "The number to call is missing"),

@@ -1,7 +1,8 @@
 """GraphQL over HTTP: parses a request, executes the operation and encodes its result.
 
 It implements the GraphQL-over-HTTP specification itself, because Strawberry's view supports neither
-its media type nor its status codes (LIBRARY-FACTS section 1). This module must not know the schema.
+its media type nor its status codes (docs/design/libraries.md#1-graphql-over-http). This module must
+not know the schema.
 """
 
 import asyncio

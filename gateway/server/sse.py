@@ -1,8 +1,9 @@
 """Server-sent events: streams the results of an operation in one HTTP response.
 
 This is graphql-sse's "distinct connections" mode: each operation has its own request. Lines end
-with a single LF, because urql and graphql-tools split events at nothing else (LIBRARY-FACTS
-section 3). This module must not know what an operation does, nor when a client gets a stream.
+with a single LF, because urql and graphql-tools split events at nothing else
+(docs/design/libraries.md#3-subscriptions). This module must not know what an operation does, nor
+when a client gets a stream.
 """
 
 import asyncio

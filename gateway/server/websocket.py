@@ -5,7 +5,8 @@ module must not know the schema, nor what an operation does.
 
 Note [Our own protocol]. Strawberry's handler crashes on `[]`, closes the whole socket for a
 document that does not parse, does not limit the size of messages and executes all events with one
-context (LIBRARY-FACTS sections 3 and 7). Implementing the protocol takes less code than the fixes.
+context (docs/design/libraries.md#3-subscriptions, #6-under-attack). Implementing the protocol takes
+less code than the fixes.
 """
 
 import asyncio

@@ -33,7 +33,10 @@ class Explain(StrEnum):
 
 
 class WarningCode(StrEnum):
-    """What an answer can lack although no field failed (SCHEMA rule 3). The list is closed."""
+    """What an answer can lack although no field failed. The list is closed.
+
+    See docs/design/schema.md#3-an-error-affects-only-its-own-field.
+    """
 
     LIST_CUT_SHORT = "LIST_CUT_SHORT"
     ROWS_LEFT_OUT = "ROWS_LEFT_OUT"

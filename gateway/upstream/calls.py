@@ -59,11 +59,11 @@ FINAL = frozenset(
         CallStatus.NO_ANSWER,
     }
 )
-"""The states that never change (FACTS section 3)."""
+"""The states that never change (docs/twilio.md#3-call)."""
 
 
 class CallDirection(Enum):
-    """Who began the call; the trunking values are newer than the seed (FACTS section 3)."""
+    """Who began the call; the trunking values are newer than the seed (docs/twilio.md#3-call)."""
 
     INBOUND = "inbound"
     OUTBOUND_API = "outbound-api"
@@ -74,7 +74,7 @@ class CallDirection(Enum):
 
 
 class AnsweredBy(Enum):
-    """The result of answering machine detection (FACTS section 3)."""
+    """The result of answering machine detection (docs/twilio.md#3-call)."""
 
     HUMAN = "human"
     MACHINE = "machine"
@@ -145,7 +145,7 @@ class FetchCall(FetchRequest[CallResource]):
 
 @dataclass(frozen=True, kw_only=True)
 class ListCalls(ListRequest[CallResource]):
-    """GET Calls, with the filters of the seed document and EndTime (FACTS section 5)."""
+    """GET Calls, with the filters of the seed document and EndTime (docs/twilio.md#5-lists)."""
 
     resource = CALLS
     to: str | None = None

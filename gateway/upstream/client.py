@@ -47,7 +47,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
 # The most bytes of a response: the largest single resource is a notification with a whole TwiML
-# response; a row of a list has 2.2 KB (FACTS section 10), and may have nearly four times as much.
+# response; a row of a list has 2.2 KB (docs/twilio.md#10-facts-for-the-planner), and may have
+# nearly four times as much.
 MEBIBYTE = 1024 * 1024
 MAX_RESOURCE, MAX_ROW = MEBIBYTE, 8 * 1024
 

@@ -4,7 +4,7 @@ Only this module uses private parts of httpcore (names of trace events): see
 tests/test_libraries.py. It must not know what a request reads.
 
 Note [Connections]. httpx's pool looks at all its connections for each request: one pool of 96 costs
-7 to 10 ms of CPU a request, pools of 8 cost 0.7 ms (measured; LIBRARY-FACTS section 7.3).
+7 to 10 ms of CPU a request, pools of 8 cost 0.7 ms (docs/design/libraries.md#5-httpx).
 httpx-aiohttp costs 0.6 ms, but retries a GET by itself when a kept connection was dropped, which
 nobody could count. So there are clients of POOL_SIZE connections each, made on demand. The
 admission queue limits the requests in flight, so no request waits in a pool. A pool closes idle

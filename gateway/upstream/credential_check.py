@@ -3,11 +3,11 @@
 In passthrough a caller presents an account SID, which is a claim until upstream has accepted it.
 This module must not know what an accepted credential may do.
 
-Note [Acceptance]. A 200 or 201 accepts the credential. A 401 or 403 refuses it, and so does a 404 for
-a list of the account, because Twilio answers so for an account that the credential may not see. The
-last response counts; a success whose request began before a refusal does not count. A credential is
-a member of the account if it has read a list of its calls within MEMBER_SECONDS: an API key may be
-restricted to other requests, and then gets no events of calls.
+Note [Acceptance]. A 200 or 201 accepts the credential. A 401 or 403 refuses it, and so does a 404
+for a list of the account, because Twilio answers so for an account that the credential may not see.
+The last response counts; a success whose request began before a refusal does not count. A
+credential is a member of the account if it has read a list of its calls within MEMBER_SECONDS: an
+API key may be restricted to other requests, and then gets no events of calls.
 """
 
 import asyncio

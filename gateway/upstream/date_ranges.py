@@ -3,9 +3,10 @@
 This module must not know which list is filtered.
 
 Note [Whole days]. Upstream filters dates by whole GMT days, silently ignores a parameter that it
-does not know, and `StartTime<=D` stops at midnight at the start of D (FACTS 1.2-1.4). So the
-gateway requests whole days, from the day of `gte` to the day after the last instant of the range,
-and checks the rows to the second itself: right under every reading of Twilio's bounds.
+does not know, and `StartTime<=D` stops at midnight at the start of D
+(docs/twilio.md#1-surprising-facts, facts 2-4). So the gateway requests whole days, from the day of
+`gte` to the day after the last instant of the range, and checks the rows to the second itself:
+right under every reading of Twilio's bounds.
 """
 
 from dataclasses import dataclass

@@ -61,7 +61,10 @@ class RowList:
 
 
 def _list_decoder(name: str, row: Any) -> msgspec.json.Decoder[Any]:
-    """The list envelope (FACTS section 5), with its rows under one name; other keys are ignored."""
+    """The list envelope, with its rows under one name; other keys are ignored.
+
+    See docs/twilio.md#5-lists.
+    """
     envelope = msgspec.defstruct(
         f"{name}_envelope",
         [
@@ -175,7 +178,10 @@ def _value(raw: msgspec.Raw) -> Any:
 
 
 def _set_default_account(row: Any, account_sid: str) -> None:
-    """Sets the account of a row that does not name one (SCHEMA rule 3)."""
+    """Sets the account of a row that does not name one.
+
+    See docs/design/schema.md#3-an-error-affects-only-its-own-field.
+    """
     if row.wire_account_sid == account_sid:
         return
     try:

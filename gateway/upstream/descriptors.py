@@ -3,14 +3,14 @@
 Planner, costs, cache, breakers, `node`, `_entities`, the cost of a document and `gateway verify`
 read it. This module must not know which resources there are.
 
-Note [Slack]. In the facts (FACTS section 10) every recording lies inside its call, every
-notification inside it or at its end. But warnings about failed callbacks come later, conference
-recordings may, and clocks of two services differ. So a scan reads rows from a minute before the
-call was created to `max_lag` after it ended (an hour for recordings, a day for notifications), and
-upstream's filter rounds that up to whole days. A scan misses rows outside: `gateway verify` shows
-whether an account has any.
+Note [Slack]. In the facts (docs/twilio.md#10-facts-for-the-planner) every recording lies inside its
+call, every notification inside it or at its end. But warnings about failed callbacks come later,
+conference recordings may, and clocks of two services differ. So a scan reads rows from a minute
+before the call was created to `max_lag` after it ended (an hour for recordings, a day for
+notifications), and upstream's filter rounds that up to whole days. A scan misses rows outside:
+`gateway verify` shows whether an account has any.
 
-Note [Immutable rows]. A call in a final status stays in it (FACTS section 3); its price comes
+Note [Immutable rows]. A call in a final status stays in it (docs/twilio.md#3-call); its price comes
 later, and sometimes never. So a call is cached when it is final and priced, or ended OLD ago. A
 recording likewise, when it is completed or absent. A call's list of recordings is cached when the
 call ended OLD ago (a recording comes at most an hour after, Note [Slack]), the list was whole and

@@ -31,7 +31,10 @@ __all__ = [
 
 
 class NotificationLevel(Enum):
-    """The `log` of a notification: 0 and 1 are documented, others were seen (FACTS section 4)."""
+    """The `log` of a notification: 0 and 1 are documented, others were seen.
+
+    See docs/twilio.md#4-recording-and-notification.
+    """
 
     ERROR = "0"
     WARNING = "1"

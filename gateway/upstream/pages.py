@@ -37,7 +37,8 @@ ReadPage = Callable[[ListRequest[R]], Awaitable[Page[R]]]
 NextPages = Callable[[Page[R]], Iterable[PageRef | None]]
 MAX_TOKEN_LENGTH = 256
 NAMES_ROW = re.compile("P[AB](CA|RE|NO)[0-9a-f]{32}")
-# Pages in a row without a new row: Twilio was reported to send some (FACTS section 12).
+# Pages in a row without a new row: Twilio was reported to send some
+# (docs/twilio.md#12-reports-of-people-who-use-the-api).
 MAX_IDLE = 3
 
 
@@ -82,7 +83,7 @@ def _token(values: list[str] | None) -> str | None:
 
 
 def tokens_name_rows(page: Page[Any]) -> bool:
-    """True where upstream's tokens name rows, as FACTS section 5 shows: PA or PB and a SID.
+    """True where upstream's tokens name rows, as docs/twilio.md#5-lists shows: PA or PB and a SID.
 
     Twilio's documentation calls tokens opaque, so the links of the page decide; for a page without
     links, the token that it was requested with decides.

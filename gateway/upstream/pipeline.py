@@ -55,7 +55,8 @@ READ, WRITE = frozenset({200}), frozenset({200, 201})
 RESPONSE_MARGIN = 0.05
 # An attempt that times out is a hang from so many seconds on; a shorter timeout proves nothing.
 HANG_SECONDS = 2.0
-# Seconds after which a client may retry after a 429; Twilio does not say (FACTS section 2).
+# Seconds after which a client may retry after a 429; Twilio does not say
+# (docs/twilio.md#2-urls-formats-authentication).
 DEFAULT_RETRY_AFTER = 1.0
 REFUSALS = (UpstreamRateLimited, UpstreamAuth, UpstreamRejected)
 

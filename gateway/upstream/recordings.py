@@ -35,7 +35,7 @@ __all__ = [
 
 
 class RecordingStatus(Enum):
-    """The state of a recording (FACTS section 4)."""
+    """The state of a recording (docs/twilio.md#4-recording-and-notification)."""
 
     IN_PROGRESS = "in-progress"
     PAUSED = "paused"
@@ -48,7 +48,7 @@ class RecordingStatus(Enum):
 
 
 class RecordingSource(Enum):
-    """What began a recording (FACTS section 4)."""
+    """What began a recording (docs/twilio.md#4-recording-and-notification)."""
 
     DIAL_VERB = "DialVerb"
     CONFERENCE = "Conference"
@@ -61,7 +61,7 @@ class RecordingSource(Enum):
 
 
 class RecordingTrack(Enum):
-    """Whose voice a recording holds (FACTS section 4)."""
+    """Whose voice a recording holds (docs/twilio.md#4-recording-and-notification)."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -88,7 +88,7 @@ class RecordingResource(Resource):
 
 
 FINISHED = frozenset({RecordingStatus.COMPLETED, RecordingStatus.ABSENT})
-"""The states that never change (FACTS section 4)."""
+"""The states that never change (docs/twilio.md#4-recording-and-notification)."""
 
 
 def _is_immutable(recording: RecordingResource, now: datetime) -> bool:
@@ -131,7 +131,8 @@ class ListRecordings(ListRequest[RecordingResource]):
     """GET Calls/{call_sid}/Recordings (seed: "a list of recordings generated during the call").
 
     Without `call_sid` the account's, filtered by the whole days of `date_created`. `with_track`
-    wants rows that have a `track`, which only a call's own list gives (FACTS 1.8).
+    wants rows that have a `track`, which only a call's own list gives
+    (docs/twilio.md#1-surprising-facts, fact 8).
     """
 
     resource = RECORDINGS

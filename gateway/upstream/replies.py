@@ -52,7 +52,7 @@ class Reply:
 
 
 class _TwilioError(msgspec.Struct):
-    """Twilio's error body (FACTS section 7); each property may be absent or of any type."""
+    """Twilio's error body (docs/twilio.md#7-errors); each property may be absent or of any type."""
 
     code: Any = None
     more_info: Any = None

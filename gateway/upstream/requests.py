@@ -53,12 +53,12 @@ class PageRef:
 
     @classmethod
     def after(cls, sid: str) -> Self:
-        """The page that follows a row, as upstream's links name it (FACTS section 5)."""
+        """The page that follows a row, as upstream's links name it (docs/twilio.md#5-lists)."""
         return cls(1, f"PA{sid}")
 
     @classmethod
     def before(cls, sid: str) -> Self:
-        """The page that precedes a row, as upstream's links name it (FACTS section 5)."""
+        """The page that precedes a row, as upstream's links name it (docs/twilio.md#5-lists)."""
         return cls(1, f"PB{sid}")
 
     @property

@@ -2,8 +2,8 @@
 
 A row is decoded once, straight from JSON into one of these structs, and the schema's resolvers read
 it. Decoding keeps each property as it came; reading a property converts it. So a bad value costs
-its own field and never the row (SCHEMA rule 6), and an unused property costs nothing. This module
-must not know how rows are requested, nor GraphQL.
+its own field and never the row (docs/design/schema.md#6-values), and an unused property costs
+nothing. This module must not know how rows are requested, nor GraphQL.
 """
 
 import logging
@@ -147,7 +147,10 @@ def _loggable(value: str) -> str:
 
 
 def as_enum(choices: type[E]) -> Callable[[Any], E]:
-    """Twilio adds values: a new one is UNKNOWN and logged once (SCHEMA rule 4)."""
+    """Twilio adds values: a new one is UNKNOWN and logged once.
+
+    See docs/design/schema.md#4-enums-are-open.
+    """
 
     @lru_cache(maxsize=64)
     def unknown(value: str) -> E:
@@ -175,7 +178,7 @@ class Resource(msgspec.Struct):
 
     @property
     def id(self) -> str:
-        """The SID is the global id (SCHEMA rule 2)."""
+        """The SID is the global id (docs/design/schema.md#2-the-sid-is-the-global-id)."""
         return self.sid
 
 

@@ -19,7 +19,8 @@ Form = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class FormRequest(Generic[R]):
-    """POST of a form (FACTS section 8). The result is the row that was made or changed.
+    """POST of a form (docs/twilio.md#8-making-and-modifying-a-call). The result is the row that was
+    made or changed.
 
     `path` is relative to the account, without suffix; `sid` is the resource's if it exists already.
     A name may come several times in the form. The repr omits the form, which holds phone numbers.

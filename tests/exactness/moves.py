@@ -36,7 +36,8 @@ class Move:
             case "a call is made":
                 made = _add(twilio, self.at, None)
                 made |= {"status": "queued", "direction": "outbound-api", "start_time": None}
-                # A call that was just made shows no date (FACTS 1.10).
+                # A call that was just made shows no date (docs/twilio.md#1-surprising-facts, fact
+                # 10).
                 twilio.shown[made["sid"]] = made | {"date_created": None, "date_updated": None}
             case "a leg comes" if row and row["status"] == "in-progress":
                 _add(twilio, self.at, row["sid"])

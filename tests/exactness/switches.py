@@ -20,7 +20,7 @@ __all__ = [
 
 
 class Order(Enum):
-    """The order of a list of calls (FACTS section 5: observed, never promised)."""
+    """The order of a list of calls (docs/twilio.md#5-lists: observed, never promised)."""
 
     CREATED = "newest date_created first"
     STARTED = "newest start_time first"
@@ -72,7 +72,7 @@ class BackNumber(Enum):
 
 
 class Until(Enum):
-    """What `StartTime<=D` includes (FACTS section 5, date semantics)."""
+    """What `StartTime<=D` includes (docs/twilio.md#5-lists, date semantics)."""
 
     MIDNIGHT_TOO = "moments up to the midnight at which D begins"
     BEFORE_MIDNIGHT = "moments before the midnight at which D begins"

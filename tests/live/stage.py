@@ -10,7 +10,7 @@ from tests.plain_twilio import sid
 
 CALL = sid("CA", 1)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-# FACTS section 3: the ways through the lifecycle; statuses may be skipped.
+# docs/twilio.md#3-call: the ways through the lifecycle; statuses may be skipped.
 LIVES = [
     ["queued", "ringing", "in-progress", "completed"],
     *(["queued", "ringing", end] for end in ("busy", "no-answer", "failed", "canceled")),

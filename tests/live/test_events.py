@@ -85,7 +85,7 @@ def test_the_first_event_is_the_state() -> None:
 @pytest.mark.parametrize("final", [one for one in CallStatus if one in FINAL])
 @pytest.mark.parametrize("later", list(CallStatus))
 def test_a_final_state_is_never_undone(final: CallStatus, later: CallStatus) -> None:
-    """FACTS section 3: "The five final states never change". The number does not matter."""
+    """docs/twilio.md#3-call: "The five final states never change". The number does not matter."""
     state = event(final.value, 3)
 
     assert advance(state, event(later.value, 99)) is None
@@ -156,8 +156,8 @@ def test_facts_of_a_final_state_may_still_come() -> None:
     ],
 )
 def test_what_a_webhook_calls_a_status(text: str, status: CallStatus) -> None:
-    """FACTS section 3: `initiated` is a value of the webhook, never of the resource.
+    """docs/twilio.md#3-call: `initiated` is a value of the webhook, never of the resource.
 
-    FACTS section 12: users reported `answered`, too.
+    docs/twilio.md#12-reports-of-people-who-use-the-api: users reported `answered`, too.
     """
     assert status_of_callback(text) is status

@@ -1,4 +1,4 @@
-"""FACTS section 9: its worked vectors, and the official validator as a second opinion."""
+"""docs/twilio.md#9-webhooks: its worked vectors, and the official validator as a second opinion."""
 
 import base64
 import hashlib
@@ -105,7 +105,7 @@ def test_while_a_token_is_replaced_either_may_have_signed() -> None:
     ],
 )
 def test_the_url_counts_with_and_without_its_port(url: str) -> None:
-    """FACTS section 9: Twilio signs either URL."""
+    """docs/twilio.md#9-webhooks: Twilio signs either URL."""
     assert is_genuine(signed(url), KEYS)
     with_port = signature_of(url, FORM, Secret(TOKEN))
     assert is_genuine(signed(url, signature=with_port), KEYS)
@@ -178,7 +178,7 @@ class Several(dict[str, list[str]]):
 def test_equal_names_have_their_distinct_values_sorted(
     form: dict[str, list[str]], chance: Random
 ) -> None:
-    """FACTS section 9: "equal names: distinct values, sorted"; in any order."""
+    """docs/twilio.md#9-webhooks: "equal names: distinct values, sorted"; in any order."""
     pairs = [(name, value) for name, values in form.items() for value in values]
     chance.shuffle(pairs)
     signature = RequestValidator(TOKEN).compute_signature(URL, Several(form))

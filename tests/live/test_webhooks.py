@@ -113,7 +113,7 @@ async def test_while_a_token_is_replaced_both_are_good() -> None:
 
 
 async def test_with_an_api_key_upstream_webhooks_need_the_auth_token() -> None:
-    """LIBRARY-FACTS 7.9: Twilio signs with the auth token whatever is used upstream."""
+    """Twilio signs with the auth token, whatever credential is used upstream."""
     key: dict[str, Any] = {"api_key": "SK" + "c" * 32, "api_secret": Secret("b" * 32)}
     async with hooks(auth_token=None, **key) as twilio:
         for token in ("b" * 32, ""):

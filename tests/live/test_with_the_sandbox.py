@@ -44,7 +44,7 @@ async def sandbox() -> AsyncIterator[Client]:
 async def test_twilios_test_numbers_give_the_user_errors_that_they_stand_for(
     sandbox: Client, given: dict[str, str], field: str, code: str, number: int
 ) -> None:
-    """FACTS section 7: "Twilio's test numbers for calls"."""
+    """docs/twilio.md#7-errors: "Twilio's test numbers for calls"."""
     assert await refused(sandbox, MAKE, making(**given)) == [(field, code, number)]
 
 
@@ -109,7 +109,10 @@ async def test_the_sandbox_calls_back_and_subscribers_get_each_status() -> None:
 
 
 def test_the_program_needs_no_setup_for_webhooks() -> None:
-    """Twilio records a notification for a failed callback (FACTS section 9): there is none."""
+    """Twilio records a notification for a failed callback: there is none.
+
+    See docs/twilio.md#9-webhooks.
+    """
     with serving("--port", "0", until="GraphiQL") as server:
         data = server.ask(
             f"""mutation {{ makeCall(input: {{

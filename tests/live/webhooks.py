@@ -67,7 +67,7 @@ async def hooks(**settings: Any) -> AsyncIterator[Hooks]:
 
 
 def event(status: str, number: int | None = None, **given: str) -> dict[str, str]:
-    """A status callback of a call from the account (FACTS section 9)."""
+    """A status callback of a call from the account (docs/twilio.md#9-webhooks)."""
     form = {
         "CallSid": CALL,
         "AccountSid": ACCOUNT,

@@ -201,7 +201,7 @@ async def test_every_request_is_signed(open_account: OpenAccount, app: Applicati
 
 
 def test_the_signature_matches_the_worked_example() -> None:
-    """FACTS section 9, computed there with the official validator and by hand."""
+    """docs/twilio.md#9-webhooks, computed there with the official validator and by hand."""
     parameters = {
         "CallSid": "CA0123456789abcdef0123456789abcdef",
         "AccountSid": "AC0123456789abcdef0123456789abcdef",

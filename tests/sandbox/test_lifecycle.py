@@ -37,7 +37,7 @@ LEGAL = {
     ("ringing", "failed"),
     ("in-progress", "completed"),
 }
-"""The changes that FACTS section 3 lists."""
+"""The changes that docs/twilio.md#3-call lists."""
 
 
 def test_the_statuses_are_those_of_the_seed() -> None:

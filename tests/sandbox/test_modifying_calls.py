@@ -70,7 +70,10 @@ CHANGES: list[dict[str, str]] = [
 async def test_an_ended_call_is_not_found_where_that_is_configured(
     open_account: OpenAccount, before: str, form: dict[str, str]
 ) -> None:
-    """FACTS section 12: hanging up a call that has just ended got 404; GET shows it."""
+    """Hanging up a call that has just ended got 404; GET shows it.
+
+    See docs/twilio.md#12-reports-of-people-who-use-the-api.
+    """
     started = None if before == "queued" else NOON - 60
     account: Account = await open_account(
         [call(1, NOON - 60, status=before, start_time=started)],

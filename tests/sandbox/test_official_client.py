@@ -1,4 +1,7 @@
-"""The official ``twilio`` package as a client of the sandbox: all that FACTS section 11 lists."""
+"""The official ``twilio`` package as a client of the sandbox: all that the page lists.
+
+See docs/twilio.md#11-what-the-official-python-client-does.
+"""
 
 import asyncio
 import threading

@@ -23,9 +23,9 @@ BASE = "/2010-04-01/Accounts/{AccountSid}"
 MANY = replace(STILL, calls=700)
 
 LENIENT = [
-    ("phone_number_sid", ""),  # FACTS section 1: empty is sometimes ""
+    ("phone_number_sid", ""),  # docs/twilio.md#1-surprising-facts: empty is sometimes ""
     ("price", "number"),  # Calls/{sid}/Recordings: typed number, shown and served as text
-    ("request_url", ""),  # FACTS section 4
+    ("request_url", ""),  # docs/twilio.md#4-recording-and-notification
 ]
 PYTHON: dict[str, Any] = {
     "string": str,

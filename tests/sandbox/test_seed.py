@@ -114,7 +114,7 @@ def test_prices_arrive_late() -> None:
 
 
 def test_recordings_belong_to_the_parent_leg() -> None:
-    """FACTS section 1, fact 7."""
+    """docs/twilio.md#1-surprising-facts, fact 7."""
     for row in RECORDINGS:
         recorded = CALLS.get(row.call_sid or "")
         assert recorded is None or recorded.parent_call_sid is None

@@ -262,7 +262,10 @@ async def test_a_filter_that_twilio_can_answer_costs_one_request(filter_: Any, q
 
 @pytest.mark.parametrize("ignored", ["Status", "To", "StartTime"])
 async def test_a_filter_that_upstream_silently_ignores_is_still_exact(ignored: str) -> None:
-    """FACTS 1.4: Twilio ignores a parameter that it does not know and returns all calls."""
+    """Twilio ignores a parameter that it does not know and returns all calls.
+
+    See docs/twilio.md#1-surprising-facts, fact 4.
+    """
 
     class Ignoring(PlainTwilio):
         async def handle_async_request(self, request: Any) -> Any:
@@ -359,7 +362,7 @@ async def test_a_list_that_takes_more_pages_than_allowed_is_cut_short() -> None:
 
 
 async def test_a_row_that_comes_again_on_the_next_page_appears_once() -> None:
-    """FACTS section 5: paging once lost or repeated rows; dedupe by SID."""
+    """docs/twilio.md#5-lists: paging once lost or repeated rows; dedupe by SID."""
     rows = [call(n, at=-n) for n in (1, 2, 3)]
     twilio = PlainTwilio(calls=[rows[0], rows[1], rows[1], rows[2]])
     async with connect(twilio) as client:

@@ -70,7 +70,10 @@ async def test_a_page_that_names_itself_is_the_lists_end(tokens: Any) -> None:
 
 
 async def test_rows_after_two_empty_pages_are_reached() -> None:
-    """People have reported empty pages that name a next one (FACTS section 12)."""
+    """People have reported empty pages that name a next one.
+
+    See docs/twilio.md#12-reports-of-people-who-use-the-api.
+    """
 
     class Gap(OddPages):
         """Two empty pages lie between the second row and the third."""

@@ -37,7 +37,10 @@ def meets(twilio: PlainTwilio, number: int, fate: str) -> None:
 @pytest.mark.parametrize("filter_", [None, {"status": ["QUEUED"]}, TWO], ids=["all", "one", "two"])
 @pytest.mark.parametrize("fate", FATES)
 async def test_the_cursor_of_a_call_just_made(fate: str, filter_: Any, tokens: Any) -> None:
-    """It has no date yet (FACTS 1.10): with two statuses that was INVALID_CURSOR."""
+    """It has no date yet: with two statuses that was INVALID_CURSOR.
+
+    See docs/twilio.md#1-surprising-facts, fact 10.
+    """
     rows = [
         call(0, at=9, status="queued"),
         call(1, at=9, **UNDATED),
@@ -164,7 +167,10 @@ async def test_known_rows_that_vanish_while_the_top_is_read_leave_a_warning() ->
 
 
 async def test_a_list_that_is_refused_whole_is_asked_for_the_place_and_no_more() -> None:
-    """400 with code 20004: beyond retention (FACTS section 12)."""
+    """400 with code 20004: beyond retention.
+
+    See docs/twilio.md#12-reports-of-people-who-use-the-api.
+    """
     twilio = PlainTwilio(calls=calls_of(12))
     async with connect(twilio) as client:
         top = await cursor_of(client, 1)

@@ -78,7 +78,7 @@ DETECTION = {
 
 
 async def test_every_parameter_goes_out_under_twilios_name() -> None:
-    """FACTS section 8; an event that is given twice goes out once."""
+    """docs/twilio.md#8-making-and-modifying-a-call; an event that is given twice goes out once."""
     async with gateway(public_url="https://gateway.example.com") as (twilio, client):
         await client.data(MAKE, input=making(**EVERYTHING))
         await client.data(MAKE, input=making(**DETECTION, statusCallback="http://h/s"))
@@ -236,7 +236,10 @@ WAYS = ["hang up", "cancel", "redirect"]
 
 
 def _denies(request: httpx.Request) -> httpx.Response | None:
-    """FACTS section 12: Twilio returns 404 to a change of a call that has just ended."""
+    """Twilio returns 404 to a change of a call that has just ended.
+
+    See docs/twilio.md#12-reports-of-people-who-use-the-api.
+    """
     return error(404, 20404) if request.method == "POST" else None
 
 

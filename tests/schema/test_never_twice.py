@@ -44,7 +44,10 @@ def first(*faults: Exception | httpx.Response) -> Fault:
 async def test_what_certainly_was_not_done_is_repeated(
     fault: Exception | httpx.Response,
 ) -> None:
-    """FACTS section 2: a 429 was never processed, and an unsent request cannot have been."""
+    """A 429 was never processed, and an unsent request cannot have been.
+
+    See docs/twilio.md#2-urls-formats-authentication.
+    """
     async with gateway() as (twilio, client):
         twilio.fault = first(fault)
         data = await client.data(MAKE, input=making())

@@ -1,4 +1,4 @@
-"""The numbers of PLANNER.md: how many requests a query for 50 calls and their edges takes."""
+"""How many requests a query for 50 calls and their edges takes: docs/design/planner.md."""
 
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime

@@ -278,7 +278,7 @@ async def test_a_range_whose_rows_begin_on_the_second_page_of_their_day() -> Non
 
 
 async def test_above_a_range_the_midnight_that_comes_along_is_no_row() -> None:
-    """`StartTime<=D` holds the first instant of D (FACTS 1.3)."""
+    """`StartTime<=D` holds the first instant of D (docs/twilio.md#1-surprising-facts, fact 3)."""
     midnight = 12 * 3600
     twilio = PlainTwilio(calls=[call(0, at=midnight), call(1, at=midnight - 1), call(2, at=0)])
     filter_ = {"startTime": {"lt": "2026-03-11T00:00:00Z"}}

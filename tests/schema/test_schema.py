@@ -143,7 +143,10 @@ def test_every_root_field_is_nullable(root: object) -> None:
 
 
 async def test_a_list_that_upstream_refuses_costs_no_neighbour() -> None:
-    """A range beyond retention is refused: 400, code 20004 (FACTS section 12)."""
+    """A range beyond retention is refused: 400, code 20004.
+
+    See docs/twilio.md#12-reports-of-people-who-use-the-api.
+    """
     twilio = PlainTwilio(calls=[call(1), call(2)])
     twilio.fault = lambda r: error(400, 20004) if "StartTime" in r.url.params else None
     async with connect(twilio) as client:

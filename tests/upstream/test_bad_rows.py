@@ -1,4 +1,7 @@
-"""One bad row costs one row, one bad property costs one property (SCHEMA rule 3)."""
+"""One bad row costs one row, one bad property costs one property.
+
+See docs/design/schema.md#3-an-error-affects-only-its-own-field.
+"""
 
 import json
 import logging

@@ -54,7 +54,10 @@ async def test_the_base_url_may_have_a_port_and_a_path(base_url: str) -> None:
 
 
 async def test_a_list_is_asked_with_its_query_encoded() -> None:
-    """A `+` is a plus, not a space, and an inequality's name is encoded (FACTS 1.2)."""
+    """A `+` is a plus, not a space, and an inequality's name is encoded.
+
+    See docs/twilio.md#1-surprising-facts, fact 2.
+    """
     seen: list[httpx.Request] = []
     wanted = ListCalls(
         to="+1 5&a=b", start_time=DateTimeRange(gte=NOON), page=PageRef(1, "PA\r\n#")

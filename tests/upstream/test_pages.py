@@ -324,7 +324,7 @@ def named(token: str | None) -> PageRef | None:
 def test_a_token_is_made_only_where_upstreams_own_name_rows(
     following: str | None, previous: str | None, own: str | None, names_rows: bool
 ) -> None:
-    """FACTS section 5 shows the form; the contract calls tokens opaque."""
+    """docs/twilio.md#5-lists shows the form; the contract calls tokens opaque."""
     request = ListCalls(page=named(own) or FIRST_PAGE)
     page: Page[CallResource] = Page(
         request,

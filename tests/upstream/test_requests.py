@@ -118,7 +118,10 @@ def test_a_day_is_from_midnight_to_midnight_gmt() -> None:
     ],
 )
 def test_the_day_filter_of_a_range(range_: DateTimeRange, query: Query) -> None:
-    """The name of an inequality is the parameter and `<` or `>` (FACTS 1.2)."""
+    """The name of an inequality is the parameter and `<` or `>`.
+
+    See docs/twilio.md#1-surprising-facts, fact 2.
+    """
     assert range_.query("StartTime") == query
 
 

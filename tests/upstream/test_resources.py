@@ -1,4 +1,7 @@
-"""Rows are read leniently: a bad value costs its own field, never the row (SCHEMA rule 6)."""
+"""Rows are read leniently: a bad value costs its own field, never the row.
+
+See docs/design/schema.md#6-values.
+"""
 
 import json
 import logging
@@ -103,7 +106,10 @@ def test_money_keeps_every_digit(text: str) -> None:
     ],
 )
 def test_times_are_utc_whatever_their_offset(text: str) -> None:
-    """A zone is converted, not dropped (FACTS 1.17); none at all is GMT, as Twilio documents."""
+    """A zone is converted, not dropped; none at all is GMT, as Twilio documents.
+
+    See docs/twilio.md#1-surprising-facts, fact 17.
+    """
     moment = row(CallResource, start_time=text).start_time
 
     assert moment == FIVE_PM
