@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.planner import Costs, OperationCache, Policy, Scan, plan
 from gateway.planner.costs import MAX_LISTS
 from gateway.planner.density import Density, Portion
+from gateway.planner.scan import ScanDown
 from gateway.planner.windows import edge_of
 from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.date_ranges import DateTimeRange
@@ -246,3 +247,32 @@ async def test_scans_are_sent_before_requests_per_key() -> None:
 
     assert len(twilio.requests) == 32
     assert twilio.requests[1] == "GET Calls?PageSize=1000"
+
+
+def cache_of_a_quiet_day() -> OperationCache:
+    """The cache of an operation that has read all five calls of yesterday, all at noon."""
+    known = OperationCache(NOW)
+    rows = tuple(call(n, NOON - timedelta(seconds=n)) for n in range(5))
+    known.note(Page(ListCalls(start_time=YESTERDAY), rows, rows_read=5))
+    return known
+
+
+def test_a_page_that_was_read_tells_how_full_its_time_is() -> None:
+    morning = cache_of_a_quiet_day().density.portion(NOON - timedelta(hours=9), NOON)
+
+    assert morning == Portion(calls=5, others=0, unread=timedelta(0))
+
+
+@pytest.mark.parametrize(("was_read", "goes_on"), [(True, True), (False, False)])
+def test_a_list_is_read_on_down_where_little_is_expected_by_what_was_read(
+    was_read: bool, goes_on: bool
+) -> None:
+    """The account is as busy as a call centre, but not at that time."""
+    costs = costs_from_spans(timedelta(minutes=1), timedelta(minutes=1))
+    known = cache_of_a_quiet_day() if was_read else OperationCache(NOW)
+    down = ScanDown(costs, NOON - timedelta(hours=9), 10, known.density)
+    row = recording_at(1, NOON)
+    page = Page(ListRecordings(page_size=50), (row,), next=PageRef(1, "x"), rows_read=1)
+    keys = [ListRecordings(call_sid=call(n, NOON).sid) for n in range(5)]
+
+    assert (down.next_request(page, {}, keys) is not None) == goes_on
