@@ -10,6 +10,7 @@ import pytest
 
 from gateway.access import ANONYMOUS
 from gateway.live.events import EventSource
+from gateway.live.polling import ALL_CALLS
 from gateway.server import Gateway, OperationOptions, open_gateway
 from gateway.server.results import response_map
 from gateway.settings import Secret
@@ -72,10 +73,16 @@ class Listener:
 
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
-    """At the end no subscriber is left."""
+    """At the end no subscriber is left.
+
+    Another gateway holds the lease of each poll: a poll of this one, a second after a subscription
+    began, would be one more read of the call.
+    """
     twilio = PlainTwilio(calls=[call(1, status="ringing")], recordings=[recording(1, 1)])
     settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN))
     async with open_gateway(settings, twilio) as gateway:
+        for name in (CALL, ALL_CALLS):
+            assert await gateway.own.store.lease(f"look:{name}", "another gateway", 3600)
         yield Stage(gateway, twilio)
         assert gateway.own.subscriptions.count == 0
 
