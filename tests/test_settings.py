@@ -72,6 +72,7 @@ BAD: dict[str, list[str]] = {
         "file:///", "file://a", "data:text/html,x", "blob:https://a", "about:blank", "ws://a",
         "wss://a", "https://bücher.example", "https://a..b", "https://.a", "https://a:0",
         "https://a:65536", "https://a:x", "https://*", "https://a.*.com", "https://*a.com",
+        "https://*.com", "https://*.com.", "https://*.com:8443", "capacitor://*.app",
         "https://*.*.com", "https://*.127.0.0.1", "https://*.[::1]", "http://127.1",
         "http://0x7f.0.0.1", "http://127.0.0.256", "http://[::1", "http://[::g]", "https:/a",
         "https://" + "a" * 64, "*.example.com", "1a://b", "https://a*",
@@ -504,6 +505,17 @@ def test_the_entry_that_is_no_origin_is_named_by_its_place() -> None:
         Settings.from_environment(given)
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_wildcard_below_a_top_level_label_is_refused_in_words_of_its_own() -> None:
+    given = {"GATEWAY_ALLOWED_ORIGINS": "https://*.example.com, https://*.com"}
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(given)
+
+    assert str(caught.value).splitlines() == [
+        "GATEWAY_ALLOWED_ORIGINS: must have two labels or more after *. (or localhost), for "
+        "example https://*.example.com; entry 2 would allow anybody's pages"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ A page can also resolve its own name to 127.0.0.1 (DNS rebinding): the browser t
 gateway as the page's origin. Such a name has a dot, like every name that can be bought. So a
 gateway that listens on loopback only accepts loopback names and the names in its settings as Host.
 
-Note [The origin decides]. A page of a listed origin may send any header: a preflight allows all
+Note [The origin decides]. A page of a known origin may send any header: a preflight allows all
 that it requests. Authorization is one of them, so such a page may send a credential; no other
 header could do more harm.
 """
@@ -55,8 +55,7 @@ class Origins:
         listed = settings.server.allowed_origins or ()
         known = [*listed, *_origin_of(settings.server.public_url)]
         self.allows_all = "*" in listed
-        self.listed = _pattern(listed)
-        self._known = _pattern(known)
+        self.known = _pattern(known)
         self._known_names = _pattern(_name(one) for one in known)
         self._is_loopback_only = _is_loopback(settings.server.host)
         self._logged: TTLCache[str, None] = TTLCache(MAX_LOGGED_PAGES, LOG_INTERVAL, now)
@@ -80,7 +79,7 @@ class Origins:
             return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
         if len(origins) > 1:
             return False
-        return bool(self._known.fullmatch(origins[0])) or _is_same_origin(origins[0].lower(), host)
+        return bool(self.known.fullmatch(origins[0])) or _is_same_origin(origins[0].lower(), host)
 
     def _is_unknown_name(self, host: str) -> bool:
         """True for a name that anybody could own and that no setting lists."""
@@ -111,7 +110,7 @@ class CrossOrigin(CORSMiddleware):
         super().__init__(
             app,
             allow_origins=("*",) if origins.allows_all else (),
-            allow_origin_regex=f"(?i:{origins.listed.pattern})",
+            allow_origin_regex=f"(?i:{origins.known.pattern})",
             allow_methods=("GET", "POST"),
             allow_headers=("*",),
             expose_headers=EXPOSED_HEADERS,

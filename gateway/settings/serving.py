@@ -55,8 +55,9 @@ class ServerSettings:
     allowed_origins: Origins | None = setting(
         "GATEWAY_ALLOWED_ORIGINS", None, "origins",
         "Further origins whose pages may send requests from a browser (CORS), with commas between: "
-        "https://example.com, https://*.example.com (one label), capacitor://localhost. * allows "
-        "all of them and needs a GATEWAY_ACCESS or GATEWAY_ALLOW_ANYONE=on.",
+        "https://example.com, https://*.example.com (one label; two or more follow it), "
+        "capacitor://localhost. * allows all of them and needs a GATEWAY_ACCESS or "
+        "GATEWAY_ALLOW_ANYONE=on.",
     )  # fmt: skip
     max_connections: Annotated[int, between(1, 100_000)] = setting(
         "GATEWAY_MAX_CONNECTIONS", 4000, "connections",

@@ -111,7 +111,18 @@ def origins(value: str) -> tuple[str, ...]:
                 " https://*.example.com or capacitor://localhost, or * for all of them; "
                 f"entry {number} is none"
             ) from None
+        if _is_anybodys(found[-1]):
+            raise ValueError(
+                "must have two labels or more after *. (or localhost), for example "
+                f"https://*.example.com; entry {number} would allow anybody's pages"
+            )
     return tuple(found)
+
+
+def _is_anybodys(pattern: str) -> bool:
+    """True where `*.` stands directly below a top-level label: anybody can have a name there."""
+    name = (urlsplit(pattern).hostname or "").removesuffix(".")
+    return name.startswith("*.") and name.count(".") == 1 and name != "*.localhost"
 
 
 def origin(value: str) -> str:

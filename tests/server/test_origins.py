@@ -29,6 +29,7 @@ FOREIGN: dict[str, dict[str, str]] = {
     "no URL": {"Origin": "http://[gateway"},
     "empty": {"Origin": ""},
 }
+PUBLIC = "https://calls.example.com"
 WELCOME: dict[str, dict[str, str]] = {
     "no browser": {},
     "our page": {"Origin": "http://gateway", "Sec-Fetch-Site": "same-origin"},
@@ -36,11 +37,11 @@ WELCOME: dict[str, dict[str, str]] = {
     "our page, with a port": {"Origin": "http://gateway:80"},
     "typed in": {"Sec-Fetch-Site": "none"},
     "listed": {"Origin": LISTED, "Sec-Fetch-Site": "cross-site"},
-    "public": {"Origin": "https://calls.example.com"},
+    "public": {"Origin": PUBLIC},
 }
 SETTINGS: dict[str, Any] = {
     "allowed_origins": (LISTED,),
-    "public_url": "https://calls.example.com/twilio",
+    "public_url": f"{PUBLIC}/twilio",
 }
 
 
@@ -86,7 +87,7 @@ async def test_an_allowed_origin_is_answered(who: str) -> None:
     for response in (posted, got):
         assert (response.status_code, list(response.json())) == (200, ["data"])
         assert "Origin" in response.headers["Vary"].split(", ")
-        allowed = LISTED if who == "listed" else None
+        allowed = {"listed": LISTED, "public": PUBLIC}.get(who)
         assert response.headers.get("Access-Control-Allow-Origin") == allowed
 
 
@@ -147,14 +148,17 @@ HEADERS = [
 ]
 
 
+@pytest.mark.parametrize("origin", [LISTED, PUBLIC])
 @pytest.mark.parametrize("headers", HEADERS)
-async def test_a_preflight_of_a_listed_origin_allows_what_a_client_sends(headers: str) -> None:
+async def test_a_preflight_of_a_known_origin_allows_what_a_client_sends(
+    headers: str, origin: str
+) -> None:
     """The origin alone decides."""
     async with served(PlainTwilio(), **SETTINGS) as client:
-        response = await preflight(client, LISTED, Headers=headers)
+        response = await preflight(client, origin, Headers=headers)
 
     assert response.status_code == 200
-    assert response.headers["Access-Control-Allow-Origin"] == LISTED
+    assert response.headers["Access-Control-Allow-Origin"] == origin
     assert response.headers["Access-Control-Allow-Headers"] == headers
     assert "POST" in response.headers["Access-Control-Allow-Methods"]
     assert {"Origin", "Access-Control-Request-Headers"} <= set(vary(response))
