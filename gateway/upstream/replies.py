@@ -85,7 +85,7 @@ def _error_for_status(status: int) -> tuple[type[UpstreamError], str]:
     if status == 429:
         return UpstreamRateLimited, "Twilio answered 429: too many requests at once"
     if status in {401, 403}:
-        return UpstreamAuth, "Twilio refused the gateway's credential"
+        return UpstreamAuth, "Twilio refused the credential"
     if 400 <= status < 500:
         return UpstreamRejected, f"Twilio refused the request with status {status}"
     if status >= 500:
