@@ -253,7 +253,7 @@ def cache_of_a_quiet_day() -> OperationCache:
     """The cache of an operation that has read all five calls of yesterday, all at noon."""
     known = OperationCache(NOW)
     rows = tuple(call(n, NOON - timedelta(seconds=n)) for n in range(5))
-    known.note(Page(ListCalls(start_time=YESTERDAY), rows, rows_read=5))
+    known.record(Page(ListCalls(start_time=YESTERDAY), rows, rows_read=5))
     return known
 
 
