@@ -13,6 +13,7 @@ from gateway.planner.density import Density
 from gateway.planner.evidence import ContiguousRun, CoveringList
 from gateway.planner.windows import DateWindow, edge_of, window_of, without_days
 from gateway.upstream.calls import (
+    ALL_CALLS,
     CALLS,
     FINAL,
     CallDirection,
@@ -29,7 +30,6 @@ __all__ = ["KnownAnswer", "OperationCache", "Request", "ran_no_twiml"]
 
 Request = FetchRequest[Any] | ListRequest[Any]
 
-ALL_CALLS = ListCalls().list
 NEVER_ANSWERED = FINAL - {CallStatus.COMPLETED}
 OUTBOUND = {CallDirection.OUTBOUND_API, CallDirection.OUTBOUND_DIAL}
 

@@ -59,8 +59,9 @@ def edge_of(request: Any) -> tuple[str, ListRequest[Any]] | None:
     """
     if not isinstance(request, ListRequest) or request.page != FIRST_PAGE:
         return None
-    owner, account_list = request.owner, request.account_list
-    return (owner, account_list) if owner is not None and account_list is not None else None
+    if request.owner is None or request.account_list is None:
+        return None
+    return request.owner, request.account_list
 
 
 def without_days(request: ListRequest[Any]) -> ListRequest[Any]:

@@ -6,6 +6,7 @@ This module must not know how a request is sent, nor GraphQL.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cached_property
 from typing import Self
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
@@ -150,6 +151,6 @@ class ListRecordings(ListRequest[RecordingResource]):
     def is_match(self, row: RecordingResource) -> bool | None:
         return matches_all(row, {"call_sid": self.call_sid})
 
-    @property
+    @cached_property
     def account_list(self) -> Self | None:
         return None if self.with_track else super().account_list

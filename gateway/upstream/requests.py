@@ -10,7 +10,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from operator import eq
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -177,18 +177,14 @@ class ListRequest(Generic[R]):
         """The identity of the list: equal for all of its pages and page sizes."""
         return replace(self, page=FIRST_PAGE, page_size=0)
 
-    @property
+    @cached_property
     def account_list(self) -> Self | None:
         """The account's list of all days, which holds every row of this one, too.
 
         None where only the call's own list has the properties.
         """
-        return self.of_owner(None).within(None, 0).list
-
-    def of_owner(self, call_sid: str | None) -> Self:
-        """The same list of this call's rows; None is the account's."""
-        owner: dict[str, Any] = {self.resource.owner: call_sid}
-        return replace(self, **owner)
+        whole: dict[str, Any] = {self.resource.owner: None, self.resource.day_filter: None}
+        return replace(self, **whole, page=FIRST_PAGE, page_size=0)
 
     def within(self, days: DateTimeRange | None, page_size: int) -> Self:
         """The same list, filtered by this range of time; None is all days."""

@@ -13,8 +13,8 @@ import pytest
 from tests.end_to_end.hanging import HangingUpstream
 from tests.end_to_end.program import Server, serving
 from tests.end_to_end.service_manager import inheriting
-from tests.end_to_end.waiting import until
 from tests.plain_twilio import sid
+from tests.waiting import until
 
 pytestmark = pytest.mark.xdist_group("end")
 

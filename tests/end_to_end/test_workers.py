@@ -19,8 +19,8 @@ from gateway.live.signature import signature_of
 from gateway.sandbox import SandboxConfig
 from gateway.settings import Secret
 from tests.end_to_end.program import Server, serving
-from tests.end_to_end.waiting import until
 from tests.end_to_end.workers import needs_proc, only, paused, workers_of
+from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("workers"), needs_proc]
 

@@ -14,6 +14,7 @@ import pytest
 from gateway.settings import PlannerMode
 from tests.plain_twilio import PlainTwilio, Row, call, error, notification, recording, sid
 from tests.server.stage import served, settle
+from tests.waiting import until_in_loop
 
 ALL_EDGES = """{
   calls(first: 2) { nodes {
@@ -361,19 +362,12 @@ async def test_a_page_link_to_elsewhere_is_not_followed() -> None:
     assert len(twilio.asked()) == 1
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits until the condition holds; fails after some seconds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 (a plain account has no event for it)
-            await asyncio.sleep(0)
-
-
 async def test_an_operation_that_ends_early_does_not_cancel_others_of_the_same_read() -> None:
     twilio = PlainTwilio(calls=[call(1)], delay=0.05)
     query = {"query": "{ calls { nodes { sid } } }"}
     async with served(twilio) as client:
         first = asyncio.ensure_future(client.post("/graphql", json=query))
-        await until(lambda: twilio.in_flight == 1)
+        await until_in_loop(lambda: twilio.in_flight == 1)
         second = asyncio.ensure_future(client.post("/graphql", json=query))
         await settle()
         first.cancel()
@@ -395,7 +389,7 @@ async def test_a_cancelled_operation_cancels_its_requests(in_flight: int) -> Non
     twilio.fault = hang_from_now_on
     async with served(twilio) as client:
         operation = asyncio.ensure_future(client.post("/graphql", json={"query": ALL_EDGES}))
-        await until(lambda: twilio.in_flight == in_flight)
+        await until_in_loop(lambda: twilio.in_flight == in_flight)
         operation.cancel()
         await asyncio.gather(operation, return_exceptions=True)
         await settle()

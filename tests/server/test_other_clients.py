@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.plain_twilio import PlainTwilio, call, sid
+from tests.plain_twilio import calls_in, sid
 from tests.server.sockets import WATCH, Stage, stage
 from tests.server.stage import GRAPHQL_RESPONSE, JSON
 
@@ -63,14 +63,9 @@ async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[Any]:
             yield json.loads(line)
 
 
-def twilio() -> PlainTwilio:
-    """A ringing call."""
-    return PlainTwilio(calls=[call(1, status="ringing")])
-
-
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_call_is_watched_to_its_end(installed: Path, name: str) -> None:
-    async with stage(twilio()) as there, client(installed, name, there) as printed:
+    async with stage(calls_in("ringing")) as there, client(installed, name, there) as printed:
         statuses = [status_in(await anext(printed))]
         for status in ("in-progress", "completed"):
             await there.goes(1, status)
@@ -84,7 +79,10 @@ async def test_a_call_is_watched_to_its_end(installed: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_call_that_does_not_exist_is_an_error(installed: Path, name: str) -> None:
-    async with stage(twilio()) as there, client(installed, name, there, number=9) as printed:
+    async with (
+        stage(calls_in("ringing")) as there,
+        client(installed, name, there, number=9) as printed,
+    ):
         first = await anext(printed)
 
     assert "There is no call with this SID" in json.dumps(first)
@@ -93,7 +91,7 @@ async def test_a_call_that_does_not_exist_is_an_error(installed: Path, name: str
 @pytest.mark.parametrize("name", NAMES[:3])
 async def test_a_query_is_answered(installed: Path, name: str) -> None:
     """urql accepts text/event-stream for every query; it gets JSON."""
-    async with stage(twilio()) as there, client(installed, name, there, ONE) as printed:
+    async with stage(calls_in("ringing")) as there, client(installed, name, there, ONE) as printed:
         answer, end = [line async for line in printed]
 
     assert answer == {"data": {"call": {"status": "RINGING"}}}
@@ -113,7 +111,7 @@ async def test_a_client_that_sends_a_hash_sends_the_query_after_it(
 ) -> None:
     """Once: then it knows that persisted queries are not supported. Apollo adds __typename."""
     async with (
-        stage(twilio()) as there,
+        stage(calls_in("ringing")) as there,
         client(installed, name, there, ONE, 1, accept, method) as printed,
     ):
         *answers, end = [line async for line in printed]

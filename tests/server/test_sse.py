@@ -13,7 +13,7 @@ from starlette.routing import Route
 from strawberry.types import ExecutionResult
 
 from gateway.server import sse
-from tests.plain_twilio import PlainTwilio, call, sid
+from tests.plain_twilio import calls_in, sid
 from tests.server.sockets import WATCH, Stage, events_of, stage
 from tests.server.stage import listening
 
@@ -24,11 +24,6 @@ URQL = (
 )
 VARIABLES = {"sid": sid("CA", 1)}
 ONE = "query One($sid: ID!) { call(sid: $sid) { status } }"
-
-
-def twilio() -> PlainTwilio:
-    """A ringing call."""
-    return PlainTwilio(calls=[call(1, status="ringing")])
 
 
 @asynccontextmanager
@@ -49,7 +44,7 @@ async def asked(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_subscription_is_a_stream_of_its_events(method: str) -> None:
-    async with stage(twilio()) as there, asked(there, method=method) as response:
+    async with stage(calls_in("ringing")) as there, asked(there, method=method) as response:
         events = events_of(response)
         first = await anext(events)
         await there.goes(1, "in-progress")
@@ -66,7 +61,7 @@ async def test_a_subscription_is_a_stream_of_its_events(method: str) -> None:
 
 async def test_lines_end_with_lf_alone() -> None:
     """urql and graphql-tools split events at LF LF only."""
-    async with stage(twilio()) as there:
+    async with stage(calls_in("ringing")) as there:
         there.becomes(1, "completed")
         async with asked(there) as response:
             body = await response.aread()
@@ -84,7 +79,7 @@ async def test_lines_end_with_lf_alone() -> None:
 async def test_a_plain_query_is_answered_with_json_where_a_stream_is_not_preferred(
     accept: str,
 ) -> None:
-    async with stage(twilio()) as there, asked(there, ONE, accept=accept) as response:
+    async with stage(calls_in("ringing")) as there, asked(there, ONE, accept=accept) as response:
         body = json.loads(await response.aread()) if "text/*" not in accept else None
 
     is_stream = response.headers["content-type"].startswith("text/event-stream")
@@ -94,7 +89,7 @@ async def test_a_plain_query_is_answered_with_json_where_a_stream_is_not_preferr
 
 @pytest.mark.parametrize("accept", [URQL, "*/*", "text/event-stream;q=0.1, application/json"])
 async def test_a_subscription_is_a_stream_wherever_one_is_accepted(accept: str) -> None:
-    async with stage(twilio()) as there, asked(there, accept=accept) as response:
+    async with stage(calls_in("ringing")) as there, asked(there, accept=accept) as response:
         name, result = await anext(events_of(response))
 
     assert (response.status_code, name) == (200, "next")
@@ -105,7 +100,7 @@ async def test_a_subscription_is_a_stream_wherever_one_is_accepted(accept: str) 
 async def test_a_subscription_that_accepts_only_json_gets_406_and_the_way_to_subscribe(
     accept: str,
 ) -> None:
-    async with stage(twilio()) as there, asked(there, accept=accept) as response:
+    async with stage(calls_in("ringing")) as there, asked(there, accept=accept) as response:
         body = json.loads(await response.aread())
 
     assert response.status_code == 406
@@ -116,7 +111,7 @@ async def test_a_subscription_that_accepts_only_json_gets_406_and_the_way_to_sub
 
 
 async def test_a_query_is_a_stream_of_one_event_if_streams_are_preferred() -> None:
-    async with stage(twilio()) as there, asked(there, ONE) as response:
+    async with stage(calls_in("ringing")) as there, asked(there, ONE) as response:
         events = [event async for event in events_of(response)]
 
     assert events == [
@@ -162,7 +157,7 @@ async def test_an_invalid_graphql_request_is_refused_in_json() -> None:
 
 async def test_a_disconnect_ends_the_subscription() -> None:
     """`stage` fails if a task is left over."""
-    async with stage(twilio()) as there:
+    async with stage(calls_in("ringing")) as there:
         async with asked(there) as response:
             await anext(events_of(response))
             await there.until_watched(1)
@@ -171,7 +166,7 @@ async def test_a_disconnect_ends_the_subscription() -> None:
 
 async def test_a_silent_stream_is_kept_alive() -> None:
     """A comment every HEARTBEAT_INTERVAL seconds, so that no proxy closes it."""
-    async with stage(twilio()) as there, asked(there) as response:
+    async with stage(calls_in("ringing")) as there, asked(there) as response:
         lines = response.aiter_lines()
         began = asyncio.get_running_loop().time()
         while await anext(lines) != "event: next":

@@ -8,19 +8,14 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from gateway.server import websocket as ours
-from tests.plain_twilio import PlainTwilio, calls_in, sid
+from tests.plain_twilio import calls_in, sid
 from tests.server.sockets import WATCH, stage
 
 ONE = "query One($sid: ID!) { call(sid: $sid) { status } }"
 
 
-def twilio() -> PlainTwilio:
-    """Two ringing calls."""
-    return calls_in("ringing", "ringing")
-
-
 async def test_a_subscription_begins_with_the_state_and_ends_with_the_final_one() -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         await client.watch(1)
         events = [await client.event()]
         for status in ("in-progress", "completed"):
@@ -37,7 +32,7 @@ async def test_a_subscription_begins_with_the_state_and_ends_with_the_final_one(
 
 
 async def test_a_query_is_answered_over_the_socket() -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         await client.subscribe("q", ONE, sid=sid("CA", 1))
         messages = [await client.receive(), await client.receive()]
 
@@ -53,7 +48,7 @@ async def test_a_query_is_answered_over_the_socket() -> None:
     ids=["unparsable", "invalid", "invalid subscription", "empty", "name"],
 )
 async def test_a_bad_document_fails_its_own_id_and_not_the_socket(query: str) -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         await client.watch(1, "good")
         await client.event()
         payload = {"query": query, "operationName": "Another" if "query A" in query else None}
@@ -68,7 +63,7 @@ async def test_a_bad_document_fails_its_own_id_and_not_the_socket(query: str) ->
 
 
 async def test_a_call_that_does_not_exist_is_an_error_of_its_id() -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         await client.watch(9)
         unknown = await client.receive()
         await client.subscribe("2", WATCH, sid="CA1")
@@ -148,7 +143,7 @@ async def test_a_second_init_closes_with_4429() -> None:
 
 
 async def test_an_id_in_use_closes_with_4409_and_is_free_after_its_end() -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         await client.watch(1, "a")
         await client.event()
         await client.send({"type": "complete", "id": "a"})
@@ -219,7 +214,7 @@ async def test_pages_of_the_gateway_itself_and_of_the_list_may_connect(origin: s
 
 
 async def test_at_most_50_operations_at_once_on_one_socket() -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         for number in range(ours.MAX_OPERATIONS):
             await client.watch(1, str(number))
             await client.event()
@@ -240,7 +235,7 @@ async def test_at_most_50_operations_at_once_on_one_socket() -> None:
 
 
 async def test_a_client_that_completes_an_operation_gets_no_more_of_its_events() -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         await client.watch(1, "ends")
         await client.event()
         await client.watch(2, "stays")
@@ -257,7 +252,7 @@ async def test_a_client_that_completes_an_operation_gets_no_more_of_its_events()
 
 async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
     """`stage` fails if a subscription or task is left over."""
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         for number in range(5):
             await client.watch(1, str(number))
             await client.event()
@@ -266,7 +261,7 @@ async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
 
 
 async def test_a_server_that_shuts_down_says_so() -> None:
-    async with stage(twilio()) as there, there.socket() as client:
+    async with stage(calls_in("ringing", "ringing")) as there, there.socket() as client:
         await client.watch(1)
         await client.event()
         there.server.should_exit = True

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.connections import Connections
 from tests.end_to_end.hanging import HangingUpstream
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
+from tests.waiting import until_in_loop
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
 
@@ -22,13 +22,6 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="read
 def descriptors() -> int:
     """How many files and sockets this process has open."""
     return len(os.listdir("/proc/self/fd"))
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Waits for a condition while other threads and loops run. Raises TimeoutError."""
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 (nobody tells)
-            await asyncio.sleep(0.01)
 
 
 @needs_proc
@@ -53,7 +46,7 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> Non
                 return "late"
 
         late = await asyncio.gather(*(ask(n, 1 + n * 0.002) for n in range(800)))
-        await until(lambda: descriptors() <= before)
+        await until_in_loop(lambda: descriptors() <= before)
         upstream.released.set()
         served = await asyncio.gather(*(ask(n, 20) for n in range(40)))
         await client.aclose()
@@ -83,11 +76,13 @@ async def test_clients_that_rest_are_closed_and_the_first_stays() -> None:
 
         await rush()
         busy = descriptors()
-        await until(lambda: descriptors() <= before + 2 * 8)  # each end of a connection is one
+        await until_in_loop(
+            lambda: descriptors() <= before + 2 * 8
+        )  # each end of a connection is one
         rested = descriptors()
         again = await ask(99)
         await connections.aclose()
-        await until(lambda: descriptors() <= before)
+        await until_in_loop(lambda: descriptors() <= before)
 
     assert again == 200
     assert before < rested < busy
@@ -105,10 +100,10 @@ async def test_closing_while_requests_run_ends_them_in_order() -> None:
         numbers = range(20)
         asked = [asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", n)))) for n in numbers]
         async with asyncio.timeout(10):
-            await until(lambda: upstream.in_flight >= 8)
+            await until_in_loop(lambda: upstream.in_flight >= 8)
             await client.aclose()
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
-            await until(lambda: not upstream.in_flight)
+            await until_in_loop(lambda: not upstream.in_flight)
 
     assert all(isinstance(outcome, UpstreamError) for outcome in outcomes), outcomes
 
