@@ -91,6 +91,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_MAX_COST": ["0", "1000001"],
     "GATEWAY_MAX_FIRST": ["0", "1001"],
     "GATEWAY_MAX_REPRESENTATIONS": ["0", "100001"],
+    "GATEWAY_COMPILED_EXECUTION": ["true", "1"],
     "GATEWAY_ACCESS": ["open", "Token", "token,jwt"],
     "GATEWAY_ALLOW_ANYONE": ["yes", "1", "true"],
     "GATEWAY_JWT_JWKS_URL": ["http://idp.example.com/keys", "idp", "https://a:hunter2@h", "file:///k"],

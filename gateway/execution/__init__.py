@@ -7,6 +7,6 @@ not know this gateway's schema, Strawberry nor Twilio.
 """
 
 from gateway.execution.executor import CompilingExecutor
-from gateway.execution.plan import Binding
+from gateway.execution.plan import Binding, Shortcut
 
-__all__ = ["Binding", "CompilingExecutor"]
+__all__ = ["Binding", "CompilingExecutor", "Shortcut"]

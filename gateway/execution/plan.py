@@ -18,7 +18,7 @@ from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 
 from gateway.execution.run import Field, Paths, Position, Results, Run, Selected
-from gateway.execution.values import value_plan
+from gateway.execution.completion import value_plan
 
 __all__ = ["Binding", "ObjectPlan", "Shortcut", "nodes_in"]
 

@@ -79,8 +79,9 @@ class Context:
     `page_budget` and `row_budget` apply to each connection. `deadline` is a time of the loop's
     clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. Subscriptions
     with an equal `sharing` get the same result for the same event; with None, each its own.
-    `cursor_key` is the secret that signs this account's cursors. `field_names` are those of the
-    operation's document, computed by `selects`.
+    `compiles` says whether operations are executed as compiled plans (execution). `cursor_key` is
+    the secret that signs this account's cursors. `field_names` are those of the operation's
+    document, computed by `selects`.
     """
 
     caller: Caller
@@ -94,6 +95,7 @@ class Context:
     page_budget: int
     row_budget: int
     limits: DocumentSettings
+    compiles: bool = True
     sharing: Hashable = None
     field_names: frozenset[str] | None = None
 

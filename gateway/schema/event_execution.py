@@ -11,15 +11,28 @@ again and again while the first are served. So an event is executed once for eve
 
 from typing import Any
 
+from graphql import GraphQLField
+
+from gateway.execution import CompilingExecutor, Shortcut
 from gateway.live.subscriptions import CallUpdate
 from gateway.schema.context import Context
+from gateway.schema.shortcuts import shortcut
 from gateway.schema.strawberry_internals import GraphQLCoreExecution
 
 __all__ = ["EventExecutor"]
 
 
-class EventExecutor(GraphQLCoreExecution):
-    """graphql-core's, but for an event: its root value is an Update."""
+class EventExecutor(CompilingExecutor, GraphQLCoreExecution):
+    """The executor of every operation, and of an event: its root value is an Update then."""
+
+    @property
+    def compiles(self) -> bool:
+        """As the setting says."""
+        return bool(getattr(self.context_value, "compiles", True))
+
+    def shortcut(self, field: GraphQLField) -> Shortcut | None:
+        """See shortcuts."""
+        return shortcut(field)
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         """The result, or an awaitable of it."""

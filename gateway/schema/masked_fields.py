@@ -6,6 +6,7 @@ must not know which fields are personal, nor how a mask looks.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
@@ -14,7 +15,7 @@ from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
 from gateway.access import Scope
 from gateway.schema.strawberry_internals import declaration
 
-__all__ = ["mask_of", "mask_personal_fields", "personal"]
+__all__ = ["MaskedResolver", "mask_of", "mask_personal_fields", "personal", "shows_personal"]
 
 Mask = Callable[[str], str]
 MASK = "mask"
@@ -38,17 +39,31 @@ def mask_personal_fields(schema: GraphQLSchema) -> None:
             for field in type_.fields.values():
                 mask = mask_of(field)
                 if mask is not None and field.resolve is not None:
-                    field.resolve = _masked(field.resolve, mask)
+                    field.resolve = MaskedResolver(field.resolve, mask)
 
 
-def _masked(resolve: Callable[..., Any], mask: Mask) -> Callable[..., Any]:
-    def resolve_masked(source: Any, info: Any, **arguments: Any) -> Any:
-        value = resolve(source, info, **arguments)
-        if info.context.caller.may(Scope.PII):
+@dataclass(frozen=True)
+class MaskedResolver:
+    """The resolver of a personal field: what `resolve` gives, or its mask."""
+
+    resolve: Callable[..., Any]
+    mask: Mask
+
+    def __call__(self, source: Any, info: Any, **arguments: Any) -> Any:
+        """As graphql-core calls it."""
+        value = self.resolve(source, info, **arguments)
+        if shows_personal(info):
             return value
-        return _later(value, mask) if isawaitable(value) else _now(value, mask)
+        return _later(value, self.mask) if isawaitable(value) else self.masked(value)
 
-    return resolve_masked
+    def masked(self, value: str | None) -> str | None:
+        """The mask of a value."""
+        return _now(value, self.mask)
+
+
+def shows_personal(info: Any) -> bool:
+    """True where the caller sees personal values as they are."""
+    return bool(info.context.caller.may(Scope.PII))
 
 
 def _now(value: str | None, mask: Mask) -> str | None:

@@ -256,6 +256,7 @@ class Gateway:
                 page_budget=self.settings.operation.page_budget,
                 row_budget=self.settings.operation.row_budget,
                 limits=self.settings.documents,
+                compiles=self.settings.operation.compiled_execution is Switch.ON,
                 sharing=sharing,
             )
 

@@ -173,6 +173,11 @@ class OperationSettings:
         "Also reads childCalls with one list. A list by start time misses calls that were never "
         "dialed, so turn it on only where `gateway verify` has found no difference.",
     )  # fmt: skip
+    compiled_execution: Switch = setting(
+        "GATEWAY_COMPILED_EXECUTION", Switch.ON, "on|off",
+        "Executes operations as compiled plans, level by level. off leaves them to graphql-core: "
+        "the same responses for more CPU time.",
+    )  # fmt: skip
     cursor_secret: CursorSecret | None = setting(
         "GATEWAY_CURSOR_SECRET", None, "secret",
         "Signs cursors instead of the account's own secret, so that they outlive a change of it. "

@@ -5,7 +5,8 @@ exceptions, awaitables, what graphql-core alone can tell) are set aside one by o
 not know how fields are resolved.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from enum import Enum
 from itertools import repeat
 from types import CoroutineType, GeneratorType
@@ -194,9 +195,12 @@ class ListValue(ValuePlan):
                     run.wait(later, Settled(self), container, key, parent)
                     continue
             before = len(items)
+            iterator: Iterator[Any] = iter(())
             try:
-                items.extend(self._iterable(value))
+                iterator = self._iterator(value)
+                items.extend(iterator)
             except Exception as error:
+                run.executor.track_async_work([*items[before:], *_rest(iterator)])
                 del items[before:]
                 run.fail(self, parent, key, error)
                 continue
@@ -208,11 +212,11 @@ class ListValue(ValuePlan):
         if items:
             self._item.complete(run, zip(items, lists, places, paths, strict=True))
 
-    def _iterable(self, value: Any) -> Iterable[Any]:
+    def _iterator(self, value: Any) -> Iterator[Any]:
         if not is_iterable(value):
             field = str(self.selected)
             raise GraphQLError(f"Expected Iterable, but did not find one for field '{field}'.")
-        return value
+        return iter(value)
 
     async def _by_graphql_core(self, run: Run, value: AsyncIterable[Any], path: Path) -> Any:
         """An async iterable is completed item by item, and closed early where that fails."""
@@ -220,6 +224,14 @@ class ListValue(ValuePlan):
         return await run.executor.complete_list_value(  # type: ignore[misc]
             self.type, details, info, path, value, None
         )
+
+
+def _rest(iterator: Iterator[Any]) -> list[Any]:
+    """What an iterator that raised still has: it may be awaitable, and has to be settled."""
+    rest: list[Any] = []
+    with suppress(Exception):
+        rest.extend(iterator)
+    return rest
 
 
 class ObjectValue(ValuePlan):
