@@ -17,8 +17,8 @@ from graphql.execution.executor import Executor, default_field_resolver
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 
-from gateway.execution.run import Field, Paths, Position, Results, Run, Selected
 from gateway.execution.completion import value_plan
+from gateway.execution.run import Field, Paths, Position, Results, Run, Selected
 
 __all__ = ["Binding", "ObjectPlan", "Shortcut", "nodes_in"]
 
