@@ -1,0 +1,1 @@
+"""The room execution: its answers are graphql-core's."""

@@ -1,0 +1,142 @@
+"""Compiled execution answers as graphql-core does, over operations and worlds at random.
+
+`pytest tests/execution --hypothesis-profile=long` looks at 20,000 operations; every run at a share.
+
+The data are equal as text, so with the order of keys. Errors below a place that an error has made
+null depend on timing: which of them are told, both are free to choose. So every error must be one
+that there is when nothing propagates (graphql-core's own way to find them all), must have made
+something null, and every null must be so by its value or by an error that is told.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from graphql import ExecutionResult, Executor, GraphQLError, execute, parse
+from graphql.execution.executor import CollectedErrors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.execution import CompilingExecutor
+from tests.execution.operations import operation
+from tests.execution.worlds import World, schema
+
+LONG = 3000
+OPERATIONS = 20_000 if settings().max_examples >= LONG else 400
+# graphql-core itself leaves coroutines behind where it gives a branch up.
+pytestmark = pytest.mark.filterwarnings("ignore:.*was never awaited", "ignore:.*coroutine.*ignored")
+Path = tuple[str | int, ...]
+Error = tuple[Path, str, str]
+ran = {"compiled": 0}
+
+
+class Compiled(CompilingExecutor, Executor[Any]):
+    """The executor under test; what it leaves to graphql-core would prove nothing."""
+
+    def execute_operation(self, serially: bool | None = None) -> Any:
+        """Counts."""
+        ran["compiled"] += self._plan() is not None
+        return super().execute_operation(serially)
+
+
+class EveryError(CollectedErrors):
+    """Also those below a null."""
+
+    def add(self, error: GraphQLError, path: Any) -> None:
+        """Without looking where."""
+        self.errors.append(error)
+
+
+class Everything(Executor[Any]):
+    """graphql-core, telling every error that there can be."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.collected_errors = EveryError()
+        self.error_propagation = False
+
+
+async def answer(
+    world: World, text: str, variables: dict[str, Any], executor: type[Any] | None
+) -> ExecutionResult:
+    """The result, when all that was begun has ended."""
+    document = DOCUMENTS.setdefault(text, parse(text))
+    result: Any = execute(schema, document, None, world, variables, executor_class=executor)
+    if hasattr(result, "__await__"):
+        result = await result
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    while others:
+        await asyncio.wait(others)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert isinstance(result, ExecutionResult)
+    return result
+
+
+DOCUMENTS: dict[str, Any] = {}
+
+
+def errors(result: ExecutionResult) -> list[Error]:
+    """What is told of each error: where, what, and the places in the document."""
+    return [
+        (tuple(error.path or ()), error.message, f"{error.locations} {error.extensions}")
+        for error in result.errors or ()
+    ]
+
+
+def nulls(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where the data are null."""
+    if value is None:
+        yield path
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from nulls(part, (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from nulls(part, (*path, index))
+
+
+def is_explained(null: Path, told: list[Error], possible: set[Error]) -> bool:
+    """A null without a possible error of its own is a value; the others need one that is told."""
+    below = [path for path, *_ in possible if path[: len(null)] == null]
+    return not below or any(path[: len(null)] == null for path, *_ in told)
+
+
+async def compare(seed: int) -> None:
+    chance = random.Random(seed)
+    text, variable_sets = operation(chance)
+    trouble, is_async = chance.choice([0, 0, 3, 12, 30]), chance.random() < 0.7
+    for variables in variable_sets:
+        worlds = [World(seed, trouble, is_async) for _ in range(3)]
+        everything = await answer(worlds[0], text, variables, Everything)
+        theirs = await answer(worlds[1], text, variables, None)
+        ours = await answer(worlds[2], text, variables, Compiled)
+        told, possible = errors(ours), set(errors(everything))
+        note = f"seed {seed}\n{text}\n{variables}\n{ours}\n{theirs}"
+
+        assert json.dumps(ours.data) == json.dumps(theirs.data), note
+        assert set(told) <= possible, f"{note}\n{set(told) - possible}"
+        assert len({path for path, *_ in told}) == len(told), note
+        found = set(nulls(ours.data))
+        for path, *_ in told:
+            assert any(path[:length] in found for length in range(len(path) + 1)), note
+        assert all(is_explained(null, told, possible) for null in found), note
+        assert worlds[2].acts == worlds[1].acts, note
+        if not told:
+            assert worlds[2].calls == worlds[1].calls, note
+    DOCUMENTS.clear()
+
+
+@settings(max_examples=OPERATIONS)
+@given(seed=st.integers(0, 2**63))
+def test_answers_are_those_of_graphql_core(seed: int) -> None:
+    asyncio.run(compare(seed))
+
+
+def test_the_operations_ran_compiled() -> None:
+    before = ran["compiled"]
+    for seed in range(20):
+        asyncio.run(compare(seed))
+    assert ran["compiled"] - before >= 20
