@@ -57,14 +57,15 @@ class CompilingExecutor(Executor[Any]):
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         """The result, or an awaitable of it."""
-        plan = self._plan()
+        plan = self.plan()
         if plan is None:
             return super().execute_operation(serially)
         if serially is None:
             serially = self.operation.operation is OperationType.MUTATION
         return Run(self).start(plan, serially)
 
-    def _plan(self) -> ObjectPlan | None:
+    def plan(self) -> ObjectPlan | None:
+        """The operation's plan; None where graphql-core has to execute it."""
         if not self.compiles or self.abort_signal is not None:
             return None
         if self.middleware_manager is not None and self.middleware_manager.middlewares:
