@@ -1,4 +1,4 @@
-"""Operations at random over the schema of `worlds`: text and variables.
+"""Operations at random over the schema of `worlds`, and variables for them.
 
 Fragments are spread again and again under different conditions, fields merge, variables have
 defaults or are left out. A few operations are such as validation would refuse.
@@ -11,7 +11,7 @@ from graphql import GraphQLObjectType, get_named_type, is_composite_type, is_obj
 
 from tests.execution.worlds import OBJECTS, schema
 
-__all__ = ["operation"]
+__all__ = ["operation", "variables"]
 
 VARIABLES = {
     "$yes": "Boolean!",
@@ -114,13 +114,13 @@ class Writer:
         return "\n".join([f"{kind} ({declared})\n{body}", *self._fragments.values()])
 
 
-def operation(chance: random.Random) -> tuple[str, list[dict[str, Any]]]:
-    """A document, and a few sets of variables to execute it with."""
-    text = Writer(chance).operation()
-    return text, [_variables(chance) for _ in range(chance.choice([1, 2]))]
+def operation(chance: random.Random) -> str:
+    """A document with one operation."""
+    return Writer(chance).operation()
 
 
-def _variables(chance: random.Random) -> dict[str, Any]:
+def variables(chance: random.Random) -> dict[str, Any]:
+    """Values for its variables; those that need none are often left out."""
     given: dict[str, Any] = {"yes": chance.random() < 0.5, "no": chance.random() < 0.5}
     optional = {
         "maybe": chance.random() < 0.5,
