@@ -104,11 +104,9 @@ class ValuePlan:
 
 def _tells_all(kind: type) -> bool:
     """True where the type alone says that a value is neither awaitable, an exception nor null."""
-    return not (
-        hasattr(kind, "__await__")
-        or hasattr(kind, "__getattr__")
-        or issubclass(kind, Exception | GeneratorType | CoroutineType)
-    )
+    if issubclass(kind, Exception | GeneratorType | CoroutineType):
+        return False
+    return not any(vars(base).keys() & {"__await__", "__getattr__"} for base in kind.__mro__)
 
 
 class LeafValue(ValuePlan):
