@@ -7,37 +7,31 @@ Note [One plan for each combination]. @skip and @include are the only use of var
 plan. So an operation has a plan for each combination of values that its conditions have had, and no
 row is asked about a condition. Collecting fields is graphql-core's own work, done once.
 
-Note [Freed with its document]. Plans are kept by the identity of their operation, as long as it
+Note [Freed with its operation]. Plans are kept by the identity of their operation, as long as it
 lives: whoever keeps documents keeps plans.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from cachetools import LRUCache
-from graphql import (
-    DirectiveNode,
-    GraphQLField,
-    GraphQLSchema,
-    OperationDefinitionNode,
-    OperationType,
-    VariableNode,
-)
+from graphql import DirectiveNode, GraphQLField, OperationType, VariableNode
 from graphql.execution.collect_fields import collect_fields
 from graphql.execution.executor import Executor
 from graphql.pyutils import Undefined
 
-from gateway.execution.plan import ObjectPlan, Shortcut, nodes_in
-from gateway.execution.run import Run
+from gateway.execution.plan import Shortcut, fields_of, nodes_in
+from gateway.execution.run import FieldPlan, Run
 
 __all__ = ["CompilingExecutor"]
 
 MOST_OPERATIONS = 512
-# Combinations of conditions that one operation has plans for.
+# Combinations of conditions for which an operation has plans.
 MOST_PLANS = 16
-CONDITIONS = ("skip", "include")
-INCREMENTAL = ("defer", "stream")
+CONDITIONS = {"skip", "include"}
+INCREMENTAL = {"defer", "stream"}
+Plan = Sequence[FieldPlan]
 
 
 class CompilingExecutor(Executor[Any]):
@@ -64,7 +58,7 @@ class CompilingExecutor(Executor[Any]):
             serially = self.operation.operation is OperationType.MUTATION
         return Run(self).start(plan, serially)
 
-    def plan(self) -> ObjectPlan | None:
+    def plan(self) -> Plan | None:
         """The operation's plan; None where graphql-core has to execute it."""
         if not self.compiles or self.abort_signal is not None:
             return None
@@ -72,86 +66,58 @@ class CompilingExecutor(Executor[Any]):
             return None
         if any(fragment.variable_signatures for fragment in self.fragments.values()):
             return None
-        return _kept.plan(self)
+        key = id(self.operation)
+        kept = _kept.get(key)
+        if kept is None or not kept.is_of(self):
+            kept = _kept[key] = KeptPlans(self)
+        return kept.plan(self)
 
 
-class _Kept:
-    """The plans of one operation."""
+class KeptPlans:
+    """The plans of one operation. See Note [Freed with its operation]."""
 
-    def __init__(self, executor: Executor[Any], forget: Callable[[Any], None]) -> None:
-        operation, fragments = executor.operation, executor.fragment_definitions
-        self.operation = weakref.ref(operation, forget)
-        self.schema = weakref.ref(executor.schema)
-        self.fragments = dict(fragments)
-        self.is_incremental = False
-        self.plans: LRUCache[Any, ObjectPlan] = LRUCache(MOST_PLANS)
-        self._conditions: set[str] = set()
-        for node in nodes_in(operation, *fragments.values()):
-            if isinstance(node, DirectiveNode):
-                self.is_incremental |= node.name.value in INCREMENTAL
-                if node.name.value in CONDITIONS:
-                    self._conditions |= _variables(node)
+    def __init__(self, executor: Executor[Any]) -> None:
+        operation, key = executor.operation, id(executor.operation)
+        self._fragments = executor.fragment_definitions
+        self._schema = weakref.ref(executor.schema)
+        self._operation = weakref.ref(operation, lambda _: _kept.pop(key, None))
+        self._plans: LRUCache[Any, Plan] = LRUCache(MOST_PLANS)
+        nodes = nodes_in(operation, *self._fragments.values())
+        directives = [node for node in nodes if isinstance(node, DirectiveNode)]
+        self._is_incremental = any(node.name.value in INCREMENTAL for node in directives)
+        conditions = [node for node in directives if node.name.value in CONDITIONS]
+        variables = [node for node in nodes_in(*conditions) if isinstance(node, VariableNode)]
+        self._names = sorted({node.name.value for node in variables})
 
     def is_of(self, executor: Executor[Any]) -> bool:
         """False where the same operation is executed with something else."""
-        return self.schema() is executor.schema and self.fragments == executor.fragment_definitions
+        is_same_schema = self._schema() is executor.schema
+        return is_same_schema and self._fragments == executor.fragment_definitions
 
-    def plan(self, executor: Executor[Any]) -> ObjectPlan | None:
+    def plan(self, executor: Executor[Any]) -> Plan | None:
         """See Note [One plan for each combination]."""
-        if self.is_incremental:
+        if self._is_incremental:
             return None
-        coerced = executor.variable_values.coerced
-        key = executor.is_awaitable, *(coerced.get(name, Undefined) for name in self._conditions)
-        plan = self.plans.get(key)
-        if plan is None:
-            plan = _compiled(executor)
-            if plan is not None:
-                self.plans[key] = plan
-        return plan
+        given = executor.variable_values.coerced
+        try:
+            key = executor.is_awaitable, *(given.get(name, Undefined) for name in self._names)
+            if key not in self._plans:
+                self._plans[key] = _compiled(executor)
+            return self._plans[key]
+        except Exception:  # graphql-core knows what to say about it
+            return None
 
 
-class _KeptPlans:
-    """The plans of the operations that live. See Note [Freed with its document]."""
-
-    def __init__(self, most: int = MOST_OPERATIONS) -> None:
-        self._operations: LRUCache[int, _Kept] = LRUCache(most)
-
-    def plan(self, executor: Executor[Any]) -> ObjectPlan | None:
-        """The plan of an executor's operation; None where graphql-core has to execute it."""
-        key = id(executor.operation)
-        kept = self._operations.get(key)
-        if kept is None or not kept.is_of(executor):
-            operations = self._operations
-
-            def forget(_: "weakref.ref[OperationDefinitionNode]") -> None:
-                operations.pop(key, None)
-
-            kept = operations[key] = _Kept(executor, forget)
-        return kept.plan(executor)
+_kept: LRUCache[int, KeptPlans] = LRUCache(MOST_OPERATIONS)
 
 
-_kept = _KeptPlans()
-
-
-def _variables(directive: DirectiveNode) -> set[str]:
-    return {node.name.value for node in nodes_in(directive) if isinstance(node, VariableNode)}
-
-
-def _compiled(executor: Executor[Any]) -> ObjectPlan | None:
-    """The plan of the operation's root; None where graphql-core has something to say about it."""
-    schema: GraphQLSchema = executor.schema
-    root = schema.get_root_type(executor.operation.operation)
+def _compiled(executor: Executor[Any]) -> Plan:
+    """The plan of the root. Raises where there is no root, or its fields cannot be collected."""
+    schema, operation = executor.schema, executor.operation
+    root = schema.get_root_type(operation.operation)
     if root is None:
-        return None
-    try:
-        grouped, _, _ = collect_fields(
-            schema,
-            executor.fragments,
-            executor.variable_values,
-            root,
-            executor.operation,
-            executor.hide_suggestions,
-        )
-    except Exception:
-        return None
-    return ObjectPlan(executor, root, grouped)
+        raise ValueError("The schema has no such operations")
+    grouped, _, _ = collect_fields(
+        schema, executor.fragments, executor.variable_values, root, operation
+    )
+    return fields_of(executor, root, grouped)

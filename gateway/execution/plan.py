@@ -2,7 +2,7 @@
 
 A plan holds nothing of one request but whether its @skip and @include hold (executor). What is
 below an object is compiled when the first object of its type comes. A plan must not refer to
-itself in a circle, nor to its document: it is freed with it.
+itself in a circle, nor to its operation: it is freed with it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,12 +17,13 @@ from graphql.execution.executor import Executor, default_field_resolver
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 
-from gateway.execution.completion import value_plan
-from gateway.execution.run import Field, Paths, Position, Results, Run, Selected
+from gateway.execution.completion import completion
+from gateway.execution.run import FieldPlan, Place, Run, Selected
 
-__all__ = ["Binding", "ObjectPlan", "Shortcut", "nodes_in"]
+__all__ = ["Binding", "Shortcut", "fields_of", "nodes_in"]
 
 Arguments = dict[str, Any]
+Paths = Sequence[Path | None]
 # No resolver can change a value of these types, so every request may be handed the same.
 UNCHANGING = (str, int, float, bool, type(None), Enum)
 
@@ -40,69 +41,59 @@ class Binding(NamedTuple):
 Shortcut = Callable[[Any, Arguments], Binding]
 
 
-class ObjectPlan:
-    """The fields that are selected of an object type at one place of an operation."""
-
-    def __init__(
-        self,
-        executor: Executor[Any],
-        type_: GraphQLObjectType,
-        grouped: GroupedFieldSet,
-        position: Position | None = None,
-    ) -> None:
-        """`position` is the objects' own; None at the root."""
-        self.fields: list[Field] = []
-        for key, details in grouped.items():
-            definition = executor.schema.get_field(type_, details[0].node.name.value)
-            if definition:
-                selected = Selected(key, details, definition, type_)
-                of_kind = TypeName if definition is TypeNameMetaFieldDef else FieldPlan
-                self.fields.append(of_kind(executor, selected, position))
-
-    @classmethod
-    def below(
-        cls,
-        executor: Executor[Any],
-        type_: GraphQLObjectType,
-        selected: Selected,
-        position: Position,
-    ) -> "ObjectPlan":
-        """What a field selects of an object type. Raises GraphQLError."""
-        grouped, _, _ = executor.collect_subfields(type_, selected.details)
-        return cls(executor, type_, grouped, position)
+def fields_of(
+    executor: Executor[Any],
+    type_: GraphQLObjectType,
+    grouped: GroupedFieldSet,
+    place: Place | None = None,
+) -> Sequence[FieldPlan]:
+    """The plans of the fields of the objects at a place, in the order of the answer's keys."""
+    plans: list[FieldPlan] = []
+    for key, details in grouped.items():
+        definition = executor.schema.get_field(type_, details[0].node.name.value)
+        if definition:
+            selected = Selected(key, details, definition, type_)
+            is_name = definition is TypeNameMetaFieldDef
+            plans.append(NameOfType(selected) if is_name else Resolved(executor, selected, place))
+    return plans
 
 
-class TypeName:
+def _below(executor: Executor[Any], type_: GraphQLObjectType, place: Place) -> Sequence[FieldPlan]:
+    """What a field selects of an object type. Raises GraphQLError."""
+    grouped, _, _ = executor.collect_subfields(type_, place.selected.details)
+    return fields_of(executor, type_, grouped, place)
+
+
+class NameOfType:
     """`__typename`, which is the same for all objects of a plan."""
 
-    def __init__(self, _: Executor[Any], selected: Selected, _above: Position | None) -> None:
+    def __init__(self, selected: Selected) -> None:
         self._key, self._name = selected.key, selected.parent_type.name
 
-    def run(self, _run: Run, _sources: Sequence[Any], results: Results, _paths: Paths) -> None:
-        """See run.Field."""
+    def run(self, _: Run, sources: Sequence[Any], results: Any, paths: Paths) -> None:
+        """See run.FieldPlan."""
         for result in results:
             result[self._key] = self._name
 
 
-class FieldPlan:
-    """One response key of an object type: how it is resolved, and what becomes of the values."""
+class Resolved:
+    """A field: how it is resolved, and what becomes of the values."""
 
-    def __init__(self, executor: Executor[Any], selected: Selected, above: Position | None) -> None:
-        type_, typename = selected.definition.type, selected.parent_type.name
+    def __init__(self, executor: Executor[Any], selected: Selected, above: Place | None) -> None:
+        definition, typename = selected.definition, selected.parent_type.name
         self._selected = selected
-        self._value = value_plan(type_, selected, above, typename, ObjectPlan.below)
+        self._completion = completion(definition.type, selected, typename, above, _below)
         self._arguments = _constant_arguments(selected)
         shortcut = getattr(executor, "shortcut", None)
-        self._shortcut: Shortcut | None = shortcut(selected.definition) if shortcut else None
+        self._shortcut: Shortcut | None = shortcut(definition) if shortcut else None
 
-    def run(self, run: Run, sources: Sequence[Any], results: Results, paths: Paths) -> None:
-        """See run.Field."""
-        values = self._resolved(run, sources, paths)
-        self._value.complete(
-            run, zip(values, results, repeat(self._selected.key), paths, strict=False)
-        )
+    def run(self, run: Run, sources: Sequence[Any], results: Any, paths: Paths) -> None:
+        """See run.FieldPlan."""
+        values = self._values(run, sources, paths)
+        cells = zip(values, results, repeat(self._selected.key), paths, strict=False)
+        self._completion.complete(run, cells)
 
-    def _resolved(self, run: Run, sources: Sequence[Any], paths: Paths) -> Sequence[Any]:
+    def _values(self, run: Run, sources: Sequence[Any], paths: Paths) -> Sequence[Any]:
         """What the resolver returned for each source, or the exception that it raised."""
         selected = self._selected
         binding = run.bindings.get(selected)
@@ -112,16 +103,16 @@ class FieldPlan:
             except Exception as error:
                 return [error] * len(sources)
         resolve = binding.resolve
-        if not binding.needs_info:
-            return _each(resolve, sources)
-        if resolve is default_field_resolver:
-            return self._properties(run, sources, paths)
-        values: list[Any] = []
-        for source, path in zip(sources, paths, strict=True):
-            try:
-                values.append(resolve(source, run.info(selected, self._path(path))))
-            except Exception as error:
-                values.append(error)
+        if resolve is not default_field_resolver:
+            if not binding.needs_info:
+                return _each(resolve, sources)
+            pairs = [*zip(sources, paths, strict=True)]
+            return _each(lambda pair: resolve(pair[0], self._info(run, pair[1])), pairs)
+        values = _each(partial(_property, selected.nodes[0].name.value), sources)
+        for index, (value, path) in enumerate(zip(values, paths, strict=True)):
+            if callable(value):
+                called = partial(_called, self._info(run, path))
+                values[index : index + 1] = _each(called, [value])
         return values
 
     def _bound(self, run: Run, path: Path | None) -> Binding:
@@ -129,36 +120,28 @@ class FieldPlan:
         executor, selected = run.executor, self._selected
         arguments = self._arguments
         if arguments is None:
+            variables, hide = executor.variable_values, executor.hide_suggestions
             arguments = get_argument_values(
-                selected.definition,
-                selected.nodes[0],
-                executor.variable_values,
-                hide_suggestions=executor.hide_suggestions,
+                selected.definition, selected.nodes[0], variables, hide_suggestions=hide
             )
         if self._shortcut is not None:
-            return self._shortcut(run.info(selected, self._path(path)), arguments)
+            return self._shortcut(self._info(run, path), arguments)
         resolve = selected.definition.resolve or executor.field_resolver
         return Binding(partial(resolve, **arguments) if arguments else resolve)
 
-    def _properties(self, run: Run, sources: Sequence[Any], paths: Paths) -> Sequence[Any]:
-        """As default_field_resolver, which needs an info only for what can be called."""
-        name = self._selected.name
-        values: list[Any] = []
-        for source, path in zip(sources, paths, strict=True):
-            try:
-                if type(source) is dict or isinstance(source, Mapping):
-                    value = source.get(name)
-                else:
-                    value = getattr(source, name, None)
-                if callable(value):
-                    value = value(run.info(self._selected, self._path(path)))
-            except Exception as error:
-                value = error
-            values.append(value)
-        return values
+    def _info(self, run: Run, above: Path | None) -> Any:
+        selected = self._selected
+        return run.info(selected, Path(above, selected.key, selected.parent_type.name))
 
-    def _path(self, above: Path | None) -> Path:
-        return Path(above, self._selected.key, self._selected.parent_type.name)
+
+def _property(name: str, source: Any) -> Any:
+    """What default_field_resolver finds, and would call if it can be called."""
+    is_mapping = type(source) is dict or isinstance(source, Mapping)
+    return source.get(name) if is_mapping else getattr(source, name, None)
+
+
+def _called(info: Any, value: Callable[[Any], Any]) -> Any:
+    return value(info)
 
 
 def _each(read: Callable[[Any], Any], sources: Sequence[Any]) -> list[Any]:

@@ -13,7 +13,9 @@ dropped: it is not resolved any more, and its errors are not told.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, located_error
@@ -21,81 +23,66 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.executor import Executor, to_nodes
 from graphql.pyutils import Path
 
-__all__ = ["Cell", "Field", "Fields", "Paths", "Place", "Position", "Results", "Run", "Selected"]
+__all__ = ["Cell", "Complete", "FieldPlan", "Place", "Run", "Selected"]
 
 # A value and where it belongs: container, key, path of the container.
 Cell = tuple[Any, Any, Any, Path | None]
-Results = Sequence[dict[str, Any]]
-Paths = Sequence[Path | None]
 
 
+@dataclass(eq=False)
 class Selected:
     """What an operation selects under one response key of an object type."""
 
-    __slots__ = ("definition", "details", "key", "name", "nodes", "parent_type")
+    key: str
+    details: FieldDetailsList
+    definition: GraphQLField
+    parent_type: GraphQLObjectType
 
-    def __init__(
-        self,
-        key: str,
-        details: FieldDetailsList,
-        definition: GraphQLField,
-        parent_type: GraphQLObjectType,
-    ) -> None:
-        self.key = key
-        self.details = details
-        self.definition = definition
-        self.parent_type = parent_type
-        self.nodes: list[FieldNode] = to_nodes(details)
-        self.name = self.nodes[0].name.value
+    @cached_property
+    def nodes(self) -> list[FieldNode]:
+        """The fields of the document that are merged here."""
+        return to_nodes(self.details)
 
     def __str__(self) -> str:
-        return f"{self.parent_type}.{self.name}"
+        return f"{self.parent_type}.{self.nodes[0].name.value}"
 
 
-class Position:
-    """Where a value lands, whatever its row: may it be null there, and what is it part of."""
+@dataclass(eq=False)
+class Place:
+    """Where a value of a field lands, whatever its row; items of lists have places of their own.
 
-    __slots__ = ("above", "is_non_null")
-
-    def __init__(self, is_non_null: bool, above: "Position | None") -> None:
-        self.is_non_null = is_non_null
-        self.above = above
-
-
-class Place(Protocol):
-    """Where the values of a field, or the items of its lists, go on when they are there.
-
-    `typename` is that of the object whose field it is; None for the items of a list.
+    `typename` is that of the object whose field it is; None for an item.
     """
 
     selected: Selected
-    position: Position
     typename: str | None
-
-    def complete(self, run: "Run", cells: Iterable[Cell]) -> None:
-        """Puts the values where they belong. An exception among them is that value's error."""
-
-
-class Field(Protocol):
-    """One field of a plan."""
-
-    def run(self, run: "Run", sources: Sequence[Any], results: Results, paths: Paths) -> None:
-        """Resolves it for all these objects."""
+    is_non_null: bool
+    above: "Place | None"
 
 
-class Fields(Protocol):
-    """The plan of one object type."""
+class FieldPlan(Protocol):
+    """One field of the plan of an object type."""
 
-    @property
-    def fields(self) -> Sequence[Field]:
-        """In the order of the answer's keys."""
+    def run(
+        self,
+        run: "Run",
+        sources: Sequence[Any],
+        results: Sequence[dict[str, Any]],
+        paths: Sequence[Path | None],
+    ) -> None:
+        """Resolves the field for all these objects; the columns are parallel."""
+
+
+Fields = Sequence[FieldPlan]
+# Puts values where they belong. An exception among them is that value's error.
+Complete = Callable[["Run", Iterable[Cell]], None]
 
 
 class Waiting(NamedTuple):
     """A value that is not there yet."""
 
     awaitable: Awaitable[Any]
-    place: Place
+    complete: Complete
     container: Any
     key: Any
     parent: Path | None
@@ -107,8 +94,8 @@ class Run:
     def __init__(self, executor: Executor[Any]) -> None:
         self.executor = executor
         self.is_awaitable = executor.is_awaitable
-        self.nulls = 0
         self.bindings: dict[Selected, Any] = {}
+        self.nulls = self._swept = 0
         self._data: dict[str, Any] | None = {}
         self._queue: deque[tuple[Fields, list[Any], list[dict[str, Any]], list[Path]]] = deque()
         self._waiting: list[Waiting] = []
@@ -116,36 +103,38 @@ class Run:
         self._done: list[asyncio.Future[Any]] = []
         self._abandoned: list[asyncio.Future[Any]] = []
         self._wake: asyncio.Future[None] | None = None
-        self._swept = 0
-        self._info: tuple[Path, GraphQLResolveInfo[Any]] | None = None
+        self._info: tuple[Path | None, Any] = (None, None)
 
-    def start(self, plan: Fields, serially: bool) -> Any:
+    def start(self, fields: Fields, serially: bool) -> Any:
         """The response, or an awaitable of it where something is awaited."""
-        steps = iter([[field] for field in plan.fields] if serially else [plan.fields])
+        steps = iter([[field] for field in fields] if serially else [fields])
         while self._step(steps):
             if self._waiting:
                 return self._go_on(steps)
         return self.executor.build_response(self._data)
 
-    async def _go_on(self, steps: Iterator[Sequence[Field]]) -> Any:
+    async def _go_on(self, steps: Iterator[Fields]) -> Any:
         await self._settle()
         while self._step(steps):
             await self._settle()
         return self.executor.build_response(self._data)
 
-    def _step(self, steps: Iterator[Sequence[Field]]) -> bool:
+    def _step(self, steps: Iterator[Fields]) -> bool:
         """Runs the next fields of the root as far as nothing is awaited; False after the last."""
         fields = next(steps, None)
         if fields is None or self._data is None:
             return False
-        self.run_fields(fields, [self.executor.root_value], [self._data], [None])
+        self._run_fields(fields, [self.executor.root_value], [self._data], [None])
         self._drain()
         return True
 
-    def run_fields(
-        self, fields: Sequence[Field], sources: Sequence[Any], results: Results, paths: Paths
+    def _run_fields(
+        self,
+        fields: Fields,
+        sources: Sequence[Any],
+        results: Sequence[dict[str, Any]],
+        paths: Sequence[Path | None],
     ) -> None:
-        """Each field for all of these objects; the columns are parallel."""
         nulls = 0
         for field in fields:
             if self.nulls != nulls:
@@ -158,42 +147,37 @@ class Run:
                 field.run(self, sources, results, paths)
 
     def enqueue(
-        self, plan: Fields, sources: list[Any], results: list[dict[str, Any]], paths: list[Path]
+        self, fields: Fields, sources: list[Any], results: list[dict[str, Any]], paths: list[Path]
     ) -> None:
         """Objects of the next level."""
-        self._queue.append((plan, sources, results, paths))
+        self._queue.append((fields, sources, results, paths))
 
-    def wait(
-        self, awaitable: Awaitable[Any], place: Place, container: Any, key: Any, parent: Any
-    ) -> None:
-        """The value comes later; its key has its place in the answer now."""
+    def wait(self, awaitable: Awaitable[Any], complete: Complete, cell: Cell) -> None:
+        """The cell's value comes later; its key has its place in the answer now."""
+        _, container, key, parent = cell
         container[key] = None
-        self._waiting.append(Waiting(awaitable, place, container, key, parent))
+        self._waiting.append(Waiting(awaitable, complete, container, key, parent))
 
     def info(self, selected: Selected, path: Path) -> GraphQLResolveInfo[Any]:
         """The info of a field whose path, or that of something in its lists, this is."""
-        while path.typename is None:
-            assert path.prev  # noqa: S101 (an item's list is a field's)
+        while path.typename is None and path.prev:
             path = path.prev
-        if self._info is None or self._info[0] is not path:
-            executor = self.executor
-            info = executor.build_resolve_info(
-                selected.definition, selected.nodes, selected.parent_type, path
-            )
-            self._info = (path, info)
-        return self._info[1]
+        if self._info[0] is not path:
+            definition, parent_type = selected.definition, selected.parent_type
+            info = self.executor.build_resolve_info(definition, selected.nodes, parent_type, path)
+            self._info = path, info
+        return self._info[1]  # type: ignore[no-any-return]
 
-    def fail(self, place: Place, parent: Path | None, key: Any, error: Exception) -> None:
-        """The value's error, and the null that it makes. See Note [Nulls]."""
-        at = Path(parent, key, place.typename)
+    def fail(self, place: Place, cell: Cell, error: Exception) -> None:
+        """The cell's error, and the null that it makes. See Note [Nulls]."""
+        at = Path(cell[3], cell[2], place.typename)
         located = located_error(error, place.selected.nodes, at.as_list())
         path: Path | None = at
-        position: Position | None = place.position
-        if self.executor.error_propagation:
-            while position is not None and position.is_non_null:
-                path = path.prev if path else None
-                position = position.above
-                self.nulls += 1
+        null: Place | None = place
+        while null and null.is_non_null and self.executor.error_propagation:
+            path = path.prev if path else None
+            null = null.above
+            self.nulls += 1
         if self._is_dropped(path):
             return
         self.executor.collected_errors.add(located, path)
@@ -202,8 +186,8 @@ class Run:
             return
         *above, last = path.as_list()
         container: Any = self._data
-        for name in above:
-            container = container[name]
+        for key in above:
+            container = container[key]
         container[last] = None
 
     def _is_dropped(self, path: Path | None) -> bool:
@@ -211,10 +195,8 @@ class Run:
 
     def _drain(self) -> None:
         """Runs level by level what needs nothing that is awaited."""
-        queue = self._queue
-        while queue:
-            plan, sources, results, paths = queue.popleft()
-            self.run_fields(plan.fields, sources, results, paths)
+        while self._queue:
+            self._run_fields(*self._queue.popleft())
         if self.nulls != self._swept:
             self._swept = self.nulls
             self._abandon()
@@ -257,16 +239,15 @@ class Run:
             value = await waiting.awaitable
         except Exception as error:
             value = error
-        _, place, container, key, parent = waiting
-        place.complete(self, [(value, container, key, parent)])
+        waiting.complete(self, [(value, *waiting[2:])])
 
     def _begin(self) -> None:
         for waiting in self._waiting:
             future = asyncio.ensure_future(waiting.awaitable)
-            others = self._tasks.setdefault(future, [])
-            others.append(waiting)
-            if len(others) == 1:
+            if future not in self._tasks:
+                self._tasks[future] = []
                 future.add_done_callback(self._note_done)
+            self._tasks[future].append(waiting)
         self._waiting = []
 
     def _note_done(self, future: asyncio.Future[Any]) -> None:
@@ -280,16 +261,13 @@ class Run:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
         done, self._done = self._done, []
-        groups: dict[Place, list[Cell]] = {}
+        groups: dict[Complete, list[Cell]] = {}
         for future in done:
-            arrived = self._tasks.pop(future, ())
-            if not arrived:  # nobody waits for it any more
-                continue
-            try:
-                value = future.result()
-            except Exception as error:
-                value = error
-            for _, place, container, key, parent in arrived:
-                groups.setdefault(place, []).append((value, container, key, parent))
-        for place, cells in groups.items():
-            place.complete(self, cells)
+            for waiting in self._tasks.pop(future, ()):  # nobody, where it was abandoned
+                try:
+                    value = future.result()
+                except Exception as error:
+                    value = error
+                groups.setdefault(waiting.complete, []).append((value, *waiting[2:]))
+        for complete, cells in groups.items():
+            complete(self, cells)
