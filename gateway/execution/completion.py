@@ -5,8 +5,7 @@ exceptions, awaitables, what graphql-core alone can tell) are set aside one by o
 not know how fields are resolved.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import repeat
 from types import CoroutineType, GeneratorType
@@ -15,7 +14,6 @@ from typing import Any
 from graphql import (
     GraphQLBoolean,
     GraphQLEnumType,
-    GraphQLError,
     GraphQLID,
     GraphQLInt,
     GraphQLObjectType,
@@ -26,9 +24,9 @@ from graphql import (
     is_non_null_type,
 )
 from graphql.execution.executor import Executor, invalid_return_type_error
-from graphql.pyutils import Path, Undefined, is_iterable
+from graphql.pyutils import Path, Undefined
 
-from gateway.execution.run import Cell, FieldPlan, Place, Run, Selected
+from gateway.execution.run import Cell, FieldPlan, Place, Rows, Run, Selected
 
 __all__ = ["Completion", "completion"]
 
@@ -179,56 +177,36 @@ class ListCompletion(Completion):
         paths: list[Path] = []
         for cell in cells:
             value, container, key, parent = cell
-            if type(value) is not list:
-                if self._set_aside(run, cell):
-                    continue
-                if run.executor.is_async_iterable(value):
-                    run.wait(self._by_graphql_core(run, cell), self._put, cell)
-                    continue
-            before = len(items)
-            iterator: Iterator[Any] = iter(())
-            try:
-                iterator = self._iterator(value)
-                items.extend(iterator)
-            except Exception as error:
-                run.executor.track_async_work([*items[before:], *_rest(iterator)])
-                del items[before:]
-                run.fail(self.place, cell, error)
+            if type(value) is not list and type(value) is not tuple:
+                if not self._set_aside(run, cell):
+                    self._leave(run, cell)
                 continue
-            count = len(items) - before
+            count = len(value)
             container[key] = made = [None] * count
+            items.extend(value)
             lists.extend(repeat(made, count))
             indices.extend(range(count))
             paths.extend(repeat(Path(parent, key, self.place.typename), count))
         if items:
             self._item.complete(run, zip(items, lists, indices, paths, strict=True))
 
-    def _iterator(self, value: Any) -> Iterator[Any]:
-        if is_iterable(value):
-            return iter(value)
-        field = f"field '{self.place.selected}'"
-        raise GraphQLError(f"Expected Iterable, but did not find one for {field}.")
-
-    async def _by_graphql_core(self, run: Run, cell: Cell) -> Any:
-        """An async iterable is completed item by item, and closed early where that fails."""
-        info, details = self._info(run, cell), self.place.selected.details
-        iterable: AsyncIterable[Any] = cell[0]
-        made: Any = run.executor.complete_list_value(
-            self.type, details, info, Path(cell[3], cell[2], self.place.typename), iterable, None
-        )
-        return await made
+    def _leave(self, run: Run, cell: Cell) -> None:
+        """To graphql-core: what is iterated may fail on the way, or be async."""
+        path, details = Path(cell[3], cell[2], self.place.typename), self.place.selected.details
+        try:
+            made: Any = run.executor.complete_list_value(
+                self.type, details, self._info(run, cell), path, cell[0], None
+            )
+        except Exception as error:
+            made = error
+        if run.is_awaitable(made):
+            run.wait(made, self._put, cell)
+        else:
+            self._put(run, [(made, *cell[1:])])
 
     def _put(self, run: Run, cells: Iterable[Cell]) -> None:
         for value, container, key, _ in self._came(run, cells):
             container[key] = value
-
-
-def _rest(iterator: Iterator[Any]) -> list[Any]:
-    """What an iterator that raised still has: it may be awaitable, and has to be settled."""
-    rest: list[Any] = []
-    with suppress(Exception):
-        rest.extend(iterator)
-    return rest
 
 
 async def _paired(value: Any, awaitable: Awaitable[Any]) -> tuple[Any, Any]:
@@ -289,7 +267,7 @@ class ObjectCompletion(Completion):
             results.append(result)
         typename = self.place.typename
         paths = [Path(parent, key, typename) for _, _, key, parent in cells]
-        run.enqueue(self._fields, [cell[0] for cell in cells], results, paths)
+        run.enqueue(self._fields, Rows([cell[0] for cell in cells], results, paths))
 
 
 class AbstractCompletion(Completion):

@@ -18,12 +18,11 @@ from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 
 from gateway.execution.completion import completion
-from gateway.execution.run import FieldPlan, Place, Run, Selected
+from gateway.execution.run import FieldPlan, Place, Rows, Run, Selected
 
 __all__ = ["Binding", "Shortcut", "fields_of", "nodes_in"]
 
 Arguments = dict[str, Any]
-Paths = Sequence[Path | None]
 # No resolver can change a value of these types, so every request may be handed the same.
 UNCHANGING = (str, int, float, bool, type(None), Enum)
 
@@ -53,8 +52,10 @@ def fields_of(
         definition = executor.schema.get_field(type_, details[0].node.name.value)
         if definition:
             selected = Selected(key, details, definition, type_)
-            is_name = definition is TypeNameMetaFieldDef
-            plans.append(NameOfType(selected) if is_name else Resolved(executor, selected, place))
+            if definition is TypeNameMetaFieldDef:
+                plans.append(partial(_name_type, key, type_.name))
+            else:
+                plans.append(Resolved(executor, selected, place).run)
     return plans
 
 
@@ -64,16 +65,10 @@ def _below(executor: Executor[Any], type_: GraphQLObjectType, place: Place) -> S
     return fields_of(executor, type_, grouped, place)
 
 
-class NameOfType:
-    """`__typename`, which is the same for all objects of a plan."""
-
-    def __init__(self, selected: Selected) -> None:
-        self._key, self._name = selected.key, selected.parent_type.name
-
-    def run(self, _: Run, sources: Sequence[Any], results: Any, paths: Paths) -> None:
-        """See run.FieldPlan."""
-        for result in results:
-            result[self._key] = self._name
+def _name_type(key: str, name: str, _: Run, rows: Rows) -> None:
+    """`__typename` is the same for all objects of a plan."""
+    for result in rows.results:
+        result[key] = name
 
 
 class Resolved:
@@ -87,15 +82,15 @@ class Resolved:
         shortcut = getattr(executor, "shortcut", None)
         self._shortcut: Shortcut | None = shortcut(definition) if shortcut else None
 
-    def run(self, run: Run, sources: Sequence[Any], results: Any, paths: Paths) -> None:
+    def run(self, run: Run, rows: Rows) -> None:
         """See run.FieldPlan."""
-        values = self._values(run, sources, paths)
-        cells = zip(values, results, repeat(self._selected.key), paths, strict=False)
+        _, results, paths = rows
+        cells = zip(self._values(run, rows), results, repeat(self._selected.key), paths)
         self._completion.complete(run, cells)
 
-    def _values(self, run: Run, sources: Sequence[Any], paths: Paths) -> Sequence[Any]:
+    def _values(self, run: Run, rows: Rows) -> Sequence[Any]:
         """What the resolver returned for each source, or the exception that it raised."""
-        selected = self._selected
+        selected, (sources, _, paths) = self._selected, rows
         binding = run.bindings.get(selected)
         if binding is None:
             try:

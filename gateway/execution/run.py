@@ -16,14 +16,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, located_error
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.executor import Executor, to_nodes
 from graphql.pyutils import Path
 
-__all__ = ["Cell", "Complete", "FieldPlan", "Place", "Run", "Selected"]
+__all__ = ["Cell", "Complete", "FieldPlan", "Place", "Rows", "Run", "Selected"]
 
 # A value and where it belongs: container, key, path of the container.
 Cell = tuple[Any, Any, Any, Path | None]
@@ -60,32 +60,27 @@ class Place:
     above: "Place | None"
 
 
-class FieldPlan(Protocol):
-    """One field of the plan of an object type."""
+class Rows(NamedTuple):
+    """Objects of one type, in parallel columns: sources, what is made of them, and where."""
 
-    def run(
-        self,
-        run: "Run",
-        sources: Sequence[Any],
-        results: Sequence[dict[str, Any]],
-        paths: Sequence[Path | None],
-    ) -> None:
-        """Resolves the field for all these objects; the columns are parallel."""
+    sources: Sequence[Any]
+    results: Sequence[dict[str, Any]]
+    paths: Sequence[Path | None]
 
 
+# Resolves a field for all these objects.
+FieldPlan = Callable[["Run", Rows], None]
 Fields = Sequence[FieldPlan]
 # Puts values where they belong. An exception among them is that value's error.
 Complete = Callable[["Run", Iterable[Cell]], None]
 
 
 class Waiting(NamedTuple):
-    """A value that is not there yet."""
+    """A value that is not there yet: the cell's own is what it is awaited for."""
 
     awaitable: Awaitable[Any]
     complete: Complete
-    container: Any
-    key: Any
-    parent: Path | None
+    cell: Cell
 
 
 class Run:
@@ -97,7 +92,7 @@ class Run:
         self.bindings: dict[Selected, Any] = {}
         self.nulls = self._swept = 0
         self._data: dict[str, Any] | None = {}
-        self._queue: deque[tuple[Fields, list[Any], list[dict[str, Any]], list[Path]]] = deque()
+        self._queue: deque[tuple[Fields, Rows]] = deque()
         self._waiting: list[Waiting] = []
         self._tasks: dict[asyncio.Future[Any], list[Waiting]] = {}
         self._done: list[asyncio.Future[Any]] = []
@@ -124,39 +119,28 @@ class Run:
         fields = next(steps, None)
         if fields is None or self._data is None:
             return False
-        self._run_fields(fields, [self.executor.root_value], [self._data], [None])
+        self._run_fields(fields, Rows([self.executor.root_value], [self._data], [None]))
         self._drain()
         return True
 
-    def _run_fields(
-        self,
-        fields: Fields,
-        sources: Sequence[Any],
-        results: Sequence[dict[str, Any]],
-        paths: Sequence[Path | None],
-    ) -> None:
+    def _run_fields(self, fields: Fields, rows: Rows) -> None:
         nulls = 0
-        for field in fields:
+        for run_field in fields:
             if self.nulls != nulls:
                 nulls = self.nulls
-                alive = [index for index, path in enumerate(paths) if not self._is_dropped(path)]
-                sources = [sources[index] for index in alive]
-                results = [results[index] for index in alive]
-                paths = [paths[index] for index in alive]
-            if sources:
-                field.run(self, sources, results, paths)
+                alive = [row for row in zip(*rows, strict=True) if not self._is_dropped(row[2])]
+                rows = Rows(*zip(*alive, strict=True)) if alive else Rows((), (), ())
+            if rows.sources:
+                run_field(self, rows)
 
-    def enqueue(
-        self, fields: Fields, sources: list[Any], results: list[dict[str, Any]], paths: list[Path]
-    ) -> None:
+    def enqueue(self, fields: Fields, rows: Rows) -> None:
         """Objects of the next level."""
-        self._queue.append((fields, sources, results, paths))
+        self._queue.append((fields, rows))
 
     def wait(self, awaitable: Awaitable[Any], complete: Complete, cell: Cell) -> None:
         """The cell's value comes later; its key has its place in the answer now."""
-        _, container, key, parent = cell
-        container[key] = None
-        self._waiting.append(Waiting(awaitable, complete, container, key, parent))
+        cell[1][cell[2]] = None
+        self._waiting.append(Waiting(awaitable, complete, cell))
 
     def info(self, selected: Selected, path: Path) -> GraphQLResolveInfo[Any]:
         """The info of a field whose path, or that of something in its lists, this is."""
@@ -203,12 +187,12 @@ class Run:
 
     def _abandon(self) -> None:
         """What waits for a dropped place is cancelled, or settled where it has not begun."""
-        dropped = [one for one in self._waiting if self._is_dropped(one.parent)]
+        dropped = [one for one in self._waiting if self._is_dropped(one.cell[3])]
         if dropped:
-            self._waiting = [one for one in self._waiting if not self._is_dropped(one.parent)]
+            self._waiting = [one for one in self._waiting if not self._is_dropped(one.cell[3])]
             self.executor.settle_in_background([one.awaitable for one in dropped])
         for future, waiting in list(self._tasks.items()):
-            if all(self._is_dropped(one.parent) for one in waiting):
+            if all(self._is_dropped(one.cell[3]) for one in waiting):
                 del self._tasks[future]
                 future.cancel()
                 self._abandoned.append(future)
@@ -239,7 +223,7 @@ class Run:
             value = await waiting.awaitable
         except Exception as error:
             value = error
-        waiting.complete(self, [(value, *waiting[2:])])
+        waiting.complete(self, [(value, *waiting.cell[1:])])
 
     def _begin(self) -> None:
         for waiting in self._waiting:
@@ -268,6 +252,6 @@ class Run:
                     value = future.result()
                 except Exception as error:
                     value = error
-                groups.setdefault(waiting.complete, []).append((value, *waiting[2:]))
+                groups.setdefault(waiting.complete, []).append((value, *waiting.cell[1:]))
         for complete, cells in groups.items():
             complete(self, cells)
