@@ -26,17 +26,18 @@ from gateway.execution import CompilingExecutor
 HOUSE = Path(__file__).parents[2]
 LEAST_SHARE = 0.7
 TESTS = ("execution", "test_graphql.py", "test_star_wars_query.py", "test_user_registry.py")
+ROOM = "tests/execution"
 # Incremental delivery is left to graphql-core as a whole.
-OTHERS = "tests/execution/incremental/"
-NON_NULL = "tests/execution/test_nonnull.py::describe_execute_handles_non_nullable_types"
+OTHERS = f"{ROOM}/incremental/"
+NON_NULL = f"{ROOM}/test_nonnull.py::describe_execute_handles_non_nullable_types"
 LONG_CHAIN = "describe_nulls_first_nullable_after_long_chain_of_non_null_fields"
 SEVERAL = "describe_handles_multiple_errors_for_a_single_response_position"
 ORDER = "the same errors in another order: level by level"
 BELOW = "a sibling's error below the same null is not told: the null came first"
 DIFFERENT = {
-    "tests/execution/test_cancellation.py::describe_execute_cancellation::"
+    f"{ROOM}/test_cancellation.py::describe_execute_cancellation::"
     "suppresses_sibling_errors_after_a_non_null_error_bubbles": "a sibling is cancelled sooner",
-    "tests/execution/test_too_deeply_nested_selections.py::"
+    f"{ROOM}/test_too_deeply_nested_selections.py::"
     "describe_too_deeply_nested_selections_at_the_root::"
     "reports_a_too_deep_chain_inside_a_field_as_a_field_error": "levels need no recursion",
     f"{NON_NULL}::describe_nulls_a_complex_tree_of_nullable_fields_each::throws": ORDER,
