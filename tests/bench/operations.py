@@ -2,8 +2,9 @@
 
     python -m tests.bench.operations [--rounds 30]
 
-The floor is a bare Starlette route that answers the same bytes from memory. Both are called as ASGI
-apps in this process, by turns in one run, so that a noisy machine is noisy for both; upstream's
+Beside the gateway as it is stands one that leaves execution to graphql-core. The floor is a bare
+Starlette route that answers the same bytes from memory. All are called as ASGI apps in this
+process, by turns in one run, so that a noisy machine is noisy for all; upstream's
 answers come from memory, recorded once from the sandbox, 20 ms after they were asked for: only the
 gateway's own work is counted, and the planner has something to save.
 """
@@ -13,9 +14,10 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx
 from starlette.applications import Starlette
@@ -30,21 +32,23 @@ from gateway.server.authentication import Authenticator
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.operations import Gateway
-from gateway.settings import PlannerMode
+from gateway.settings import PlannerMode, Switch
 from tests.settings import settings_of
 
 SEED_PROPERTIES = """sid parentCallSid dateCreated dateUpdated accountSid to from phoneNumberSid
     status startTime endTime duration price priceUnit direction answeredBy forwardedFrom callerName
     uri"""
+EDGES = """{ calls(first: %d) { nodes {
+    sid status to from startTime duration
+    parentCall { sid status to from }
+    childCalls { nodes { sid status to duration } }
+    recordings { nodes { sid duration status source } }
+    notifications { nodes { sid log errorCode messageDate } } } } }"""
 OPERATIONS = {
     "one call, 19 properties": f'{{ call(sid: "%s") {{ {SEED_PROPERTIES} }} }}',
     "50 calls × 19 properties": f"{{ calls(first: 50) {{ nodes {{ {SEED_PROPERTIES} }} }} }}",
-    "50 calls × 6 with the four edges": """{ calls(first: 50) { nodes {
-        sid status to from startTime duration
-        parentCall { sid status to from }
-        childCalls { nodes { sid status to duration } }
-        recordings { nodes { sid duration status source } }
-        notifications { nodes { sid log errorCode messageDate } } } } }""",
+    "50 calls × 6 with the four edges": EDGES % 50,
+    "200 calls × 6 with the four edges": EDGES % 200,
     "1,000 calls × 8 properties": """{ calls(first: 1000) { nodes {
         sid status direction to from startTime duration price } } }""",
 }
@@ -122,41 +126,56 @@ async def main(rounds: int) -> None:
     sandbox = create_sandbox(SandboxConfig(calls=3000, now=now))
     replay = Replay(httpx.ASGITransport(app=sandbox))
     print(
-        f"{'operation':34} {'gateway':>10} {'floor':>10} {'ratio':>7} {'upstream':>9} {'bytes':>9}"
+        f"{'operation':34} {'gateway':>10} {'by graphql-core':>16} {'floor':>10} {'ratio':>7} "
+        f"{'upstream':>9} {'bytes':>9}"
     )
     for mode in PlannerMode:
         print(f"\nplanner: {mode}")
-        async with open_gateway(settings_of(planner=mode), replay) as gateway:
-            await measure_all(gateway, replay, rounds)
+        by_core = settings_of(planner=mode, compiled_execution=Switch.OFF)
+        async with (
+            open_gateway(settings_of(planner=mode), replay) as gateway,
+            open_gateway(by_core, replay) as other,
+        ):
+            await measure_all(gateway, other, replay, rounds)
     await sandbox.state.sandbox.aclose()
 
 
-async def measure_all(gateway: Gateway, replay: Replay, rounds: int) -> None:
-    """Each operation over one gateway."""
+def app_of(gateway: Gateway) -> Starlette:
+    """The gateway as an app."""
     app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP(lambda _: True))])
     app.state.gateway = gateway
     app.state.authenticator = Authenticator(gateway.settings)
+    return app
+
+
+async def measure_all(gateway: Gateway, other: Gateway, replay: Replay, rounds: int) -> None:
+    """Each operation over both gateways."""
+    apps = app_of(gateway), app_of(other)
     newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
     sid = newest["data"]["calls"]["nodes"][8]["sid"]
     for name, query in OPERATIONS.items():
         document = query % sid if "%s" in query else query
-        await measure(name, app, replay, json.dumps({"query": document}).encode(), rounds)
+        await measure(name, apps, replay, json.dumps({"query": document}).encode(), rounds)
 
 
-async def measure(name: str, app: ASGIApp, replay: Replay, body: bytes, rounds: int) -> None:
-    """Gateway and floor by turns; medians."""
-    answer = await call(app, body)
+async def measure(
+    name: str, apps: Sequence[ASGIApp], replay: Replay, body: bytes, rounds: int
+) -> None:
+    """Gateways and floor by turns; medians."""
+    answer, same = [await call(app, body) for app in apps]
+    assert answer == same
     assert b'"errors"' not in answer, answer[:300]
-    bare = floor(answer)
+    bare: ASGIApp = floor(answer)
     replay.requests = 0
-    ours, theirs = [], []
+    times = []
     for _ in range(rounds):
-        ours.append(await cpu_milliseconds(lambda: call(app, body)))
-        theirs.append(await cpu_milliseconds(lambda: call(bare, body)))
-    gateway, least = statistics.median(ours), statistics.median(theirs)
+        calls = [partial(call, app, body) for app in [*apps, bare]]
+        times.append([await cpu_milliseconds(work) for work in calls])
+    gateway, by_core, least = map(statistics.median, zip(*times, strict=True))
+    requests = replay.requests / rounds / len(apps)
     print(
-        f"{name:34} {gateway:7.2f} ms {least:7.2f} ms {gateway / least:6.0f}× "
-        f"{replay.requests / rounds:9.0f} {len(answer):9,}"
+        f"{name:34} {gateway:7.2f} ms {by_core:13.2f} ms {least:7.2f} ms {gateway / least:6.0f}× "
+        f"{requests:9.0f} {len(answer):9,}"
     )
 
 
