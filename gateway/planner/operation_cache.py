@@ -154,7 +154,9 @@ class OperationCache:
         account_list, window = scannable
         if window.is_open and not account_list.resource.day_filter_keeps_live:
             return None
-        covering_of_day = [_covering(coverings, window, day) for day in _days(window)]
+        covering_of_day = [_covering(coverings, window, day) for day in (window.first, window.last)]
+        if covering_of_day[0] is not covering_of_day[1]:  # one that has both has all between
+            covering_of_day = [_covering(coverings, window, day) for day in _days(window)]
         lists = {id(covering): covering for covering in covering_of_day if covering}
         rows_of_lists = [rows for covering in lists.values() if (rows := covering.rows_of(edge[0]))]
         if None in covering_of_day or len(rows_of_lists) > 1:
