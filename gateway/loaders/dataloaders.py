@@ -13,6 +13,7 @@ Then only answers from upstream can bring the operation forward.
 """
 
 import asyncio
+from functools import partial
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
@@ -37,10 +38,21 @@ class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
     cancelled batch leaves no waiter hanging.
     """
 
-    async def answer(self, request: Request) -> Any:
-        """The answer to a request, shared by all equal requests of the operation."""
-        shared = await asyncio.shield(self.load(request))
-        return await asyncio.shield(shared)
+    def answer(self, request: Request) -> asyncio.Future[Any]:
+        """The answer to a request, read once for all equal requests of the operation.
+
+        Each waiter has a future of its own: to cancel it costs no other waiter the answer.
+        """
+        own: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def follow(loaded: asyncio.Future[asyncio.Future[Any]]) -> None:
+            if loaded.cancelled() or loaded.exception():
+                _pass_on(own, loaded)
+            else:
+                loaded.result().add_done_callback(partial(_pass_on, own))
+
+        self.load(request).add_done_callback(follow)
+        return own
 
 
 class Loaders:
@@ -163,6 +175,18 @@ class BatchQueue:
         for future in waiting.values():  # our own fault: no waiter may hang
             if not future.done():
                 future.set_exception(fault)
+
+
+def _pass_on(own: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
+    """Gives a waiter, if there still is one, what has come."""
+    if own.done():
+        return
+    if done.cancelled():
+        own.cancel()
+    elif error := done.exception():
+        own.set_exception(error)
+    else:
+        own.set_result(done.result())
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:

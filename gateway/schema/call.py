@@ -4,6 +4,7 @@ At run time a Call is a CallResource: its attributes are the plain fields. Descr
 seed document's meanings and name the REST property.
 """
 
+from collections.abc import Awaitable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -137,12 +138,12 @@ class Call(Node):
         graphql_type="Call | None",
     )
     @staticmethod
-    async def parent_call(
+    def parent_call(
         parent: strawberry.Parent[CallResource], info: Info
-    ) -> CallResource | None:
+    ) -> Awaitable[CallResource | None] | None:
         """Calls/{sid}, unless this operation has read that call already."""
         sid = parent.parent_call_sid
-        return await call_by_sid(info, sid) if sid else None
+        return call_by_sid(info, sid) if sid else None
 
     @strawberry.field(
         description="The legs that this call created, newest first.",

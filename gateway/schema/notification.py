@@ -4,6 +4,7 @@ The list form lacks three properties (docs/twilio.md#1-surprising-facts, fact 9)
 selected, the instance is fetched.
 """
 
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,12 +130,12 @@ class Notification(Node):
         graphql_type=LazyCall | None,
     )
     @staticmethod
-    async def call(
+    def call(
         parent: strawberry.Parent[NotificationResource], info: Info
-    ) -> CallResource | None:
+    ) -> Awaitable[CallResource | None] | None:
         """Costs no request if the notification was reached through its call."""
         sid = parent.call_sid
-        return await call_by_sid(info, sid) if sid else None
+        return call_by_sid(info, sid) if sid else None
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:

@@ -4,6 +4,7 @@ Each of Twilio's two forms of a recording lacks one property (docs/twilio.md#1-s
 fact 8). A property that the form at hand lacks is fetched with a request of its own.
 """
 
+from collections.abc import Awaitable
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,10 +114,12 @@ class Recording(Node):
         graphql_type=LazyCall | None,
     )
     @staticmethod
-    async def call(parent: strawberry.Parent[RecordingResource], info: Info) -> CallResource | None:
+    def call(
+        parent: strawberry.Parent[RecordingResource], info: Info
+    ) -> Awaitable[CallResource | None] | None:
         """Costs no request if the recording was reached through its call."""
         sid = parent.call_sid
-        return await call_by_sid(info, sid) if sid else None
+        return call_by_sid(info, sid) if sid else None
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:
