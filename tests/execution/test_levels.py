@@ -1,0 +1,168 @@
+"""How plans run: what a level hands over at once, who waits for whom, and what is left behind."""
+
+import asyncio
+import gc
+import weakref
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiodataloader import DataLoader
+from graphql import DocumentNode, Executor, build_schema, execute, execute_sync, parse
+
+from gateway.execution import CompilingExecutor
+from gateway.settings import Switch
+from tests.conftest import connect
+from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
+
+schema = build_schema("""
+    type Query { rows: [Row] }
+    type Row { name(of: Int = 1): String  next: Row  must: String! }
+""")
+
+
+class Compiled(CompilingExecutor, Executor[Any]):
+    """Nothing but compiled."""
+
+    def plan(self) -> Any:
+        """Never None."""
+        plan = super().plan()
+        assert plan is not None
+        return plan
+
+
+def answer(document: str | DocumentNode, root: Any, **options: Any) -> Any:
+    """The result, or an awaitable of it."""
+    parsed = parse(document) if isinstance(document, str) else document
+    return execute(schema, parsed, root, executor_class=Compiled, **options)
+
+
+async def test_the_keys_of_a_level_are_one_batch() -> None:
+    """Also where one row of the level came later than the others."""
+    batches: list[list[int]] = []
+
+    async def read(keys: list[int]) -> list[Any]:
+        batches.append(list(keys))
+        return [row(key + 10) for key in keys]
+
+    loader: DataLoader[int, Any] = DataLoader(read)
+
+    def row(key: int) -> dict[str, Any]:
+        return {"name": str(key), "next": lambda _info: loader.load(key)}
+
+    rows = [row(1), row(2), row(3)]
+    result = await answer("{ rows { next { name next { name } } } }", {"rows": rows})
+
+    assert result.errors is None
+    assert batches == [[1, 2, 3], [11, 12, 13]]
+    assert result.data["rows"][2] == {"next": {"name": "13", "next": {"name": "23"}}}
+
+
+async def test_a_fast_row_waits_for_no_slow_one() -> None:
+    slow = asyncio.get_running_loop().create_future()
+    reached = asyncio.Event()
+
+    async def fast(_info: Any) -> Any:
+        return {"name": lambda _info, of: reached.set()}
+
+    rows = [{"next": lambda _info: slow}, {"next": fast}]
+    running = asyncio.ensure_future(answer("{ rows { next { name } } }", {"rows": rows}))
+    await reached.wait()
+    slow.set_result({"name": "slow"})
+
+    assert (await running).data == {"rows": [{"next": {"name": "slow"}}, {"next": {"name": None}}]}
+
+
+async def test_a_cancelled_operation_cancels_what_it_awaits() -> None:
+    ended: list[str] = []
+    begun = asyncio.Event()
+
+    async def hang(_info: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("hung")
+
+    running = asyncio.ensure_future(
+        answer("{ rows { next { name } } }", {"rows": [{"next": hang}, {"next": hang}]})
+    )
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert ended == ["hung", "hung"]
+
+
+async def test_what_is_awaited_below_a_null_is_cancelled() -> None:
+    """The operation ends although a sibling would never have answered."""
+    never = asyncio.get_running_loop().create_future()
+
+    async def fail(_info: Any) -> Any:
+        raise ValueError("no")
+
+    rows = [{"next": lambda _info: never, "must": fail}]
+    result = await answer("{ rows { next { name } must } }", {"rows": rows})
+
+    assert result.data == {"rows": [None]}
+    assert [error.message for error in result.errors] == ["no"]
+    assert never.cancelled()
+
+
+def test_what_is_sync_needs_no_loop() -> None:
+    result = execute_sync(
+        schema, parse("{ rows { must } }"), {"rows": [{"must": 1}]}, executor_class=Compiled
+    )
+
+    assert result.data == {"rows": [{"must": "1"}]}
+
+
+def test_plans_are_freed_with_their_document() -> None:
+    """At that moment, not when Python's collector comes."""
+    document = parse("query ($of: Int) { rows { name(of: $of) next { must __typename } } }")
+    token = document.loc.start_token if document.loc else None
+    while token is not None:  # these link a document to itself
+        following, token.prev, token.next = token.next, None, None
+        token = following
+    answer(document, {"rows": [{"name": lambda _info, of: str(of), "next": {"must": "x"}}]})
+    gc.collect()  # graphql-core's executor
+    node = weakref.ref(document.definitions[0])
+    gc.disable()
+    try:
+        del document
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+def test_arguments_are_those_of_the_request() -> None:
+    """A plan keeps what a document says, nothing that a request said."""
+    document = parse("query ($of: Int) { rows { name(of: $of) } }")
+    root = {"rows": [{"name": lambda _info, of=None: str(of)}]}
+    found = [
+        answer(document, root, variable_values=given).data["rows"][0]["name"]
+        for given in ({"of": 5}, {}, {"of": None}, {"of": 6})
+    ]
+
+    assert found == ["5", "1", "None", "6"]
+
+
+async def test_the_setting_leaves_operations_to_graphql_core() -> None:
+    """The same answers and requests."""
+    query = """{ calls(first: 3) { isComplete nodes { __typename sid status to price startTime
+        toEndpoint { __typename ... on PhoneNumber { number } }
+        parentCall { sid } recordings { nodes { sid track call { sid } } }
+        notifications(log: ERROR) { edges { node { log } } pageInfo { hasNextPage } } } } }"""
+    now, answers = datetime(2026, 3, 12, tzinfo=UTC), []
+    for switch in Switch:
+        twilio = PlainTwilio(
+            calls=[call(1, at=10), call(2, at=0), call(3, at=-9, parent_call_sid=sid("CA", 1))],
+            recordings=[recording(1, of=1), recording(2, of=3)],
+            notifications=[notification(1, of=1)],
+        )
+        async with connect(twilio, now, compiled_execution=switch) as client:
+            answers.append((await client.answer(query), sorted(twilio.asked())))
+
+    assert answers[0] == answers[1]
+    assert "errors" not in answers[0][0]
