@@ -11,7 +11,7 @@ from aiodataloader import DataLoader
 from graphql import DocumentNode, Executor, build_schema, execute, execute_sync, parse
 
 from gateway.execution import CompilingExecutor
-from gateway.settings import Switch
+from gateway.settings import PlannerMode, Switch
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
 
@@ -161,7 +161,9 @@ async def test_the_setting_leaves_operations_to_graphql_core() -> None:
             recordings=[recording(1, of=1), recording(2, of=3)],
             notifications=[notification(1, of=1)],
         )
-        async with connect(twilio, now, compiled_execution=switch) as client:
+        async with connect(
+            twilio, now, planner=PlannerMode.PER_KEY, compiled_execution=switch
+        ) as client:
             answers.append((await client.answer(query), sorted(twilio.asked())))
 
     assert answers[0] == answers[1]
