@@ -25,7 +25,9 @@ from strawberry.types.execution import ExecutionContext
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.schema import schema as gateway_schema
 from gateway.schema import strawberry_internals as internals
+from gateway.schema.shortcuts import shortcut
 from gateway.server.uvicorn_server import BoundedHttp, Multiprocess
 from gateway.upstream.connections import CONNECTED, SENDING
 from tests.server.stage import listening
@@ -223,6 +225,27 @@ def test_graphql_core_keeps_how_an_operation_is_executed() -> None:
             "ExecutionContext.context_value": "self.context_value" in code,
             "ExecutionContext.is_awaitable": hasattr(execution, "is_awaitable"),
             "parse(max_tokens)": "max_tokens" in inspect.signature(parse).parameters,
+        },
+    )
+
+
+def test_strawberry_keeps_how_a_field_is_resolved() -> None:
+    """Where it does not, every field takes the long way, without a word."""
+    core = internals.graphql_schema(gateway_schema)
+    fields = {
+        f"{name}.{key}": field
+        for name in ("Query", "Call", "CallConnection", "PageInfo", "Recording")
+        for key, field in getattr(core.type_map[name], "fields", {}).items()
+    }
+    long = {name for name, field in fields.items() if shortcut(field) is None}
+
+    require(
+        "strawberry-graphql",
+        **{
+            "GraphQLCoreConverter.from_resolver": long == {"Recording.mediaUrl"},
+            "Schema.schema_converter.scalar_registry": hasattr(
+                gateway_schema.schema_converter, "scalar_registry"
+            ),
         },
     )
 
