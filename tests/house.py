@@ -231,7 +231,7 @@ def main() -> None:
         (
             "parentCall",
             "{ calls(first: 1) { nodes { parentCall { sid } } } }",
-            "Call.parent_call",
+            "call_by_sid",
             2,
         ),
     ):
