@@ -175,6 +175,8 @@ class PageWalk(Generic[R]):
         is_idle = not new_rows and page.rows_read <= len(page.rows)
         self._idle = self._idle + 1 if is_idle else 0
         is_loop = page.next is not None and page.next.place in self._read_pages
+        if len(new_rows) == len(page.rows) and not is_loop:
+            return page
         following = None if is_loop else page.next
         return replace(page, rows=tuple(new_rows.values()), next=following)
 

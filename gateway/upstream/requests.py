@@ -172,7 +172,7 @@ class ListRequest(Generic[R]):
         size = None if is_number else page_size
         return replace(self, page=page, page_size=size or self.page_size)
 
-    @property
+    @cached_property
     def list(self) -> Self:
         """The identity of the list: equal for all of its pages and page sizes."""
         return replace(self, page=FIRST_PAGE, page_size=0)
