@@ -1,1 +1,1 @@
-"""The command line's parts."""
+"""The parts of the command line."""

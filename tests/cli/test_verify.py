@@ -1,4 +1,4 @@
-"""`gateway verify` on plain accounts: what is equal, what it costs, and what it finds."""
+"""`gateway verify` on plain accounts: equal answers, their cost, and found differences."""
 
 from typing import Any
 
@@ -28,30 +28,32 @@ NAMES = [
 ]
 
 
-def call_centre(calls: int = 120) -> PlainTwilio:
+def call_centre(count: int = 120) -> PlainTwilio:
     """Every third call dials two legs and is recorded; every seventh has a notification."""
-    made, recordings, notifications = [], [], []
-    for number in range(calls):
+    calls, recordings, notifications = [], [], []
+    for number in range(count):
         leg, at = number % 3, 20 * number
-        given: dict[str, Any] = {}
+        parent: dict[str, Any] = {}
         if leg:
-            given = {"parent_call_sid": sid("CA", number - leg), "direction": "outbound-dial"}
+            parent = {"parent_call_sid": sid("CA", number - leg), "direction": "outbound-dial"}
         else:
             recordings.append(recording(number, of=number, at=at + 20))
-        made.append(call(number, at=at, **given))
+        calls.append(call(number, at=at, **parent))
         if number % 7 == 0:
             notifications.append(notification(number, of=number, at=at + 60))
-    return PlainTwilio(made[::-1], recordings[::-1], notifications[::-1])
+    return PlainTwilio(calls[::-1], recordings[::-1], notifications[::-1])
 
 
 async def verified(twilio: PlainTwilio, sample: int = 200) -> Report:
-    """The report, with every progress that was told checked."""
-    told: list[tuple[int, int]] = []
+    """The report; also checks every progress callback."""
+    progress: list[tuple[int, int]] = []
 
     async with connected(twilio) as client:
-        report = await verify(client, sample, 16, lambda done, total: told.append((done, total)))
-    assert told == sorted(told, key=lambda pair: pair[0])
-    assert told[-1] == (6 * report.calls, 6 * report.calls)
+        report = await verify(
+            client, sample, 16, lambda done, total: progress.append((done, total))
+        )
+    assert progress == sorted(progress, key=lambda pair: pair[0])
+    assert progress[-1] == (6 * report.calls, 6 * report.calls)
     return report
 
 
@@ -60,10 +62,10 @@ def differences(report: Report) -> dict[str, tuple[Difference, ...]]:
     return {edge.name: edge.differences for edge in report.edges if edge.differences}
 
 
-async def test_an_account_whose_lists_are_as_seen_has_no_difference_and_exact_numbers() -> None:
-    """Pages of 50, 50 and 20 calls, the first with one call of which nothing older was read.
+async def test_an_account_that_meets_the_assumptions_has_no_difference() -> None:
+    """Pages of 50, 50 and 20 calls; the first has one call below which nothing older was read.
 
-    Read upward, the newest are asked one by one: nothing stands above that was dated past them.
+    Upward, the newest calls take one request each, as no row above is dated after their windows.
     """
     twilio = call_centre()
     report = await verified(twilio)
@@ -81,7 +83,7 @@ async def test_an_account_whose_lists_are_as_seen_has_no_difference_and_exact_nu
         "notifications": (120, 120, 3, 3),
     }
     sent = sum(edge.per_key + edge.planned for edge in report.edges)
-    assert len(twilio.requests) == 3 + sent + 18  # for what the planner takes for granted
+    assert len(twilio.requests) == 3 + sent + 18  # to test the assumptions
 
 
 async def test_the_sample_is_the_newest_calls() -> None:
@@ -89,27 +91,27 @@ async def test_the_sample_is_the_newest_calls() -> None:
     report = await verified(twilio, sample=7)
 
     assert report.calls == 7
-    asked = {request for request in twilio.asked() if "ParentCallSid" in request}
+    sent = {request for request in twilio.asked() if "ParentCallSid" in request}
     newest = [row["sid"] for row in twilio.calls[:7]]
-    assert {request.split("=")[1].partition("&")[0] for request in asked} == set(newest)
+    assert {request.split("=")[1].partition("&")[0] for request in sent} == set(newest)
 
 
-async def test_an_account_with_no_calls_has_nothing_to_compare() -> None:
+async def test_an_account_without_calls_has_nothing_to_compare() -> None:
     report = await verified(PlainTwilio())
 
     assert report.is_equal
     assert report.calls == 0
 
 
-async def test_an_account_where_no_scan_was_tried_says_so() -> None:
+async def test_the_report_says_if_no_scan_was_tried() -> None:
     report = await verified(call_centre(1))
 
     assert report.is_equal
     assert "No scan of childCalls was worth its cost" in render(report)
 
 
-async def test_a_child_without_start_time_is_missing_when_child_calls_are_scanned() -> None:
-    """Never dialed, so no range of start times shows it: with the default setting it is there."""
+async def test_a_child_without_start_time_is_missing_in_a_scan_of_child_calls() -> None:
+    """It was never dialed, so no range of start times contains it. The default setting finds it."""
     twilio = call_centre(60)
     twilio.calls[0] |= {"start_time": None, "status": "canceled"}
     report = await verified(twilio)
@@ -127,22 +129,22 @@ async def test_a_recording_dated_days_after_its_call_is_found() -> None:
     twilio.recordings.insert(0, recording(999, of=30, at=5 * DAY))
     report = await verified(twilio)
 
-    wanted = Difference(sid("CA", 30), missing=(sid("RE", 999),), extra=(), out_of_order=())
-    assert differences(report) == {"recordings": (wanted,)}
+    expected = Difference(sid("CA", 30), missing=(sid("RE", 999),), extra=(), out_of_order=())
+    assert differences(report) == {"recordings": (expected,)}
     assert "set GATEWAY_PLANNER=per-key" in render(report)
 
 
-async def test_rows_that_come_in_another_order_in_the_account_s_list_are_found() -> None:
+async def test_another_order_of_rows_in_the_accounts_list_is_found() -> None:
     twilio = call_centre(60)
     twilio.recordings.insert(0, recording(999, of=30, at=30 * 20 + 20))
 
-    def turned(request: httpx.Request) -> httpx.Response | None:
+    def reversed_list(request: httpx.Request) -> httpx.Response | None:
         if "/Calls/" in request.url.path and request.url.path.endswith("Recordings.json"):
             twin = PlainTwilio(twilio.calls, twilio.recordings[::-1])
             return twin.answer(request)
         return None
 
-    twilio.fault = turned
+    twilio.fault = reversed_list
     (found,) = differences(await verified(twilio))["recordings"]
 
     assert found.call == sid("CA", 30)
@@ -150,8 +152,8 @@ async def test_rows_that_come_in_another_order_in_the_account_s_list_are_found()
     assert set(found.out_of_order) == {sid("RE", 999), sid("RE", 30)}
 
 
-async def test_a_difference_at_a_live_call_counts_only_if_it_stays() -> None:
-    """The call dials another leg between the two readings."""
+async def test_a_difference_at_a_live_call_counts_only_if_the_second_comparison_has_it() -> None:
+    """The call dials another leg between the planned and the per-key read."""
     twilio = call_centre(60)
     parent = next(row for row in twilio.calls if row["sid"] == sid("CA", 30))
     parent |= {"status": "in-progress", "end_time": None}
@@ -168,7 +170,7 @@ async def test_a_difference_at_a_live_call_counts_only_if_it_stays() -> None:
     assert len([r for r in twilio.requests if parent["sid"] in r and "ParentCallSid" in r]) > 2
 
 
-async def test_what_cannot_be_read_ends_the_comparison() -> None:
+async def test_a_read_that_fails_ends_the_comparison() -> None:
     twilio = call_centre(60)
     twilio.fault = lambda request: error(503, 20503) if "Notif" in request.url.path else None
 

@@ -1,4 +1,4 @@
-"""The waterfall as a terminal gets it: within its width, readable, and never commanding it."""
+"""The waterfall on a terminal: it fits the width, is readable, and sends no control characters."""
 
 import re
 from typing import Any
@@ -53,7 +53,7 @@ upstreams: st.SearchStrategy[dict[str, Any]] = st.builds(
 
 @given(upstream=upstreams, width=st.integers(0, 250))
 def test_no_line_is_wider_than_the_terminal(upstream: dict[str, Any], width: int) -> None:
-    """Nor is there another line than the totals, the heading and one for each request."""
+    """The lines are the totals, the heading and one for each request."""
     lines = waterfall(upstream, width).split("\n")
     requests = len(upstream["exchanges"])
 
@@ -62,12 +62,14 @@ def test_no_line_is_wider_than_the_terminal(upstream: dict[str, Any], width: int
 
 
 @given(upstream=upstreams, width=st.integers(0, 250))
-def test_no_text_of_the_data_commands_the_terminal(upstream: dict[str, Any], width: int) -> None:
-    """Only printable characters that take one cell each, whatever a caller filtered by."""
+def test_the_data_sends_no_control_characters_to_the_terminal(
+    upstream: dict[str, Any], width: int
+) -> None:
+    """Only printable characters of one cell each, whatever text a caller filtered by."""
     characters = set(waterfall(upstream, width)) - {"\n"}
-    ours = set("·…✗↻←░█┄▏▎▍▌▋▊▉")
+    symbols = set("·…✗↻←░█┄▏▎▍▌▋▊▉")
 
-    assert {character for character in characters if not " " <= character <= "~"} <= ours
+    assert {character for character in characters if not " " <= character <= "~"} <= symbols
 
 
 @given(upstream=upstreams, width=st.integers(0, 250))
@@ -87,8 +89,8 @@ def test_totals_alone_are_one_line() -> None:
     assert waterfall(upstream()) == "2 requests · 90 rows · 7 known · 100.0 ms"
 
 
-def test_a_request_is_a_bar_on_the_time_axis_and_what_it_gave() -> None:
-    """It waited from a quarter to the half, and read until the end."""
+def test_a_request_is_a_bar_on_the_time_axis_with_its_rows() -> None:
+    """It waited from a quarter to half of the time, and read until the end."""
     waiting = exchange(start=25, wait=25, way="scan", used=40, rows=812)
     text = waterfall(upstream(exchange(), waiting))
 
@@ -100,7 +102,7 @@ def test_a_request_is_a_bar_on_the_time_axis_and_what_it_gave() -> None:
 
 
 def test_a_planned_request_shows_its_prediction() -> None:
-    """A dry run has no times but predicted ones; the totals sum them up."""
+    """A dry run has only predicted times; the totals are their sums."""
     plan = planned(predicted={"requests": 3, "milliseconds": 200.0})
     totals, heading, sent, line = waterfall(upstream(exchange(), plan)).splitlines()
 
@@ -111,7 +113,7 @@ def test_a_planned_request_shows_its_prediction() -> None:
 
 
 def test_a_failed_request_is_marked_without_colour() -> None:
-    """Its code stands before its path, and so do its retries."""
+    """Its code and its retries are printed before its path."""
     (line,) = drawn(exchange(status="UPSTREAM_TIMEOUT", retries=2, rows=None, used=None))
 
     assert "0/0" in line
@@ -128,21 +130,21 @@ def test_a_failed_request_is_marked_without_colour() -> None:
         ({"way": "scan", "status": "planned"}, 2),
     ],
 )
-def test_the_bar_has_the_colour_of_its_way(given: dict[str, str], code: int) -> None:
-    """A failed or planned one has its own, whatever the way."""
+def test_the_bar_has_the_colour_of_its_strategy(given: dict[str, str], code: int) -> None:
+    """A failed or planned request has its own colour, whatever its strategy."""
     line = waterfall(upstream(exchange(**given)), colour=True).splitlines()[2]
 
     assert re.fullmatch(rf"\x1b\[{code}m.{{25}}\x1b\[0m[^\x1b]+", line)
 
 
-def test_a_request_that_took_no_time_can_be_seen() -> None:
+def test_a_request_that_took_no_time_is_visible() -> None:
     """Even at the very end of the axis."""
     assert drawn(exchange(duration=0.0))[0].startswith("▏ ")
     assert drawn(exchange(start=100.0, duration=0.0))[0][:25].rstrip() == " " * 24 + "█"
 
 
 def test_a_sid_is_shortened_before_anything_is_cut() -> None:
-    """With room it stands whole; without, its end still tells it from others."""
+    """A wide line has the whole SID; a narrow one keeps its end, which differs between SIDs."""
     recordings = exchange(path=f"Calls/{CALL}/Recordings", query="")
 
     assert f"Calls/{CALL}/Recordings ← calls" in drawn(recordings, width=140)[0]
@@ -150,14 +152,14 @@ def test_a_sid_is_shortened_before_anything_is_cut() -> None:
     assert drawn(recordings, width=80)[0].endswith("Calls/CA…cdef/Recordings …")
 
 
-def test_a_hostile_text_stands_there_as_it_went_over_the_wire() -> None:
+def test_a_hostile_text_is_printed_as_it_was_sent() -> None:
     (line,) = drawn(exchange(path=HOSTILE, query=""), width=200)
 
     assert "%1B]0;evil%07%1B[2J%0D%0A%09%E2%80%AE%E2%80%8B%E7%8E%8B%C2%9B31m?" in line
 
 
 def test_two_hundred_requests_are_two_hundred_lines() -> None:
-    """Each later bar begins further right, down to the last."""
+    """Each later bar begins at the same place or further right, to the last."""
     lines = drawn(*(exchange(start=i / 2, duration=0.5) for i in range(200)))
     begins = [len(line) - len(line.lstrip()) for line in lines]
 

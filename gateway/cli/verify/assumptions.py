@@ -1,8 +1,8 @@
-"""What the planner takes for granted about an account's lists, tested on the account's own rows.
+"""The planner's assumptions about an account's lists, tested on the account's own rows.
 
-The closed list of docs/design/planner.md, one test for each line. Most need no request: they look
-at the rows that the comparison has read one by one. This module must not know how a request is
-sent, nor GraphQL.
+One test for each line of the closed list in docs/design/planner.md. Most need no request: they use
+the rows that the comparison has read per key. This module must not know how a request is sent, nor
+GraphQL.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from gateway.upstream.date_ranges import DateTimeRange
 from gateway.upstream.descriptors import ResourceDescriptor
 from gateway.upstream.requests import Page, PageRef
 
-__all__ = ["Assumption", "Seen", "trusts"]
+__all__ = ["Assumption", "Sample", "check_assumptions"]
 
 MAX_PAGE, LARGE, SMALL = 1000, 50, 20
 Rows = Sequence[Any]
@@ -29,9 +29,9 @@ Rows = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """One trust, how it was tested and on how many rows; the SIDs of those that speak against it.
+    """One assumption, how it was tested, on how many rows, and the SIDs of rows that contradict it.
 
-    Where it `costs_only` requests, an answer is right without it.
+    With `costs_only`, answers are right without it; a broken one only costs requests.
     """
 
     name: str
@@ -42,19 +42,19 @@ class Assumption:
 
     @property
     def holds(self) -> bool:
-        """True when no row speaks against it."""
+        """True when no row contradicts it."""
         return not self.broken
 
 
 @dataclass
-class Seen:
-    """What the comparison has read: the newest calls in the list's order, and each one's edges."""
+class Sample:
+    """The rows that the comparison has read: the newest calls in list order, and their edges."""
 
     calls: list[CallResource] = field(default_factory=list)
     edges: dict[tuple[str, ResourceDescriptor[Any]], Rows] = field(default_factory=dict)
 
     def record(self, call: str, answer: Any) -> None:
-        """An edge's rows, as one request gave them."""
+        """Adds the rows of one edge of a call, as its own request returned them."""
         if isinstance(answer, Page):
             self.edges[call, answer.request.resource] = answer.rows
 
@@ -64,40 +64,42 @@ class Seen:
             yield call, self.edges.get((call.sid, resource), ())
 
 
-async def trusts(client: UpstreamClient, seen: Seen, now: datetime) -> Sequence[Assumption]:
-    """Every trust, tested. The comparison began at `now`. Raises UpstreamError where it fails."""
+async def check_assumptions(
+    client: UpstreamClient, sample: Sample, now: datetime
+) -> Sequence[Assumption]:
+    """Tests every assumption. The comparison began at `now`. Raises UpstreamError."""
     newest = {
         each: await client.page(each.list_of(None).within(None, MAX_PAGE)) for each in RESOURCES
     }
     found = [
-        *_orders(seen),
-        _never_dialed(seen),
-        _children_come_later(seen),
-        _never_answered(seen),
-        *(_inside(seen, resource, now) for resource in RESOURCES),
-        _owners(seen),
-        _final_states(seen, newest[CALLS], now),
-        _shown_in_time(seen, newest, now),
+        *_orders(sample),
+        _never_dialed(sample),
+        _children_come_later(sample),
+        _never_answered(sample),
+        *(_inside(sample, resource, now) for resource in RESOURCES),
+        _owners(sample),
+        _final_states(sample, newest[CALLS], now),
+        _shown_in_time(sample, newest, now),
     ]
     for resource in RESOURCES:
         found.append(await _whole_days(client, resource, newest[resource], now))
         found.append(await _links(client, resource))
-    found.append(await _made_token(client, seen))
+    found.append(await _made_token(client, sample))
     return found
 
 
 def _read(row: Any, name: str) -> Any:
-    """A property; None where it cannot be read."""
+    """A property of a row; None if it cannot be decoded."""
     try:
         return getattr(row, name)
     except UpstreamInvalid:
         return None
 
 
-def _orders(seen: Seen) -> Iterator[Assumption]:
-    """Each list that was read, held against the orders that it may have."""
+def _orders(sample: Sample) -> Iterator[Assumption]:
+    """Compares each list that was read with the orders that it may have."""
     for resource in RESOURCES:
-        lists = [seen.calls] if resource is CALLS else [rows for _, rows in seen.of(resource)]
+        lists = [sample.calls] if resource is CALLS else [rows for _, rows in sample.of(resource)]
         yield _ordered(resource, lists)
 
 
@@ -113,8 +115,8 @@ def _ordered(resource: ResourceDescriptor[Any], lists: Iterable[Rows]) -> Assump
     )
 
 
-def _never_dialed(seen: Seen) -> Assumption:
-    rows = [row for row in seen.calls if _read(row, "date_created")]
+def _never_dialed(sample: Sample) -> Assumption:
+    rows = [row for row in sample.calls if _read(row, "date_created")]
     undialed = [
         (above, row, below)
         for above, row, below in zip(rows, rows[1:], rows[2:], strict=False)
@@ -122,22 +124,22 @@ def _never_dialed(seen: Seen) -> Assumption:
     ]
     broken = [row.sid for above, row, below in undialed if not _is_between(above, row, below)]
     return Assumption(
-        "A call that was never dialed stands in the list where it was created",
-        "calls without start_time, beside their neighbours",
+        "A call that was never dialed is in the list at its place by creation",
+        "calls without start_time, compared with their neighbours",
         len(undialed),
         tuple(broken),
     )
 
 
 def _is_between(above: CallResource, row: CallResource, below: CallResource) -> bool:
-    """True where a call was created between its neighbours, or before the upper one started."""
+    """True if a call was created between its neighbours, or before the upper one started."""
     created = _read(row, "date_created")
     newest = max(_read(above, "date_created"), _read(above, "start_time") or created)
     return bool(newest >= created >= _read(below, "date_created"))
 
 
-def _children_come_later(seen: Seen) -> Assumption:
-    pairs = [(parent, child) for parent, rows in seen.of(CALLS) for child in rows]
+def _children_come_later(sample: Sample) -> Assumption:
+    pairs = [(parent, child) for parent, rows in sample.of(CALLS) for child in rows]
     broken = []
     for parent, child in pairs:
         begun, created = _read(parent, "date_created"), _read(child, "date_created")
@@ -153,10 +155,10 @@ def _children_come_later(seen: Seen) -> Assumption:
     )
 
 
-def _inside(seen: Seen, resource: ResourceDescriptor[Any], now: datetime) -> Assumption:
-    """Rows of calls that are over, held against the window in which they are looked for."""
+def _inside(sample: Sample, resource: ResourceDescriptor[Any], now: datetime) -> Assumption:
+    """Compares the rows of finished calls with the window in which the planner looks for them."""
     count, broken = 0, []
-    for call, rows in seen.of(resource):
+    for call, rows in sample.of(resource):
         window = window_of(call, resource, now)
         for row in rows if window and not window.is_open else ():
             date = _read(row, resource.day_filter)
@@ -169,8 +171,8 @@ def _inside(seen: Seen, resource: ResourceDescriptor[Any], now: datetime) -> Ass
     return Assumption(name.capitalize(), how, count, tuple(broken))
 
 
-def _never_answered(seen: Seen) -> Assumption:
-    calls = [(call, rows) for call, rows in seen.of(CALLS) if ran_no_twiml(call)]
+def _never_answered(sample: Sample) -> Assumption:
+    calls = [(call, rows) for call, rows in sample.of(CALLS) if ran_no_twiml(call)]
     return Assumption(
         "An outbound call that was never answered has no children",
         "children of such calls of the sample, each read by its parent's SID",
@@ -179,9 +181,9 @@ def _never_answered(seen: Seen) -> Assumption:
     )
 
 
-def _owners(seen: Seen) -> Assumption:
+def _owners(sample: Sample) -> Assumption:
     resources = [each for each in RESOURCES if each is not CALLS]
-    rows = [(call, row) for each in resources for call, found in seen.of(each) for row in found]
+    rows = [(call, row) for each in resources for call, found in sample.of(each) for row in found]
     return Assumption(
         "A call's own list holds the rows that name the call, and no others",
         "call_sid of the recordings and notifications of the sample",
@@ -190,14 +192,14 @@ def _owners(seen: Seen) -> Assumption:
     )
 
 
-def _final_states(seen: Seen, newest: Page[Any], now: datetime) -> Assumption:
-    """Of the sample, the calls that were final when it began, read again at the end."""
+def _final_states(sample: Sample, newest: Page[Any], now: datetime) -> Assumption:
+    """Compares calls of the sample that were final at the start with a read at the end."""
     again = {row.sid: row for row in newest.rows}
-    settled = [row for row in seen.calls if _is_settled(row, now)][:SMALL]
+    settled = [row for row in sample.calls if _is_settled(row, now)][:SMALL]
     compared = [(row, again[row.sid]) for row in settled if row.sid in again]
     names = ("status", "end_time", "duration")
     return Assumption(
-        "A call in a final status changes no more",
+        "A call in a final status does not change any more",
         "finished calls of the sample, read again at the end",
         len(compared),
         tuple(a.sid for a, b in compared if any(_read(a, n) != _read(b, n) for n in names)),
@@ -205,22 +207,22 @@ def _final_states(seen: Seen, newest: Page[Any], now: datetime) -> Assumption:
 
 
 def _shown_in_time(
-    seen: Seen, newest: Mapping[ResourceDescriptor[Any], Page[Any]], now: datetime
+    sample: Sample, newest: Mapping[ResourceDescriptor[Any], Page[Any]], now: datetime
 ) -> Assumption:
-    """The newest rows, read at the end, of which each call's own list must have had its own."""
-    settled = {row.sid for row in seen.calls if _is_settled(row, now)}
+    """Looks for the newest rows, read at the end, in the lists of their own calls."""
+    settled = {row.sid for row in sample.calls if _is_settled(row, now)}
     count, broken = 0, []
     for resource, page in newest.items():
         for row in page.rows:
             owner, created = _read(row, resource.owner), _read(row, "date_created")
-            shown = seen.edges.get((owner, resource), ())
+            shown = sample.edges.get((owner, resource), ())
             is_old = created is not None and created + SETTLED_AFTER <= now
             if owner in settled and is_old and len(shown) < MAX_PAGE:
                 count += 1
                 broken += [row.sid] if row.sid not in {one.sid for one in shown} else []
     return Assumption(
-        "The rows of a finished call are shown 30 seconds after its end, or after they are created",
-        "the newest rows of each list, read at the end, held against the calls' own lists",
+        "The lists show a finished call's rows 30 seconds after its end, or after their creation",
+        "the newest rows of each list, read at the end, compared with the calls' own lists",
         count,
         tuple(broken),
     )
@@ -234,7 +236,7 @@ def _is_settled(row: CallResource, now: datetime) -> bool:
 async def _whole_days(
     client: UpstreamClient, resource: ResourceDescriptor[Any], page: Page[Any], now: datetime
 ) -> Assumption:
-    """The newest day that lies whole in the list's first page, also read as that day's list."""
+    """Reads the newest day that the list's first page contains whole, also as a list by days."""
     read = {row.sid: _read(row, resource.day_filter) for row in page.rows}
     dates = {sid: date for sid, date in read.items() if date is not None}
     oldest = min((date.date() for date in dates.values()), default=now.date())
@@ -255,14 +257,14 @@ async def _whole_days(
         broken |= wanted - set(found) if listed.next is None else set()
     return Assumption(
         f"A list of {resource.name} by days has the rows of these days (GMT), all of them",
-        "the newest day that is over, held against the whole list's first page",
+        "the newest day that is over, compared with the first page of the whole list",
         count,
         tuple(sorted(broken)),
     )
 
 
 async def _links(client: UpstreamClient, resource: ResourceDescriptor[Any]) -> Assumption:
-    """One page, also read as two smaller ones, the second by upstream's link."""
+    """Reads one page also as two smaller ones, the second by upstream's link."""
     whole = await client.page(resource.list_of(None).within(None, LARGE))
     first = await client.page(resource.list_of(None).within(None, SMALL))
     rows, compared = list(first.rows), 0
@@ -278,16 +280,16 @@ async def _links(client: UpstreamClient, resource: ResourceDescriptor[Any]) -> A
         broken = [sid for sid in sids[:compared] if sid not in found]
     return Assumption(
         f"A link in the list of {resource.name} leads to the rows right below, "
-        "and where none is, it ends",
+        "and a list without a link has ended",
         f"a page of {LARGE} rows, also read as two",
         compared,
         tuple(broken),
     )
 
 
-async def _made_token(client: UpstreamClient, seen: Seen) -> Assumption:
-    """The rows right above a call of the sample, by a token that is made of its SID."""
-    above = [row.sid for row in seen.calls[:SMALL]]
+async def _made_token(client: UpstreamClient, sample: Sample) -> Assumption:
+    """Reads the rows right above a call of the sample, by a token made of its SID."""
+    above = [row.sid for row in sample.calls[:SMALL]]
     broken: tuple[str, ...] = ()
     place = len(above) - 1
     if place > 0:

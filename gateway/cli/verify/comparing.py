@@ -1,17 +1,17 @@
 """Reads each edge of a page of calls in two ways: planned, and with one request for each key.
 
-Both use what an operation uses, PlanExecutor and OperationCache, each with its own policy. This
+Both use PlanExecutor and OperationCache, as an operation does, each with its own policy. This
 module must not know how a request is sent, nor GraphQL.
 
 Note [What changes meanwhile]. A live call gets legs, recordings and notifications while it is being
-compared. So a difference at a call that is not settled counts only if it is still there when its
-page and both answers are read again.
+compared. So a difference at a call that is not settled counts only if it is still there after the
+page and both answers were read again.
 
 Note [Tried where right]. The costs learn nothing here but the form of upstream's links. With the
-prior estimates, a scan is tried wherever it is right and would pay in an account of usual size. So
-two runs send the same requests, and also a scan is compared that this account will plan only when
-its lists are shorter. For the upward strategy, the top of the list is taken to be far away: else
-the list would be read from there.
+prior estimates, the planner tries a scan wherever it is right and would pay in an account of usual
+size. So two runs send the same requests, and a scan is also compared if this account would plan it
+only with shorter lists. For the upward strategy, the costs learn that the top of the list is far
+away; otherwise the planner would read the list from its top.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ __all__ = ["BATCH", "BY_SCAN", "CHECKS", "ComparedEdge", "ComparedOperation", "D
 Keys = Mapping[Request, str]
 BATCH = 50
 EDGE_PAGE = 1000
-READ_TIMEOUT = 3600.0
+COMPARISON_TIMEOUT = 3600.0
 CHILD_CALLS, UPWARD, BY_SCAN = "childCalls", "childCalls upward", "childCalls by scan"
 
 
@@ -51,7 +51,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ComparedEdge:
-    """The comparison of one edge: its keys, and the requests of each way.
+    """The comparison of one edge: its keys, and the number of requests per key and planned.
 
     `pages` is how many of the planned requests read a covering list.
     """
@@ -78,9 +78,9 @@ class ComparedEdge:
 class EdgeComparison:
     """How one edge is compared: its keys, and which strategies may answer childCalls.
 
-    With `as_page` the operation has read the calls as a page of the whole list; else one by one, as
-    from a filtered list, which shows nothing of their children. With `is_far` the top of the list
-    counts as too far away.
+    With `as_page` the operation has read the calls as a page of the whole list; otherwise one by
+    one, as from a filtered list, which shows nothing of their children. With `is_far` the top of
+    the list counts as too far away.
     """
 
     name: str
@@ -96,7 +96,7 @@ def _parent(call: CallResource) -> Iterable[Request]:
 
 
 def _rows_of(resource: ResourceDescriptor[Any]) -> Callable[[CallResource], Iterable[Request]]:
-    """The edge that leads from a call to its rows of this resource."""
+    """The edge from a call to its rows of this resource."""
     return lambda call: [resource.list_of(call.sid).within(None, EDGE_PAGE)]
 
 
@@ -176,7 +176,7 @@ class ComparedOperation:
         costs.learn_links(self._page)
         if check.is_far:
             costs.learn_reach(ListCalls(), self._now)
-        deadline = asyncio.get_running_loop().time() + READ_TIMEOUT
+        deadline = asyncio.get_running_loop().time() + COMPARISON_TIMEOUT
         executor = PlanExecutor(
             self._client,
             self._cache(as_page=check.as_page),
@@ -198,7 +198,7 @@ class ComparedOperation:
         return known
 
     def _is_live(self, call: str) -> bool:
-        """True for a call that is not settled, as far as its row shows."""
+        """True for a call that is not settled, judged by its row."""
         scannable = self._cache(as_page=False).window(ListRecordings(call_sid=call))
         return scannable is None or scannable[1].is_open
 
@@ -224,8 +224,8 @@ def _difference(call: str, planned: Any, per_key: Any) -> Difference | None:
     )
 
 
-def _only(sids: Sequence[str], wanted: Sequence[str]) -> Sequence[str]:
-    return [sid for sid in sids if sid in wanted]
+def _only(sids: Sequence[str], included: Sequence[str]) -> Sequence[str]:
+    return [sid for sid in sids if sid in included]
 
 
 def _sids(answer: Any) -> Sequence[str]:

@@ -1,16 +1,15 @@
 """Reads a sample of the account's calls in two ways, planned and per key, and reports differences.
 
-The planner's answers rest on assumptions about Twilio's lists (its Notes say which), and only the
-account can show whether its lists meet them. So the edges of its newest calls are compared, and
-each assumption is tested on their rows. This module must not know how a request is sent, nor
-GraphQL.
+The planner's answers depend on assumptions about Twilio's lists (see docs/design/planner.md). Only
+the account can show whether its lists meet them. So this module compares the edges of the newest
+calls and tests each assumption on their rows. It must not know how a request is sent, nor GraphQL.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gateway.cli.verify.assumptions import Assumption, Seen, trusts
+from gateway.cli.verify.assumptions import Assumption, Sample, check_assumptions
 from gateway.cli.verify.comparing import (
     BATCH,
     BY_SCAN,
@@ -27,7 +26,7 @@ from gateway.upstream.requests import Page
 __all__ = ["Assumption", "Difference", "Report", "render", "verify"]
 
 Progress = Callable[[int, int], None]
-# How many of the rows that break an assumption are named.
+# How many of the SIDs that contradict an assumption are printed.
 SHOWN = 5
 
 
@@ -37,32 +36,32 @@ class Report:
 
     calls: int
     edges: tuple[ComparedEdge, ...]
-    trusts: tuple[Assumption, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
 
     @property
     def is_equal(self) -> bool:
-        """True when no edge differs, and no assumption that answers rest on is broken."""
-        is_sound = all(trust.holds or trust.costs_only for trust in self.trusts)
+        """True when no edge differs, and no assumption that answers depend on is broken."""
+        is_sound = all(assumption.holds or assumption.costs_only for assumption in self.assumptions)
         return is_sound and not any(edge.differences for edge in self.edges)
 
 
 async def verify(
     client: UpstreamClient, sample: int, concurrency: int, progress: Progress
 ) -> Report:
-    """Compares the edges of the account's newest calls. Raises UpstreamError where reading fails.
+    """Compares the edges of the account's newest calls. Raises UpstreamError if a read fails.
 
     `progress` is called with the number of comparisons done and their total.
     """
     calls, edges = 0, {check.name: ComparedEdge(check.name) for check in CHECKS}
-    seen, began = Seen(), datetime.now(UTC)
+    read, began = Sample(), datetime.now(UTC)
     async for page, rows in _newest(client, sample):
-        seen.calls += rows
-        operation = ComparedOperation(client, page, concurrency, seen.record)
+        read.calls += rows
+        operation = ComparedOperation(client, page, concurrency, read.record)
         for number, check in enumerate(CHECKS, start=1):
             edges[check.name] += await operation.compare(check, rows)
             progress(calls * len(CHECKS) + len(rows) * number, sample * len(CHECKS))
         calls += len(rows)
-    tested = await trusts(client, seen, began)
+    tested = await check_assumptions(client, read, began)
     if calls < sample:
         progress(calls * len(CHECKS), calls * len(CHECKS))
     return Report(calls, tuple(edges.values()), tuple(tested))
@@ -84,27 +83,27 @@ def render(report: Report) -> str:
     """The report as text: a table, the differences, the assumptions, and the settings to use."""
     edges = report.edges
     lines = [
-        f"{report.calls} calls compared, by edge, with the requests of each way:",
-        _line("edge", "keys", "per key", "planned", "of them lists", "differences"),
+        f"{report.calls} calls compared, by edge, with the number of requests per key and planned:",
+        _line("edge", "keys", "per key", "planned", "of them scans", "differences"),
         *(_line(e.name, e.keys, e.per_key, e.planned, e.pages, len(e.differences)) for e in edges),
     ]
     for edge in edges:
         lines += [f"{edge.name} of {_describe(difference)}" for difference in edge.differences]
-    trusts = ["", "What the planner takes for granted (docs/design/planner.md):"]
-    trusts += [_trust(trust) for trust in report.trusts]
-    return "\n".join([*lines, *(trusts if report.trusts else ()), "", _advice(report)])
+    tested = ["", "The planner's assumptions (docs/design/planner.md):"]
+    tested += [_assumption(assumption) for assumption in report.assumptions]
+    return "\n".join([*lines, *(tested if report.assumptions else ()), "", _advice(report)])
 
 
-def _trust(trust: Assumption) -> str:
-    if not trust.rows:
+def _assumption(assumption: Assumption) -> str:
+    if not assumption.rows:
         verdict = "not seen in the sample"
-    elif trust.holds:
-        verdict = f"holds, {trust.rows} rows"
+    elif assumption.holds:
+        verdict = f"holds, {assumption.rows} rows"
     else:
-        kind = "broken (this costs requests, no answer)" if trust.costs_only else "BROKEN"
-        shown = ", ".join(trust.broken[:SHOWN]) + (", …" if trust.broken[SHOWN:] else "")
-        verdict = f"{kind}, {len(trust.broken)} of {trust.rows} rows: {shown}"
-    return f"- {trust.name}: {verdict} ({trust.how})"
+        kind = "broken (this costs requests, no answer)" if assumption.costs_only else "BROKEN"
+        shown = ", ".join(assumption.broken[:SHOWN]) + (", …" if assumption.broken[SHOWN:] else "")
+        verdict = f"{kind}, {len(assumption.broken)} of {assumption.rows} rows: {shown}"
+    return f"- {assumption.name}: {verdict} ({assumption.how})"
 
 
 def _line(name: str, *numbers: str | int) -> str:
@@ -126,7 +125,7 @@ def _advice(report: Report) -> str:
     by_scan = next(edge for edge in report.edges if edge.name == BY_SCAN)
     if any(edge.differences for edge in report.edges if edge is not by_scan):
         return "Planned answers differ with the default settings: set GATEWAY_PLANNER=per-key."
-    if any(not (trust.holds or trust.costs_only) for trust in report.trusts):
+    if any(not (assumption.holds or assumption.costs_only) for assumption in report.assumptions):
         return "The account breaks an assumption of the planner: set GATEWAY_PLANNER=per-key."
     if by_scan.differences:
         return "childCalls differ when scanned: leave GATEWAY_SCAN_CHILD_CALLS off."

@@ -1,4 +1,4 @@
-"""`gateway verify` tests what the planner takes for granted on the account's own rows."""
+"""`gateway verify` tests the planner's assumptions on the account's own rows."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,21 +22,21 @@ from tests.plain_twilio import (
 )
 
 
-def trust(report: Report, words: str) -> Assumption:
-    """The one whose name has these words."""
-    (found,) = [trust for trust in report.trusts if words in trust.name]
+def assumption(report: Report, words: str) -> Assumption:
+    """The tested assumption whose name contains these words."""
+    (found,) = [assumption for assumption in report.assumptions if words in assumption.name]
     return found
 
 
-async def test_each_trust_is_tested_on_so_many_rows_or_said_not_to_be_seen() -> None:
+async def test_the_report_says_on_how_many_rows_each_assumption_was_tested() -> None:
     report = await verified(call_centre(60))
 
-    assert all(trust.holds for trust in report.trusts)
-    assert {trust.name: trust.rows for trust in report.trusts} == {
+    assert all(assumption.holds for assumption in report.assumptions)
+    assert {assumption.name: assumption.rows for assumption in report.assumptions} == {
         "Lists of calls run newest first, by date_created or start_time": 60,
         "Lists of recordings run newest first, by date_created or start_time": 0,
         "Lists of notifications run newest first, by message_date or date_created": 0,
-        "A call that was never dialed stands in the list where it was created": 0,
+        "A call that was never dialed is in the list at its place by creation": 0,
         "A child is created no earlier than its parent "
         "and starts no earlier than it is created": 40,
         "Calls are dated at most 10 minutes after the end of their call": 40,
@@ -44,25 +44,26 @@ async def test_each_trust_is_tested_on_so_many_rows_or_said_not_to_be_seen() -> 
         "Recordings are dated at most 60 minutes after the end of their call": 20,
         "Notifications are dated at most 1440 minutes after the end of their call": 9,
         "A call's own list holds the rows that name the call, and no others": 29,
-        "A call in a final status changes no more": 20,
-        "The rows of a finished call are shown 30 seconds after its end, "
-        "or after they are created": 69,
+        "A call in a final status does not change any more": 20,
+        "The lists show a finished call's rows 30 seconds after its end, "
+        "or after their creation": 69,
         "A list of calls by days has the rows of these days (GMT), all of them": 120,
-        "A link in the list of calls leads to the rows right below, and where none is, it ends": 50,
+        "A link in the list of calls leads to the rows right below, "
+        "and a list without a link has ended": 50,
         "A list of recordings by days has the rows of these days (GMT), all of them": 40,
         "A link in the list of recordings leads to the rows right below, "
-        "and where none is, it ends": 0,
+        "and a list without a link has ended": 0,
         "A list of notifications by days has the rows of these days (GMT), all of them": 18,
         "A link in the list of notifications leads to the rows right below, "
-        "and where none is, it ends": 0,
+        "and a list without a link has ended": 0,
         "A page token may be made of a call's SID": 19,
     }
     text = render(report)
     assert "made of a call's SID: holds, 19 rows" in text
-    assert "never dialed stands in the list where it was created: not seen in the sample" in text
+    assert "never dialed is in the list at its place by creation: not seen in the sample" in text
 
 
-# Of one call, neither newest nor oldest first.
+# Number and second of rows of one call, sorted neither newest nor oldest first.
 UNORDERED = [(901, 650), (902, 640), (903, 645)]
 
 
@@ -71,7 +72,7 @@ def swapped(rows: list[Row]) -> None:
 
 
 def undialed(twilio: PlainTwilio, place: int) -> None:
-    """The newest call was never dialed and stands among older ones."""
+    """The newest call was never dialed and is listed among older ones."""
     row = twilio.calls.pop(0) | {"start_time": None, "status": "canceled", "end_time": None}
     twilio.calls.insert(place, row)
 
@@ -107,13 +108,13 @@ def undialed(twilio: PlainTwilio, place: int) -> None:
         ),
     ],
 )
-async def test_rows_that_speak_against_a_trust_are_named(
+async def test_rows_that_contradict_an_assumption_are_named(
     words: str, change: Callable[[PlainTwilio], Any]
 ) -> None:
     twilio = call_centre(60)
     change(twilio)
     report = await verified(twilio)
-    broken = trust(report, words)
+    broken = assumption(report, words)
 
     assert broken.broken
     assert not report.is_equal
@@ -125,10 +126,10 @@ async def test_rows_that_speak_against_a_trust_are_named(
 @pytest.mark.parametrize(
     ("call_sid", "broken"), [(7, [sid("RE", 30)]), (None, []), (sid("CA", 33), [])]
 )
-async def test_a_row_of_a_calls_own_list_that_does_not_name_the_call_is_found(
+async def test_a_row_that_does_not_name_the_call_of_its_list_is_found(
     call_sid: Any, broken: list[str]
 ) -> None:
-    """One that names no call, or another, is in no answer per key: then the two ways differ."""
+    """A row that names another call, or none, is in no per-key answer, so the answers differ."""
     twilio = call_centre(60)
 
     def foreign(request: httpx.Request) -> httpx.Response | None:
@@ -140,30 +141,30 @@ async def test_a_row_of_a_calls_own_list_that_does_not_name_the_call_is_found(
     twilio.fault = foreign
     report = await verified(twilio)
 
-    assert list(trust(report, "the rows that name the call").broken) == broken
+    assert list(assumption(report, "the rows that name the call").broken) == broken
     assert ("recordings" in differences(report)) == (not broken)
     assert not report.is_equal
 
 
 @pytest.mark.parametrize("kind", ["Calls", "Recordings", "Notifications"])
-async def test_a_list_by_days_that_lacks_a_row_is_found(kind: str) -> None:
+async def test_a_missing_row_in_a_list_by_days_is_found(kind: str) -> None:
     twilio = call_centre(60)
 
-    def lacking(request: httpx.Request) -> httpx.Response | None:
+    def without_oldest(request: httpx.Request) -> httpx.Response | None:
         query = request.url.query.decode()
         if request.url.path.endswith(f"{kind}.json") and "%3E=2026" in query:
-            less = PlainTwilio(twilio.calls[:-1], twilio.recordings[:-1], twilio.notifications[:-1])
-            return less.answer(request)
+            twin = PlainTwilio(twilio.calls[:-1], twilio.recordings[:-1], twilio.notifications[:-1])
+            return twin.answer(request)
         return None
 
-    twilio.fault = lacking
-    found = trust(await verified(twilio), f"list of {kind.lower()} by days")
+    twilio.fault = without_oldest
+    found = assumption(await verified(twilio), f"list of {kind.lower()} by days")
     oldest = {"Calls": "CA", "Recordings": "RE", "Notifications": "NO"}[kind]
 
     assert found.broken == (sid(oldest, 0),)
 
 
-async def test_a_link_that_leaves_out_a_row_is_found() -> None:
+async def test_a_link_that_skips_a_row_is_found() -> None:
     twilio = call_centre(60)
 
     def skipping(request: httpx.Request) -> httpx.Response | None:
@@ -176,10 +177,12 @@ async def test_a_link_that_leaves_out_a_row_is_found() -> None:
         return None
 
     twilio.fault = skipping
-    assert trust(await verified(twilio), "link in the list of calls").broken == (sid("CA", 39),)
+    assert assumption(await verified(twilio), "link in the list of calls").broken == (
+        sid("CA", 39),
+    )
 
 
-async def test_tokens_that_cannot_be_made_cost_no_answer() -> None:
+async def test_a_token_that_cannot_be_made_costs_requests_but_no_answer() -> None:
     twilio = call_centre(60)
 
     def opaque(request: httpx.Request) -> httpx.Response | None:
@@ -188,12 +191,12 @@ async def test_tokens_that_cannot_be_made_cost_no_answer() -> None:
     twilio.fault = opaque
     report = await verified(twilio)
 
-    assert len(trust(report, "made of a call's SID").broken) == 19
+    assert len(assumption(report, "made of a call's SID").broken) == 19
     assert report.is_equal
     assert "broken (this costs requests, no answer), 19 of 19 rows" in render(report)
 
 
-async def test_a_finished_call_that_changes_is_found() -> None:
+async def test_a_change_of_a_finished_call_is_found() -> None:
     twilio = call_centre(60)
 
     def reopened(request: httpx.Request) -> None:
@@ -201,20 +204,20 @@ async def test_a_finished_call_that_changes_is_found() -> None:
             twilio.calls[7]["status"] = "busy"
 
     twilio.fault = reopened
-    broken = trust(await verified(twilio), "changes no more").broken
+    broken = assumption(await verified(twilio), "does not change any more").broken
     assert broken == (twilio.calls[7]["sid"],)
 
 
-def shows_later(twilio: PlainTwilio, kind: str, row: Row) -> None:
-    """Upstream shows this row only once all edges have been compared."""
+def show_later(twilio: PlainTwilio, kind: str, row: Row) -> None:
+    """Upstream lists this row only after all edges were compared."""
     rows = getattr(twilio, kind)
 
-    def shows(request: httpx.Request) -> None:
+    def show(request: httpx.Request) -> None:
         is_over = (request.url.path, request.url.query) == (f"{ROOT}Calls.json", b"PageSize=1000")
         if is_over and row not in rows:
             rows.append(row)
 
-    twilio.fault = shows
+    twilio.fault = show
 
 
 LEG = {"parent_call_sid": sid("CA", 30), "direction": "outbound-dial"}
@@ -226,19 +229,17 @@ LATE = [
 
 
 @pytest.mark.parametrize(("kind", "row"), LATE)
-async def test_a_row_of_a_finished_call_that_upstream_shows_late_is_found(
-    kind: str, row: Row
-) -> None:
+async def test_a_row_that_upstream_lists_too_late_is_found(kind: str, row: Row) -> None:
     twilio = call_centre(60)
-    shows_later(twilio, kind, row)
+    show_later(twilio, kind, row)
     report = await verified(twilio)
 
-    assert trust(report, "are shown 30 seconds").broken == (row["sid"],)
+    assert assumption(report, "rows 30 seconds after its end").broken == (row["sid"],)
     assert not report.is_equal
 
 
 @pytest.mark.parametrize("why", ["the call is live", "it has just ended", "the row is new"])
-async def test_a_row_that_may_come_later_is_not_held_against_the_account(why: str) -> None:
+async def test_a_row_that_may_be_listed_later_breaks_no_assumption(why: str) -> None:
     twilio, row = call_centre(60), recording(999, of=30, at=610)
     owner = next(row for row in twilio.calls if row["sid"] == sid("CA", 30))
     now = datetime.now(UTC)
@@ -249,6 +250,6 @@ async def test_a_row_that_may_come_later_is_not_held_against_the_account(why: st
             owner |= {"end_time": rfc_2822(now - timedelta(seconds=20))}
         case _:
             row["date_created"] = rfc_2822(now - timedelta(seconds=20))
-    shows_later(twilio, "recordings", row)
+    show_later(twilio, "recordings", row)
 
-    assert trust(await verified(twilio), "are shown 30 seconds").holds
+    assert assumption(await verified(twilio), "rows 30 seconds after its end").holds
