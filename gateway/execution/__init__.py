@@ -1,9 +1,9 @@
 """Compiled execution: an operation becomes a plan once, and the plan is run breadth first.
 
-graphql-core finds out anew for every row what its operation, its schema and its variables say. Here
-that is done once (plan); then each field is resolved for all objects of a level together (run).
-The answers are graphql-core's: executor says what is left to it. This room knows GraphQL; it must
-not know this gateway's schema, Strawberry nor Twilio.
+graphql-core evaluates the operation, the schema and the variables again for every row. This package
+does that once (plan), then resolves each field for all objects of a level together (run). The
+results are those of graphql-core; executor says which operations it leaves to graphql-core. This
+package knows GraphQL; it must not know this gateway's schema, Strawberry nor Twilio.
 """
 
 from gateway.execution.executor import CompilingExecutor

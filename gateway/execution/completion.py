@@ -1,8 +1,8 @@
-"""What becomes of resolved values, by type: leaves, lists, objects, abstract types.
+"""Completes resolved values, by type: leaves, lists, objects, abstract types.
 
-Each kind completes a whole column at once. Ordinary values pass in few steps; all others (null,
-exceptions, awaitables, what graphql-core alone can tell) are set aside one by one. This module must
-not know how fields are resolved.
+Each class completes a whole column at once. Plain values take few steps. All others (null,
+exceptions, awaitables, values that only graphql-core can complete) are handled one by one. This
+module must not know how fields are resolved.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -30,52 +30,52 @@ from gateway.execution.run import Cell, FieldPlan, Place, Rows, Run, Selected
 
 __all__ = ["Completion", "completion"]
 
-# Makes the plan of an object type's fields at a place.
+# Compiles the fields that are selected of an object type at a place.
 Compile = Callable[[Executor[Any], GraphQLObjectType, Place], Sequence[FieldPlan]]
-# Values of these types are what the answer has already.
-SAME = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
+# Values of these Python types need no serialization.
+NATIVE_TYPES = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 LARGEST_INT = 2**31 - 1
-# A field meets few types; where types are made as it goes, no more than these are remembered.
-MOST_TYPES = 64
+# Python types that each place remembers; a program may create types without end.
+MAX_TYPES = 64
 
 
 def completion(
     type_: Any, selected: Selected, typename: str | None, above: Place | None, compile_: Compile
 ) -> "Completion":
-    """How the values of a field, or the items of a list in it, are completed."""
+    """The Completion for the values of a field, or for the items of its lists."""
     place = Place(selected, typename, is_non_null_type(type_), above)
-    named = type_.of_type if place.is_non_null else type_
+    nullable = type_.of_type if place.is_non_null else type_
     kind: type[Completion] = ObjectCompletion
-    if is_list_type(named):
+    if is_list_type(nullable):
         kind = ListCompletion
-    elif is_leaf_type(named):
+    elif is_leaf_type(nullable):
         kind = LeafCompletion
-    elif is_abstract_type(named):
+    elif is_abstract_type(nullable):
         kind = AbstractCompletion
-    return kind(named, place, compile_)
+    return kind(nullable, place, compile_)
 
 
 class Completion:
-    """How values of a type are completed at a place."""
+    """Completes the values of a GraphQL type at a place."""
 
     def __init__(self, type_: Any, place: Place, compile_: Compile) -> None:
         self.type, self.place, self._compile = type_, place, compile_
-        self._ordinary: set[type] = set()
+        self._plain_types: set[type] = set()
 
     def complete(self, run: Run, cells: Iterable[Cell]) -> None:
         """See run.Complete."""
         raise NotImplementedError
 
-    def _set_aside(self, run: Run, cell: Cell) -> bool:
-        """True where the value is dealt with: it is null, an error, or to be awaited."""
+    def _handle_special(self, run: Run, cell: Cell) -> bool:
+        """Handles null, an error or an awaitable. Returns False for any other value."""
         value, container, key, _ = cell
         if run.is_awaitable(value):
             run.wait(value, self.complete, cell)
         elif isinstance(value, Exception):
             run.fail(self.place, cell, value)
         elif value is not None and value is not Undefined:
-            if _tells_all(type(value)) and len(self._ordinary) < MOST_TYPES:
-                self._ordinary.add(type(value))
+            if _is_plain_type(type(value)) and len(self._plain_types) < MAX_TYPES:
+                self._plain_types.add(type(value))
             return False
         elif self.place.is_non_null:
             message = f"Cannot return null for non-nullable field {self.place.selected}."
@@ -84,8 +84,8 @@ class Completion:
             container[key] = None
         return True
 
-    def _came(self, run: Run, cells: Iterable[Cell]) -> Iterator[Cell]:
-        """Those of the cells that hold no exception."""
+    def _without_errors(self, run: Run, cells: Iterable[Cell]) -> Iterator[Cell]:
+        """Fails the cells that hold an exception, and returns the others."""
         for cell in cells:
             if isinstance(cell[0], Exception):
                 run.fail(self.place, cell, cell[0])
@@ -96,58 +96,58 @@ class Completion:
         return run.info(self.place.selected, Path(cell[3], cell[2], self.place.typename))
 
 
-def _tells_all(kind: type) -> bool:
-    """True where the type alone says that a value is neither awaitable, an exception nor null."""
+def _is_plain_type(kind: type) -> bool:
+    """True if the type alone excludes that a value is an awaitable, an exception or null."""
     if issubclass(kind, Exception | GeneratorType | CoroutineType):
         return False
     return not any(vars(base).keys() & {"__await__", "__getattr__"} for base in kind.__mro__)
 
 
 class LeafCompletion(Completion):
-    """Scalars and enums. How values of a Python type are written is found out once."""
+    """Scalars and enums. It chooses the serializer of each Python type once."""
 
     def __init__(self, type_: Any, place: Place, compile_: Compile) -> None:
         super().__init__(type_, place, compile_)
-        self._same: set[type] = {SAME[type_]} if type_ in SAME else set()
+        self._native: set[type] = {NATIVE_TYPES[type_]} if type_ in NATIVE_TYPES else set()
         if not place.is_non_null:
-            self._same.add(type(None))
-        self._writers: dict[type, Callable[[Any], Any]] = {}
+            self._native.add(type(None))
+        self._serializers: dict[type, Callable[[Any], Any]] = {}
 
     def complete(self, run: Run, cells: Iterable[Cell]) -> None:
         """See run.Complete."""
-        same, writers = self._same, self._writers
+        native, serializers = self._native, self._serializers
         for value, container, key, parent in cells:
             kind = type(value)
-            if kind in same:
+            if kind in native:
                 container[key] = value
                 continue
-            write = writers.get(kind)
-            if write is None:
-                if self._set_aside(run, (value, container, key, parent)):
+            serialize = serializers.get(kind)
+            if serialize is None:
+                if self._handle_special(run, (value, container, key, parent)):
                     continue
-                write = self._writer(value)
-                if kind in self._ordinary:
-                    writers[kind] = write
+                serialize = self._serializer(value)
+                if kind in self._plain_types:
+                    serializers[kind] = serialize
             try:
-                written = write(value)
-                if written is None or written is Undefined:
-                    written = run.executor.complete_leaf_value(self.type, value)
-                container[key] = written
+                output = serialize(value)
+                if output is None or output is Undefined:
+                    output = run.executor.complete_leaf_value(self.type, value)
+                container[key] = output
             except Exception as error:
                 run.fail(self.place, (value, container, key, parent), error)
 
-    def _writer(self, value: Any) -> Callable[[Any], Any]:
-        """How values of this one's type are written. It raises what the type raises."""
+    def _serializer(self, value: Any) -> Callable[[Any], Any]:
+        """The serializer for values of this Python type. It raises what the GraphQL type raises."""
         if isinstance(self.type, GraphQLEnumType) and isinstance(value, Enum):
-            return Names(self.type).__getitem__
+            return EnumNames(self.type).__getitem__
         if self.type is GraphQLInt and type(value) is int:
-            return _int
-        write: Callable[[Any], Any] = self.type.coerce_output_value
-        return write
+            return _serialize_int
+        serialize: Callable[[Any], Any] = self.type.coerce_output_value
+        return serialize
 
 
-class Names(dict[Enum, str]):
-    """The names of an enum's members, each looked up once."""
+class EnumNames(dict[Enum, str]):
+    """Caches the names of an enum's members."""
 
     def __init__(self, type_: GraphQLEnumType) -> None:
         self._type = type_
@@ -157,13 +157,13 @@ class Names(dict[Enum, str]):
         return name
 
 
-def _int(value: int) -> Any:
+def _serialize_int(value: int) -> Any:
     small = -LARGEST_INT <= value <= LARGEST_INT
     return value if small else GraphQLInt.coerce_output_value(value)
 
 
 class ListCompletion(Completion):
-    """Lists: the items of all lists of a level go on as one column."""
+    """Lists. It completes the items of all lists of a level as one column."""
 
     def __init__(self, type_: Any, place: Place, compile_: Compile) -> None:
         super().__init__(type_, place, compile_)
@@ -178,8 +178,8 @@ class ListCompletion(Completion):
         for cell in cells:
             value, container, key, parent = cell
             if type(value) is not list and type(value) is not tuple:
-                if not self._set_aside(run, cell):
-                    self._leave(run, cell)
+                if not self._handle_special(run, cell):
+                    self._delegate(run, cell)
                 continue
             count = len(value)
             container[key] = made = [None] * count
@@ -190,8 +190,8 @@ class ListCompletion(Completion):
         if items:
             self._item.complete(run, zip(items, lists, indices, paths, strict=True))
 
-    def _leave(self, run: Run, cell: Cell) -> None:
-        """To graphql-core: what is iterated may fail on the way, or be async."""
+    def _delegate(self, run: Run, cell: Cell) -> None:
+        """Leaves other iterables to graphql-core: they may be async, or raise during iteration."""
         path, details = Path(cell[3], cell[2], self.place.typename), self.place.selected.details
         try:
             made: Any = run.executor.complete_list_value(
@@ -200,30 +200,30 @@ class ListCompletion(Completion):
         except Exception as error:
             made = error
         if run.is_awaitable(made):
-            run.wait(made, self._put, cell)
+            run.wait(made, self._store, cell)
         else:
-            self._put(run, [(made, *cell[1:])])
+            self._store(run, [(made, *cell[1:])])
 
-    def _put(self, run: Run, cells: Iterable[Cell]) -> None:
-        for value, container, key, _ in self._came(run, cells):
+    def _store(self, run: Run, cells: Iterable[Cell]) -> None:
+        for value, container, key, _ in self._without_errors(run, cells):
             container[key] = value
 
 
-async def _paired(value: Any, awaitable: Awaitable[Any]) -> tuple[Any, Any]:
+async def _with_value(value: Any, awaitable: Awaitable[Any]) -> tuple[Any, Any]:
     return value, await awaitable
 
 
 class ObjectCompletion(Completion):
-    """Objects of one type: their fields are the next level."""
+    """Objects of one type. Their fields are the next level."""
 
     _fields: Sequence[FieldPlan] | None = None
 
     def complete(self, run: Run, cells: Iterable[Cell]) -> None:
         """See run.Complete."""
-        ordinary, is_type_of = self._ordinary, self.type.is_type_of
+        plain_types, is_type_of = self._plain_types, self.type.is_type_of
         accepted: list[Cell] = []
         for cell in cells:
-            if type(cell[0]) not in ordinary and self._set_aside(run, cell):
+            if type(cell[0]) not in plain_types and self._handle_special(run, cell):
                 continue
             if is_type_of is not None:
                 try:
@@ -232,26 +232,28 @@ class ObjectCompletion(Completion):
                     run.fail(self.place, cell, error)
                     continue
                 if run.is_awaitable(verdict):
-                    run.wait(_paired(cell[0], verdict), self._judge, cell)
+                    run.wait(_with_value(cell[0], verdict), self._complete_checked, cell)
                     continue
-                if not self._is_right(run, cell, verdict):
+                if not self._check_type(run, cell, verdict):
                     continue
             accepted.append(cell)
-        self._open(run, accepted)
+        self._enqueue(run, accepted)
 
-    def _judge(self, run: Run, cells: Iterable[Cell]) -> None:
-        """Values, and whether they are of the type."""
-        pairs = [(cell[0][1], (cell[0][0], *cell[1:])) for cell in self._came(run, cells)]
-        self._open(run, [cell for verdict, cell in pairs if self._is_right(run, cell, verdict)])
+    def _complete_checked(self, run: Run, cells: Iterable[Cell]) -> None:
+        """Completes pairs of a value and the result of is_type_of."""
+        pairs = [(cell[0][1], (cell[0][0], *cell[1:])) for cell in self._without_errors(run, cells)]
+        self._enqueue(
+            run, [cell for verdict, cell in pairs if self._check_type(run, cell, verdict)]
+        )
 
-    def _is_right(self, run: Run, cell: Cell, verdict: Any) -> bool:
+    def _check_type(self, run: Run, cell: Cell, verdict: Any) -> bool:
         if not verdict:
             details = self.place.selected.details
             run.fail(self.place, cell, invalid_return_type_error(self.type, cell[0], details))
         return bool(verdict)
 
-    def _open(self, run: Run, cells: list[Cell]) -> None:
-        """Their fields are asked when this level is done."""
+    def _enqueue(self, run: Run, cells: list[Cell]) -> None:
+        """Schedules the fields of these objects after this level."""
         if not cells:
             return
         try:
@@ -271,18 +273,18 @@ class ObjectCompletion(Completion):
 
 
 class AbstractCompletion(Completion):
-    """Objects of an interface or union: those of one type go on together."""
+    """Objects of an interface or union. It completes the objects of each type together."""
 
     def __init__(self, type_: Any, place: Place, compile_: Compile) -> None:
         super().__init__(type_, place, compile_)
-        self._objects: dict[GraphQLObjectType, ObjectCompletion] = {}
+        self._completions: dict[GraphQLObjectType, ObjectCompletion] = {}
 
     def complete(self, run: Run, cells: Iterable[Cell]) -> None:
         """See run.Complete."""
         resolve_type = self.type.resolve_type or run.executor.type_resolver
         named: list[Cell] = []
         for cell in cells:
-            if self._set_aside(run, cell):
+            if self._handle_special(run, cell):
                 continue
             try:
                 name = resolve_type(cell[0], self._info(run, cell), self.type)
@@ -290,16 +292,16 @@ class AbstractCompletion(Completion):
                 run.fail(self.place, cell, error)
                 continue
             if run.is_awaitable(name):
-                run.wait(_paired(cell[0], name), self._sort, cell)
+                run.wait(_with_value(cell[0], name), self._complete_by_type, cell)
             else:
                 named.append(((cell[0], name), *cell[1:]))
-        self._sort(run, named)
+        self._complete_by_type(run, named)
 
-    def _sort(self, run: Run, cells: Iterable[Cell]) -> None:
-        """Values with the names of their types: each goes on with its like."""
+    def _complete_by_type(self, run: Run, cells: Iterable[Cell]) -> None:
+        """Groups pairs of a value and its type's name by type, and completes each group."""
         groups: dict[GraphQLObjectType, list[Cell]] = {}
         details = self.place.selected.details
-        for cell in self._came(run, cells):
+        for cell in self._without_errors(run, cells):
             value, name = cell[0]
             try:
                 type_ = run.executor.ensure_valid_runtime_type(
@@ -310,6 +312,6 @@ class AbstractCompletion(Completion):
             else:
                 groups.setdefault(type_, []).append((value, *cell[1:]))
         for type_, group in groups.items():
-            if type_ not in self._objects:
-                self._objects[type_] = ObjectCompletion(type_, self.place, self._compile)
-            self._objects[type_].complete(run, group)
+            if type_ not in self._completions:
+                self._completions[type_] = ObjectCompletion(type_, self.place, self._compile)
+            self._completions[type_].complete(run, group)

@@ -1,8 +1,8 @@
-"""What an operation asks, compiled: the fields of each object type that it meets, merged.
+"""Compiles an operation: the merged fields of each object type that it selects.
 
-A plan holds nothing of one request but whether its @skip and @include hold (executor). What is
-below an object is compiled when the first object of its type comes. A plan must not refer to
-itself in a circle, nor to its operation: it is freed with it.
+A plan depends on a request only by the values of its @skip and @include (executor). The fields
+below an object are compiled when the first object of its type is completed. A plan must contain no
+reference cycle and no reference to its operation, so that it is freed with the operation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,17 +20,17 @@ from graphql.pyutils import Path
 from gateway.execution.completion import completion
 from gateway.execution.run import FieldPlan, Place, Rows, Run, Selected
 
-__all__ = ["Binding", "Shortcut", "fields_of", "nodes_in"]
+__all__ = ["Binding", "Shortcut", "compile_fields", "nodes_in"]
 
 Arguments = dict[str, Any]
-# No resolver can change a value of these types, so every request may be handed the same.
-UNCHANGING = (str, int, float, bool, type(None), Enum)
+# No resolver can change a value of these types, so all requests may share it.
+IMMUTABLE = (str, int, float, bool, type(None), Enum)
 
 
 class Binding(NamedTuple):
-    """A field's resolver in one request, with its arguments.
+    """A field's resolver in one request, with its arguments bound.
 
-    It takes the source and, where `needs_info`, the field's info.
+    It takes the source and, if `needs_info`, the field's info.
     """
 
     resolve: Callable[..., Any]
@@ -40,44 +40,48 @@ class Binding(NamedTuple):
 Shortcut = Callable[[Any, Arguments], Binding]
 
 
-def fields_of(
+def compile_fields(
     executor: Executor[Any],
     type_: GraphQLObjectType,
     grouped: GroupedFieldSet,
     place: Place | None = None,
 ) -> Sequence[FieldPlan]:
-    """The plans of the fields of the objects at a place, in the order of the answer's keys."""
+    """Compiles the fields of the objects at a place, in the order of the response's keys."""
     plans: list[FieldPlan] = []
     for key, details in grouped.items():
         definition = executor.schema.get_field(type_, details[0].node.name.value)
         if definition:
             selected = Selected(key, details, definition, type_)
             if definition is TypeNameMetaFieldDef:
-                plans.append(partial(_name_type, key, type_.name))
+                plans.append(partial(_put_typename, key, type_.name))
             else:
-                plans.append(Resolved(executor, selected, place).run)
+                plans.append(CompiledField(executor, selected, place).run)
     return plans
 
 
-def _below(executor: Executor[Any], type_: GraphQLObjectType, place: Place) -> Sequence[FieldPlan]:
-    """What a field selects of an object type. Raises GraphQLError."""
+def _compile_subfields(
+    executor: Executor[Any], type_: GraphQLObjectType, place: Place
+) -> Sequence[FieldPlan]:
+    """Compiles what a field selects of an object type. Raises GraphQLError."""
     grouped, _, _ = executor.collect_subfields(type_, place.selected.details)
-    return fields_of(executor, type_, grouped, place)
+    return compile_fields(executor, type_, grouped, place)
 
 
-def _name_type(key: str, name: str, _: Run, rows: Rows) -> None:
-    """`__typename` is the same for all objects of a plan."""
+def _put_typename(key: str, name: str, _: Run, rows: Rows) -> None:
+    """Resolves `__typename`, which is the same for all objects of a plan."""
     for result in rows.results:
         result[key] = name
 
 
-class Resolved:
-    """A field: how it is resolved, and what becomes of the values."""
+class CompiledField:
+    """Resolves a field for all objects of a level, and completes the values."""
 
     def __init__(self, executor: Executor[Any], selected: Selected, above: Place | None) -> None:
         definition, typename = selected.definition, selected.parent_type.name
         self._selected = selected
-        self._completion = completion(definition.type, selected, typename, above, _below)
+        self._completion = completion(
+            definition.type, selected, typename, above, _compile_subfields
+        )
         self._arguments = _constant_arguments(selected)
         shortcut = getattr(executor, "shortcut", None)
         self._shortcut: Shortcut | None = shortcut(definition) if shortcut else None
@@ -89,29 +93,29 @@ class Resolved:
         self._completion.complete(run, cells)
 
     def _values(self, run: Run, rows: Rows) -> Sequence[Any]:
-        """What the resolver returned for each source, or the exception that it raised."""
+        """The result of the resolver for each source, or the exception that it raised."""
         selected, (sources, _, paths) = self._selected, rows
         binding = run.bindings.get(selected)
         if binding is None:
             try:
-                binding = run.bindings[selected] = self._bound(run, paths[0])
+                binding = run.bindings[selected] = self._bind(run, paths[0])
             except Exception as error:
                 return [error] * len(sources)
         resolve = binding.resolve
         if resolve is not default_field_resolver:
             if not binding.needs_info:
-                return _each(resolve, sources)
+                return _map_with_errors(resolve, sources)
             pairs = [*zip(sources, paths, strict=True)]
-            return _each(lambda pair: resolve(pair[0], self._info(run, pair[1])), pairs)
-        values = _each(partial(_property, selected.nodes[0].name.value), sources)
+            return _map_with_errors(lambda pair: resolve(pair[0], self._info(run, pair[1])), pairs)
+        values = _map_with_errors(partial(_default_value, selected.nodes[0].name.value), sources)
         for index, (value, path) in enumerate(zip(values, paths, strict=True)):
             if callable(value):
-                called = partial(_called, self._info(run, path))
-                values[index : index + 1] = _each(called, [value])
+                called = partial(_call, self._info(run, path))
+                values[index : index + 1] = _map_with_errors(called, [value])
         return values
 
-    def _bound(self, run: Run, path: Path | None) -> Binding:
-        """The resolver with its arguments. Raises GraphQLError, and what a shortcut raises."""
+    def _bind(self, run: Run, path: Path | None) -> Binding:
+        """Binds the resolver to its arguments. Raises GraphQLError, and what a shortcut raises."""
         executor, selected = run.executor, self._selected
         arguments = self._arguments
         if arguments is None:
@@ -129,24 +133,24 @@ class Resolved:
         return run.info(selected, Path(above, selected.key, selected.parent_type.name))
 
 
-def _property(name: str, source: Any) -> Any:
-    """What default_field_resolver finds, and would call if it can be called."""
+def _default_value(name: str, source: Any) -> Any:
+    """What default_field_resolver reads, before it calls a callable."""
     is_mapping = type(source) is dict or isinstance(source, Mapping)
     return source.get(name) if is_mapping else getattr(source, name, None)
 
 
-def _called(info: Any, value: Callable[[Any], Any]) -> Any:
+def _call(info: Any, value: Callable[[Any], Any]) -> Any:
     return value(info)
 
 
-def _each(read: Callable[[Any], Any], sources: Sequence[Any]) -> list[Any]:
-    """What `read` returns or raises for each source: a list keeps what came before an exception."""
+def _map_with_errors(read: Callable[[Any], Any], sources: Sequence[Any]) -> list[Any]:
+    """The result of `read` for each source, or the exception that it raised."""
     values: list[Any] = []
     waiting = iter(sources)
     while len(values) < len(sources):
-        try:
+        try:  # `extend` keeps the results before an exception
             values.extend(map(read, waiting))
-            if len(values) < len(sources):
+            if len(values) < len(sources):  # `read` raised it, which ends `map`
                 values.append(StopIteration())
         except Exception as error:
             values.append(error)
@@ -154,7 +158,7 @@ def _each(read: Callable[[Any], Any], sources: Sequence[Any]) -> list[Any]:
 
 
 def _constant_arguments(selected: Selected) -> Arguments | None:
-    """The arguments, where every request has the same and no resolver can change them."""
+    """The arguments if all requests can share them, else None."""
     node = selected.nodes[0]
     if not selected.definition.args and not node.arguments:
         return {}
@@ -162,14 +166,14 @@ def _constant_arguments(selected: Selected) -> Arguments | None:
         return None
     try:
         arguments = get_argument_values(selected.definition, node)
-    except Exception:  # each request says so itself
+    except Exception:  # each request reports the error itself
         return None
-    is_safe = all(isinstance(value, UNCHANGING) for value in arguments.values())
+    is_safe = all(isinstance(value, IMMUTABLE) for value in arguments.values())
     return arguments if is_safe else None
 
 
 def nodes_in(*nodes: Node) -> Iterator[Node]:
-    """These nodes and all below them."""
+    """Yields these nodes and all below them."""
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()

@@ -1,14 +1,14 @@
-"""One run of a plan: levels wait in a queue, awaitables are awaited together, nulls propagate.
+"""Runs a plan once: it queues levels, awaits awaitables together and propagates nulls.
 
 This module must not know how a plan is made, nor what a type does with its values.
 
-Note [A level at once]. Objects wait in a queue until every field above them was asked, so what
-their resolvers await is handed to dataloaders together. Of the awaitables, all that were done in
-the same turn of the loop go on as one group: a fast row waits for no slow one.
+Note [A level at once]. Objects wait in a queue until every field above them was resolved, so
+dataloaders get the keys of a level as one batch. The awaitables that finish in the same turn of the
+loop are completed as one group: a fast row does not wait for a slow one.
 
-Note [Nulls]. Containers are in the answer before they are filled. So an error becomes null at
-once, at the nearest place that may be null, and what is still coming for a place below it is
-dropped: it is not resolved any more, and its errors are not told.
+Note [Nulls]. Containers are in the response before they are filled. So an error becomes null at
+once, at the nearest nullable place. Values that are still pending below this place are dropped: the
+run resolves no field of them and reports none of their errors.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from graphql.pyutils import Path
 
 __all__ = ["Cell", "Complete", "FieldPlan", "Place", "Rows", "Run", "Selected"]
 
-# A value and where it belongs: container, key, path of the container.
+# A value and its position in the response: container, key, path of the container.
 Cell = tuple[Any, Any, Any, Path | None]
 
 
@@ -49,9 +49,9 @@ class Selected:
 
 @dataclass(eq=False)
 class Place:
-    """Where a value of a field lands, whatever its row; items of lists have places of their own.
+    """A position of the response without its row. Items of a list have a place of their own.
 
-    `typename` is that of the object whose field it is; None for an item.
+    `typename` is the type of the object that has the field; None for an item.
     """
 
     selected: Selected
@@ -61,7 +61,7 @@ class Place:
 
 
 class Rows(NamedTuple):
-    """Objects of one type, in parallel columns: sources, what is made of them, and where."""
+    """Objects of one type, in parallel columns: sources, result objects and their paths."""
 
     sources: Sequence[Any]
     results: Sequence[dict[str, Any]]
@@ -71,12 +71,12 @@ class Rows(NamedTuple):
 # Resolves a field for all these objects.
 FieldPlan = Callable[["Run", Rows], None]
 Fields = Sequence[FieldPlan]
-# Puts values where they belong. An exception among them is that value's error.
+# Completes values and puts them into the response. An exception is the error of its cell.
 Complete = Callable[["Run", Iterable[Cell]], None]
 
 
-class Waiting(NamedTuple):
-    """A value that is not there yet: the cell's own is what it is awaited for."""
+class PendingValue(NamedTuple):
+    """A cell whose value is awaited. `cell[0]` is the original value, not the result."""
 
     awaitable: Awaitable[Any]
     complete: Complete
@@ -84,7 +84,7 @@ class Waiting(NamedTuple):
 
 
 class Run:
-    """The state of one run. `nulls` counts the nulls that took more than their own place."""
+    """The state of one run. `nulls` counts the steps by which nulls have propagated upward."""
 
     def __init__(self, executor: Executor[Any]) -> None:
         self.executor = executor
@@ -93,29 +93,29 @@ class Run:
         self.nulls = self._swept = 0
         self._data: dict[str, Any] | None = {}
         self._queue: deque[tuple[Fields, Rows]] = deque()
-        self._waiting: list[Waiting] = []
-        self._tasks: dict[asyncio.Future[Any], list[Waiting]] = {}
+        self._pending: list[PendingValue] = []
+        self._tasks: dict[asyncio.Future[Any], list[PendingValue]] = {}
         self._done: list[asyncio.Future[Any]] = []
         self._abandoned: list[asyncio.Future[Any]] = []
         self._wake: asyncio.Future[None] | None = None
         self._info: tuple[Path | None, Any] = (None, None)
 
     def start(self, fields: Fields, serially: bool) -> Any:
-        """The response, or an awaitable of it where something is awaited."""
+        """Returns the response, or an awaitable of it if something is awaited."""
         steps = iter([[field] for field in fields] if serially else [fields])
-        while self._step(steps):
-            if self._waiting:
-                return self._go_on(steps)
+        while self._run_step(steps):
+            if self._pending:
+                return self._run_async(steps)
         return self.executor.build_response(self._data)
 
-    async def _go_on(self, steps: Iterator[Fields]) -> Any:
-        await self._settle()
-        while self._step(steps):
-            await self._settle()
+    async def _run_async(self, steps: Iterator[Fields]) -> Any:
+        await self._await_all()
+        while self._run_step(steps):
+            await self._await_all()
         return self.executor.build_response(self._data)
 
-    def _step(self, steps: Iterator[Fields]) -> bool:
-        """Runs the next fields of the root as far as nothing is awaited; False after the last."""
+    def _run_step(self, steps: Iterator[Fields]) -> bool:
+        """Runs the next fields of the root up to what is awaited. Returns False after the last."""
         fields = next(steps, None)
         if fields is None or self._data is None:
             return False
@@ -134,16 +134,16 @@ class Run:
                 run_field(self, rows)
 
     def enqueue(self, fields: Fields, rows: Rows) -> None:
-        """Objects of the next level."""
+        """Queues objects of the next level."""
         self._queue.append((fields, rows))
 
     def wait(self, awaitable: Awaitable[Any], complete: Complete, cell: Cell) -> None:
-        """The cell's value comes later; its key has its place in the answer now."""
+        """Completes the cell once the awaitable is done; its key is put into the response now."""
         cell[1][cell[2]] = None
-        self._waiting.append(Waiting(awaitable, complete, cell))
+        self._pending.append(PendingValue(awaitable, complete, cell))
 
     def info(self, selected: Selected, path: Path) -> GraphQLResolveInfo[Any]:
-        """The info of a field whose path, or that of something in its lists, this is."""
+        """The info of a field, from its path or the path of an item in its lists."""
         while path.typename is None and path.prev:
             path = path.prev
         if self._info[0] is not path:
@@ -153,7 +153,7 @@ class Run:
         return self._info[1]  # type: ignore[no-any-return]
 
     def fail(self, place: Place, cell: Cell, error: Exception) -> None:
-        """The cell's error, and the null that it makes. See Note [Nulls]."""
+        """Adds the cell's error and puts null at the nearest nullable place. See Note [Nulls]."""
         at = Path(cell[3], cell[2], place.typename)
         located = located_error(error, place.selected.nodes, at.as_list())
         path: Path | None = at
@@ -178,36 +178,36 @@ class Run:
         return bool(self.executor.collected_errors.has_nulled_position(path))
 
     def _drain(self) -> None:
-        """Runs level by level what needs nothing that is awaited."""
+        """Runs all queued levels. It does not wait for pending values."""
         while self._queue:
             self._run_fields(*self._queue.popleft())
         if self.nulls != self._swept:
             self._swept = self.nulls
-            self._abandon()
+            self._cancel_dropped()
 
-    def _abandon(self) -> None:
-        """What waits for a dropped place is cancelled, or settled where it has not begun."""
-        dropped = [one for one in self._waiting if self._is_dropped(one.cell[3])]
+    def _cancel_dropped(self) -> None:
+        """Cancels the tasks of dropped places, and settles their awaitables that have no task."""
+        dropped = [one for one in self._pending if self._is_dropped(one.cell[3])]
         if dropped:
-            self._waiting = [one for one in self._waiting if not self._is_dropped(one.cell[3])]
+            self._pending = [one for one in self._pending if not self._is_dropped(one.cell[3])]
             self.executor.settle_in_background([one.awaitable for one in dropped])
-        for future, waiting in list(self._tasks.items()):
-            if all(self._is_dropped(one.cell[3]) for one in waiting):
+        for future, pending in list(self._tasks.items()):
+            if all(self._is_dropped(one.cell[3]) for one in pending):
                 del self._tasks[future]
                 future.cancel()
                 self._abandoned.append(future)
 
-    async def _settle(self) -> None:
-        """Until nothing is awaited any more."""
+    async def _await_all(self) -> None:
+        """Waits until no value is pending."""
         try:
-            while self._waiting or self._tasks:
-                if len(self._waiting) == 1 and not self._tasks:
-                    await self._await_alone(self._waiting.pop())
+            while self._pending or self._tasks:
+                if len(self._pending) == 1 and not self._tasks:
+                    await self._await_one(self._pending.pop())
                 else:
-                    self._begin()
+                    self._start_tasks()
                     await self._await_some()
                 self._drain()
-        except BaseException:  # a bug, or the operation is cancelled: nobody is left behind
+        except BaseException:  # a bug, or the operation is cancelled: no task may stay behind
             self._abandoned.extend(self._tasks)
             for future in self._tasks:
                 future.cancel()
@@ -217,41 +217,41 @@ class Run:
                 await asyncio.gather(*self._abandoned, return_exceptions=True)
                 self._abandoned.clear()
 
-    async def _await_alone(self, waiting: Waiting) -> None:
-        """One awaitable needs no task."""
+    async def _await_one(self, pending: PendingValue) -> None:
+        """Awaits a single value without a task."""
         try:
-            value = await waiting.awaitable
+            value = await pending.awaitable
         except Exception as error:
             value = error
-        waiting.complete(self, [(value, *waiting.cell[1:])])
+        pending.complete(self, [(value, *pending.cell[1:])])
 
-    def _begin(self) -> None:
-        for waiting in self._waiting:
-            future = asyncio.ensure_future(waiting.awaitable)
+    def _start_tasks(self) -> None:
+        for pending in self._pending:
+            future = asyncio.ensure_future(pending.awaitable)
             if future not in self._tasks:
                 self._tasks[future] = []
-                future.add_done_callback(self._note_done)
-            self._tasks[future].append(waiting)
-        self._waiting = []
+                future.add_done_callback(self._on_done)
+            self._tasks[future].append(pending)
+        self._pending = []
 
-    def _note_done(self, future: asyncio.Future[Any]) -> None:
+    def _on_done(self, future: asyncio.Future[Any]) -> None:
         self._done.append(future)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     async def _await_some(self) -> None:
-        """Waits until something is there; all that is goes on. See Note [A level at once]."""
+        """Waits until a task is done, and completes all that are. See Note [A level at once]."""
         if not self._done:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
         done, self._done = self._done, []
         groups: dict[Complete, list[Cell]] = {}
         for future in done:
-            for waiting in self._tasks.pop(future, ()):  # nobody, where it was abandoned
+            for pending in self._tasks.pop(future, ()):  # empty if it was cancelled
                 try:
                     value = future.result()
                 except Exception as error:
                     value = error
-                groups.setdefault(waiting.complete, []).append((value, *waiting.cell[1:]))
+                groups.setdefault(pending.complete, []).append((value, *pending.cell[1:]))
         for complete, cells in groups.items():
             complete(self, cells)

@@ -1,7 +1,7 @@
-"""Who is at one end of a call: a phone number, a SIP address, a client, or something else.
+"""Who is at one end of a call: a phone number, a SIP address, a client, or another endpoint.
 
-`to` and `from` stay the strings that Twilio keeps; these types say what they are. A PhoneNumber is
-an entity, so that another subgraph can hang a contact on every caller.
+`to` and `from` stay the strings that Twilio returns; these types classify them. A PhoneNumber is an
+entity, so that another subgraph can add a contact to every caller.
 """
 
 import re
@@ -30,10 +30,10 @@ class PhoneNumber:
 
 @strawberry.type(description="A SIP address.")
 class SipAddress:
-    """For example sip:kevin@example.com; the seed shows it without the scheme, too."""
+    """For example sip:kevin@example.com. The seed also has it without the scheme."""
 
     address: str = strawberry.field(
-        description="The address as Twilio keeps it.", metadata=personal(masked_party)
+        description="The address as Twilio returns it.", metadata=personal(masked_party)
     )
 
 
@@ -47,12 +47,14 @@ class ClientIdentifier:
     )
 
 
-@strawberry.type(description="Whatever else: a SIM, a caller id that could not be normalised.")
+@strawberry.type(
+    description="Any other endpoint, for example a SIM or a caller ID that is not in E.164."
+)
 class OtherEndpoint:
-    """As Twilio keeps it."""
+    """The text of `to` or `from`, unchanged."""
 
     value: str = strawberry.field(
-        description="The text as Twilio keeps it.", metadata=personal(masked_party)
+        description="The text as Twilio returns it.", metadata=personal(masked_party)
     )
 
 
@@ -65,7 +67,7 @@ CallEndpoint = Annotated[
 def endpoint(
     value: str | None,
 ) -> PhoneNumber | SipAddress | ClientIdentifier | OtherEndpoint | None:
-    """What a call's `to` or `from` names (seed: E.164, name@company.com or client:name)."""
+    """The endpoint in a call's `to` or `from` (seed: E.164, name@company.com or client:name)."""
     if value is None:
         return None
     if E_164.fullmatch(value):
@@ -78,7 +80,7 @@ def endpoint(
 
 
 def phone_number(number: str) -> PhoneNumber:
-    """The entity for a number. Raises BadUserInput unless it is E.164."""
+    """The entity for a number. Raises BadUserInput unless it is in E.164."""
     if not E_164.fullmatch(number):
-        raise BadUserInput("A PhoneNumber's number is E.164, for example +16175551212")
+        raise BadUserInput("A PhoneNumber's number is in E.164, for example +16175551212")
     return PhoneNumber(number=number)

@@ -1,12 +1,12 @@
-"""How an event of a subscription is executed: with loaders of its own, and once for all.
+"""Executes the events of subscriptions, each with its own loaders, once for equal subscribers.
 
 This module must not know where events come from.
 
-Note [One execution for all]. A thousand subscribers of one page ask the same document about the
-same news: executed for each, that is a thousand times the work, and the edges are read upstream
-again and again while the first are served. So an event is executed once for every `sharing` key
-(who asks what; the app makes it) that comes within a moment, and all are handed the same result.
-`previousStatus` is part of the event: a slow subscriber, who missed a state, is not mixed up.
+Note [One execution for all]. A thousand subscribers of one page execute the same document for the
+same event: a thousand times the work, and repeated upstream reads of the edges. So subscribers with
+an equal `coalescing_key` (caller and operation; the server makes it) share one execution of an
+event, and its result for a moment longer. `previousStatus` is part of the event, so a slow
+subscriber that missed a status does not share a result with the others.
 """
 
 from typing import Any
@@ -23,19 +23,19 @@ __all__ = ["EventExecutor"]
 
 
 class EventExecutor(CompilingExecutor, GraphQLCoreExecution):
-    """The executor of every operation, and of an event: its root value is an Update then."""
+    """The executor of every operation, and of events, whose root value is a CallUpdate."""
 
     @property
     def compiles(self) -> bool:
-        """As the setting says."""
+        """False if the setting turns compiled execution off."""
         return bool(getattr(self.context_value, "compiles", True))
 
     def shortcut(self, field: GraphQLField) -> Shortcut | None:
-        """See shortcuts."""
+        """See gateway.schema.shortcuts."""
         return shortcut(field)
 
     def execute_operation(self, serially: bool | None = None) -> Any:
-        """The result, or an awaitable of it."""
+        """Returns the result, or an awaitable of it."""
         if not isinstance(self.root_value, CallUpdate):
             return super().execute_operation(serially)
         context: Context = self.context_value

@@ -1,9 +1,8 @@
-"""The shorter way to a field's values: without what Strawberry does again for every row.
+"""Faster equivalents of resolvers, without the work that Strawberry repeats for every row.
 
-A field without a resolver is an attribute. A resolver's arguments are converted once in a request,
-not for each row, and a caller's masks are chosen once. Whatever else a field has around its
-resolver (extensions such as permissions) keeps the long way. This module must not know which fields
-there are.
+A field without a resolver reads an attribute. A resolver's arguments are converted once per
+request, not per row, and the caller's masks are chosen once. A field with other wrappers (such as
+permissions) keeps its resolver. This module must not know which fields there are.
 """
 
 from collections.abc import Callable
@@ -14,13 +13,18 @@ from graphql import GraphQLField
 
 from gateway.execution import Binding, Shortcut
 from gateway.schema.masked_fields import MaskedResolver, shows_personal
-from gateway.schema.strawberry_internals import converted, info_of, plain_resolver, read_attribute
+from gateway.schema.strawberry_internals import (
+    converted_arguments,
+    info_of,
+    plain_resolver,
+    read_attribute,
+)
 
 __all__ = ["shortcut"]
 
 
 def shortcut(field: GraphQLField) -> Shortcut | None:
-    """How a compiled plan gets at the field's values; None where only its resolver can."""
+    """The shortcut to a field's values; None if the plan has to call its resolver."""
     if not isinstance(field.resolve, MaskedResolver):
         return _unmasked(field, field.resolve)
     attribute = read_attribute(field, field.resolve.resolve)
@@ -48,13 +52,13 @@ def _unmasked(field: GraphQLField, resolve: Any) -> Shortcut | None:
     function, source_name, info_name = resolver
 
     def bind(info: Any, arguments: dict[str, Any]) -> Binding:
-        given = converted(field, info, arguments)
+        values = converted_arguments(field, info, arguments)
 
         def call(source: Any, info: Any) -> Any:
             named = {source_name: source} if source_name else {}
             if info_name:
                 named[info_name] = info_of(field, info)
-            return function(**named, **given)
+            return function(**named, **values)
 
         return Binding(call if info_name else lambda source: call(source, None), bool(info_name))
 

@@ -1,7 +1,7 @@
-"""What is used of Strawberry that it does not promise to keep: here, and nowhere else.
+"""All uses of Strawberry's internals. No other module uses them.
 
-Names with an underscore, and modules that its documentation does not name. Each release may change
-them, so pyproject.toml allows none that was not tried, and tests/test_libraries.py says what is
+Internals are names with an underscore and modules without documentation. Any release may change
+them, so pyproject.toml allows only tested releases, and tests/test_libraries.py names what is
 missing. This module must not know the gateway's schema.
 """
 
@@ -21,7 +21,7 @@ __all__ = [
     "FederationAny",
     "GraphQLCoreExecution",
     "PreExecutionError",
-    "converted",
+    "converted_arguments",
     "declaration",
     "enum_values",
     "given_operation_name",
@@ -35,34 +35,34 @@ __all__ = [
 
 
 def graphql_schema(schema: Any) -> GraphQLSchema:
-    """graphql-core's schema, of which Strawberry's is made."""
+    """The graphql-core schema behind a Strawberry schema."""
     assert isinstance(schema, Schema)  # noqa: S101 (its base class has no such name)
     return schema._schema
 
 
 def graphql_info(info: Info[Any, Any]) -> GraphQLResolveInfo[Any]:
-    """graphql-core's info, which has the document's fragments."""
+    """The graphql-core info, which has the document's fragments."""
     return info._raw_info
 
 
 def given_operation_name(context: ExecutionContext) -> str | None:
-    """The operation's name as the client gave it; `operation_name` makes up for one left out."""
+    """The operation name in the request; `operation_name` replaces one that is left out."""
     return context._provided_operation_name
 
 
 def declaration(field: GraphQLField) -> Any:
-    """What a field was made of; None where it is not Strawberry's."""
+    """The Strawberry field behind a graphql-core field; None if there is none."""
     return field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
 
 
 def enum_values(enum: Any) -> list[Any]:
-    """The values of a GraphQL enum, whose descriptions may be set."""
+    """The values of a GraphQL enum; their descriptions are writable."""
     values: list[Any] = enum.__strawberry_definition__.values
     return values
 
 
 def read_attribute(field: GraphQLField, resolve: Any) -> str | None:
-    """The attribute that Strawberry's resolver of a field reads, and does nothing else."""
+    """The attribute that a field reads, if Strawberry's resolver does nothing else; or None."""
     declared = declaration(field)
     is_basic = getattr(resolve, "__name__", "") == "_get_basic_result"
     is_read = is_basic and declared.default_resolver is getattr
@@ -72,9 +72,9 @@ def read_attribute(field: GraphQLField, resolve: Any) -> str | None:
 def plain_resolver(
     field: GraphQLField, resolve: Any
 ) -> tuple[Callable[..., Any], str | None, str | None] | None:
-    """The function that Strawberry's resolver of a field calls, and does nothing else.
+    """The function that a field calls, if Strawberry's resolver does nothing else; or None.
 
-    With the names of its parameters for the source and for the info, where it has them.
+    It comes with the names of its parameters for the source and the info; None for one it lacks.
     """
     if getattr(resolve, "__name__", "") not in ("_resolver", "_async_resolver"):
         return None
@@ -88,8 +88,10 @@ def plain_resolver(
     return resolver.wrapped_func, _name(source or root), _name(resolver.info_parameter)
 
 
-def converted(field: GraphQLField, info: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A field's arguments as its resolver takes them. Raises what Strawberry's types raise."""
+def converted_arguments(
+    field: GraphQLField, info: Any, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Converts arguments to the resolver's types. Raises what Strawberry's types raise."""
     schema = info.schema._strawberry_schema
     return convert_arguments(
         arguments,
@@ -101,7 +103,7 @@ def converted(field: GraphQLField, info: Any, arguments: dict[str, Any]) -> dict
 
 
 def info_of(field: GraphQLField, info: Any) -> Info[Any, Any]:
-    """Strawberry's info of a field."""
+    """The Strawberry info of a field."""
     return Info(_raw_info=info, _field=declaration(field))
 
 

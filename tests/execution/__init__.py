@@ -1,1 +1,1 @@
-"""The room execution: its answers are graphql-core's."""
+"""Compiled execution: its results are those of graphql-core."""

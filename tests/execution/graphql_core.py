@@ -2,10 +2,10 @@
 
     python -m tests.execution.graphql_core
 
-They are in its source distribution, which is fetched each time and never kept. The module is also
-the pytest plugin that puts the executor in the place of graphql-core's. A part of the tests is
-about what is left to graphql-core (incremental delivery, abort signals): how many really ran
-compiled is printed, and must not be few.
+The tests are in its source distribution, which is fetched each time and never kept. The module is
+also the pytest plugin that replaces the executor of graphql-core. Some tests are about operations
+that are left to graphql-core (incremental delivery, abort signals). The module prints the share of
+tests that ran compiled, and fails if it is too small.
 """
 
 import os
@@ -24,17 +24,17 @@ import pytest
 from gateway.execution import CompilingExecutor
 
 HOUSE = Path(__file__).parents[2]
-LEAST_SHARE = 0.7
+MIN_SHARE = 0.7
 TESTS = ("execution", "test_graphql.py", "test_star_wars_query.py", "test_user_registry.py")
 ROOM = "tests/execution"
-# Incremental delivery is left to graphql-core as a whole.
-OTHERS = f"{ROOM}/incremental/"
+# Incremental delivery is left to graphql-core.
+INCREMENTAL = f"{ROOM}/incremental/"
 NON_NULL = f"{ROOM}/test_nonnull.py::describe_execute_handles_non_nullable_types"
 LONG_CHAIN = "describe_nulls_first_nullable_after_long_chain_of_non_null_fields"
 SEVERAL = "describe_handles_multiple_errors_for_a_single_response_position"
 ORDER = "the same errors in another order: level by level"
-BELOW = "a sibling's error below the same null is not told: the null came first"
-DIFFERENT = {
+BELOW = "an error of a sibling below the same null is not reported: the null came first"
+KNOWN_DIFFERENCES = {
     f"{ROOM}/test_cancellation.py::describe_execute_cancellation::"
     "suppresses_sibling_errors_after_a_non_null_error_bubbles": "a sibling is cancelled sooner",
     f"{ROOM}/test_too_deeply_nested_selections.py::"
@@ -56,13 +56,13 @@ class Plugin:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.failed: set[str] = set()
-        self._asked = self._compiled = 0
+        self._executed = self._compiled = 0
         module: Any = sys.modules["graphql.execution.execute"]
         plugin = self
 
         class Plugged(CompilingExecutor, module.IncrementalExecutor):  # type: ignore[misc]
             def execute_operation(self, serially: bool | None = None) -> Any:
-                plugin._asked += 1
+                plugin._executed += 1
                 plugin._compiled += self.plan() is not None
                 return super().execute_operation(serially)
 
@@ -70,39 +70,39 @@ class Plugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        """Around each test."""
-        self._asked = self._compiled = 0
+        """Counts each test that executes an operation."""
+        self._executed = self._compiled = 0
         try:
             yield
         finally:
-            if self._asked and not item.nodeid.startswith(OTHERS):
+            if self._executed and not item.nodeid.startswith(INCREMENTAL):
                 self.counts["executing"] += 1
                 self.counts["compiled"] += bool(self._compiled)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """The outcome of each test."""
+        """Counts the outcome of each test."""
         if report.when == "call" or report.failed:
             self.counts[report.outcome] += 1
         if report.failed:
             self.failed.add(report.nodeid)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """The verdict: only the known differences, and enough that ran compiled."""
+        """Fails on unknown differences, or if too few tests ran compiled."""
         share = self.counts["compiled"] / max(1, self.counts["executing"])
-        unexplained = self.failed - DIFFERENT.keys()
-        gone = DIFFERENT.keys() - self.failed
+        unexplained = self.failed - KNOWN_DIFFERENCES.keys()
+        gone = KNOWN_DIFFERENCES.keys() - self.failed
         print(f"\n{dict(self.counts)}; ran compiled: {share:.0%} (incremental delivery left out)")
-        for name in sorted(self.failed & DIFFERENT.keys()):
-            print(f"differs: {name}: {DIFFERENT[name]}")
+        for name in sorted(self.failed & KNOWN_DIFFERENCES.keys()):
+            print(f"differs: {name}: {KNOWN_DIFFERENCES[name]}")
         for name in sorted(unexplained):
             print(f"UNEXPLAINED: {name}")
         for name in sorted(gone):
             print(f"no longer differs: {name}")
-        session.exitstatus = int(bool(unexplained or gone) or share < LEAST_SHARE)
+        session.exitstatus = int(bool(unexplained or gone) or share < MIN_SHARE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """As a plugin."""
+    """Registers the plugin."""
     config.pluginmanager.register(Plugin())
 
 
@@ -114,9 +114,9 @@ def main() -> int:
         tools = Path(room, "tools")
         environment = {**os.environ, "PATH": f"{tools}/bin:{os.environ['PATH']}"}
         environment["PYTHONPATH"] = str(tools)
-        wanted = [*pip, "install", "-q", "--target", f"{tools}", "uv_build", "pytest-describe"]
-        source = [*pip, "download", "-q", "--no-deps", "--no-build-isolation", "-d", room]
-        for command in (wanted, [*source, "--no-binary", "graphql-core", name]):
+        install = [*pip, "install", "-q", "--target", f"{tools}", "uv_build", "pytest-describe"]
+        download = [*pip, "download", "-q", "--no-deps", "--no-build-isolation", "-d", room]
+        for command in (install, [*download, "--no-binary", "graphql-core", name]):
             subprocess.run(command, check=True, env=environment)  # noqa: S603
         (archive,) = Path(room).glob("*.tar.gz")
         with tarfile.open(archive) as packed:

@@ -1,7 +1,7 @@
-"""Operations at random over the schema of `worlds`, and variables for them.
+"""Random operations over the schema of `worlds`, and random variables for them.
 
-Fragments are spread again and again under different conditions, fields merge, variables have
-defaults or are left out. A few operations are such as validation would refuse.
+They spread fragments repeatedly under different conditions, merge fields, and use variables with
+defaults or without values. Validation would reject a few of them.
 """
 
 import random
@@ -34,7 +34,7 @@ class Writer:
         self._fragments: dict[str, str] = {}
 
     def condition(self) -> str:
-        """None, or one or two of @skip and @include."""
+        """Nothing, or one or both of @skip and @include."""
         if self.chance.random() < 0.7:
             return ""
         value = self.chance.choice(["true", "false", "$yes", "$no", "$maybe", "$yes", "$no"])
@@ -42,7 +42,7 @@ class Writer:
         return "".join(f" @{kind}(if: {value})" for kind in kinds)
 
     def arguments(self, name: str) -> str:
-        """The arguments of a field, if it has any; sometimes wrong ones."""
+        """The arguments of a field, if it has any; sometimes invalid ones."""
         pick = self.chance.choice
         if name == "echo":
             point = pick(["null", "{x: 1}", "{x: $x}", "{x: 1, y: $number}", "$point", "{y: 2}"])
@@ -62,7 +62,7 @@ class Writer:
         return "{ " + " ".join(parts) + " }"
 
     def part(self, type_: Any, depth: int) -> str:
-        """A field, an inline fragment or a fragment."""
+        """A field, an inline fragment or a fragment spread."""
         odds = self.chance.random()
         on = type_.name if is_object_type(type_) or odds < 0.1 else self.chance.choice(OBJECTS)
         inside = schema.type_map[on]
@@ -76,12 +76,12 @@ class Writer:
         return self.field(type_, depth)
 
     def fragment(self, on: str, depth: int) -> str:
-        """A fragment that is there already, or a new one."""
+        """The name of an existing fragment, or of a new one."""
         fitting = [name for name in self._fragments if name.startswith(f"On{on}")]
         if fitting and self.chance.random() < 0.6:
             return self.chance.choice(fitting)
         name = f"On{on}{len(self._fragments)}"
-        text = self.selection(schema.type_map[on], depth + 1)  # may write others meanwhile
+        text = self.selection(schema.type_map[on], depth + 1)  # this may add other fragments
         while name in self._fragments:
             name += "x"
         self._fragments[name] = f"fragment {name} on {on} {text}"
@@ -120,8 +120,8 @@ def operation(chance: random.Random) -> str:
 
 
 def variables(chance: random.Random) -> dict[str, Any]:
-    """Values for its variables; those that need none are often left out."""
-    given: dict[str, Any] = {"yes": chance.random() < 0.5, "no": chance.random() < 0.5}
+    """Values for its variables; optional ones are often left out."""
+    required: dict[str, Any] = {"yes": chance.random() < 0.5, "no": chance.random() < 0.5}
     optional = {
         "maybe": chance.random() < 0.5,
         "text": chance.choice(["said", None]),
@@ -130,4 +130,4 @@ def variables(chance: random.Random) -> dict[str, Any]:
         "point": chance.choice([{"x": 1}, {"x": 2, "y": None}, None]),
         "x": chance.choice([8, None]),
     }
-    return given | {name: value for name, value in optional.items() if chance.random() < 0.6}
+    return required | {name: value for name, value in optional.items() if chance.random() < 0.6}

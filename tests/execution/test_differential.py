@@ -1,11 +1,11 @@
-"""Compiled execution answers as graphql-core does, over operations and worlds at random.
+"""Compiled execution returns what graphql-core returns, for random operations and worlds.
 
-`pytest tests/execution --hypothesis-profile=long` looks at 20,000 operations; every run at a share.
+`pytest tests/execution --hypothesis-profile=long` runs 20,000 operations; a usual run fewer.
 
-The data are equal as text, so with the order of keys. Errors below a place that an error has made
-null depend on timing: which of them are told, both are free to choose. So every error must be one
-that there is when nothing propagates (graphql-core's own way to find them all), must have made
-something null, and every null must be so by its value or by an error that is told.
+The data are equal as text, and so is the order of their keys. Which errors below a null are
+reported depends on timing, and GraphQL allows any choice. So each reported error must also occur if
+nulls do not propagate (graphql-core's own way to find all errors) and must have caused a null. Each
+null must be a value or have a reported error.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tests.execution.worlds import World, schema
 
 LONG = 3000
 DOCUMENTS = 10_000 if settings().max_examples >= LONG else 200
-# graphql-core itself leaves coroutines behind where it gives a branch up.
+# graphql-core itself does not await the coroutines of a branch that it drops.
 pytestmark = pytest.mark.filterwarnings("ignore:.*was never awaited", "ignore:.*coroutine.*ignored")
 Path = tuple[str | int, ...]
 Error = tuple[Path, str, str]
@@ -34,24 +34,24 @@ ran = {"compiled": 0}
 
 
 class Compiled(CompilingExecutor, Executor[Any]):
-    """The executor under test; what it leaves to graphql-core would prove nothing."""
+    """The executor under test. It counts compiled operations; the others would prove nothing."""
 
     def execute_operation(self, serially: bool | None = None) -> Any:
-        """Counts."""
+        """Executes, and counts a compiled operation."""
         ran["compiled"] += self.plan() is not None
         return super().execute_operation(serially)
 
 
 class EveryError(CollectedErrors):
-    """Also those below a null."""
+    """Collects errors below a null, too."""
 
     def add(self, error: GraphQLError, path: Any) -> None:
-        """Without looking where."""
+        """Adds the error, wherever it is."""
         self.errors.append(error)
 
 
 class Everything(Executor[Any]):
-    """graphql-core, telling every error that there can be."""
+    """graphql-core, with every possible error."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -62,7 +62,7 @@ class Everything(Executor[Any]):
 async def answer(
     world: World, document: DocumentNode, variables: dict[str, Any], executor: type[Any] | None
 ) -> ExecutionResult:
-    """The result, when all that was begun has ended."""
+    """The result, after all tasks have ended."""
     result: Any = execute(schema, document, None, world, variables, executor_class=executor)
     if hasattr(result, "__await__"):
         result = await result
@@ -75,7 +75,7 @@ async def answer(
 
 
 def errors(result: ExecutionResult) -> list[Error]:
-    """What is told of each error: where, what, and the places in the document."""
+    """Path, message, and locations with extensions of each error."""
     return [
         (tuple(error.path or ()), error.message, f"{error.locations} {error.extensions}")
         for error in result.errors or ()
@@ -83,7 +83,7 @@ def errors(result: ExecutionResult) -> list[Error]:
 
 
 def nulls(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Where the data are null."""
+    """The paths at which the data are null."""
     if value is None:
         yield path
     elif isinstance(value, dict):
@@ -95,13 +95,13 @@ def nulls(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def is_explained(null: Path, told: list[Error], possible: set[Error]) -> bool:
-    """A null without a possible error of its own is a value; the others need one that is told."""
+    """A null with no possible error at or below it is a value. Any other needs a reported error."""
     below = [path for path, *_ in possible if path[: len(null)] == null]
     return not below or any(path[: len(null)] == null for path, *_ in told)
 
 
 async def compare(seed: int) -> None:
-    """One operation, with two sets of variables in two worlds."""
+    """Compares one operation, with two sets of variables in two worlds."""
     chance = random.Random(seed)
     text = operation(chance)
     document = parse(text)
@@ -129,7 +129,7 @@ async def compare(seed: int) -> None:
 
 @settings(max_examples=DOCUMENTS)
 @given(seed=st.integers(0, 2**63))
-def test_answers_are_those_of_graphql_core(seed: int) -> None:
+def test_results_are_those_of_graphql_core(seed: int) -> None:
     asyncio.run(compare(seed))
 
 

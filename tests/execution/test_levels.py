@@ -1,4 +1,4 @@
-"""How plans run: what a level hands over at once, who waits for whom, and what is left behind."""
+"""How plans run: the batches of a level, waiting, cancellation, and memory."""
 
 import asyncio
 import gc
@@ -22,10 +22,10 @@ schema = build_schema("""
 
 
 class Compiled(CompilingExecutor, Executor[Any]):
-    """Nothing but compiled."""
+    """An executor that compiles every operation."""
 
     def plan(self) -> Any:
-        """Never None."""
+        """The plan, which is never None."""
         plan = super().plan()
         assert plan is not None
         return plan
@@ -38,7 +38,7 @@ def answer(document: str | DocumentNode, root: Any, **options: Any) -> Any:
 
 
 async def test_the_keys_of_a_level_are_one_batch() -> None:
-    """Also where one row of the level came later than the others."""
+    """The keys of the next level are one batch, too."""
     batches: list[list[int]] = []
 
     async def read(keys: list[int]) -> list[Any]:
@@ -58,7 +58,7 @@ async def test_the_keys_of_a_level_are_one_batch() -> None:
     assert result.data["rows"][2] == {"next": {"name": "13", "next": {"name": "23"}}}
 
 
-async def test_a_fast_row_waits_for_no_slow_one() -> None:
+async def test_a_fast_row_does_not_wait_for_a_slow_one() -> None:
     slow = asyncio.get_running_loop().create_future()
     reached = asyncio.Event()
 
@@ -73,7 +73,7 @@ async def test_a_fast_row_waits_for_no_slow_one() -> None:
     assert (await running).data == {"rows": [{"next": {"name": "slow"}}, {"next": {"name": None}}]}
 
 
-async def test_a_cancelled_operation_cancels_what_it_awaits() -> None:
+async def test_a_cancelled_operation_cancels_its_resolvers() -> None:
     ended: list[str] = []
     begun = asyncio.Event()
 
@@ -95,8 +95,8 @@ async def test_a_cancelled_operation_cancels_what_it_awaits() -> None:
     assert ended == ["hung", "hung"]
 
 
-async def test_what_is_awaited_below_a_null_is_cancelled() -> None:
-    """The operation ends although a sibling would never have answered."""
+async def test_a_pending_value_below_a_null_is_cancelled() -> None:
+    """The operation ends, although a sibling would never have returned."""
     never = asyncio.get_running_loop().create_future()
 
     async def fail(_info: Any) -> Any:
@@ -110,7 +110,7 @@ async def test_what_is_awaited_below_a_null_is_cancelled() -> None:
     assert never.cancelled()
 
 
-def test_what_is_sync_needs_no_loop() -> None:
+def test_a_synchronous_operation_needs_no_event_loop() -> None:
     result = execute_sync(
         schema, parse("{ rows { must } }"), {"rows": [{"must": 1}]}, executor_class=Compiled
     )
@@ -119,10 +119,10 @@ def test_what_is_sync_needs_no_loop() -> None:
 
 
 def test_plans_are_freed_with_their_document() -> None:
-    """At that moment, not when Python's collector comes."""
+    """They are freed at once, without a garbage collection."""
     document = parse("query ($of: Int) { rows { name(of: $of) next { must __typename } } }")
     token = document.loc.start_token if document.loc else None
-    while token is not None:  # these link a document to itself
+    while token is not None:  # the tokens are a reference cycle of the document
         following, token.prev, token.next = token.next, None, None
         token = following
     answer(document, {"rows": [{"name": lambda _info, of: str(of), "next": {"must": "x"}}]})
@@ -136,8 +136,8 @@ def test_plans_are_freed_with_their_document() -> None:
         gc.enable()
 
 
-def test_arguments_are_those_of_the_request() -> None:
-    """A plan keeps what a document says, nothing that a request said."""
+def test_each_request_has_its_own_arguments() -> None:
+    """A plan keeps values of the document, but none of a request."""
     document = parse("query ($of: Int) { rows { name(of: $of) } }")
     root = {"rows": [{"name": lambda _info, of=None: str(of)}]}
     found = [
@@ -149,7 +149,7 @@ def test_arguments_are_those_of_the_request() -> None:
 
 
 async def test_the_setting_leaves_operations_to_graphql_core() -> None:
-    """The same answers and requests."""
+    """Results and upstream requests are the same."""
     query = """{ calls(first: 3) { isComplete nodes { __typename sid status to price startTime
         toEndpoint { __typename ... on PhoneNumber { number } }
         parentCall { sid } recordings { nodes { sid track call { sid } } }

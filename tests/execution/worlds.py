@@ -1,7 +1,7 @@
-"""A schema whose resolvers do everything that resolvers can do, as a seed decides.
+"""A schema whose resolvers do, by seed, everything that resolvers can do.
 
-What a field does is a function of the seed, its object and its name, so that an operation can be
-executed twice: sync, late, null, raising, returning an exception, lists of all of these.
+They return values at once or late, null or an exception, raise, or return lists of all of these.
+The result depends only on the seed, the object and the field, so an operation can be repeated.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ OBJECTS = ("Ant", "Bee", "Cat")
 
 
 class Colour(Enum):
-    """An enum of Python's behind one of GraphQL's."""
+    """The Python enum behind a GraphQL enum."""
 
     RED = "red"
     BLUE = "blue"
@@ -55,9 +55,9 @@ class Thing:
 
 @dataclass
 class World:
-    """What happens under a seed. `trouble` is how often (of 100) something is out of the ordinary.
+    """What resolvers do under a seed. `trouble` is the percentage of unusual results.
 
-    `calls` counts the resolvers' calls; `acts` is the order of mutations.
+    `calls` counts the calls of each resolver; `acts` is the order of mutations.
     """
 
     seed: int
@@ -67,7 +67,7 @@ class World:
     acts: list[str] = field(default_factory=list)
 
     def chance(self, *what: object) -> random.Random:
-        """Always the same for the same things."""
+        """A generator that is the same for equal arguments."""
         return random.Random(f"{self.seed} {what}")
 
     def thing(self, chance: random.Random) -> Thing:
@@ -79,7 +79,7 @@ Make = Callable[[World, random.Random], Any]
 
 
 async def late(turns: int, value: Any) -> Any:
-    """The value after so many turns of the loop; raises it where it is an exception."""
+    """The value after this many turns of the event loop. Raises it if it is an exception."""
     for _ in range(turns):
         await asyncio.sleep(0)
     if isinstance(value, Exception):
@@ -89,7 +89,7 @@ async def late(turns: int, value: Any) -> Any:
 
 @dataclass(eq=False)
 class Late:
-    """The same, but something that nobody need await: it may be lost with the list that has it."""
+    """Like `late`, but without a warning if its list is dropped and it is never awaited."""
 
     turns: int
     value: Any
@@ -99,7 +99,7 @@ class Late:
 
 
 def outcome(world: World, chance: random.Random, make: Make, later: Any = late) -> Any:
-    """A value, or one of the other things that a resolver may return. May raise."""
+    """A value, or something else that a resolver may return. May raise."""
     odds = chance.randrange(100)
     if odds >= world.trouble:
         value: Any = make(world, chance)
@@ -120,19 +120,19 @@ def items(make: Make) -> Make:
 
     def made(world: World, chance: random.Random) -> Any:
         count = chance.choice([0, 1, 2, 3])
-        found = []
+        made_items = []
         for _ in range(count):
             try:
-                found.append(outcome(world, chance, make, Late))
+                made_items.append(outcome(world, chance, make, Late))
             except Exception as error:
-                found.append(error)
-        return tuple(found) if chance.random() < 0.2 else found
+                made_items.append(error)
+        return tuple(made_items) if chance.random() < 0.2 else made_items
 
     return made
 
 
 def stream(make: Make) -> Make:
-    """An async iterable, sometimes one that breaks; a list where nothing may be awaited."""
+    """An async iterable, which sometimes raises; in a synchronous world a list."""
 
     def made(world: World, chance: random.Random) -> Any:
         values = [make(world, chance) for _ in range(chance.choice([0, 1, 3]))]
@@ -163,7 +163,7 @@ def resolver(name: str, make: Make) -> Callable[..., Any]:
 
 
 def act(name: str) -> Callable[..., Awaitable[Any] | Any]:
-    """A mutation's resolver, which notes when it begins and ends."""
+    """A mutation's resolver, which records when it begins and ends."""
 
     def resolve(_source: Any, info: Any, **arguments: Any) -> Any:
         world: World = info.context
