@@ -314,6 +314,9 @@ class OutcomeUnknown(UpstreamError):
     """
 
     code = "OUTCOME_UNKNOWN"
+    MESSAGE: ClassVar[str] = (
+        "The write was sent, but its result is unknown. Check whether it happened before you retry."
+    )
     look_for: Mapping[str, object] | None = None
 
     @property

@@ -1,6 +1,6 @@
 """`gateway sandbox`: serves the sandbox alone, as a Twilio Calls API.
 
-This module must not know how the sandbox responds.
+This module must not know how the sandbox works.
 """
 
 import argparse
@@ -19,17 +19,20 @@ from gateway.telemetry.logs import configure_logging
 __all__ = ["add_command"]
 
 NUMBERS: tuple[tuple[str, Callable[[str], float], str], ...] = (
-    ("speed", non_negative, "speed of its clock as a multiple of real time"),
-    ("calls_per_second", non_negative, "calls above this rate wait in the queue"),
-    ("concurrency", positive, "requests at a time; those above it get a 429"),
-    ("latency", non_negative, "the least seconds of a response"),
-    ("latency_per_row", non_negative, "seconds that each row adds to a response"),
-    ("latency_jitter", non_negative, "share by which a latency varies, 0 to 1"),
+    ("speed", non_negative, "clock speed as a multiple of real time"),
+    ("calls_per_second", non_negative, "calls started per second; the others wait in the queue"),
+    ("concurrency", positive, "maximum concurrent requests; the others get a 429"),
+    ("latency", non_negative, "seconds that every response takes"),
+    ("latency_per_row", non_negative, "additional seconds for each row of a response"),
+    ("latency_jitter", non_negative, "jitter as a fraction of the latency, from 0 to 1"),
 )
 SWITCHES = (
-    ("callbacks_anywhere", "also request TwiML and callback URLs beyond this machine's loopback"),
-    ("ended_calls_are_missing", "respond 404, not 400, to a change of a call that has ended"),
-    ("control", "let tests reset, load, step and disturb it under /sandbox/"),
+    (
+        "callbacks_anywhere",
+        "also request TwiML and callback URLs beyond this machine's loopback interface",
+    ),
+    ("ended_calls_are_missing", "respond 404, not 400, to an update of an ended call"),
+    ("control", "let tests reset, load and step the sandbox and inject faults, under /sandbox/"),
 )
 
 
@@ -73,12 +76,12 @@ def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _credential(settings: Settings) -> dict[str, Any]:
-    """The credential that the environment sets; empty for the sandbox's own, well-known one."""
+    """The credential in the settings; empty if there is none (the sandbox has a public one)."""
     account = settings.account
-    given = {
+    values = {
         "account_sid": account.sid,
         "auth_token": account.auth_token and account.auth_token.reveal(),
         "api_key": account.api_key,
         "api_secret": account.api_secret and account.api_secret.reveal(),
     }
-    return {name: value for name, value in given.items() if value}
+    return {name: value for name, value in values.items() if value}

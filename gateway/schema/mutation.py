@@ -7,7 +7,7 @@ run one after the other, in order, as the GraphQL specification says.
 Note [Nullable payloads]. A payload is nullable, so that a mutation that fails does not null the
 results of earlier ones in the same operation: those calls have been placed.
 
-Note [Look before you deny]. Twilio returns 404 also if the call to be changed has just ended, or
+Note [Read after a 404]. Twilio returns 404 also if the call to be changed has just ended, or
 was just placed and is not shown yet. So after a 404 the gateway reads the call. If the read finds
 it, it is not in progress. If neither the read nor a recent event shows it, there is no such call.
 If a recent event shows it live, Twilio is late: the field gets an error and may be retried. Nothing
@@ -138,7 +138,7 @@ async def _run(info: Info, spec: MutationSpec[Input], input_: Input) -> PayloadF
 
 
 async def _not_found(info: Info, sid: str, not_found: UpstreamNotFound) -> UserError:
-    """The user error for a 404, after a read of the call. See Note [Look before you deny]."""
+    """The user error for a 404, after a read of the call. See Note [Read after a 404]."""
     refusal = _refusal(not_found)
     row = await info.context.loaders.row(FetchCall(sid=sid), field_path(info))
     late = None
@@ -173,7 +173,7 @@ async def _execute(
             row = await context.loaders.send(request, field_path(info))
         except OutcomeUnknown as error:
             return MutationResult(since=since, until=datetime.now(UTC), request_id=error.request_id)
-        except UpstreamNotFound:  # not recorded: see Note [Look before you deny]
+        except UpstreamNotFound:  # not recorded: see Note [Read after a 404]
             raise
         except UpstreamRejected as error:
             return MutationResult(refusal=_refusal(error))
@@ -208,14 +208,11 @@ def _fingerprint(request: CallForm) -> str:
 
 
 def _outcome_unknown(input_: object, result: MutationResult) -> OutcomeUnknown:
-    """The error of a request that may have been done.
+    """The error of a write that may have happened.
 
-    `look_for` says what to look for, with numbers cut down to their ends.
+    `look_for` says what to look for; of a phone number it has only the end.
     """
-    error = OutcomeUnknown(
-        "The request was sent to Twilio but its outcome is unknown: look before you repeat it",
-        request_id=result.request_id,
-    )
+    error = OutcomeUnknown(OutcomeUnknown.MESSAGE, request_id=result.request_id)
     named = (
         {"to": _last_digits(input_.to), "from": _last_digits(input_.from_)}
         if isinstance(input_, MakeCallInput)

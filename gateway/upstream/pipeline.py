@@ -310,7 +310,7 @@ def _write_error(error: UpstreamError) -> UpstreamError:
     if isinstance(error, (RequestNotSent, *REFUSALS)):
         return error
     return OutcomeUnknown(
-        "The write was sent but its result is unknown: check whether it happened before you retry",
+        OutcomeUnknown.MESSAGE,
         status=error.status,
         twilio_code=error.twilio_code,
         more_info=error.more_info,

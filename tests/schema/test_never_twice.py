@@ -82,6 +82,7 @@ async def test_whatever_leaves_the_outcome_open_is_not_repeated(
 
         assert twilio.requests == [POSTED]
         assert problem["path"] == ["makeCall"]
+        assert problem["message"].endswith("Check whether it happened before you retry.")
         extensions = problem["extensions"]
         assert extensions["code"] == "OUTCOME_UNKNOWN"
         look_for = extensions["lookFor"]

@@ -324,6 +324,7 @@ async def test_a_form_that_may_have_done_something_is_never_sent_twice(failure: 
 
     assert len(script.requests) == 1
     assert caught.value.extensions["code"] == "OUTCOME_UNKNOWN"
+    assert str(caught.value).endswith("Check whether it happened before you retry.")
 
 
 async def test_a_form_that_is_refused_is_a_plain_refusal() -> None:
