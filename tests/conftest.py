@@ -42,7 +42,7 @@ class Client:
 
     async def answer(self, query: str, **variables: Any) -> dict[str, Any]:
         """The whole response map."""
-        return await self.gateway.answer(query, variables, None)
+        return await self.gateway.execute_as_operator(query, variables, None)
 
     async def data(self, query: str, **variables: Any) -> Any:
         """The data of an answer that must have no errors."""

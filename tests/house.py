@@ -190,7 +190,7 @@ async def hops(query: str, resolver: str, request: int) -> list[str]:
     async with open_gateway(settings, transport) as gateway:
         await asyncio.sleep(0)
         transport.others = asyncio.all_tasks()
-        await asyncio.ensure_future(gateway.answer(query, {}, None))
+        await asyncio.ensure_future(gateway.execute_as_operator(query, {}, None))
     waiting = [name for name in transport.waiting[request - 1] if not name.startswith("Gateway.")]
     assert resolver in waiting, waiting
     return waiting

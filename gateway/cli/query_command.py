@@ -81,6 +81,6 @@ async def _answer(
     explain: Explain,
 ) -> dict[str, Any]:
     async with open_gateway(settings) as gateway:
-        return await gateway.answer(
+        return await gateway.execute_as_operator(
             document, variables, operation, OperationOptions(explain=explain)
         )

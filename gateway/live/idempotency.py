@@ -28,7 +28,7 @@ __all__ = [
     "MutationResult",
     "RecordedError",
     "RunningMutations",
-    "caller_key",
+    "scoped_key",
 ]
 
 MIN_WAIT, MAX_WAIT = 0.02, 0.5
@@ -93,19 +93,19 @@ class RunningMutations:
             task.exception()  # marks it as retrieved: the caller may have left
 
 
-def caller_key(name: str, key: str) -> str:
+def scoped_key(name: str, key: str) -> str:
     """One caller's key, as JSON: different pairs of name and key never give the same text."""
     return json.dumps([name, key])
 
 
 class IdempotentExecutor:
-    """Executes actions under the keys of one store. `running` holds those that have begun."""
+    """Executes actions under the keys of one store. `mutations` holds those that have begun."""
 
-    def __init__(self, store: Store, running: RunningMutations | None = None) -> None:
+    def __init__(self, store: Store, mutations: RunningMutations | None = None) -> None:
         self._store = store
-        self.running = running or RunningMutations()
+        self.mutations = mutations or RunningMutations()
 
-    async def once(
+    async def execute(
         self, key: str, fingerprint: str, action: Action, until: float
     ) -> MutationResult:
         """The result of the first action under this key, executed now if the key is free.
@@ -114,9 +114,11 @@ class IdempotentExecutor:
         that still runs then has an unknown result. Raises KeyReused, StoreUnavailable, and what the
         action raises.
         """
-        return await self.running.run(lambda: self._once(key, fingerprint, action, until))
+        return await self.mutations.run(
+            lambda: self._claim_and_execute(key, fingerprint, action, until)
+        )
 
-    async def _once(
+    async def _claim_and_execute(
         self, key: str, fingerprint: str, action: Action, until: float
     ) -> MutationResult:
         """Runs to its end once the key is claimed: an abandoned claim would last for a day."""

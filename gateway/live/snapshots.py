@@ -83,7 +83,7 @@ class ResultCoalescer(Generic[T]):
         self._flights = SingleFlight()
         self._results: TTLCache[Hashable, T] = TTLCache(MAX_RESULTS, RESULT_TTL, self._now)
 
-    async def outcome(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
+    async def result(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
         """The result under this key: a kept one, that of a run in flight, or that of `run`.
 
         A run continues while any caller waits for it. All waiting callers get its error, which is

@@ -122,7 +122,7 @@ class Store(Protocol):
     def state(self, call_sid: str) -> CallStatusEvent | None:
         """The call's state as this gateway knows it; None without an event for a day."""
 
-    async def remember(self, key: str, seconds: float) -> bool:
+    async def add_if_new(self, key: str, seconds: float) -> bool:
         """Adds a key to the replay cache; False when a gateway added it within `seconds`."""
 
     async def claim(self, key: str, fingerprint: str) -> Claim:
@@ -210,7 +210,7 @@ class MemoryStore:
         """The states of all calls, the last changed one last."""
         return list(self._states.values())
 
-    async def remember(self, key: str, seconds: float) -> bool:
+    async def add_if_new(self, key: str, seconds: float) -> bool:
         """See Store."""
         is_new = key not in self._replay_keys
         if is_new:

@@ -107,9 +107,9 @@ class ValkeyStore:
         """See Store."""
         return self._local.state(call_sid)
 
-    async def remember(self, key: str, seconds: float) -> bool:
+    async def add_if_new(self, key: str, seconds: float) -> bool:
         """See Store. While the server is away, this gateway's own replay cache decides."""
-        if not await self._local.remember(key, seconds):
+        if not await self._local.add_if_new(key, seconds):
             return False
         try:
             return (

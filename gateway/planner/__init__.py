@@ -150,7 +150,7 @@ def _scannable_edges(
     """Groups the keys that a scan would be right for by the account list that holds their rows."""
     edges: dict[ListRequest[Any], list[Key]] = {}
     for request in requests:
-        scannable = known.window(request)
+        scannable = known.list_and_window(request)
         if scannable is not None:
             account_list, window = scannable
             edges.setdefault(account_list, []).append((request, window))

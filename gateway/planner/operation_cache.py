@@ -72,7 +72,7 @@ class OperationCache:
             return self._first_page(request) or self._children(request) or self._covered(request)
         return None
 
-    def window(self, request: Request) -> tuple[ListRequest[Any], DateWindow] | None:
+    def list_and_window(self, request: Request) -> tuple[ListRequest[Any], DateWindow] | None:
         """The account list and the window of an edge's rows; None where a scan is not right."""
         edge = edge_of(request)
         if edge is None:
@@ -148,7 +148,7 @@ class OperationCache:
         """See Note [Covered] in evidence."""
         edge = edge_of(request)
         coverings = self._coverings.get(edge[1]) if edge else None
-        scannable = self.window(request) if coverings else None
+        scannable = self.list_and_window(request) if coverings else None
         if edge is None or coverings is None or scannable is None:
             return None
         account_list, window = scannable

@@ -29,7 +29,7 @@ from gateway.sandbox.errors import (
 )
 from gateway.sandbox.formats import BY_SUFFIX, Document
 from gateway.sandbox.forms import Form
-from gateway.sandbox.reading import ParsedRequest, ResourcePath
+from gateway.sandbox.reading import ParsedRequest, ResourceView
 from gateway.sandbox.rendering import UriContext
 from gateway.sandbox.resources import Row
 from gateway.sandbox.service import Sandbox
@@ -131,7 +131,7 @@ def _routes(sandbox: Sandbox) -> list[Route]:
     ]
 
 
-def _read_routes(sandbox: Sandbox, path: str, resource: ResourcePath[R]) -> list[Route]:
+def _read_routes(sandbox: Sandbox, path: str, resource: ResourceView[R]) -> list[Route]:
     def list_rows(context: SandboxContext, parsed: ParsedRequest) -> Document:
         return reading.listing(resource, context.store, parsed)
 

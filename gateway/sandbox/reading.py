@@ -30,7 +30,7 @@ class ParsedRequest:
 
 
 @dataclass(frozen=True)
-class ResourcePath(Generic[R]):
+class ResourceView(Generic[R]):
     """How rows of one type are filtered and rendered."""
 
     row_type: type[R]
@@ -44,19 +44,19 @@ class ResourcePath(Generic[R]):
         return list(self.render_listed(self.row_type(**empty), uris))
 
 
-CALLS = ResourcePath(CallRow, filters.CALLS, rendering.call, rendering.call)
-CALL_RECORDINGS = ResourcePath(
+CALLS = ResourceView(CallRow, filters.CALLS, rendering.call, rendering.call)
+CALL_RECORDINGS = ResourceView(
     RecordingRow, filters.CALL_RECORDINGS, rendering.recording, rendering.recording
 )
-RECORDINGS = ResourcePath(
+RECORDINGS = ResourceView(
     RecordingRow, filters.RECORDINGS, rendering.recording, rendering.recording
 )
-NOTIFICATIONS = ResourcePath(
+NOTIFICATIONS = ResourceView(
     NotificationRow, filters.NOTIFICATIONS, rendering.notification, rendering.notification_instance
 )
 
 
-def instance(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
+def instance(resource: ResourceView[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
     """One row by its SID. Below a call, a row of another call is not found."""
     row = store.get(resource.row_type, request.sid or "")
     call_sid = request.uris.call_sid
@@ -67,7 +67,7 @@ def instance(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedR
     return Instance(resource.row_type.element(), resource.render_instance(row, request.uris))
 
 
-def listing(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
+def listing(resource: ResourceView[R], store: SandboxDatabase, request: ParsedRequest) -> Document:
     """One page of a list, newest first; not found below a call that does not exist."""
     call_sid = request.uris.call_sid
     if call_sid and store.get(CallRow, call_sid) is None:
@@ -82,7 +82,7 @@ def listing(resource: ResourcePath[R], store: SandboxDatabase, request: ParsedRe
     return Listing(f"{element.lower()}s", element, items, envelope, resource.columns(request.uris))
 
 
-def _conditions(resource: ResourcePath[R], request: ParsedRequest) -> list[Condition]:
+def _conditions(resource: ResourceView[R], request: ParsedRequest) -> list[Condition]:
     conditions = filters.conditions(resource.filters, request.query)
     if request.uris.call_sid:
         conditions.append(Equal("call_sid", request.uris.call_sid))

@@ -34,12 +34,12 @@ Updates = AsyncGenerator[CallUpdate, None]
 class LiveAccount(Protocol):
     """An account as one credential reaches it: its live calls and its mutations.
 
-    `running` holds mutations without an idempotency key. A member of the account is a credential
+    `mutations` runs mutations without an idempotency key. A member of the account is a credential
     that upstream accepts.
     """
 
     results: ResultCoalescer[Any]
-    running: RunningMutations
+    mutations: RunningMutations
 
     @property
     def store(self) -> Store:
@@ -74,11 +74,11 @@ class Context:
 
     Both `account` and `loaders` are made when they are first used: a refused operation uses
     neither. `trace` is that of the loaders. A query keeps its loaders; a subscription has new ones
-    for each event (`fresh`).
+    for each event (`with_snapshot`).
 
     `page_budget` and `row_budget` apply to each connection. `deadline` is a time of the loop's
     clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. Subscriptions
-    with an equal `sharing` get the same result for the same event; with None, each its own.
+    with an equal `coalescing_key` get the same result for the same event; with None, each its own.
     `compiles` says whether operations are executed as compiled plans (execution). `cursor_key` is
     the secret that signs this account's cursors. `field_names` are those of the operation's
     document, computed by `selects`.
@@ -96,7 +96,7 @@ class Context:
     row_budget: int
     limits: DocumentSettings
     compiles: bool = True
-    sharing: Hashable = None
+    coalescing_key: Hashable = None
     field_names: frozenset[str] | None = None
 
     @cached_property
@@ -110,7 +110,7 @@ class Context:
         return self.make_loaders()
 
     @asynccontextmanager
-    async def fresh(self, row: CallResource) -> AsyncIterator[None]:
+    async def with_snapshot(self, row: CallResource) -> AsyncIterator[None]:
         """During an event's execution: loaders that know this row and nothing of earlier events."""
         async with self.open_loaders(row) as loaders:
             self.loaders, self.trace = loaders, loaders.trace

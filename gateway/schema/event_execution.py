@@ -39,14 +39,14 @@ class EventExecutor(CompilingExecutor, GraphQLCoreExecution):
         if not isinstance(self.root_value, CallUpdate):
             return super().execute_operation(serially)
         context: Context = self.context_value
-        if context.sharing is None:
+        if context.coalescing_key is None:
             return self._execute_event(context, self.root_value)
-        return context.account.results.outcome(
-            (context.sharing, self.root_value),
+        return context.account.results.result(
+            (context.coalescing_key, self.root_value),
             lambda: self._execute_event(context, self.root_value),
         )
 
     async def _execute_event(self, context: Context, update: CallUpdate) -> Any:
-        async with context.fresh(update.row):
+        async with context.with_snapshot(update.row):
             result = super().execute_operation(False)
             return await result if self.is_awaitable(result) else result

@@ -23,7 +23,7 @@ import strawberry
 
 from gateway.errors import OutcomeUnknown, UpstreamNotFound, UpstreamRejected
 from gateway.live.events import FINAL, EventSource
-from gateway.live.idempotency import KeyReused, MutationResult, RecordedError, caller_key
+from gateway.live.idempotency import KeyReused, MutationResult, RecordedError, scoped_key
 from gateway.live.snapshots import event_of, status_of
 from gateway.schema.call import Call
 from gateway.schema.context import Info, field_path
@@ -185,11 +185,11 @@ async def _execute(
         return MutationResult(call_sid=row.sid)
 
     if input_.idempotency_key is None:
-        result = await context.account.running.run(send)
+        result = await context.account.mutations.run(send)
     else:
         await context.account.require_membership(context.deadline)
-        result = await context.account.idempotent.once(
-            caller_key(context.caller.name, input_.idempotency_key),
+        result = await context.account.idempotent.execute(
+            scoped_key(context.caller.name, input_.idempotency_key),
             _fingerprint(spec.request_of(input_, None)),
             send,
             context.deadline,

@@ -77,7 +77,7 @@ class AccountClient:
         self.client = client
         self.costs = Costs()
         self.results: ResultCoalescer[Any] = ResultCoalescer()
-        self.running = RunningMutations()
+        self.mutations = RunningMutations()
         self.users = 0
         self.is_evicted = False
         self._stores = stores
@@ -108,7 +108,7 @@ class AccountClient:
     @cached_property
     def idempotent(self) -> IdempotentExecutor:
         """Runs mutations under the account's idempotency keys."""
-        return IdempotentExecutor(self.store, self.running)
+        return IdempotentExecutor(self.store, self.mutations)
 
     @cached_property
     def subscriptions(self) -> SubscriptionManager:
@@ -156,7 +156,7 @@ class AccountClient:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        await self.running.aclose()
+        await self.mutations.aclose()
         if "store" in vars(self):
             await self._stores.close(self.client.account_sid)
         await self.client.aclose()

@@ -169,8 +169,8 @@ class Gateway:
     ) -> AsyncGenerator[ExecutionResult, None]:
         request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
         is_shared = options.explain is Explain.NOTHING
-        sharing = (*request, caller.scopes) if is_shared else None
-        async with self._operation(caller, options, _trace(caller), sharing) as context:
+        coalescing_key = (*request, caller.scopes) if is_shared else None
+        async with self._operation(caller, options, _trace(caller), coalescing_key) as context:
             results = await schema.subscribe(
                 query,
                 variable_values=dict(variables or {}),
@@ -185,7 +185,7 @@ class Gateway:
                     assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
                     yield with_explanation(result, context.trace, options.explain)
 
-    async def answer(
+    async def execute_as_operator(
         self,
         query: str,
         variables: Mapping[str, Any],
@@ -218,7 +218,7 @@ class Gateway:
         caller: Caller,
         options: OperationOptions,
         trace: UpstreamTrace,
-        sharing: Hashable = None,
+        coalescing_key: Hashable = None,
     ) -> AsyncIterator[Context]:
         """The context of one operation; see Note [Lazily]."""
         async with AsyncExitStack() as stack:
@@ -257,7 +257,7 @@ class Gateway:
                 row_budget=self.settings.operation.row_budget,
                 limits=self.settings.documents,
                 compiles=self.settings.operation.compiled_execution is Switch.ON,
-                sharing=sharing,
+                coalescing_key=coalescing_key,
             )
 
     def _loaders(

@@ -116,7 +116,7 @@ class Webhooks:
         is_own_account = parameters.get("AccountSid") == gateway.client.account_sid
         if is_too_old(parameters, now) or not is_own_account:
             return
-        if await store.remember(signature, REPLAY_WINDOW.total_seconds()):
+        if await store.add_if_new(signature, REPLAY_WINDOW.total_seconds()):
             self._limiter.take("webhooks")
             event = make_event(store)
             if event is not None:

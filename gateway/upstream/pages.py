@@ -168,13 +168,13 @@ class PageWalk(Generic[R]):
         page = await self._read(request)
         self._budget.count_rows(page.rows_read)
         self.pages += 1
-        self._read_pages.add(request.page.place)
+        self._read_pages.add(request.page.key)
         self.next = self._next_request(request, page)
         new_rows = {row.sid: row for row in page.rows if row.sid not in self._seen_sids}
         self._seen_sids.update(new_rows)
         is_idle = not new_rows and page.rows_read <= len(page.rows)
         self._idle = self._idle + 1 if is_idle else 0
-        is_loop = page.next is not None and page.next.place in self._read_pages
+        is_loop = page.next is not None and page.next.key in self._read_pages
         if len(new_rows) == len(page.rows) and not is_loop:
             return page
         following = None if is_loop else page.next
@@ -182,7 +182,7 @@ class PageWalk(Generic[R]):
 
     def _next_request(self, request: ListRequest[R], page: Page[R]) -> ListRequest[R] | None:
         for ref in self._following(page):
-            if ref is not None and ref.place not in self._read_pages:
+            if ref is not None and ref.key not in self._read_pages:
                 is_by_number = ref.token is None and request.page.token is None
                 return request.at(ref, request.page_size if is_by_number else self._page_size)
         return None

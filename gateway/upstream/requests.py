@@ -62,7 +62,7 @@ class PageRef:
         return cls(1, f"PB{sid}")
 
     @property
-    def place(self) -> str | int:
+    def key(self) -> str | int:
         """Identifies the page within its list: the token if there is one, else the index."""
         return self.index if self.token is None else self.token
 

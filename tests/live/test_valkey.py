@@ -136,17 +136,17 @@ async def test_an_entry_that_is_no_event_is_skipped(server: ServerProcess) -> No
 
 async def test_a_key_is_new_to_one_gateway_only(server: ServerProcess) -> None:
     async with gateways(server) as (a, b):
-        first = await asyncio.gather(*(store.remember("k", 60) for store in (a, b) * 10))
+        first = await asyncio.gather(*(store.add_if_new("k", 60) for store in (a, b) * 10))
 
         assert sum(first) == 1
-        assert await b.remember("another", 60)
+        assert await b.add_if_new("another", 60)
 
 
 async def test_without_the_server_the_replay_cache_is_local(server: ServerProcess) -> None:
     async with gateways(server) as (a, _):
         await asyncio.to_thread(server.stop)
 
-        assert [await a.remember("k", 60) for _ in range(3)] == [True, False, False]
+        assert [await a.add_if_new("k", 60) for _ in range(3)] == [True, False, False]
 
 
 async def test_an_idempotency_key_is_claimed_once_across_gateways(server: ServerProcess) -> None:
@@ -191,7 +191,7 @@ async def test_without_the_server_no_key_can_be_claimed(server: ServerProcess) -
 async def test_a_claim_that_a_hanging_server_stored_is_deleted(server: ServerProcess) -> None:
     """The error said that nothing was sent, so the client may retry with the same key."""
     async with gateways(server) as (a, b):
-        await a.remember("connected", 60)
+        await a.add_if_new("connected", 60)
         server.hang()
         with pytest.raises(StoreUnavailable):
             await a.claim("k", "print")
@@ -212,7 +212,7 @@ async def test_an_event_that_waited_for_a_hanging_server_arrives_when_it_resumes
             assert await next_status(subscription) == "ringing"
             server.hang()
             await a.publish(event("completed", 3))
-            assert await a.remember("k", 60)  # the hanging server delays it briefly
+            assert await a.add_if_new("k", 60)  # the hanging server delays it briefly
             server.resume()
 
             assert await next_status(subscription) == "completed"

@@ -226,7 +226,7 @@ async def test_replays_and_repeats_are_dropped_whatever_their_headers() -> None:
             await twilio.post(event("completed", 3))
 
             assert await statuses_until(subscription, "completed") == ["completed"]
-        assert not await twilio.store.remember(
+        assert not await twilio.store.add_if_new(
             signature_of(PUBLIC + STATUS, tuple(first.items()), Secret(TOKEN)), 1
         )
 

@@ -137,14 +137,14 @@ def test_a_call_that_is_created_after_the_operation_began_is_requested_per_key()
     known.record(replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
 
     assert known.answer(RECORDINGS_OF_LIVE) is None
-    assert known.window(RECORDINGS_OF_LIVE) is None
+    assert known.list_and_window(RECORDINGS_OF_LIVE) is None
 
 
 def test_a_call_that_was_created_in_the_second_of_the_operation_is_like_an_older_one() -> None:
     known = OperationCache(NOW)
     known.record(call(1, NOW, 0, "in-progress"))
 
-    assert known.window(RECORDINGS_OF_LIVE) is not None
+    assert known.list_and_window(RECORDINGS_OF_LIVE) is not None
 
 
 @pytest.mark.parametrize(("seconds", "is_open"), [(29, True), (30, False), (31, False)])
@@ -153,7 +153,7 @@ def test_a_call_may_get_more_rows_until_half_a_minute_after_its_end(
 ) -> None:
     known = OperationCache(NOW)
     known.record(call(1, NOW - timedelta(seconds=seconds + 60), 60, "completed"))
-    scannable = known.window(RECORDINGS_OF_LIVE)
+    scannable = known.list_and_window(RECORDINGS_OF_LIVE)
 
     assert scannable is not None
     assert scannable[1].is_open == is_open
@@ -176,7 +176,7 @@ def test_a_call_that_is_not_certainly_over_may_get_more_rows(properties: dict[st
     status = properties.get("status", "completed")
     dates = {name: value for name, value in properties.items() if name != "status"}
     known.record(call(1, CREATED, 60, status, **dates))
-    scannable = known.window(RECORDINGS_OF_LIVE)
+    scannable = known.list_and_window(RECORDINGS_OF_LIVE)
 
     assert scannable is not None
     assert scannable[1].is_open

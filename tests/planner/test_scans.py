@@ -302,7 +302,7 @@ def test_a_list_read_down_to_the_windows_very_second_is_not_past_it() -> None:
     key = ListRecordings(call_sid=mine.sid)
     known = OperationCache(NOW)
     known.record(mine)
-    scannable = known.window(key)
+    scannable = known.list_and_window(key)
     assert scannable is not None
     account_list, window = scannable
     request = account_list.within(DateTimeRange.days(window.first, window.last), 50)

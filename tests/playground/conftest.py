@@ -34,7 +34,7 @@ ARGUMENTS = [
 ]
 
 
-def lacking(what: str) -> NoReturn:
+def skip_or_fail(what: str) -> NoReturn:
     """Fails on CI, where nothing may be missing; elsewhere skips with the reason."""
     if os.environ.get("CI") == "true":
         pytest.fail(what)
@@ -45,7 +45,7 @@ def lacking(what: str) -> NoReturn:
 def installed() -> Path:
     """The directory with all pinned files."""
     if third_party.missing():
-        lacking("GraphiQL's files are missing: reinstall with a network connection")
+        skip_or_fail("GraphiQL's files are missing: reinstall with a network connection")
     return third_party.DIRECTORY
 
 
@@ -94,7 +94,7 @@ def gateway_url(installed: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     """One browser per module: Playwright's event loop must not meet that of an async test."""
     if shutil.which(CHROMIUM) is None:
-        lacking("chromium is not installed: apt-get install chromium")
+        skip_or_fail("chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 

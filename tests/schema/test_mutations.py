@@ -430,7 +430,7 @@ async def test_the_changed_row_is_known() -> None:
 async def test_a_dry_run_sends_nothing() -> None:
     async with gateway() as (twilio, client):
         terms = OperationOptions(explain=Explain.PLAN)
-        answer = await client.gateway.answer(MAKE, {"input": making()}, None, terms)
+        answer = await client.gateway.execute_as_operator(MAKE, {"input": making()}, None, terms)
 
         assert twilio.asked() == []
         assert answer["errors"][0]["extensions"]["code"] == "DRY_RUN"
@@ -442,7 +442,7 @@ async def test_an_explanation_shows_the_request_and_not_its_form() -> None:
     async with gateway() as (_, client):
         terms = OperationOptions(explain=Explain.REQUESTS)
         given = making(sipAuthUsername="desk", sipAuthPassword="hunter2")
-        answer = await client.gateway.answer(MAKE, {"input": given}, None, terms)
+        answer = await client.gateway.execute_as_operator(MAKE, {"input": given}, None, terms)
 
         (exchange,) = answer["extensions"]["upstream"]["exchanges"]
         assert (exchange["fields"], exchange["status"]) == (["makeCall"], "ok")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.access import Caller, Scope
 from gateway.errors import OutcomeUnknown, UpstreamAuth
-from gateway.live.idempotency import IdempotentExecutor, KeyReused, MutationResult, caller_key
+from gateway.live.idempotency import IdempotentExecutor, KeyReused, MutationResult, scoped_key
 from gateway.live.store import CLAIM_SECONDS, Claim, MemoryStore
 from tests.conftest import connect
 from tests.plain_twilio import error, sid
@@ -281,7 +281,7 @@ names = st.text('a ",', max_size=4) | st.text(st.characters(categories=["Cs", "P
 @given(st.lists(st.tuples(names, names), max_size=30, unique=True))
 def test_names_and_keys_never_meet(pairs: list[tuple[str, str]]) -> None:
     """Also of names that no UTF-8 can hold."""
-    assert len({caller_key(*pair).encode() for pair in pairs}) == len(pairs)
+    assert len({scoped_key(*pair).encode() for pair in pairs}) == len(pairs)
 
 
 # The mechanism itself, with mutations that the test controls.
@@ -303,7 +303,7 @@ async def test_a_key_is_kept_for_a_day_and_then_free() -> None:
 
     for moment in (0.0, CLAIM_SECONDS - 1, CLAIM_SECONDS * 2):
         seconds[0] = moment
-        assert (await idempotent.once("k", "print", act, 0)).call_sid == sid("CA", 5)
+        assert (await idempotent.execute("k", "print", act, 0)).call_sid == sid("CA", 5)
     assert len(count) == 2
 
 
@@ -317,16 +317,16 @@ async def test_a_gateway_that_died_leaves_an_unknown_outcome() -> None:
         await never.wait()
         raise AssertionError
 
-    begun = asyncio.ensure_future(first_acts.once("k", "print", dies, 0))
+    begun = asyncio.ensure_future(first_acts.execute("k", "print", dies, 0))
     await asyncio.sleep(0.01)
-    outcome = await later.once("k", "print", made, asyncio.get_running_loop().time() + 0.1)
+    outcome = await later.execute("k", "print", made, asyncio.get_running_loop().time() + 0.1)
 
     assert outcome.is_unknown
     begun.cancel()
-    for task in list(first_acts.running.tasks):
+    for task in list(first_acts.mutations.tasks):
         task.cancel()
-    await first_acts.running.aclose()
-    assert (await later.once("k", "print", made, 0)).is_unknown
+    await first_acts.mutations.aclose()
+    assert (await later.execute("k", "print", made, 0)).is_unknown
 
 
 @pytest.mark.parametrize(
@@ -342,8 +342,8 @@ async def test_only_what_certainly_did_not_happen_frees_the_key(
         raise failure
 
     with pytest.raises(type(failure)):
-        await idempotent.once("k", "print", act, 0)
-    assert (await idempotent.once("k", "print", made, 0)).is_unknown is not is_free
+        await idempotent.execute("k", "print", act, 0)
+    assert (await idempotent.execute("k", "print", made, 0)).is_unknown is not is_free
 
 
 async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_without_an_act() -> (
@@ -358,13 +358,13 @@ async def test_a_caller_who_leaves_while_the_key_is_claimed_leaves_no_claim_with
             return claim
 
     idempotent = IdempotentExecutor(SlowStore())
-    asked = asyncio.ensure_future(idempotent.once("k", "print", made, 0))
+    asked = asyncio.ensure_future(idempotent.execute("k", "print", made, 0))
     await asyncio.sleep(0)
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
-    await idempotent.running.aclose()
+    await idempotent.mutations.aclose()
 
-    assert (await idempotent.once("k", "print", made, 0)).call_sid == sid("CA", 5)
+    assert (await idempotent.execute("k", "print", made, 0)).call_sid == sid("CA", 5)
 
 
 async def test_other_input_is_refused_while_the_first_still_runs() -> None:
@@ -375,9 +375,9 @@ async def test_other_input_is_refused_while_the_first_still_runs() -> None:
         await go.wait()
         return await made()
 
-    begun = asyncio.ensure_future(idempotent.once("k", "print", act, 0))
+    begun = asyncio.ensure_future(idempotent.execute("k", "print", act, 0))
     await asyncio.sleep(0)
     with pytest.raises(KeyReused):
-        await idempotent.once("k", "other", made, 0)
+        await idempotent.execute("k", "other", made, 0)
     go.set()
     assert (await begun).call_sid == sid("CA", 5)

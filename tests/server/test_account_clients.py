@@ -284,7 +284,7 @@ async def begin_act(account_client: AccountClient, go: asyncio.Event, done: list
         done.append("done")
         return MutationResult(call_sid=sid("CA", 1))
 
-    asked = asyncio.ensure_future(account_client.running.run(act))
+    asked = asyncio.ensure_future(account_client.mutations.run(act))
     await settle()
     asked.cancel()
     await settle()

@@ -61,7 +61,7 @@ async def socket(there: Stage, query: str, variables: dict[str, Any]) -> list[di
 
 async def operator(there: Stage, query: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
     """The errors that `gateway query` prints."""
-    answer = await there.gateway.answer(query, variables, None)
+    answer = await there.gateway.execute_as_operator(query, variables, None)
     assert "data" not in answer
     errors: list[dict[str, Any]] = answer["errors"]
     return errors

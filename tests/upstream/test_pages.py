@@ -118,8 +118,8 @@ class FakeList:
     async def page(self, request: ListRequest[CallResource]) -> Page[CallResource]:
         """One page."""
         self.read.append(request)
-        sids = [sid("CA", number) for number in self._pages[request.page.place]]
-        ref = self._onwards.get(request.page.place)
+        sids = [sid("CA", number) for number in self._pages[request.page.key]]
+        ref = self._onwards.get(request.page.key)
         rows = tuple(row(CallResource, sid=one) for one in sids)
         return Page(request, rows, next=ref, previous=None, rows_read=len(rows))
 

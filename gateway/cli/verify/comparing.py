@@ -199,7 +199,7 @@ class ComparedOperation:
 
     def _is_live(self, call: str) -> bool:
         """True for a call that is not settled, judged by its row."""
-        scannable = self._cache(as_page=False).window(ListRecordings(call_sid=call))
+        scannable = self._cache(as_page=False).list_and_window(ListRecordings(call_sid=call))
         return scannable is None or scannable[1].is_open
 
 
