@@ -221,7 +221,7 @@ async def test_a_new_key_is_known_as_soon_as_a_token_names_it(desk: Desk) -> Non
         await desk.present(old)
 
 
-async def test_made_up_key_names_do_not_make_the_set_be_read_more_often(desk: Desk) -> None:
+async def test_made_up_key_ids_do_not_flood_the_provider(desk: Desk) -> None:
     await desk.present(desk.provider.token())
     for number in range(100):
         desk.now += MIN_REFRESH_SECONDS / 40

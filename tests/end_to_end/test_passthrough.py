@@ -19,7 +19,7 @@ def code_of(answer: httpx.Response) -> Any:
     return errors and errors[0]["extensions"]["code"]
 
 
-def test_guesses_at_an_account_are_limited_and_delay_nobody_else() -> None:
+def test_guesses_at_an_account_are_limited_and_delay_no_other_client() -> None:
     """All come through an untrusted proxy, so none counts for an address."""
     with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as sandbox:
         account, token = (

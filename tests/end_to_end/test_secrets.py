@@ -110,7 +110,7 @@ def check(server: Server, answers: str, secrets: list[str]) -> None:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 @pytest.mark.xdist_group("secrets")
-def test_with_an_api_key_and_tokens_no_secret_gets_out(tmp_path: Path) -> None:
+def test_no_secret_is_shown_with_an_api_key_and_tokens(tmp_path: Path) -> None:
     token, line = new_token("ops", "read,pii")
     file = tmp_path / "tokens"
     file.write_text(str(line))

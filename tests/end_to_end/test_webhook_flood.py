@@ -48,7 +48,7 @@ async def _sent(server: Server) -> tuple[list[int], list[int], float]:
     return unsigned, signed, time.monotonic() - began
 
 
-def test_twilios_own_webhooks_get_through_a_flood_of_others() -> None:
+def test_twilios_webhooks_get_through_a_flood_of_forged_ones() -> None:
     with serving("--port", "0", until="GraphiQL", GATEWAY_WEBHOOK_RATE_LIMIT="60") as server:
         unsigned, signed, took = asyncio.run(_sent(server))
         told = server.ask(f'{{ call(sid: "{sid("CA", 7)}") {{ status }} }}')

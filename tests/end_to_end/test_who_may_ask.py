@@ -212,7 +212,7 @@ DEAD = {"TWILIO_BASE_URL": "http://127.0.0.1:9"}
         (["token", "ops", "--scopes", "write"], {}, "token: scopes are read, call, pii"),
     ],
 )  # fmt: skip
-def test_an_unusable_setting_is_one_line_and_2(
+def test_an_invalid_setting_is_one_line_and_exit_code_2(
     arguments: list[str], given: dict[str, str], line: str
 ) -> None:
     done = run(*arguments, **{"GATEWAY_PORT": "0"} | given)
@@ -246,7 +246,7 @@ def test_an_upstream_that_is_down_does_not_keep_the_gateway_from_starting() -> N
     assert TOKEN not in server.log
 
 
-def test_a_clients_address_is_taken_from_a_trusted_proxy_only() -> None:
+def test_a_clients_address_is_taken_only_from_a_trusted_proxy() -> None:
     limits = {"GATEWAY_RATE_LIMIT": "1", "GATEWAY_RATE_BURST": "2"}
     answers = {}
     for trusted in ({}, {"GATEWAY_TRUSTED_PROXIES": "127.0.0.0/8"}):

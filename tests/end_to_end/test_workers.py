@@ -56,7 +56,7 @@ def post(server: Server, query: str, **more: Any) -> httpx.Response:
     return httpx.post(f"{url_of(server)}/graphql", json=body, headers=headers, timeout=20)
 
 
-def test_every_worker_knows_the_address_that_is_listened_on(gateway: Server) -> None:
+def test_every_worker_knows_the_listening_address(gateway: Server) -> None:
     """On a network address any Host is legitimate."""
     for worker in workers_of(gateway):
         with only(worker, gateway):
@@ -65,7 +65,7 @@ def test_every_worker_knows_the_address_that_is_listened_on(gateway: Server) -> 
         assert (answer.status_code, answer.json()) == (200, {"data": {"__typename": "Query"}})
 
 
-def test_equal_calls_under_one_key_are_one_call_whichever_worker_is_asked(gateway: Server) -> None:
+def test_equal_mutations_under_one_key_place_one_call_across_workers(gateway: Server) -> None:
     number = "+15005550010"
     make, key = MAKE % number, {"key": "order-4711"}
     made = []
@@ -165,7 +165,7 @@ def webhook(server: Server, sid: str, status: str, number: int) -> httpx.Respons
     return httpx.post(url, data=form, headers={"X-Twilio-Signature": signature}, timeout=20)
 
 
-def test_a_key_is_refused_only_while_the_parents_store_is_out_of_reach() -> None:
+def test_a_key_is_refused_only_while_the_parents_store_is_unreachable() -> None:
     with two_workers() as server:
         number = "+15005550013"
         with paused(server.process.pid):
@@ -180,7 +180,7 @@ def test_a_key_is_refused_only_while_the_parents_store_is_out_of_reach() -> None
         assert without["data"]["makeCall"]["call"] != first["call"]
 
 
-def test_a_key_outlives_the_worker_that_took_it() -> None:
+def test_a_key_outlives_the_worker_that_claimed_it() -> None:
     with two_workers() as server:
         number, workers = "+15005550014", workers_of(server)
         first = made_by(server, number, "order-1")
@@ -193,7 +193,7 @@ def test_a_key_outlives_the_worker_that_took_it() -> None:
         assert len(placed(server, number)) == 1
 
 
-def test_a_worker_that_dies_while_it_places_a_call_leaves_a_key_that_places_no_other() -> None:
+def test_the_key_of_a_worker_that_died_places_no_second_call() -> None:
     with (
         two_workers("--latency", "1", GATEWAY_OPERATION_TIMEOUT="4") as server,
         ThreadPoolExecutor(1) as client,
@@ -222,7 +222,7 @@ def test_replaced_workers_keep_the_parents_state() -> None:
         assert [made_by(server, number, "order-1") for _ in range(4)] == [first] * 4
 
 
-def test_workers_that_take_long_to_start_are_waited_for(tmp_path: Path) -> None:
+def test_the_parent_waits_for_a_worker_that_starts_slowly(tmp_path: Path) -> None:
     """As in a container with little CPU; by default uvicorn kills them after 5 s."""
     slow = "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv: time.sleep(6)"
     (tmp_path / "sitecustomize.py").write_text(slow)

@@ -83,7 +83,7 @@ def gateway() -> Iterator[Server]:
 @example(data=b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n")
 @example(data=GET % (b"%7B" * 20_000))
 @example(data=POST % (10**12, b"{}"))
-def test_no_bytes_are_a_fault_of_the_servers(gateway: Server, data: bytes) -> None:
+def test_no_bytes_cause_a_server_error(gateway: Server, data: bytes) -> None:
     """No answer to them is, and the next request is answered."""
     port = int(gateway.url.rpartition(":")[2])
     answer = sent(port, data)

@@ -56,7 +56,7 @@ def is_null_at(data: Any, path: list[str | int]) -> bool:
 
 @SLOW
 @given(valid_documents())
-async def test_what_the_schema_allows_is_answered_or_refused_by_a_limit(document: str) -> None:
+async def test_a_valid_document_is_answered_or_refused_by_a_limit(document: str) -> None:
     status, body = await asked(document)
 
     if status == 400:
@@ -68,7 +68,7 @@ async def test_what_the_schema_allows_is_answered_or_refused_by_a_limit(document
 
 @SLOW
 @given(invalid_documents())
-async def test_what_the_schema_does_not_allow_is_an_error_of_the_callers(document: str) -> None:
+async def test_an_invalid_document_is_a_client_error(document: str) -> None:
     _, body = await asked(document)
 
     assert "errors" in body
@@ -76,5 +76,5 @@ async def test_what_the_schema_does_not_allow_is_an_error_of_the_callers(documen
 
 @SLOW
 @given(garbled_documents())
-async def test_what_is_hardly_graphql_is_no_fault_of_the_servers(document: str) -> None:
+async def test_text_that_is_almost_graphql_causes_no_server_error(document: str) -> None:
     await asked(document)

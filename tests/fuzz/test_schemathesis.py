@@ -31,7 +31,7 @@ HOOKED = os.environ | {
 EXAMPLES = {"gateway": 8, "long": 400}
 
 
-def test_whatever_the_schema_allows_is_no_fault_of_the_servers_and_conforms_to_it(
+def test_valid_requests_cause_no_server_error_and_responses_conform_to_the_schema(
     tmp_path: Path,
 ) -> None:
     """Every check that is meant for GraphQL, but for the one that no argument can be refused."""

@@ -339,7 +339,7 @@ def hanging() -> Hanging:
     return account
 
 
-async def test_a_look_that_hangs_delays_no_other_and_is_not_begun_twice(hanging: Hanging) -> None:
+async def test_a_poll_that_hangs_delays_no_other_and_is_not_started_twice(hanging: Hanging) -> None:
     async with live(hanging) as gateway, subscribed(gateway, 1, 2) as (slow, quick):
         for subscriber in (slow, quick):
             subscriber.take(9)

@@ -110,7 +110,7 @@ LOG_IN = request("AUTH", PASSWORD)
     ],
     ids=repr,
 )
-async def test_whoever_does_not_know_the_password_is_told_nothing_and_disconnected(
+async def test_a_client_without_the_password_is_disconnected_without_a_response(
     sent: bytes,
 ) -> None:
     async with serving(auth_timeout=0.2) as port, asyncio.timeout(20):
@@ -325,7 +325,7 @@ def without_ids(reply: object) -> object:
     return "id" if is_id else reply
 
 
-def test_it_answers_as_a_real_server_does(server: OwnServer) -> None:
+def test_it_answers_like_a_real_server(server: OwnServer) -> None:
     """Any commands of ValkeyStore, compared reply by reply; each example is another account."""
     accounts = count(1)
     with running_server() as real:

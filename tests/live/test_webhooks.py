@@ -389,7 +389,7 @@ async def test_any_unsigned_request_is_403(
         assert answer.status_code == 403
 
 
-async def test_what_is_not_signed_is_refused_before_it_is_read() -> None:
+async def test_an_unsigned_webhook_is_refused_before_its_body_is_read() -> None:
     """Whatever its size and speed."""
 
     read: list[bytes] = []
@@ -493,7 +493,7 @@ class Slow:
         self.messages.append(message)
 
 
-async def test_bodies_that_do_not_come_keep_no_signed_one_out() -> None:
+async def test_bodies_that_never_arrive_block_no_signed_webhook() -> None:
     """MAX_BODIES are read at once; one more takes the place of the oldest."""
     async with hooks() as twilio:
         slow = [Slow(twilio.app) for _ in range(MAX_BODIES)]

@@ -222,7 +222,7 @@ DEAR = {
 
 
 @pytest.mark.parametrize("name", DEAR)
-async def test_a_dear_operation_is_refused_with_nothing_sent(name: str) -> None:
+async def test_an_expensive_operation_is_refused_and_nothing_is_sent(name: str) -> None:
     twilio = PlainTwilio(calls=[call(1)])
     async with connect(twilio) as client:
         error = await client.error(DEAR[name])
@@ -287,7 +287,7 @@ SIZES = st.none() | st.integers(-2, 1003) | st.integers(0, 1001).map(float) | st
 
 
 @given(st.integers(1, 1000), SIZES, st.sampled_from(["literal", "variable", "default", "absent"]))
-async def test_what_is_estimated_is_what_is_read(most: int, size: Any, way: str) -> None:
+async def test_the_estimate_equals_the_rows_that_are_read(most: int, size: Any, way: str) -> None:
     """Whatever stands for `first`, in whichever place: it is refused, or the page that Twilio is
     asked for is the one that was counted, and one row more, which tells whether others follow.
     """

@@ -96,7 +96,7 @@ def test_a_cursor_of_which_any_byte_was_changed_is_refused(
         read_cursor(forged, KEY, LISTS)
 
 
-def test_each_byte_matters() -> None:
+def test_a_cursor_with_a_changed_byte_is_refused() -> None:
     """Every byte, flipped in each of its bits."""
     raw = base64.urlsafe_b64decode(write_cursor(CURSOR, KEY, LISTS) + "==")
     for position in range(len(raw)):
@@ -262,7 +262,7 @@ def account() -> PlainTwilio:
     return PlainTwilio(calls=[call(2), call(1)])
 
 
-async def test_a_cursor_outlives_a_restart_and_is_good_at_every_gateway_of_the_account() -> None:
+async def test_a_cursor_survives_a_restart_and_is_valid_at_every_gateway_of_the_account() -> None:
     async with connect(account()) as one, connect(account()) as other:
         cursor = await end_cursor(one)
         assert await next_sid(other, cursor) == sid("CA", 1)

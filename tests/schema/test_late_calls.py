@@ -48,7 +48,7 @@ async def by_sid(client: Client, call_sid: str = CALL) -> list[Any]:
     return [data["call"], data["node"], *data["nodes"], *data["_entities"]]
 
 
-async def test_a_call_that_was_just_made_is_there_whatever_reads_it() -> None:
+async def test_a_call_that_was_just_placed_is_found_by_every_field() -> None:
     twilio = PlainTwilio()
     async with connect(twilio) as client:
         made = (await client.data(MAKE, input=making()))["makeCall"]["call"]["sid"]

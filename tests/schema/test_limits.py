@@ -122,7 +122,7 @@ def layered(draw: st.DrawFn) -> str:
 
 
 @given(layered() | valid_documents())
-def test_the_measure_is_that_of_the_document_with_its_fragments_spread(text: str) -> None:
+def test_limits_measure_the_document_with_its_fragments_spread(text: str) -> None:
     document = parse(text)
     found = asdict(measure(document))
     expected = naive(document)
@@ -140,7 +140,7 @@ def fan_out(levels: int, times: int = 2, leaf: str = "sid") -> str:
 
 
 @pytest.mark.parametrize("levels", [22, 30, 90])
-def test_a_kilobyte_that_means_two_to_the_thirtieth_visits_is_measured_in_milliseconds(
+def test_a_kilobyte_with_two_to_the_thirtieth_visits_is_measured_in_milliseconds(
     levels: int, record_property: Callable[[str, object], None]
 ) -> None:
     document = parse(fan_out(levels))
@@ -360,7 +360,7 @@ async def streamed(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["2^30", "tokens", "aliases", "three levels"])
-async def test_what_is_refused_over_http_is_refused_over_a_socket(name: str) -> None:
+async def test_a_document_refused_over_http_is_refused_over_a_websocket(name: str) -> None:
     assert await streamed(ABUSE[name][0]) == ["LIMIT_EXCEEDED"]
 
 

@@ -245,7 +245,7 @@ def _denies(request: httpx.Request) -> httpx.Response | None:
 
 @pytest.mark.parametrize(("mutation", "given"), CHANGES, ids=WAYS)
 @pytest.mark.parametrize("status", ["completed", "canceled", "in-progress", "on-hold"])
-async def test_a_call_that_twilio_denies_is_looked_for_before_it_is_denied_here(
+async def test_after_a_404_the_call_is_read_before_an_error_is_reported(
     mutation: str, given: dict[str, Any], status: str
 ) -> None:
     async with gateway() as (twilio, client):

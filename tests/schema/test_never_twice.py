@@ -279,7 +279,7 @@ names = st.text('a ",', max_size=4) | st.text(st.characters(categories=["Cs", "P
 
 
 @given(st.lists(st.tuples(names, names), max_size=30, unique=True))
-def test_names_and_keys_never_meet(pairs: list[tuple[str, str]]) -> None:
+def test_keys_of_two_callers_never_collide(pairs: list[tuple[str, str]]) -> None:
     """Also of names that no UTF-8 can hold."""
     assert len({scoped_key(*pair).encode() for pair in pairs}) == len(pairs)
 

@@ -165,7 +165,7 @@ EVERYWHERE = {
 
 
 @pytest.mark.parametrize("query", EVERYWHERE.values(), ids=EVERYWHERE)
-async def test_on_no_way_does_a_number_or_a_name_get_out(query: str) -> None:
+async def test_no_number_or_name_is_shown_without_pii(query: str) -> None:
     async with asked_by(Scope.READ) as (_, kim):
         answer = await kim.ask(f"{query} {END}", OperationOptions(explain=Explain.REQUESTS))
 
@@ -199,7 +199,7 @@ PROBES = {
     "terms", [OperationOptions(), OperationOptions(explain=Explain.PLAN)], ids=["read", "plan"]
 )
 @pytest.mark.parametrize("query", PROBES.values(), ids=PROBES)
-async def test_without_pii_nobody_finds_out_whether_a_number_is_there(
+async def test_without_pii_a_caller_cannot_find_out_whether_a_number_occurs(
     query: str, terms: OperationOptions
 ) -> None:
     async with asked_by(Scope.READ) as (twilio, kim):

@@ -86,7 +86,7 @@ NO_MOMENT = [
 
 
 @pytest.mark.parametrize("text", [*NO_MOMENT, None, 5, 1.5, True, [], {}], ids=repr)
-async def test_whatever_is_no_moment_is_bad_input(text: Any) -> None:
+async def test_an_invalid_datetime_is_bad_input(text: Any) -> None:
     """Never an internal error, in each bound; only null means that there is no bound."""
     with pytest.raises(BadUserInput):
         read(text)

@@ -56,7 +56,7 @@ async def test_everything_has_a_description() -> None:
 GRAPHQLS_OWN = {"ID", "Int", "String", "Boolean", "Float"}
 
 
-async def test_what_is_only_federations_is_not_shown_to_clients() -> None:
+async def test_introspection_hides_federations_own_definitions() -> None:
     """Routers read it in `_service { sdl }`."""
     schema_ = await shown()
     types = {type_["name"] for type_ in schema_["types"]}

@@ -118,7 +118,7 @@ async def test_a_browser_that_posts_gets_json() -> None:
 
 
 @BROWSERS
-async def test_in_production_there_is_no_page(accept: str) -> None:
+async def test_production_has_no_graphiql_page(accept: str) -> None:
     async with served(env=Environment.PRODUCTION) as client:
         root = await client.get("/", headers={"Accept": accept})
         endpoint = await client.get("/graphql", headers={"Accept": accept})

@@ -80,7 +80,7 @@ async def test_the_pool_shows_no_credential() -> None:
     await pool.aclose()
 
 
-async def test_made_up_credentials_crowd_out_none_that_is_accepted() -> None:
+async def test_made_up_credentials_evict_no_accepted_one() -> None:
     """A thousand of them, while two accepted clients are kept."""
     made = Made()
     pool = AccountClientPool(made, max_accepted=2)
@@ -250,7 +250,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
-async def test_an_operation_that_reads_nothing_makes_no_client(query: str) -> None:
+async def test_an_operation_that_reads_nothing_creates_no_client(query: str) -> None:
     made = Made()
     pool = AccountClientPool(made, max_accepted=2)
     before = asyncio.all_tasks()
@@ -309,7 +309,7 @@ async def test_a_newcomer_does_not_wait_for_the_evicted_clients_mutations() -> N
     await pool.aclose()
 
 
-async def test_a_newcomer_who_leaves_does_not_cancel_the_evicted_clients_mutations() -> None:
+async def test_a_new_client_that_disconnects_does_not_cancel_mutations_of_the_evicted_one() -> None:
     made, go, done = Made(), asyncio.Event(), list[str]()
     pool = AccountClientPool(made, max_accepted=1)
     with pool.lease(account(1)) as first:

@@ -211,7 +211,7 @@ async def test_a_document_without_an_operation_is_refused(query: str) -> None:
     ids=lambda content: content[:48].decode(errors="replace"),
 )
 @BOTH
-async def test_a_body_that_is_no_request_is_400(content: bytes, media_type: str) -> None:
+async def test_a_body_that_is_not_a_request_is_400(content: bytes, media_type: str) -> None:
     headers = {"Content-Type": JSON, "Accept": media_type}
     async with served() as client:
         assert_refused(await client.post("/graphql", content=content, headers=headers), 400)
@@ -284,7 +284,7 @@ async def test_bytes_that_are_not_utf8_are_a_syntax_error(query: str) -> None:
     ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
      "application/graphql", "application/jsonp", "text/json", f"{JSON}, text/plain"],
 )  # fmt: skip
-async def test_a_body_that_is_not_said_to_be_json_is_415(content_type: str) -> None:
+async def test_a_body_without_a_json_content_type_is_415(content_type: str) -> None:
     """Browsers send the first three from any page without a preflight."""
     headers = {"Content-Type": content_type} if content_type else {}
     async with served() as client:
@@ -331,7 +331,7 @@ async def test_a_subscription_is_not_answered_in_json(media_type: str) -> None:
     assert "subscription" in assert_refused(posted, 406)
 
 
-async def test_a_body_is_taken_up_to_its_limit_and_no_further() -> None:
+async def test_a_body_is_read_up_to_its_limit_and_no_further() -> None:
     def padded(size: int) -> bytes:
         body = b'{"query": "{ __typename }"}'
         return body + b" " * (size - len(body))

@@ -154,7 +154,7 @@ def record(message: str, *values: Any, cause: Exception | None = None) -> loggin
 @given(
     st.text() | st.sampled_from(["\n2026-01-01 00:00:00,000 INFO gateway: forged", "a\r\x1b[2J"])
 )
-def test_no_text_begins_a_line_of_the_log(text: str) -> None:
+def test_no_text_can_forge_a_line_of_the_log(text: str) -> None:
     """Neither in a message nor a traceback: only a record's first line is not indented."""
     whole = EscapingFormatter().format(record("said %s", text, cause=ValueError(text)))
     first, *rest = re.split("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]", whole)

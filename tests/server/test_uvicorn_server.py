@@ -138,7 +138,7 @@ async def test_a_client_that_does_not_read_is_disconnected() -> None:
         writer.transport.abort()
 
 
-async def test_a_websocket_is_not_under_a_requests_deadline() -> None:
+async def test_a_websocket_has_no_request_timeout() -> None:
     async with serving() as (port, _), websockets.connect(f"ws://127.0.0.1:{port}/") as connection:
         assert await asyncio.wait_for(connection.recv(), 10) == "still here"
 

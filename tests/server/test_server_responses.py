@@ -109,7 +109,9 @@ async def full() -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("page", "may_read"), [(LISTED, True), ("https://evil.example", False), ("", False)]
 )
-async def test_an_allowed_page_can_read_that_there_are_too_many(page: str, may_read: bool) -> None:
+async def test_an_allowed_page_can_read_the_503_at_the_connection_limit(
+    page: str, may_read: bool
+) -> None:
     request = HEALTH.replace(f"Origin: {LISTED}\r\n".encode(), b"")
     origin = f"Origin: {page}\r\n".encode() if page else b""
     async with full() as port:
@@ -130,7 +132,7 @@ async def test_the_preflight_at_the_limit_succeeds() -> None:
     assert headers["Access-Control-Allow-Origin"] == LISTED
 
 
-async def test_a_websocket_is_one_client_too_many_like_any_other() -> None:
+async def test_a_websocket_beyond_the_limit_gets_a_503() -> None:
     async with full() as port:
         status, headers, _ = await answer_to(port, HANDSHAKE + b"\r\n")
 

@@ -150,11 +150,11 @@ def test_abuse_does_not_grow_the_process(gateway: Server, record_property: Tell)
      "{ ...A } fragment A on Query { a: __schema { queryType { name } } }"],
     ids=["__schema", "__type", "_service", "in a fragment"],
 )  # fmt: skip
-def test_in_production_the_schema_is_not_shown(gateway: Server, query: str) -> None:
+def test_production_does_not_show_the_schema(gateway: Server, query: str) -> None:
     assert codes(ask(gateway, query)) == {"INTROSPECTION_DISABLED"}
 
 
-def test_in_production_typename_is_no_secret(gateway: Server) -> None:
+def test_production_allows_typename(gateway: Server) -> None:
     assert ask(gateway, "{ __typename }").json() == {"data": {"__typename": "Query"}}
 
 
@@ -169,7 +169,7 @@ def test_in_production_typename_is_no_secret(gateway: Server) -> None:
         (FILTERED, {"f": {"status": "BUSI"}}),
     ],
 )  # fmt: skip
-def test_in_production_no_names_are_suggested(
+def test_production_suggests_no_names(
     gateway: Server, query: str, variables: dict[str, Any]
 ) -> None:
     response = ask(gateway, query, **variables)
@@ -178,14 +178,14 @@ def test_in_production_no_names_are_suggested(
     assert "Did you mean" not in response.text
 
 
-def test_in_production_there_is_no_page(gateway: Server) -> None:
+def test_production_has_no_graphiql_page(gateway: Server) -> None:
     headers = {"Accept": "text/html"}
 
     assert CLIENT.get(f"{gateway.url}/", headers=headers).status_code == 404
     assert CLIENT.get(f"{gateway.url}/graphql", headers=headers).status_code == 406
 
 
-def test_in_development_names_are_suggested_and_the_schema_is_shown() -> None:
+def test_development_suggests_names_and_shows_the_schema() -> None:
     with serving("--port", "0", until="GraphQL") as gateway:
         wrong = ask(gateway, "{ callz { nodes { sid } } }")
         shown = ask(gateway, INTROSPECTION)
