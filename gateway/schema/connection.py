@@ -9,11 +9,17 @@ budget), the connection keeps its rows. A warning and `isComplete` report it, `h
 and `endCursor` is the position of the last row that was read, even if that row did not match the
 filter. So a client that continues from there makes progress. Relay has no such cursor; it is a
 deliberate exception (docs/paging.md).
+
+Note [First page]. Most connections are edges of many calls, whose nodes are selected without their
+cursors, and whose first upstream page has all that is requested. Then the rows of that page are the
+nodes. A merge, which knows the position of each row, is made only if cursors or `pageInfo` are
+selected, or if the first page is not enough.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import strawberry
@@ -22,7 +28,7 @@ from strawberry.federation.schema_directives import Shareable
 from gateway.access import Scope
 from gateway.errors import BadUserInput, BudgetExceeded, UpstreamError
 from gateway.schema.arguments import page_size
-from gateway.schema.context import Context, Info, field_path
+from gateway.schema.context import Context, Info, field_path, selects
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
 from gateway.schema.merging import Merge, MergedRow
 from gateway.schema.streams import ListSource
@@ -101,7 +107,6 @@ class ConnectionPage(Generic[R]):
     def __init__(
         self, context: Context, lists: Sequence[ListRequest[R]], args: PageArgs, field: str
     ) -> None:
-        """Raises InvalidCursor."""
         self._context = context
         self._field = field
         self._lists = lists
@@ -111,16 +116,16 @@ class ConnectionPage(Generic[R]):
         self._more: bool | None = None
         self._probe_lock = asyncio.Lock()
         self.edges: list[ConnectionEdge[R]] = []
-        budget = context.budget()
-        sources = [ListSource(self._read_page, request, budget) for request in lists]
-        cursor = args.cursor
-        after = None if cursor is None else read_cursor(cursor, context.cursor_key, lists)
-        self._merge = Merge(sources, after, upward=args.backwards)
-
-    @property
-    def nodes(self) -> list[R]:
+        self.nodes: list[R] = []
         """The rows without their edges."""
-        return [edge.node for edge in self.edges]
+
+    @cached_property
+    def _merge(self) -> Merge[R]:
+        """Raises InvalidCursor."""
+        context, cursor, budget = self._context, self._args.cursor, self._context.budget()
+        sources = [ListSource(self._read_page, request, budget) for request in self._lists]
+        after = None if cursor is None else read_cursor(cursor, context.cursor_key, self._lists)
+        return Merge(sources, after, upward=self._args.backwards)
 
     @property
     def page_info(self) -> "ConnectionPage[R]":
@@ -158,11 +163,26 @@ class ConnectionPage(Generic[R]):
         """A cursor of this connection as text."""
         return write_cursor(cursor, self._context.cursor_key, self._lists)
 
+    async def read_nodes(self) -> bool:
+        """Reads the nodes from the first page of the one list; False if it is not enough.
+
+        Raises if it fails. See Note [First page].
+        """
+        (request,), size = self._lists, self._args.size
+        page = await self._context.loaders.page(request, self._field)
+        rows = {row.sid: row for row in page.rows}
+        if len(rows) < size and page.next is not None:
+            return False
+        self._note_left_out(page)
+        self.nodes = list(rows.values())[:size]
+        return True
+
     async def read(self) -> None:
-        """Reads the rows. Raises if a list's very first page fails."""
+        """Reads the rows. Raises InvalidCursor, and if a list's very first page fails."""
+        merge = self._merge
         try:
             while len(self.edges) < self._args.size:
-                merged = await self._merge.next()
+                merged = await merge.next()
                 if merged is None:
                     break
                 self.edges.append(ConnectionEdge(merged, self))
@@ -171,6 +191,7 @@ class ConnectionPage(Generic[R]):
             self._is_cut_short = True
         if self._args.backwards:
             self.edges.reverse()
+        self.nodes = [edge.node for edge in self.edges]
 
     async def _has_more(self) -> bool:
         """True also if reading on failed: then there is a warning."""
@@ -193,12 +214,16 @@ class ConnectionPage(Generic[R]):
         trace.warn(WarningCode.LIST_CUT_SHORT, self._field, reason=error.code)
 
     async def _read_page(self, request: ListRequest[R]) -> Page[R]:
-        loaders = self._context.loaders
-        page = await loaders.page(request, self._field)
+        page = await self._context.loaders.page(request, self._field)
+        self._note_left_out(page)
+        return page
+
+    def _note_left_out(self, page: Page[R]) -> None:
+        """Warns of rows that upstream sent without a readable SID."""
         if page.left_out:
             self._left_out += page.left_out
-            loaders.trace.warn(WarningCode.ROWS_LEFT_OUT, self._field, page.left_out)
-        return page
+            trace = self._context.loaders.trace
+            trace.warn(WarningCode.ROWS_LEFT_OUT, self._field, page.left_out)
 
 
 def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
@@ -216,8 +241,15 @@ async def read_connection(
     """The connection's page over these lists. Raises Forbidden, and as ConnectionPage.read."""
     require_lists(info, lists)
     result = ConnectionPage(info.context, lists, args, field_path(info))
-    await result.read()
+    is_first_page = len(lists) == 1 and args.cursor is None and args.size > 0
+    if not is_first_page or _selects_positions(info) or not await result.read_nodes():
+        await result.read()
     return result
+
+
+def _selects_positions(info: Info) -> bool:
+    """True if the operation selects what needs the position of rows, here or elsewhere."""
+    return selects(info, "edges") or selects(info, "pageInfo")
 
 
 @strawberry.type(

@@ -54,7 +54,7 @@ class Oracle:
             )
         answer = self._connection(listed, shown, has, (root.alias,), root.edges)
         answer["pageInfo"] |= {"startCursor": ANYTHING, "endCursor": ANYTHING}
-        return answer
+        return answer if root.page_info else _without(answer, "pageInfo")
 
     def call(self, row: Row, path: Path, edges: Sequence[Edge]) -> dict[str, Any]:
         """A call and its edges."""

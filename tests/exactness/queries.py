@@ -147,7 +147,7 @@ def _call(edges: tuple[Edge, ...]) -> str:
 
 def _connection(node: str, page_info: bool, is_root: bool = False) -> str:
     ends = " startCursor endCursor" if is_root else ""
-    info = f" pageInfo {{ hasNextPage hasPreviousPage{ends} }}" if page_info or is_root else ""
+    info = f" pageInfo {{ hasNextPage hasPreviousPage{ends} }}" if page_info else ""
     return f"{{ nodes {{ {node} }} isComplete{info} }}"
 
 
