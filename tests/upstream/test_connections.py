@@ -12,6 +12,7 @@ from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.calls import FetchCall
 from gateway.upstream.client import Account, UpstreamClient
 from gateway.upstream.connections import Connections
+from gateway.upstream.pipeline import ANONYMOUS_CONTEXT, RequestContext
 from tests.end_to_end.hanging import HangingUpstream
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 from tests.waiting import until_in_loop
@@ -31,24 +32,25 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> Non
     with upstream.listening() as settings:
         account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
         base_url = settings["TWILIO_BASE_URL"]
-        client = UpstreamClient(
-            account, UpstreamSettings(base_url=base_url, read_timeout=0.8, max_in_flight=16)
-        )
-        before = descriptors()
+        client = UpstreamClient(account, UpstreamSettings(base_url=base_url, max_in_flight=16))
+        before, clock = descriptors(), asyncio.get_running_loop().time
 
-        async def ask(number: int, seconds: float) -> str:
+        async def ask_briefly(number: int) -> str:
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(1 + number * 0.002):
                     await asyncio.sleep(number * 0.002)
-                    row = await client.fetch(FetchCall(sid=sid("CA", number)))
-                    return row.sid if row else ""
+                    return await ask(number, RequestContext(until=clock() + 0.8))
             except (TimeoutError, UpstreamTimeout):
                 return "late"
 
-        late = await asyncio.gather(*(ask(n, 1 + n * 0.002) for n in range(800)))
+        async def ask(number: int, context: RequestContext = ANONYMOUS_CONTEXT) -> str:
+            row = await client.fetch(FetchCall(sid=sid("CA", number)), context=context)
+            return row.sid if row else ""
+
+        late = await asyncio.gather(*map(ask_briefly, range(800)))
         await until_in_loop(lambda: descriptors() <= before)
         upstream.released.set()
-        served = await asyncio.gather(*(ask(n, 20) for n in range(40)))
+        served = await asyncio.gather(*map(ask, range(40)))
         await client.aclose()
 
     assert set(late) == {"late"}
