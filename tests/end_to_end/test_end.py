@@ -167,8 +167,13 @@ async def ends(server: Server) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_ctrl_c_ends_it_too() -> None:
-    with serving("--port", "0", until="GraphiQL") as server:
-        server.process.send_signal(signal.SIGINT)
-        server.process.wait(20)
+    """Background jobs of a shell ignore SIGINT, and so would the program: here it does not."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with serving("--port", "0", until="GraphiQL") as server:
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(20)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
     assert "Traceback" not in server.log
