@@ -41,10 +41,10 @@ async def entity_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -
 
 
 async def node_by_sid(info: Info, sid: str) -> Resource | None:
-    """The row with this SID; its two letters give the resource
-    (docs/design/schema.md#2-the-sid-is-the-global-id).
+    """The row with this SID. Its two letters give the resource.
 
-    Raises BadUserInput if no resource has these letters.
+    See docs/design/schema.md#2-the-sid-is-the-global-id. Raises BadUserInput if no resource has
+    these letters.
     """
     resource = next((each for each in RESOURCES if each.sid_prefix == sid[:2]), None)
     if resource is None:

@@ -14,14 +14,14 @@ from gateway.access.masking import masked_text
 from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import ConnectionPage, PageArgs, read_connection
-from gateway.schema.context import Info, field_path
-from gateway.schema.lookup import call_by_sid
+from gateway.schema.context import Info
+from gateway.schema.lookup import call_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
 from gateway.schema.scalars import NotificationLevel
 from gateway.upstream.calls import CallResource
 from gateway.upstream.notifications import (
-    FetchNotification,
+    NOTIFICATIONS,
     ListNotifications,
     NotificationResource,
 )
@@ -37,7 +37,7 @@ LazyCall = Annotated["Call", strawberry.lazy("gateway.schema.call")]
 async def _instance(row: NotificationResource, info: Info) -> NotificationResource | None:
     if not NotificationResource.request_variables.is_absent(row):
         return row
-    return await info.context.loaders.row(FetchNotification(sid=row.sid), field_path(info))
+    return await row_by_sid(info, NOTIFICATIONS, row.sid)
 
 
 @strawberry.federation.type(

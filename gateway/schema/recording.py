@@ -15,12 +15,17 @@ from gateway.access.masking import masked_text
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import ConnectionPage, PageArgs, read_connection
 from gateway.schema.context import Info, field_path, selects
-from gateway.schema.lookup import call_by_sid
+from gateway.schema.lookup import call_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
 from gateway.upstream.calls import CallResource
-from gateway.upstream.recordings import FetchRecording, ListRecordings, RecordingResource
+from gateway.upstream.recordings import (
+    RECORDINGS,
+    FetchRecording,
+    ListRecordings,
+    RecordingResource,
+)
 
 if TYPE_CHECKING:
     from gateway.schema.call import Call
@@ -106,7 +111,7 @@ class Recording(Node):
         """Costs a request of its own if the recording was read from its call's list."""
         if not RecordingResource.media_url.is_absent(parent):
             return parent.media_url
-        whole = await info.context.loaders.row(FetchRecording(sid=parent.sid), field_path(info))
+        whole = await row_by_sid(info, RECORDINGS, parent.sid)
         return whole.media_url if whole else None
 
     @strawberry.field(
