@@ -7,6 +7,7 @@ module must not know how fields are resolved.
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from functools import partial
 from itertools import repeat
 from types import CoroutineType, GeneratorType
 from typing import Any
@@ -23,18 +24,20 @@ from graphql import (
     is_list_type,
     is_non_null_type,
 )
-from graphql.execution.executor import Executor, invalid_return_type_error
+from graphql.execution.executor import invalid_return_type_error
 from graphql.pyutils import Path, Undefined
 
-from gateway.execution.run import Cell, FieldPlan, Place, Rows, Run, Selected
+from gateway.execution.run import Cell, FieldPlan, Place, Rows, Run, Selected, ShortcutExecutor
 
 __all__ = ["Completion", "completion"]
 
 # Compiles the fields that are selected of an object type at a place.
-Compile = Callable[[Executor[Any], GraphQLObjectType, Place], Sequence[FieldPlan]]
+Compile = Callable[[ShortcutExecutor, GraphQLObjectType, Place], Sequence[FieldPlan]]
 # Values of these Python types need no serialization.
 NATIVE_TYPES = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 LARGEST_INT = 2**31 - 1
+# Path(...) for each tuple, without a call of Python for each.
+_as_path: Callable[[tuple[Any, ...]], Path] = partial(tuple.__new__, Path)
 # Python types that each place remembers; a program may create types without end.
 MAX_TYPES = 64
 
@@ -216,28 +219,39 @@ async def _with_value(value: Any, awaitable: Awaitable[Any]) -> tuple[Any, Any]:
 class ObjectCompletion(Completion):
     """Objects of one type. Their fields are the next level."""
 
-    _fields: Sequence[FieldPlan] | None = None
+    def __init__(self, type_: Any, place: Place, compile_: Compile) -> None:
+        super().__init__(type_, place, compile_)
+        self._accepted_classes: set[type] = set()
+        self._fields: Sequence[FieldPlan] | None = None
 
     def complete(self, run: Run, cells: Iterable[Cell]) -> None:
         """See run.Complete."""
-        plain_types, is_type_of = self._plain_types, self.type.is_type_of
-        accepted: list[Cell] = []
-        for cell in cells:
-            if type(cell[0]) not in plain_types and self._handle_special(run, cell):
-                continue
-            if is_type_of is not None:
-                try:
-                    verdict = is_type_of(cell[0], self._info(run, cell))
-                except Exception as error:
-                    run.fail(self.place, cell, error)
-                    continue
-                if run.is_awaitable(verdict):
-                    run.wait(_with_value(cell[0], verdict), self._complete_checked, cell)
-                    continue
-                if not self._check_type(run, cell, verdict):
-                    continue
-            accepted.append(cell)
+        accepted = [*cells]
+        if not self._accepted_classes.issuperset({type(cell[0]) for cell in accepted}):
+            accepted = [cell for cell in accepted if self._is_accepted(run, cell)]
         self._enqueue(run, accepted)
+
+    def _is_accepted(self, run: Run, cell: Cell) -> bool:
+        """False if the cell's value is no object of this type, or is awaited."""
+        value, is_type_of = cell[0], self.type.is_type_of
+        if type(value) in self._accepted_classes:
+            return True
+        if self._handle_special(run, cell):
+            return False
+        if is_type_of is not None:
+            try:
+                verdict = is_type_of(value, self._info(run, cell))
+            except Exception as error:
+                run.fail(self.place, cell, error)
+                return False
+            if run.is_awaitable(verdict):
+                run.wait(_with_value(value, verdict), self._complete_checked, cell)
+                return False
+            if not self._check_type(run, cell, verdict):
+                return False
+        if is_type_of is None or run.executor.checks_class_only(self.type):
+            self._accepted_classes |= self._plain_types & {type(value)}
+        return True
 
     def _complete_checked(self, run: Run, cells: Iterable[Cell]) -> None:
         """Completes pairs of a value and the result of is_type_of."""
@@ -263,13 +277,12 @@ class ObjectCompletion(Completion):
             for cell in cells:
                 run.fail(self.place, cell, error)
             return
-        results: list[dict[str, Any]] = []
-        for _, container, key, _ in cells:
-            container[key] = result = dict[str, Any]()
-            results.append(result)
-        typename = self.place.typename
-        paths = [Path(parent, key, typename) for _, _, key, parent in cells]
-        run.enqueue(self._fields, Rows([cell[0] for cell in cells], results, paths))
+        sources, containers, keys, parents = zip(*cells, strict=True)
+        results: list[dict[str, Any]] = [{} for _ in cells]
+        for result, container, key in zip(results, containers, keys, strict=True):
+            container[key] = result
+        paths = [*map(_as_path, zip(parents, keys, repeat(self.place.typename)))]
+        run.enqueue(self._fields, Rows(sources, results, paths))
 
 
 class AbstractCompletion(Completion):

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from cachetools import LRUCache
-from graphql import DirectiveNode, GraphQLField, OperationType, VariableNode
+from graphql import DirectiveNode, GraphQLError, OperationType, VariableNode
 from graphql.execution.collect_fields import collect_fields
-from graphql.execution.executor import Executor
 from graphql.pyutils import Undefined
 
-from gateway.execution.plan import Shortcut, compile_fields, nodes_in
-from gateway.execution.run import FieldPlan, Run
+from gateway.execution.plan import compile_fields, nodes_in
+from gateway.execution.run import FieldPlan, Run, ShortcutExecutor
 
 __all__ = ["CompilingExecutor"]
 
@@ -34,20 +33,13 @@ INCREMENTAL = {"defer", "stream"}
 Plan = Sequence[FieldPlan]
 
 
-class CompilingExecutor(Executor[Any]):
+class CompilingExecutor(ShortcutExecutor):
     """A mixin to list before another executor class: `class Mine(CompilingExecutor, Base)`."""
 
     @property
     def compiles(self) -> bool:
         """False if graphql-core executes every operation."""
         return True
-
-    def shortcut(self, field: GraphQLField) -> Shortcut | None:
-        """A faster equivalent of a field's resolver; None if there is none.
-
-        The plan calls it once per request, with an info and the coerced arguments.
-        """
-        return None
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         """Returns the result, or an awaitable of it."""
@@ -76,7 +68,7 @@ class CompilingExecutor(Executor[Any]):
 class OperationPlans:
     """The plans of one operation. See Note [Freed with its operation]."""
 
-    def __init__(self, executor: Executor[Any]) -> None:
+    def __init__(self, executor: ShortcutExecutor) -> None:
         operation, key = executor.operation, id(executor.operation)
         self._fragments = executor.fragment_definitions
         self._schema = weakref.ref(executor.schema)
@@ -89,12 +81,12 @@ class OperationPlans:
         variables = [node for node in nodes_in(*conditions) if isinstance(node, VariableNode)]
         self._names = sorted({node.name.value for node in variables})
 
-    def is_for(self, executor: Executor[Any]) -> bool:
+    def is_for(self, executor: ShortcutExecutor) -> bool:
         """False if the operation is executed with another schema or other fragments."""
         is_same_schema = self._schema() is executor.schema
         return is_same_schema and self._fragments == executor.fragment_definitions
 
-    def plan(self, executor: Executor[Any]) -> Plan | None:
+    def plan(self, executor: ShortcutExecutor) -> Plan | None:
         """See Note [One plan for each combination]."""
         if self._is_incremental:
             return None
@@ -104,19 +96,19 @@ class OperationPlans:
             if key not in self._plans:
                 self._plans[key] = _compile(executor)
             return self._plans[key]
-        except Exception:  # graphql-core raises it again as an error of the response
+        except GraphQLError:  # graphql-core raises it again as an error of the response
             return None
 
 
 _plans_by_operation: LRUCache[int, OperationPlans] = LRUCache(MAX_OPERATIONS)
 
 
-def _compile(executor: Executor[Any]) -> Plan:
-    """Compiles the root's fields. Raises if there is no root, or its fields cannot be collected."""
+def _compile(executor: ShortcutExecutor) -> Plan:
+    """Compiles the root's fields. Raises GraphQLError if there is no root, or as graphql-core."""
     schema, operation = executor.schema, executor.operation
     root = schema.get_root_type(operation.operation)
     if root is None:
-        raise ValueError("The schema has no such operations")
+        raise GraphQLError("The schema has no such operations")
     grouped, _, _ = collect_fields(
         schema, executor.fragments, executor.variable_values, root, operation
     )

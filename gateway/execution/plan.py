@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from graphql import GraphQLObjectType, Node, TypeNameMetaFieldDef, VariableNode
 from graphql.execution.collect_fields import GroupedFieldSet
-from graphql.execution.executor import Executor, default_field_resolver
+from graphql.execution.executor import default_field_resolver
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 
 from gateway.execution.completion import completion
-from gateway.execution.run import FieldPlan, Place, Rows, Run, Selected
+from gateway.execution.run import FieldPlan, Place, Rows, Run, Selected, ShortcutExecutor
 
 __all__ = ["Binding", "Shortcut", "compile_fields", "nodes_in"]
 
@@ -30,18 +30,22 @@ IMMUTABLE = (str, int, float, bool, type(None), Enum)
 class Binding(NamedTuple):
     """A field's resolver in one request, with its arguments bound.
 
-    It takes the source and, if `needs_info`, the field's info.
+    It takes the source and, if `needs_info`, the field's info. `resolve_all` is a faster equivalent
+    for all sources of a level, `outputs` for those of a leaf: the output values of all sources. If
+    one of these raises, each source is resolved by itself.
     """
 
     resolve: Callable[..., Any]
     needs_info: bool = True
+    resolve_all: Callable[[Sequence[Any]], Sequence[Any]] | None = None
+    outputs: Callable[[Sequence[Any]], Sequence[Any]] | None = None
 
 
 Shortcut = Callable[[Any, Arguments], Binding]
 
 
 def compile_fields(
-    executor: Executor[Any],
+    executor: ShortcutExecutor,
     type_: GraphQLObjectType,
     grouped: GroupedFieldSet,
     place: Place | None = None,
@@ -60,7 +64,7 @@ def compile_fields(
 
 
 def _compile_subfields(
-    executor: Executor[Any], type_: GraphQLObjectType, place: Place
+    executor: ShortcutExecutor, type_: GraphQLObjectType, place: Place
 ) -> Sequence[FieldPlan]:
     """Compiles what a field selects of an object type. Raises GraphQLError."""
     grouped, _, _ = executor.collect_subfields(type_, place.selected.details)
@@ -76,32 +80,52 @@ def _put_typename(key: str, name: str, _: Run, rows: Rows) -> None:
 class CompiledField:
     """Resolves a field for all objects of a level, and completes the values."""
 
-    def __init__(self, executor: Executor[Any], selected: Selected, above: Place | None) -> None:
+    def __init__(self, executor: ShortcutExecutor, selected: Selected, above: Place | None) -> None:
         definition, typename = selected.definition, selected.parent_type.name
         self._selected = selected
         self._completion = completion(
             definition.type, selected, typename, above, _compile_subfields
         )
         self._arguments = _constant_arguments(selected)
-        shortcut = getattr(executor, "shortcut", None)
-        self._shortcut: Shortcut | None = shortcut(definition) if shortcut else None
+        self._shortcut: Shortcut | None = executor.shortcut(definition)
 
     def run(self, run: Run, rows: Rows) -> None:
         """See run.FieldPlan."""
-        _, results, paths = rows
-        cells = zip(self._values(run, rows), results, repeat(self._selected.key), paths)
-        self._completion.complete(run, cells)
-
-    def _values(self, run: Run, rows: Rows) -> Sequence[Any]:
-        """The result of the resolver for each source, or the exception that it raised."""
-        selected, (sources, _, paths) = self._selected, rows
-        binding = run.bindings.get(selected)
+        binding = run.bindings.get(self._selected)
         if binding is None:
             try:
-                binding = run.bindings[selected] = self._bind(run, paths[0])
+                binding = run.bindings[self._selected] = self._bind(run, rows.paths[0])
             except Exception as error:
-                return [error] * len(sources)
-        resolve = binding.resolve
+                self._complete(run, rows, [error] * len(rows.sources))
+                return
+        if binding.outputs is None or not self._put(binding.outputs, rows):
+            self._complete(run, rows, self._values(run, rows, binding))
+
+    def _complete(self, run: Run, rows: Rows, values: Sequence[Any]) -> None:
+        _, results, paths = rows
+        self._completion.complete(run, zip(values, results, repeat(self._selected.key), paths))
+
+    def _put(self, read: Callable[[Sequence[Any]], Sequence[Any]], rows: Rows) -> bool:
+        """Puts the output values of all rows; False if one may be an error: nothing is put then."""
+        try:
+            outputs = read(rows.sources)
+        except Exception:  # the row's resolver raises it again
+            return False
+        if self._completion.place.is_non_null and None in outputs:
+            return False
+        key = self._selected.key
+        for result, output in zip(rows.results, outputs, strict=True):
+            result[key] = output
+        return True
+
+    def _values(self, run: Run, rows: Rows, binding: Binding) -> Sequence[Any]:
+        """The result of the resolver for each source, or the exception that it raised."""
+        selected, (sources, _, paths), resolve = self._selected, rows, binding.resolve
+        if binding.resolve_all is not None:
+            try:
+                return binding.resolve_all(sources)
+            except Exception:
+                return _map_with_errors(resolve, sources)
         if resolve is not default_field_resolver:
             if not binding.needs_info:
                 return _map_with_errors(resolve, sources)

@@ -13,7 +13,9 @@ Then only answers from upstream can bring the operation forward.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
+from inspect import isawaitable
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
@@ -28,6 +30,7 @@ from gateway.upstream.writes import FormRequest
 __all__ = ["Loaders"]
 
 R = TypeVar("R", bound=Resource)
+T = TypeVar("T")
 BATCH_WINDOW_TURNS = 16
 
 
@@ -38,18 +41,20 @@ class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
     cancelled batch leaves no waiter hanging.
     """
 
-    def answer(self, request: Request) -> asyncio.Future[Any]:
-        """The answer to a request, read once for all equal requests of the operation.
+    def answer(
+        self, request: Request, then: "Callable[[Any], T | Awaitable[T]]"
+    ) -> "asyncio.Future[T]":
+        """`then` of the answer to a request, read once for all equal requests of the operation.
 
         Each waiter has a future of its own: to cancel it costs no other waiter the answer.
         """
-        own: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        own: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def follow(loaded: asyncio.Future[asyncio.Future[Any]]) -> None:
+        def follow(loaded: "asyncio.Future[asyncio.Future[Any]]") -> None:
             if loaded.cancelled() or loaded.exception():
-                _pass_on(own, loaded)
+                _pass_on(own, _same, loaded)
             else:
-                loaded.result().add_done_callback(partial(_pass_on, own))
+                loaded.result().add_done_callback(partial(_pass_on, own, then))
 
         self.load(request).add_done_callback(follow)
         return own
@@ -67,20 +72,23 @@ class Loaders:
         """The trace of the upstream requests that these loaders cause."""
         return self._queue.trace
 
-    async def row(self, request: FetchRequest[R], field: str) -> R | None:
+    def row(self, request: FetchRequest[R], field: str) -> "asyncio.Future[R | None]":
         """One resource, None when there is none; `field` is the path of the requesting field.
 
         Raises UpstreamError or BudgetExceeded.
         """
-        self._queue.trace.note_field(request, field)
-        row: R | None = await self._loader.answer(request)
-        return row
+        return self.load(request, field, _same)
 
-    async def page(self, request: ListRequest[R], field: str) -> Page[R]:
+    def page(self, request: ListRequest[R], field: str) -> "asyncio.Future[Page[R]]":
         """One page of a list; a first page may have more rows than requested. Raises as `row`."""
+        return self.load(request, field, _same)
+
+    def load(
+        self, request: Request, field: str, then: "Callable[[Any], T | Awaitable[T]]"
+    ) -> "asyncio.Future[T]":
+        """What `then` makes of a row or page, at once or later, without a task for each key."""
         self._queue.trace.note_field(request, field)
-        page: Page[R] = await self._loader.answer(request)
-        return page
+        return self._loader.answer(request, then)
 
     async def send(self, request: FormRequest[R], field: str) -> R:
         """The row that a mutation made or changed; nothing read before counts as known afterwards.
@@ -177,16 +185,30 @@ class BatchQueue:
                 future.set_exception(fault)
 
 
-def _pass_on(own: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
+def _same(answer: Any) -> Any:
+    return answer
+
+
+def _pass_on(
+    own: "asyncio.Future[Any]", then: "Callable[[Any], Any]", done: "asyncio.Future[Any]"
+) -> None:
     """Gives a waiter, if there still is one, what has come."""
     if own.done():
         return
     if done.cancelled():
         own.cancel()
-    elif error := done.exception():
+        return
+    try:
+        answer = then(done.result())
+    except Exception as error:
         own.set_exception(error)
-    else:
-        own.set_result(done.result())
+        return
+    if not isawaitable(answer):
+        own.set_result(answer)
+        return
+    later = asyncio.ensure_future(answer)
+    later.add_done_callback(partial(_pass_on, own, _same))
+    own.add_done_callback(lambda _: later.cancel())
 
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:

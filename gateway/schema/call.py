@@ -4,7 +4,7 @@ At run time a Call is a CallResource: its attributes are the plain fields. Descr
 seed document's meanings and name the REST property.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -13,15 +13,16 @@ import strawberry
 
 from gateway.access.masking import masked_party, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
-from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_connection
+from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_edges
 from gateway.schema.context import Info
 from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
-from gateway.schema.lookup import call_by_sid
+from gateway.schema.lookup import calls_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification, notifications_of
 from gateway.schema.recording import Recording, recordings_of
+from gateway.schema.rows import in_bulk
 from gateway.schema.scalars import AnsweredBy, CallDirection, CallStatus, NotificationLevel
 from gateway.upstream.calls import CallResource
 from gateway.upstream.notifications import NotificationResource
@@ -138,29 +139,30 @@ class Call(Node):
         graphql_type="Call | None",
     )
     @staticmethod
+    @in_bulk
     def parent_call(
-        parent: strawberry.Parent[CallResource], info: Info
-    ) -> Awaitable[CallResource | None] | None:
+        calls: strawberry.Parent[Sequence[CallResource]], info: Info
+    ) -> Sequence[Awaitable[CallResource | None] | None]:
         """Calls/{sid}, unless this operation has read that call already."""
-        sid = parent.parent_call_sid
-        return call_by_sid(info, sid) if sid else None
+        return calls_by_sid(info, [call.parent_call_sid for call in calls])
 
     @strawberry.field(
         description="The legs that this call created, newest first.",
         graphql_type=Connection["Call"] | None,
     )
     @staticmethod
-    async def child_calls(
-        parent: strawberry.Parent[CallResource],
+    @in_bulk
+    def child_calls(
+        calls: strawberry.Parent[Sequence[CallResource]],
         info: Info,
         first: First = None,
         after: After = None,
         filter: ChildFilter = None,
-    ) -> ConnectionPage[CallResource]:
+    ) -> Sequence[Awaitable[ConnectionPage[CallResource]]]:
         """Calls?ParentCallSid=, unless the rows read already hold every child."""
         args = PageArgs.of(info, first, after)
-        lists = call_lists(filter, parent_call_sid=parent.sid, page_size=edge_page_size(args.size))
-        return await read_connection(info, lists, args)
+        lists = call_lists(filter, parent_call_sid=None, page_size=edge_page_size(args.size))
+        return read_edges(info, calls, lists, args)
 
     @strawberry.field(
         description="Recordings of this call, newest first. Recordings of a two-leg call belong to "
@@ -168,29 +170,31 @@ class Call(Node):
         graphql_type=Connection[Recording] | None,
     )
     @staticmethod
-    async def recordings(
-        parent: strawberry.Parent[CallResource],
+    @in_bulk
+    def recordings(
+        calls: strawberry.Parent[Sequence[CallResource]],
         info: Info,
         first: First = None,
         after: After = None,
-    ) -> ConnectionPage[RecordingResource]:
+    ) -> Sequence[Awaitable[ConnectionPage[RecordingResource]]]:
         """Calls/{sid}/Recordings."""
-        return await recordings_of(info, parent.sid, PageArgs.of(info, first, after))
+        return recordings_of(info, calls, PageArgs.of(info, first, after))
 
     @strawberry.field(
         description="What Twilio logged about this call, newest first.",
         graphql_type=Connection[Notification] | None,
     )
     @staticmethod
-    async def notifications(
-        parent: strawberry.Parent[CallResource],
+    @in_bulk
+    def notifications(
+        calls: strawberry.Parent[Sequence[CallResource]],
         info: Info,
         first: First = None,
         after: After = None,
         log: Level = None,
-    ) -> ConnectionPage[NotificationResource]:
+    ) -> Sequence[Awaitable[ConnectionPage[NotificationResource]]]:
         """Calls/{sid}/Notifications."""
-        return await notifications_of(info, parent.sid, PageArgs.of(info, first, after), log)
+        return notifications_of(info, calls, PageArgs.of(info, first, after), log)
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:

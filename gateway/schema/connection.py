@@ -10,14 +10,14 @@ and `endCursor` is the position of the last row that was read, even if that row 
 filter. So a client that continues from there makes progress. Relay has no such cursor; it is a
 deliberate exception (docs/paging.md).
 
-Note [First page]. Most connections are edges of many calls, whose nodes are selected without their
+Note [First page]. Most connections are edges of many calls, whose rows are selected without their
 cursors, and whose first upstream page has all that is requested. Then the rows of that page are the
 nodes. A merge, which knows the position of each row, is made only if cursors or `pageInfo` are
 selected, or if the first page is not enough.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -33,6 +33,7 @@ from gateway.schema.cursors import Cursor, read_cursor, write_cursor
 from gateway.schema.merging import Merge, MergedRow
 from gateway.schema.streams import ListSource
 from gateway.telemetry.upstream_trace import WarningCode
+from gateway.upstream.calls import CallResource
 from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
 
@@ -43,6 +44,7 @@ __all__ = [
     "PageArgs",
     "PageInfo",
     "read_connection",
+    "read_edges",
     "require_lists",
 ]
 
@@ -81,20 +83,19 @@ class PageArgs:
 class ConnectionEdge(Generic[R]):
     """A row and its cursor, which is written only if the field is selected."""
 
-    __slots__ = ("_merged", "_page")
+    __slots__ = ("_merged", "_page", "node")
 
-    def __init__(self, merged: MergedRow[R], owner: "ConnectionPage[R]") -> None:
+    def __init__(
+        self, node: R, page: "ConnectionPage[R]", merged: MergedRow[R] | None = None
+    ) -> None:
+        self.node = node
         self._merged = merged
-        self._page = owner
-
-    @property
-    def node(self) -> R:
-        """The row."""
-        return self._merged.entry.row
+        self._page = page
 
     @property
     def cursor(self) -> str:
         """Opaque text; see cursors."""
+        assert self._merged  # noqa: S101 (Note [First page])
         return self._page.write(self._merged.cursor)
 
 
@@ -115,9 +116,8 @@ class ConnectionPage(Generic[R]):
         self._left_out = 0
         self._more: bool | None = None
         self._probe_lock = asyncio.Lock()
-        self.edges: list[ConnectionEdge[R]] = []
         self.nodes: list[R] = []
-        """The rows without their edges."""
+        self._merged: list[MergedRow[R]] = []
 
     @cached_property
     def _merge(self) -> Merge[R]:
@@ -126,6 +126,13 @@ class ConnectionPage(Generic[R]):
         sources = [ListSource(self._read_page, request, budget) for request in self._lists]
         after = None if cursor is None else read_cursor(cursor, context.cursor_key, self._lists)
         return Merge(sources, after, upward=self._args.backwards)
+
+    @property
+    def edges(self) -> list[ConnectionEdge[R]]:
+        """The rows with their cursors."""
+        if self._merged:
+            return [ConnectionEdge(merged.entry.row, self, merged) for merged in self._merged]
+        return [ConnectionEdge(row, self) for row in self.nodes]
 
     @property
     def page_info(self) -> "ConnectionPage[R]":
@@ -142,14 +149,14 @@ class ConnectionPage(Generic[R]):
         """The first row's cursor or, if reading backwards was cut short, how far it was read."""
         if self._is_cut_short and self._args.backwards:
             return self.write(self._merge.frontier)
-        return self.edges[0].cursor if self.edges else None
+        return self.write(self._merged[0].cursor) if self._merged else None
 
     @property
     def end_cursor(self) -> str | None:
         """The last row's cursor or, if reading was cut short, how far it was read."""
         if self._is_cut_short and not self._args.backwards:
             return self.write(self._merge.frontier)
-        return self.edges[-1].cursor if self.edges else None
+        return self.write(self._merged[-1].cursor) if self._merged else None
 
     async def has_next_page(self) -> bool:
         """True if older rows follow. May read on."""
@@ -163,35 +170,40 @@ class ConnectionPage(Generic[R]):
         """A cursor of this connection as text."""
         return write_cursor(cursor, self._context.cursor_key, self._lists)
 
-    async def read_nodes(self) -> bool:
-        """Reads the nodes from the first page of the one list; False if it is not enough.
+    def read(self, *, with_positions: bool = True) -> "Awaitable[ConnectionPage[R]]":
+        """This page once its rows are read. See Note [First page].
 
-        Raises if it fails. See Note [First page].
+        Raises InvalidCursor, and if a list's very first page fails.
         """
-        (request,), size = self._lists, self._args.size
-        page = await self._context.loaders.page(request, self._field)
-        rows = {row.sid: row for row in page.rows}
-        if len(rows) < size and page.next is not None:
-            return False
-        self._note_left_out(page)
-        self.nodes = list(rows.values())[:size]
-        return True
+        is_first_page = len(self._lists) == 1 and self._args.cursor is None and self._args.size > 0
+        if with_positions or not is_first_page:
+            return self._read_merged()
+        return self._context.loaders.load(self._lists[0], self._field, self._take_first_page)
 
-    async def read(self) -> None:
-        """Reads the rows. Raises InvalidCursor, and if a list's very first page fails."""
+    def _take_first_page(self, page: Page[R]) -> "ConnectionPage[R] | Awaitable[ConnectionPage[R]]":
+        """Takes the rows of the one list's first page; reads on if it is not enough."""
+        rows = list({row.sid: row for row in page.rows}.values())
+        if len(rows) < self._args.size and page.next is not None:
+            return self._read_merged()
+        self._note_left_out(page)
+        self.nodes = rows[: self._args.size]
+        return self
+
+    async def _read_merged(self) -> "ConnectionPage[R]":
         merge = self._merge
         try:
-            while len(self.edges) < self._args.size:
+            while len(self._merged) < self._args.size:
                 merged = await merge.next()
                 if merged is None:
                     break
-                self.edges.append(ConnectionEdge(merged, self))
+                self._merged.append(merged)
         except (UpstreamError, BudgetExceeded) as error:
             self._warn_cut_short(error)
             self._is_cut_short = True
         if self._args.backwards:
-            self.edges.reverse()
-        self.nodes = [edge.node for edge in self.edges]
+            self._merged.reverse()
+        self.nodes = [merged.entry.row for merged in self._merged]
+        return self
 
     async def _has_more(self) -> bool:
         """True also if reading on failed: then there is a warning."""
@@ -235,21 +247,35 @@ def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
         info.context.caller.require(Scope.PII, "A filter by number or address")
 
 
-async def read_connection(
+def read_connection(
     info: Info, lists: Sequence[ListRequest[R]], args: PageArgs
-) -> ConnectionPage[R]:
+) -> Awaitable[ConnectionPage[R]]:
     """The connection's page over these lists. Raises Forbidden, and as ConnectionPage.read."""
     require_lists(info, lists)
-    result = ConnectionPage(info.context, lists, args, field_path(info))
-    is_first_page = len(lists) == 1 and args.cursor is None and args.size > 0
-    if not is_first_page or _selects_positions(info) or not await result.read_nodes():
-        await result.read()
-    return result
+    page = ConnectionPage(info.context, lists, args, field_path(info))
+    return page.read(with_positions=_selects_positions(info))
+
+
+def read_edges(
+    info: Info, calls: Sequence[CallResource], lists: Sequence[ListRequest[R]], args: PageArgs
+) -> list[Awaitable[ConnectionPage[R]]]:
+    """The page of each of these calls over its own lists: `lists`, narrowed to the call.
+
+    Raises as `read_connection`.
+    """
+    require_lists(info, lists)
+    context, field, with_positions = info.context, field_path(info), _selects_positions(info)
+    return [
+        ConnectionPage(context, [each.of(call) for each in lists], args, field).read(
+            with_positions=with_positions
+        )
+        for call in calls
+    ]
 
 
 def _selects_positions(info: Info) -> bool:
     """True if the operation selects what needs the position of rows, here or elsewhere."""
-    return selects(info, "edges") or selects(info, "pageInfo")
+    return selects(info, "cursor") or selects(info, "pageInfo")
 
 
 @strawberry.type(

@@ -11,7 +11,7 @@ subscriber that missed a status does not share a result with the others.
 
 from typing import Any
 
-from graphql import GraphQLField
+from graphql import GraphQLField, GraphQLObjectType
 
 from gateway.execution import CompilingExecutor, Shortcut
 from gateway.live.subscriptions import CallUpdate
@@ -33,6 +33,10 @@ class EventExecutor(CompilingExecutor, GraphQLCoreExecution):
     def shortcut(self, field: GraphQLField) -> Shortcut | None:
         """See gateway.schema.shortcuts."""
         return shortcut(field)
+
+    def checks_class_only(self, type_: GraphQLObjectType) -> bool:
+        """True: every type of the schema, and Strawberry's own check, looks at the class."""
+        return True
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         """Returns the result, or an awaitable of it."""

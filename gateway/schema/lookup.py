@@ -3,7 +3,9 @@
 This module must not know the fields.
 """
 
-from typing import TypeVar
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from gateway.errors import BadUserInput
 from gateway.schema.context import Info, field_path
@@ -12,32 +14,46 @@ from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.descriptors import ResourceDescriptor
 from gateway.upstream.resources import Resource
 
-__all__ = ["call_by_sid", "entity_by_sid", "node_by_sid", "row_by_sid"]
+__all__ = ["call_by_sid", "calls_by_sid", "entity_by_sid", "node_by_sid", "row_by_sid"]
 
 R = TypeVar("R", bound=Resource)
 
 
-async def row_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> R | None:
+def row_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> Awaitable[R | None]:
     """The row of this resource; None if there is none."""
-    return await info.context.loaders.row(resource.fetch(sid), field_path(info))
+    return info.context.loaders.row(resource.fetch(sid), field_path(info))
 
 
-async def call_by_sid(info: Info, sid: str) -> CallResource | None:
+def call_by_sid(info: Info, sid: str) -> Awaitable[CallResource | None]:
     """Calls/{sid}; after a 404 that may be replication lag, the recent call in the store.
 
     None if there is no such call. See Note [Lag] in live.snapshots.
     """
-    row = await row_by_sid(info, CALLS, sid)
-    if row is not None:
-        return row
-    return await info.context.account.recent_call(sid, info.context.deadline)
+    (call,) = calls_by_sid(info, [sid])
+    assert call is not None  # noqa: S101 (it has a SID)
+    return call
 
 
-async def entity_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> Resource | None:
+def calls_by_sid(
+    info: Info, sids: Sequence[str | None]
+) -> list[Awaitable[CallResource | None] | None]:
+    """The call with each of these SIDs, as `call_by_sid`; None where there is no SID."""
+    context, path = info.context, field_path(info)
+
+    def or_recent(sid: str, row: CallResource | None) -> Any:
+        return row or context.account.recent_call(sid, context.deadline)
+
+    return [
+        context.loaders.load(CALLS.fetch(sid), path, partial(or_recent, sid)) if sid else None
+        for sid in sids
+    ]
+
+
+def entity_by_sid(
+    info: Info, resource: ResourceDescriptor[R], sid: str
+) -> Awaitable[Resource | None]:
     """The row of this resource; a call is read by `call_by_sid`."""
-    if resource is CALLS:
-        return await call_by_sid(info, sid)
-    return await row_by_sid(info, resource, sid)
+    return call_by_sid(info, sid) if resource is CALLS else row_by_sid(info, resource, sid)
 
 
 async def node_by_sid(info: Info, sid: str) -> Resource | None:

@@ -4,7 +4,7 @@ The list form lacks three properties (docs/twilio.md#1-surprising-facts, fact 9)
 selected, the instance is fetched.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +13,12 @@ import strawberry
 from gateway.access.masking import masked_text
 from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import ConnectionPage, PageArgs, read_connection
+from gateway.schema.connection import ConnectionPage, PageArgs, read_edges
 from gateway.schema.context import Info
-from gateway.schema.lookup import call_by_sid, row_by_sid
+from gateway.schema.lookup import calls_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
+from gateway.schema.rows import in_bulk
 from gateway.schema.scalars import NotificationLevel
 from gateway.upstream.calls import CallResource
 from gateway.upstream.notifications import (
@@ -130,12 +131,12 @@ class Notification(Node):
         graphql_type=LazyCall | None,
     )
     @staticmethod
+    @in_bulk
     def call(
-        parent: strawberry.Parent[NotificationResource], info: Info
-    ) -> Awaitable[CallResource | None] | None:
+        rows: strawberry.Parent[Sequence[NotificationResource]], info: Info
+    ) -> Sequence[Awaitable[CallResource | None] | None]:
         """Costs no request if the notification was reached through its call."""
-        sid = parent.call_sid
-        return call_by_sid(info, sid) if sid else None
+        return calls_by_sid(info, [row.call_sid for row in rows])
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:
@@ -143,12 +144,12 @@ class Notification(Node):
         return isinstance(row, NotificationResource)
 
 
-async def notifications_of(
-    info: Info, call_sid: str, args: PageArgs, log: NotificationLevel | None
-) -> ConnectionPage[NotificationResource]:
-    """A call's notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
+def notifications_of(
+    info: Info, calls: Sequence[CallResource], args: PageArgs, log: NotificationLevel | None
+) -> list[Awaitable[ConnectionPage[NotificationResource]]]:
+    """The notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
     if log is NotificationLevel.UNKNOWN:
         raise InvalidFilter("log: Twilio cannot filter by UNKNOWN")
     page_size = edge_page_size(args.size)
-    request = ListNotifications(call_sid=call_sid, log=log, page_size=page_size)
-    return await read_connection(info, [request], args)
+    request = ListNotifications(log=log, page_size=page_size)
+    return read_edges(info, calls, [request], args)

@@ -4,7 +4,7 @@ Each of Twilio's two forms of a recording lacks one property (docs/twilio.md#1-s
 fact 8). A property that the form at hand lacks is fetched with a request of its own.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +13,12 @@ import strawberry
 
 from gateway.access.masking import masked_text
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import ConnectionPage, PageArgs, read_connection
+from gateway.schema.connection import ConnectionPage, PageArgs, read_edges
 from gateway.schema.context import Info, field_path, selects
-from gateway.schema.lookup import call_by_sid, row_by_sid
+from gateway.schema.lookup import calls_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
+from gateway.schema.rows import in_bulk
 from gateway.schema.scalars import RecordingSource, RecordingStatus, RecordingTrack
 from gateway.upstream.calls import CallResource
 from gateway.upstream.recordings import (
@@ -119,12 +120,12 @@ class Recording(Node):
         graphql_type=LazyCall | None,
     )
     @staticmethod
+    @in_bulk
     def call(
-        parent: strawberry.Parent[RecordingResource], info: Info
-    ) -> Awaitable[CallResource | None] | None:
+        rows: strawberry.Parent[Sequence[RecordingResource]], info: Info
+    ) -> Sequence[Awaitable[CallResource | None] | None]:
         """Costs no request if the recording was reached through its call."""
-        sid = parent.call_sid
-        return call_by_sid(info, sid) if sid else None
+        return calls_by_sid(info, [row.call_sid for row in rows])
 
     @classmethod
     def is_type_of(cls, row: Any, _info: Any) -> bool:
@@ -132,13 +133,12 @@ class Recording(Node):
         return isinstance(row, RecordingResource)
 
 
-async def recordings_of(
-    info: Info, call_sid: str, args: PageArgs
-) -> ConnectionPage[RecordingResource]:
-    """A call's recordings, newest first."""
+def recordings_of(
+    info: Info, calls: Sequence[CallResource], args: PageArgs
+) -> list[Awaitable[ConnectionPage[RecordingResource]]]:
+    """The recordings, newest first."""
     request = ListRecordings(
-        call_sid=call_sid,
         page_size=edge_page_size(args.size),
         with_track=selects(info, "track"),
     )
-    return await read_connection(info, [request], args)
+    return read_edges(info, calls, [request], args)

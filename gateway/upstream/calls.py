@@ -3,7 +3,7 @@
 This module must not know how a request is sent, nor GraphQL.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
@@ -134,7 +134,7 @@ CALLS = ResourceDescriptor(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FetchCall(FetchRequest[CallResource]):
     """GET Calls/{sid} (seed: "Returns the single Call resource")."""
 
@@ -145,7 +145,7 @@ class FetchCall(FetchRequest[CallResource]):
         return f"Calls/{self.sid}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ListCalls(ListRequest[CallResource]):
     """GET Calls, with the filters of the seed document and EndTime (docs/twilio.md#5-lists)."""
 
@@ -194,7 +194,7 @@ class ListCalls(ListRequest[CallResource]):
 
     def with_status(self, status: CallStatus) -> Self:
         """The same list, filtered by this status."""
-        return replace(self, status=status)
+        return self._with(status=status)
 
     @property
     def names_person(self) -> bool:

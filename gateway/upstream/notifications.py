@@ -75,7 +75,7 @@ NOTIFICATIONS = ResourceDescriptor(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FetchNotification(FetchRequest[NotificationResource]):
     """GET Notifications/{sid}: the form with the request's variables and the response."""
 
@@ -86,7 +86,7 @@ class FetchNotification(FetchRequest[NotificationResource]):
         return f"Notifications/{self.sid}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ListNotifications(ListRequest[NotificationResource]):
     """GET Calls/{call_sid}/Notifications (seed: "notifications generated during the call").
 

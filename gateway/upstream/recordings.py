@@ -115,7 +115,7 @@ RECORDINGS = ResourceDescriptor(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FetchRecording(FetchRequest[RecordingResource]):
     """GET Recordings/{sid}, or Calls/{call_sid}/Recordings/{sid}: only the latter has `track`."""
 
@@ -127,7 +127,7 @@ class FetchRecording(FetchRequest[RecordingResource]):
         return f"{of_call(self.call_sid)}Recordings/{self.sid}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ListRecordings(ListRequest[RecordingResource]):
     """GET Calls/{call_sid}/Recordings (seed: "a list of recordings generated during the call").
 

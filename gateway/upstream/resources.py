@@ -8,12 +8,13 @@ nothing. This module must not know how rows are requested, nor GraphQL.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated, Any, Generic, TypeVar, overload
 
 import msgspec
@@ -36,6 +37,17 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V")
 CONVERSION_ERRORS = (ValueError, TypeError, InvalidOperation, OverflowError)
+# Written values that each property keeps.
+MAX_WRITTEN = 8192
+# RFC 2822's names; those of the calendar module depend on the locale.
+MONTH_NAMES = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+]  # fmt: skip
+MONTHS = {name: f"{number:02}" for number, name in enumerate(MONTH_NAMES, 1)}
+# Dates as Twilio sends them, which are read faster than any form of RFC 2822.
+USUAL_DATE = re.compile(
+    rf"[A-Z][a-z]{{2}}, (\d\d) ({'|'.join(MONTHS)}) (\d{{4}}) (\d\d:\d\d:\d\d) \+0000", re.ASCII
+)
 
 
 @lru_cache(maxsize=64)
@@ -69,16 +81,38 @@ class LazyField(Generic[T]):
     def __get__(self, row: "Resource | None", owner: type) -> "LazyField[T] | T":
         if row is None:
             return self
-        value = getattr(row, self._slot)
-        if value is None or value == "" or value is msgspec.UNSET:
+        return self._value(getattr(row, self._slot))
+
+    def _value(self, wire: Any) -> T:
+        if wire is None or wire == "" or wire is msgspec.UNSET:
             return self._default  # type: ignore[no-any-return]
         try:
-            return self._convert(value)  # type: ignore[no-any-return]
+            return self._convert(wire)  # type: ignore[no-any-return]
         except CONVERSION_ERRORS as error:
             if self._default is None:
                 raise UpstreamInvalid(self._message()) from error
             _log_once(self._message())
             return self._default  # type: ignore[no-any-return]
+
+    def column(self, write: Callable[[T], Any]) -> Callable[[Iterable["Resource"]], list[Any]]:
+        """Makes a function that gives the property of each of many rows, as `write` writes it.
+
+        None stays None. The function raises if any of the rows has an unreadable value. It caches
+        what it has written, except texts: those are written as they came.
+        """
+        wires = attrgetter(self._slot)
+        if self._convert is as_text:
+            return lambda rows: [
+                wire if wire and type(wire) is str else self._value(wire)
+                for wire in map(wires, rows)
+            ]
+
+        @lru_cache(maxsize=MAX_WRITTEN, typed=True)
+        def written(wire: Any) -> Any:
+            value = self._value(wire)
+            return None if value is None else write(value)
+
+        return lambda rows: [*map(written, map(wires, rows))]
 
     def strict_value(self, row: "Resource") -> T:
         """The value as upstream sent it, without the default.
@@ -120,7 +154,10 @@ def as_sid(prefix: str) -> Callable[[Any], str]:
 @lru_cache(maxsize=8192)
 def as_timestamp(value: Any) -> datetime:
     """RFC 2822 (`Fri, 18 Oct 2019 17:00:00 +0000`) to UTC; other offsets are converted."""
-    moment = parsedate_to_datetime(as_text(value))
+    if usual := USUAL_DATE.fullmatch(as_text(value)):
+        day, month, year, time = usual.groups()
+        return datetime.fromisoformat(f"{year}-{MONTHS[month]}-{day}T{time}+00:00")
+    moment = parsedate_to_datetime(value)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -1,5 +1,6 @@
 """Requests as values: upstream's filter covers the exact one, and rows are checked against it."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -195,6 +196,28 @@ def test_equal_requests_are_one() -> None:
     assert {first, second} == {first}
     assert first != ListCalls(from_="+1", start_time=DateTimeRange.day(DAY))
     assert FetchCall(sid=sid("CA", 1)) != FetchCall(sid=sid("CA", 2))
+
+
+@pytest.mark.parametrize(
+    ("lists", "of_its_call"),
+    [
+        (ListCalls(to="+1", page_size=9), {"parent_call_sid": sid("CA", 1)}),
+        (ListRecordings(page_size=9), {"call_sid": sid("CA", 1)}),
+        (ListRecordings(with_track=True), {"call_sid": sid("CA", 1)}),
+        (ListNotifications(log=NotificationLevel.ERROR), {"call_sid": sid("CA", 1)}),
+    ],
+)
+def test_the_list_of_a_call_is_the_one_that_is_made_for_it(
+    lists: Any, of_its_call: dict[str, str]
+) -> None:
+    made = lists.of(row(CallResource, sid=sid("CA", 1)))
+    plain = replace(lists, **of_its_call)
+
+    assert made == plain
+    assert hash(made) == hash(plain)
+    assert made.account_list == plain.account_list
+    assert made.list == plain.list
+    assert (made.path, made.query) == (plain.path, plain.query)
 
 
 def test_a_page_that_is_a_number_keeps_its_size_and_a_token_does_not() -> None:

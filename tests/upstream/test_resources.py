@@ -9,6 +9,7 @@ import types
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
@@ -183,6 +184,43 @@ def test_whatever_upstream_sends_is_a_value_null_or_upstream_invalid(name: str, 
     read = row(CallResource, **{name: value})
     with suppress(UpstreamInvalid):
         getattr(read, name)
+
+
+USUAL = st.sampled_from(
+    ["", "+15550001", "busy", "inbound", "15", "-0.0300", "Fri, 18 Oct 2019 17:00:00 +0000"]
+)
+
+
+@given(st.sampled_from([*PROPERTIES, *ALWAYS]), st.lists(USUAL | JSON | DATES))
+def test_a_column_is_the_property_of_each_row(name: str, values: list[Any]) -> None:
+    """Or it raises, where a value is unreadable; then each row is read by itself."""
+    rows = [row(CallResource, **{name: value}) for value in values]
+    column = COLUMNS[name]
+    try:
+        expected = [None if (read := getattr(each, name)) is None else str(read) for each in rows]
+    except UpstreamInvalid:
+        with pytest.raises((UpstreamInvalid, TypeError)):
+            column(rows)
+        return
+
+    assert column(rows) == expected
+    assert column(rows) == expected  # what is kept of the first time is the same
+
+
+COLUMNS = {name: getattr(CallResource, name).column(str) for name in [*PROPERTIES, *ALWAYS]}
+
+
+@given(st.from_regex(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} [+]0000") | DATES)
+def test_dates_are_read_as_the_standard_library_reads_them(text: str) -> None:
+    try:
+        expected = parsedate_to_datetime(text)
+    except ValueError:
+        with pytest.raises(UpstreamInvalid):
+            _ = row(CallResource, start_time=text or "x").start_time
+        return
+
+    moment = row(CallResource, start_time=text).start_time
+    assert moment == (expected if expected.tzinfo else expected.replace(tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
