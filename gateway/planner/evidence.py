@@ -35,7 +35,7 @@ from typing import Any
 
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import CALLS, CallResource
-from gateway.upstream.date_ranges import DateTimeRange, midnight
+from gateway.upstream.date_ranges import DateTimeRange
 from gateway.upstream.descriptors import DateOrder
 from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page, PageRef
 
@@ -277,9 +277,13 @@ class CoveringList:
 
     def covers(self, day: date, since: datetime) -> bool:
         """True when every row of this day that is dated `since` or later was read."""
-        if self._run is None or not self._is_readable or not self._days.contains(midnight(day)):
+        if self._run is None or not self._is_readable or not self._holds(day):
             return False
         return self._run.below is None or self._orders.are_past(since)
+
+    def _holds(self, day: date) -> bool:
+        gte, lt = self._days.gte, self._days.lt
+        return (gte is None or gte.date() <= day) and (lt is None or day < lt.date())
 
     def rows_of(self, owner: str) -> Sequence[Any]:
         """The rows of a call, in the list's order."""

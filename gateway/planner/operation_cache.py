@@ -22,7 +22,9 @@ from gateway.upstream.calls import (
     FetchCall,
     ListCalls,
 )
+from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.date_ranges import ONE_DAY, midnight
+from gateway.upstream.descriptors import ResourceDescriptor
 from gateway.upstream.requests import FIRST_PAGE, FetchRequest, ListRequest, Page, PageRef
 from gateway.upstream.resources import Resource
 
@@ -42,29 +44,39 @@ class KnownAnswer:
 
 
 class OperationCache:
-    """The rows of one operation that began at `now` (UTC)."""
+    """The rows of one operation that began at `now` (UTC).
+
+    Many operations never need what they have read, so answers are taken in when something is asked.
+    """
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.density = Density(now)
+        self._new: list[Resource | Page[Any] | None] = []
+        self._density = Density(now)
         self._calls: dict[str, CallResource] = {}
-        self._first_pages: dict[ListRequest[Any], Page[Any]] = {}
+        self._windows: dict[tuple[str, str], DateWindow | None] = {}
+        self._first_pages: dict[str | None, dict[ListRequest[Any], Page[Any]]] = {}
         self._runs: list[ContiguousRun] = []
         self._coverings: dict[ListRequest[Any], list[CoveringList]] = {}
 
     def record(self, answer: Resource | Page[Any] | None) -> None:
         """Stores a row or a page that upstream sent."""
-        if isinstance(answer, CallResource):
-            self._add_call(answer)
-        elif isinstance(answer, Page):
-            self._add_page(answer)
+        self._new.append(answer)
+
+    @property
+    def density(self) -> Density:
+        """The known calls by date."""
+        self._take_in()
+        return self._density
 
     def begin_covering(self, request: ListRequest[Any]) -> None:
         """Makes the pages of this covering list count as evidence from now on."""
+        self._take_in()
         self._coverings.setdefault(without_days(request), []).append(CoveringList(request))
 
     def answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request if it is known, else None."""
+        self._take_in()
         if isinstance(request, FetchCall):
             row = self._calls.get(request.sid)
             return KnownAnswer(row) if row is not None else None
@@ -74,41 +86,62 @@ class OperationCache:
 
     def list_and_window(self, request: Request) -> tuple[ListRequest[Any], DateWindow] | None:
         """The account list and the window of an edge's rows; None where a scan is not right."""
+        self._take_in()
         edge = edge_of(request)
         if edge is None:
             return None
         owner, account_list = edge
-        call = self._calls.get(owner)
-        window = window_of(call, account_list.resource, self.now) if call else None
+        window = self._window(owner, account_list.resource)
         return (account_list, window) if window else None
 
     def run_with(self, sid: str) -> ContiguousRun | None:
         """The run of the list of all calls that holds this call."""
+        self._take_in()
         return next((run for run in self._runs if run.has(sid)), None)
 
     def run_at(self, page: PageRef) -> ContiguousRun | None:
         """The run of the list of all calls that holds this page."""
+        self._take_in()
         return next((run for run in self._runs if page in run.pages), None)
 
     def call_before(self, created: datetime) -> CallResource | None:
         """The newest known call that is strictly older."""
+        self._take_in()
         dates = ((_created(call), sid) for sid, call in self._calls.items())
         older = [(date, sid) for date, sid in dates if date is not None and date < created]
         return self._calls[max(older)[1]] if older else None
 
+    def _take_in(self) -> None:
+        new, self._new = self._new, []
+        for answer in new:
+            if isinstance(answer, CallResource):
+                self._add_call(answer)
+            elif isinstance(answer, Page):
+                self._add_page(answer)
+
+    def _window(self, sid: str, resource: ResourceDescriptor[Any]) -> DateWindow | None:
+        key = sid, resource.name
+        if key not in self._windows:
+            call = self._calls.get(sid)
+            self._windows[key] = window_of(call, resource, self.now) if call else None
+        return self._windows[key]
+
     def _add_call(self, call: CallResource) -> None:
         self._calls[call.sid] = call
-        self.density.add(call)
+        for resource in RESOURCES if self._windows else ():
+            self._windows.pop((call.sid, resource.name), None)
+        self._density.add(call)
 
     def _add_page(self, page: Page[Any]) -> None:
         for row in page.rows:
             if isinstance(row, CallResource):
                 self._add_call(row)
-        self.density.add_page(page)
+        self._density.add_page(page)
         if page.left_out:  # the missing row may belong to any call
             return
         if page.request.page == FIRST_PAGE:
-            self._first_pages[page.request.list] = page
+            of_owner = self._first_pages.setdefault(page.request.owner, {})
+            of_owner[page.request.list] = page
         if page.request.list == ALL_CALLS:
             self._add_to_runs(page)
         for coverings in self._coverings.values():
@@ -123,7 +156,8 @@ class OperationCache:
             self._runs.append(ContiguousRun(page))
 
     def _first_page(self, request: ListRequest[Any]) -> KnownAnswer | None:
-        page = self._first_pages.get(request.list)
+        of_owner = self._first_pages.get(request.owner)
+        page = of_owner.get(request.list) if of_owner else None
         if page and (page.next is None or page.request.page_size >= request.page_size):
             return KnownAnswer(page)
         return None
@@ -136,7 +170,7 @@ class OperationCache:
             return KnownAnswer(Page(request, ()))
         if parent is None:
             return None
-        window = window_of(parent, CALLS, self.now)
+        window = self._window(parent.sid, CALLS)
         until = window.until if window and not window.is_open else None
         for run in self._runs:
             children = run.children(parent.sid, _created(parent), until)
@@ -146,19 +180,20 @@ class OperationCache:
 
     def _covered(self, request: ListRequest[Any]) -> KnownAnswer | None:
         """See Note [Covered] in evidence."""
-        edge = edge_of(request)
-        coverings = self._coverings.get(edge[1]) if edge else None
-        scannable = self.list_and_window(request) if coverings else None
-        if edge is None or coverings is None or scannable is None:
+        if not self._coverings or request.edge is None:
             return None
-        account_list, window = scannable
+        owner, account_list = request.edge
+        coverings = self._coverings.get(account_list)
+        window = self._window(owner, account_list.resource) if coverings else None
+        if coverings is None or window is None:
+            return None
         if window.is_open and not account_list.resource.day_filter_keeps_live:
             return None
         covering_of_day = [_covering(coverings, window, day) for day in (window.first, window.last)]
         if covering_of_day[0] is not covering_of_day[1]:  # one that has both has all between
             covering_of_day = [_covering(coverings, window, day) for day in _days(window)]
         lists = {id(covering): covering for covering in covering_of_day if covering}
-        rows_of_lists = [rows for covering in lists.values() if (rows := covering.rows_of(edge[0]))]
+        rows_of_lists = [rows for covering in lists.values() if (rows := covering.rows_of(owner))]
         if None in covering_of_day or len(rows_of_lists) > 1:
             return None
         rows = rows_of_lists[0] if rows_of_lists else ()

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import FINAL, CallResource
 from gateway.upstream.descriptors import ResourceDescriptor
-from gateway.upstream.requests import FIRST_PAGE, ListRequest
+from gateway.upstream.requests import ListRequest
 
 __all__ = [
     "EARLY",
@@ -57,11 +57,7 @@ def edge_of(request: Any) -> tuple[str, ListRequest[Any]] | None:
 
     None where the request is not an edge's first page, or only the call's own list has the rows.
     """
-    if not isinstance(request, ListRequest) or request.page != FIRST_PAGE:
-        return None
-    if request.owner is None or request.account_list is None:
-        return None
-    return request.owner, request.account_list
+    return request.edge if isinstance(request, ListRequest) else None
 
 
 def without_days(request: ListRequest[Any]) -> ListRequest[Any]:

@@ -47,6 +47,8 @@ class Cache:
 
     def get(self, request: Hashable, now: datetime) -> Any | None:
         """The row or page that is cached for this request, else None."""
+        if not self._entries.currsize:
+            return None
         self._now = now.timestamp()
         entry = self._entries.get(request)
         return entry[0] if entry else None

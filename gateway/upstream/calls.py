@@ -11,7 +11,7 @@ from typing import Self
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
-from gateway.upstream.requests import FetchRequest, ListRequest, check_sid, matches_all
+from gateway.upstream.requests import Conditions, FetchRequest, ListRequest, check_sid, conditions
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -178,14 +178,14 @@ class ListCalls(ListRequest[CallResource]):
             *(self.end_time.query("EndTime") if self.end_time else ()),
         )
 
-    def is_match(self, row: CallResource) -> bool | None:
+    def exact_filter(self) -> Conditions:
         values = {
             "to": self.to,
             "from_": self.from_,
             "status": self.status,
             "parent_call_sid": self.parent_call_sid,
         }
-        return matches_all(row, values, {"start_time": self.start_time, "end_time": self.end_time})
+        return conditions(values, {"start_time": self.start_time, "end_time": self.end_time})
 
     @cached_property
     def account_list(self) -> "ListCalls":

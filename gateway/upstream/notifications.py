@@ -9,7 +9,7 @@ from enum import Enum
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_MESSAGE_OR_CREATION, ResourceDescriptor
-from gateway.upstream.requests import FetchRequest, ListRequest, matches_all, of_call
+from gateway.upstream.requests import Conditions, FetchRequest, ListRequest, conditions, of_call
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -106,5 +106,5 @@ class ListNotifications(ListRequest[NotificationResource]):
         level = (("Log", self.log.value),) if self.log else ()
         return level + (self.message_date.query("MessageDate") if self.message_date else ())
 
-    def is_match(self, row: NotificationResource) -> bool | None:
-        return matches_all(row, {"call_sid": self.call_sid, "log": self.log})
+    def exact_filter(self) -> Conditions:
+        return conditions({"call_sid": self.call_sid, "log": self.log})

@@ -11,7 +11,7 @@ from typing import Self
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
-from gateway.upstream.requests import FetchRequest, ListRequest, matches_all, of_call
+from gateway.upstream.requests import Conditions, FetchRequest, ListRequest, conditions, of_call
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -148,8 +148,8 @@ class ListRecordings(ListRequest[RecordingResource]):
     def filters(self) -> Query:
         return self.date_created.query("DateCreated") if self.date_created else ()
 
-    def is_match(self, row: RecordingResource) -> bool | None:
-        return matches_all(row, {"call_sid": self.call_sid})
+    def exact_filter(self) -> Conditions:
+        return conditions({"call_sid": self.call_sid})
 
     @cached_property
     def account_list(self) -> Self | None:

@@ -27,7 +27,7 @@ from tests.execution.worlds import World, schema
 LONG = 3000
 DOCUMENTS = 10_000 if settings().max_examples >= LONG else 200
 # graphql-core itself does not await the coroutines of a branch that it drops.
-# Inside a named tuple's constructor, which has no builtins, the warning itself fails (Exception...).
+# Inside the constructor of a named tuple, which has no builtins, the warning itself fails.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*was never awaited",
     "ignore:.*coroutine.*ignored",
