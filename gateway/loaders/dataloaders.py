@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 from aiodataloader import DataLoader
 
 from gateway.loaders.plan_executor import PlanExecutor
-from gateway.planner import Request
+from gateway.planner import KnownAnswer, Request
 from gateway.telemetry.upstream_trace import UpstreamTrace
 from gateway.upstream.requests import FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
 from gateway.upstream.writes import FormRequest
 
-__all__ = ["Loaders"]
+__all__ = ["Loaders", "settled"]
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
@@ -72,21 +72,29 @@ class Loaders:
         """The trace of the upstream requests that these loaders cause."""
         return self._queue.trace
 
-    def row(self, request: FetchRequest[R], field: str) -> "asyncio.Future[R | None]":
+    async def row(self, request: FetchRequest[R], field: str) -> R | None:
         """One resource, None when there is none; `field` is the path of the requesting field.
 
         Raises UpstreamError or BudgetExceeded.
         """
-        return self.load(request, field, _same)
+        row: R | None = await settled(self.load(request, field, _same))
+        return row
 
-    def page(self, request: ListRequest[R], field: str) -> "asyncio.Future[Page[R]]":
+    async def page(self, request: ListRequest[R], field: str) -> Page[R]:
         """One page of a list; a first page may have more rows than requested. Raises as `row`."""
-        return self.load(request, field, _same)
+        page: Page[R] = await settled(self.load(request, field, _same))
+        return page
 
     def load(
         self, request: Request, field: str, then: "Callable[[Any], T | Awaitable[T]]"
-    ) -> "asyncio.Future[T]":
-        """What `then` makes of a row or page, at once or later, without a task for each key."""
+    ) -> T | Awaitable[T]:
+        """What `then` makes of a row or page: itself where that is known, else a future of it.
+
+        There is no task for a key, unless `then` returns an awaitable.
+        """
+        known = self._queue.known_answer(request)
+        if known is not None:
+            return then(known.value)
         self._queue.trace.note_field(request, field)
         return self._loader.answer(request, then)
 
@@ -134,13 +142,13 @@ class BatchQueue:
             round_.cancel()
         await asyncio.gather(*self._rounds, return_exceptions=True)
 
+    def known_answer(self, request: Request) -> KnownAnswer | None:
+        """The answer to a request if nothing has to be read for it."""
+        return self._executor.known_answer(request)
+
     def _enqueue(self, request: Request) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        known = self._executor.known_answer(request)
-        if known is not None:
-            future.set_result(known.value)
-            return future
         if self._is_closed:
             future.cancel()
             return future
@@ -183,6 +191,11 @@ class BatchQueue:
         for future in waiting.values():  # our own fault: no waiter may hang
             if not future.done():
                 future.set_exception(fault)
+
+
+async def settled(value: T | Awaitable[T]) -> T:
+    """The value, awaited if it is an awaitable."""
+    return await value if isawaitable(value) else value
 
 
 def _same(answer: Any) -> Any:

@@ -13,7 +13,7 @@ import strawberry
 
 from gateway.access.masking import masked_party, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
-from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_edges
+from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, read_edges
 from gateway.schema.context import Info
 from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
@@ -142,7 +142,7 @@ class Call(Node):
     @in_bulk
     def parent_call(
         calls: strawberry.Parent[Sequence[CallResource]], info: Info
-    ) -> Sequence[Awaitable[CallResource | None] | None]:
+    ) -> Sequence[CallResource | Awaitable[CallResource | None] | None]:
         """Calls/{sid}, unless this operation has read that call already."""
         return calls_by_sid(info, [call.parent_call_sid for call in calls])
 
@@ -158,7 +158,7 @@ class Call(Node):
         first: First = None,
         after: After = None,
         filter: ChildFilter = None,
-    ) -> Sequence[Awaitable[ConnectionPage[CallResource]]]:
+    ) -> Sequence[PageOrAwaitable[CallResource]]:
         """Calls?ParentCallSid=, unless the rows read already hold every child."""
         args = PageArgs.of(info, first, after)
         lists = call_lists(filter, parent_call_sid=None, page_size=edge_page_size(args.size))
@@ -176,7 +176,7 @@ class Call(Node):
         info: Info,
         first: First = None,
         after: After = None,
-    ) -> Sequence[Awaitable[ConnectionPage[RecordingResource]]]:
+    ) -> Sequence[PageOrAwaitable[RecordingResource]]:
         """Calls/{sid}/Recordings."""
         return recordings_of(info, calls, PageArgs.of(info, first, after))
 
@@ -192,7 +192,7 @@ class Call(Node):
         first: First = None,
         after: After = None,
         log: Level = None,
-    ) -> Sequence[Awaitable[ConnectionPage[NotificationResource]]]:
+    ) -> Sequence[PageOrAwaitable[NotificationResource]]:
         """Calls/{sid}/Notifications."""
         return notifications_of(info, calls, PageArgs.of(info, first, after), log)
 

@@ -43,6 +43,7 @@ __all__ = [
     "Edge",
     "PageArgs",
     "PageInfo",
+    "PageOrAwaitable",
     "read_connection",
     "read_edges",
     "require_lists",
@@ -170,7 +171,7 @@ class ConnectionPage(Generic[R]):
         """A cursor of this connection as text."""
         return write_cursor(cursor, self._context.cursor_key, self._lists)
 
-    def read(self, *, with_positions: bool = True) -> "Awaitable[ConnectionPage[R]]":
+    def read(self, *, with_positions: bool = True) -> "PageOrAwaitable[R]":
         """This page once its rows are read. See Note [First page].
 
         Raises InvalidCursor, and if a list's very first page fails.
@@ -180,7 +181,7 @@ class ConnectionPage(Generic[R]):
             return self._read_merged()
         return self._context.loaders.load(self._lists[0], self._field, self._take_first_page)
 
-    def _take_first_page(self, page: Page[R]) -> "ConnectionPage[R] | Awaitable[ConnectionPage[R]]":
+    def _take_first_page(self, page: Page[R]) -> "PageOrAwaitable[R]":
         """Takes the rows of the one list's first page; reads on if it is not enough."""
         rows = list({row.sid: row for row in page.rows}.values())
         if len(rows) < self._args.size and page.next is not None:
@@ -238,6 +239,9 @@ class ConnectionPage(Generic[R]):
             trace.warn(WarningCode.ROWS_LEFT_OUT, self._field, page.left_out)
 
 
+PageOrAwaitable = ConnectionPage[R] | Awaitable[ConnectionPage[R]]
+
+
 def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
     """Raises Forbidden if the caller lacks the scope for one of these lists.
 
@@ -249,7 +253,7 @@ def require_lists(info: Info, lists: Sequence[ListRequest[R]]) -> None:
 
 def read_connection(
     info: Info, lists: Sequence[ListRequest[R]], args: PageArgs
-) -> Awaitable[ConnectionPage[R]]:
+) -> PageOrAwaitable[R]:
     """The connection's page over these lists. Raises Forbidden, and as ConnectionPage.read."""
     require_lists(info, lists)
     page = ConnectionPage(info.context, lists, args, field_path(info))
@@ -258,7 +262,7 @@ def read_connection(
 
 def read_edges(
     info: Info, calls: Sequence[CallResource], lists: Sequence[ListRequest[R]], args: PageArgs
-) -> list[Awaitable[ConnectionPage[R]]]:
+) -> list[PageOrAwaitable[R]]:
     """The page of each of these calls over its own lists: `lists`, narrowed to the call.
 
     Raises as `read_connection`.

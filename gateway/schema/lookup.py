@@ -4,11 +4,11 @@ This module must not know the fields.
 """
 
 from collections.abc import Awaitable, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.errors import BadUserInput
-from gateway.schema.context import Info, field_path
+from gateway.loaders.dataloaders import settled
+from gateway.schema.context import Context, Info, field_path
 from gateway.upstream.calls import CALLS, CallResource
 from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.descriptors import ResourceDescriptor
@@ -19,41 +19,41 @@ __all__ = ["call_by_sid", "calls_by_sid", "entity_by_sid", "node_by_sid", "row_b
 R = TypeVar("R", bound=Resource)
 
 
-def row_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> Awaitable[R | None]:
+async def row_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> R | None:
     """The row of this resource; None if there is none."""
-    return info.context.loaders.row(resource.fetch(sid), field_path(info))
+    return await info.context.loaders.row(resource.fetch(sid), field_path(info))
 
 
-def call_by_sid(info: Info, sid: str) -> Awaitable[CallResource | None]:
+async def call_by_sid(info: Info, sid: str) -> CallResource | None:
     """Calls/{sid}; after a 404 that may be replication lag, the recent call in the store.
 
     None if there is no such call. See Note [Lag] in live.snapshots.
     """
-    (call,) = calls_by_sid(info, [sid])
-    assert call is not None  # noqa: S101 (it has a SID)
-    return call
+    return await settled(_load_call(info.context, sid, field_path(info)))
 
 
 def calls_by_sid(
     info: Info, sids: Sequence[str | None]
-) -> list[Awaitable[CallResource | None] | None]:
+) -> list[CallResource | Awaitable[CallResource | None] | None]:
     """The call with each of these SIDs, as `call_by_sid`; None where there is no SID."""
     context, path = info.context, field_path(info)
+    return [_load_call(context, sid, path) if sid else None for sid in sids]
 
-    def or_recent(sid: str, row: CallResource | None) -> Any:
+
+def _load_call(
+    context: Context, sid: str, path: str
+) -> CallResource | None | Awaitable[CallResource | None]:
+    def or_recent(row: CallResource | None) -> CallResource | Awaitable[CallResource | None]:
         return row or context.account.recent_call(sid, context.deadline)
 
-    return [
-        context.loaders.load(CALLS.fetch(sid), path, partial(or_recent, sid)) if sid else None
-        for sid in sids
-    ]
+    return context.loaders.load(CALLS.fetch(sid), path, or_recent)
 
 
-def entity_by_sid(
-    info: Info, resource: ResourceDescriptor[R], sid: str
-) -> Awaitable[Resource | None]:
+async def entity_by_sid(info: Info, resource: ResourceDescriptor[R], sid: str) -> Resource | None:
     """The row of this resource; a call is read by `call_by_sid`."""
-    return call_by_sid(info, sid) if resource is CALLS else row_by_sid(info, resource, sid)
+    if resource is CALLS:
+        return await call_by_sid(info, sid)
+    return await row_by_sid(info, resource, sid)
 
 
 async def node_by_sid(info: Info, sid: str) -> Resource | None:

@@ -13,7 +13,7 @@ import strawberry
 from gateway.access.masking import masked_text
 from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import ConnectionPage, PageArgs, read_edges
+from gateway.schema.connection import PageArgs, PageOrAwaitable, read_edges
 from gateway.schema.context import Info
 from gateway.schema.lookup import calls_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
@@ -134,7 +134,7 @@ class Notification(Node):
     @in_bulk
     def call(
         rows: strawberry.Parent[Sequence[NotificationResource]], info: Info
-    ) -> Sequence[Awaitable[CallResource | None] | None]:
+    ) -> Sequence[CallResource | Awaitable[CallResource | None] | None]:
         """Costs no request if the notification was reached through its call."""
         return calls_by_sid(info, [row.call_sid for row in rows])
 
@@ -146,7 +146,7 @@ class Notification(Node):
 
 def notifications_of(
     info: Info, calls: Sequence[CallResource], args: PageArgs, log: NotificationLevel | None
-) -> list[Awaitable[ConnectionPage[NotificationResource]]]:
+) -> list[PageOrAwaitable[NotificationResource]]:
     """The notifications, newest first. Raises InvalidFilter for the level UNKNOWN."""
     if log is NotificationLevel.UNKNOWN:
         raise InvalidFilter("log: Twilio cannot filter by UNKNOWN")

@@ -17,7 +17,7 @@ from gateway.schema.arguments import (
     spare_page_size,
 )
 from gateway.schema.call import Call
-from gateway.schema.connection import Connection, ConnectionPage, PageArgs, read_connection
+from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, read_connection
 from gateway.schema.context import Info, selects
 from gateway.schema.filters import CallFilter, call_lists
 from gateway.schema.lookup import call_by_sid, node_by_sid, row_by_sid
@@ -74,14 +74,14 @@ class Query:
         graphql_type=Connection[Call] | None,
     )
     @staticmethod
-    async def calls(
+    def calls(
         info: Info,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
         filter: Filter = None,
-    ) -> ConnectionPage[CallResource]:
+    ) -> PageOrAwaitable[CallResource]:
         """Calls, with the widest filter that Twilio can answer; the gateway makes it exact."""
         args = PageArgs.of(info, first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
@@ -90,7 +90,7 @@ class Query:
         )
         if lists[0].list == ListCalls().list and selects(info, "childCalls"):
             lists = [replace(lists[0], page_size=spare_page_size(args.size))]
-        return await read_connection(info, lists, args)
+        return read_connection(info, lists, args)
 
     @strawberry.field(
         description="The recording with this SID; null if there is none.",

@@ -13,7 +13,7 @@ import strawberry
 
 from gateway.access.masking import masked_text
 from gateway.schema.arguments import edge_page_size
-from gateway.schema.connection import ConnectionPage, PageArgs, read_edges
+from gateway.schema.connection import PageArgs, PageOrAwaitable, read_edges
 from gateway.schema.context import Info, field_path, selects
 from gateway.schema.lookup import calls_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
@@ -123,7 +123,7 @@ class Recording(Node):
     @in_bulk
     def call(
         rows: strawberry.Parent[Sequence[RecordingResource]], info: Info
-    ) -> Sequence[Awaitable[CallResource | None] | None]:
+    ) -> Sequence[CallResource | Awaitable[CallResource | None] | None]:
         """Costs no request if the recording was reached through its call."""
         return calls_by_sid(info, [row.call_sid for row in rows])
 
@@ -135,7 +135,7 @@ class Recording(Node):
 
 def recordings_of(
     info: Info, calls: Sequence[CallResource], args: PageArgs
-) -> list[Awaitable[ConnectionPage[RecordingResource]]]:
+) -> list[PageOrAwaitable[RecordingResource]]:
     """The recordings, newest first."""
     request = ListRecordings(
         page_size=edge_page_size(args.size),

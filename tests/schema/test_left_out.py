@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from gateway.loaders.dataloaders import settled
 from gateway.schema.connection import ConnectionPage, PageArgs
 from gateway.schema.context import Context
 from gateway.schema.cursors import Cursor, PositionKind, RowPosition, cursor_key, write_cursor
@@ -67,7 +68,7 @@ async def test_rows_that_were_left_out_are_counted_and_the_page_is_not_complete(
         }
     )
     window = slice_of(pages, PageArgs(5))
-    await window.read()
+    await settled(window.read())
 
     assert [node.sid for node in window.nodes] == [sid("CA", n) for n in (1, 2, 3)]
     assert not window.is_complete
@@ -83,7 +84,7 @@ async def test_a_page_of_rows_that_were_left_out_is_not_taken_for_empty() -> Non
     }
     pages = Pages({"": holding(1, next=PageRef(1, "b")), **onward, "bxxx": holding(2)})
     window = slice_of(pages, PageArgs(5))
-    await window.read()
+    await settled(window.read())
 
     assert [node.sid for node in window.nodes] == [sid("CA", 1), sid("CA", 2)]
 
@@ -97,7 +98,7 @@ async def test_above_a_page_of_rows_that_were_left_out_the_top_is_looked_for() -
         }
     )
     window = slice_of(pages, PageArgs(5, before("b", 3), backwards=True))
-    await window.read()
+    await settled(window.read())
 
     assert [node.sid for node in window.nodes] == [sid("CA", 1), sid("CA", 2)]
     assert not window.is_complete
