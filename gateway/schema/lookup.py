@@ -42,7 +42,7 @@ def calls_by_sid(
 
 def _load_call(
     context: Context, sid: str, path: str
-) -> CallResource | None | Awaitable[CallResource | None]:
+) -> CallResource | Awaitable[CallResource | None] | None:
     def or_recent(row: CallResource | None) -> CallResource | Awaitable[CallResource | None]:
         return row or context.account.recent_call(sid, context.deadline)
 
