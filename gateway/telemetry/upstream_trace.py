@@ -50,13 +50,17 @@ WARNINGS = {
 
 @dataclass
 class RequestRecord:
-    """One REST request. Times are seconds; `began` is the loop's clock, None where only planned."""
+    """One REST request. Times are seconds; `began` is the loop's clock, None where only planned.
 
-    path: str
-    query: str
+    `fields` are the paths of the operation's fields that need it; without an explanation there are
+    none. Unless it `shows_personal`, the query masks values that may identify somebody.
+    """
+
+    request: Any
     strategy: str
     fields: tuple[str, ...]
     predicted: tuple[int, float]
+    shows_personal: bool = True
     began: float | None = None
     ended: float | None = None
     seconds: float | None = None
@@ -73,6 +77,20 @@ class RequestRecord:
     def end(self, now: float, rows: int, status: str = "ok") -> None:
         """Records the response, or the error whose code is `status`."""
         self.ended, self.rows, self.used, self.status = now, rows, self.used or 0, status
+
+    @property
+    def path(self) -> str:
+        """Relative to the account."""
+        return str(self.request.path)
+
+    @property
+    def query(self) -> str:
+        """The parameters, as they stand in the URL but not encoded."""
+        return "&".join(f"{name}={self._shown(name, value)}" for name, value in self.request.query)
+
+    def _shown(self, name: str, value: str) -> str:
+        is_shown = self.shows_personal or name.rstrip("<>") in NON_PERSONAL_PARAMETERS
+        return value if is_shown else masked_party(value)
 
     @property
     def retries(self) -> int:
@@ -115,7 +133,8 @@ def _milliseconds(seconds: float) -> float:
 class UpstreamTrace:
     """The records of one operation. `clock` is the loop's, in seconds.
 
-    Unless it `shows_personal`, the value of a parameter that may identify somebody is masked.
+    Unless it `shows_personal`, the value of a parameter that may identify somebody is masked. The
+    fields that need a request are noted only if it `is_explained`.
     """
 
     clock: Callable[[], float]
@@ -123,6 +142,7 @@ class UpstreamTrace:
     known: int = 0
     cached: int = 0
     shows_personal: bool = True
+    is_explained: bool = True
     _warnings: dict[tuple[WarningCode, str, str | None], int] = field(default_factory=dict)
     _fields: dict[Any, dict[str, None]] = field(default_factory=dict)
 
@@ -131,7 +151,8 @@ class UpstreamTrace:
 
     def note_field(self, request: Any, field_path: str) -> None:
         """Records that a field of the operation needs a request."""
-        self._fields.setdefault(request, {})[field_path] = None
+        if self.is_explained:
+            self._fields.setdefault(request, {})[field_path] = None
 
     def warn(
         self, code: WarningCode, field_path: str, count: int = 1, reason: str | None = None
@@ -152,20 +173,12 @@ class UpstreamTrace:
         self, request: Any, strategy: str, serves: Iterable[Any], predicted: tuple[int, float]
     ) -> RequestRecord:
         """Adds the record of a REST request that serves these requests."""
-        field_paths = (path for served in serves for path in self._fields.get(served, ()))
-        record = RequestRecord(
-            path=request.path,
-            query="&".join(f"{name}={self._shown(name, value)}" for name, value in request.query),
-            strategy=strategy,
-            fields=tuple(dict.fromkeys(field_paths)),
-            predicted=predicted,
-        )
+        noted = self._fields
+        paths = (path for served in serves for path in noted.get(served, ())) if noted else ()
+        fields = tuple(dict.fromkeys(paths))
+        record = RequestRecord(request, strategy, fields, predicted, self.shows_personal)
         self.records.append(record)
         return record
-
-    def _shown(self, name: str, value: str) -> str:
-        is_shown = self.shows_personal or name.rstrip("<>") in NON_PERSONAL_PARAMETERS
-        return value if is_shown else masked_party(value)
 
     def explain(self, level: Explain) -> dict[str, Any]:
         """`extensions.upstream`: the totals and, unless only these are wanted, each request."""
