@@ -110,7 +110,9 @@ async def test_the_explanation_says_that_it_was_an_internal_error() -> None:
     breaks_at(twilio, "/Recordings", ZeroDivisionError())
     async with connect(twilio, NOON + timedelta(hours=3)) as client, asyncio.timeout(10):
         result = await client.gateway.execute(
-            EDGES, caller=ANONYMOUS, options=OperationOptions(explain=Explain.REQUESTS)
+            client.gateway.prepare(EDGES),
+            caller=ANONYMOUS,
+            options=OperationOptions(explain=Explain.REQUESTS),
         )
 
     assert result.extensions

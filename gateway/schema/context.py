@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from graphql import FieldNode, Node
 from strawberry.types import Info as StrawberryInfo
 
 from gateway.access import Caller
@@ -18,7 +17,6 @@ from gateway.live.snapshots import ResultCoalescer
 from gateway.live.store import Store
 from gateway.live.subscriptions import CallUpdate
 from gateway.loaders.dataloaders import Loaders
-from gateway.schema.strawberry_internals import graphql_info
 from gateway.settings import DocumentSettings
 from gateway.telemetry.upstream_trace import UpstreamTrace
 from gateway.upstream.calls import CallResource, ListCalls
@@ -81,7 +79,7 @@ class Context:
     with an equal `coalescing_key` get the same result for the same event; with None, each its own.
     `compiles` says whether operations are executed as compiled plans (execution). `cursor_key` is
     the secret that signs this account's cursors. `field_names` are those of the operation's
-    document, computed by `selects`.
+    document (`selects`).
     """
 
     caller: Caller
@@ -89,7 +87,7 @@ class Context:
     make_loaders: Callable[[], Loaders]
     open_loaders: OpenLoaders
     trace: UpstreamTrace
-    cursor_key: bytes
+    make_cursor_key: Callable[[], bytes]
     deadline: float
     callback_url: str | None
     page_budget: int
@@ -97,7 +95,7 @@ class Context:
     limits: DocumentSettings
     compiles: bool = True
     coalescing_key: Hashable = None
-    field_names: frozenset[str] | None = None
+    field_names: frozenset[str] = frozenset()
 
     @cached_property
     def account(self) -> LiveAccount:
@@ -108,6 +106,11 @@ class Context:
     def loaders(self) -> Loaders:
         """Raises as `account`."""
         return self.make_loaders()
+
+    @cached_property
+    def cursor_key(self) -> bytes:
+        """Made when the first cursor is read or written."""
+        return self.make_cursor_key()
 
     @asynccontextmanager
     async def with_snapshot(self, row: CallResource) -> AsyncIterator[None]:
@@ -126,23 +129,7 @@ Info = StrawberryInfo[Context, None]
 
 def selects(info: Info, name: str) -> bool:
     """True if the operation, or a fragment of its document, selects a field of this name."""
-    context = info.context
-    if context.field_names is None:
-        raw = graphql_info(info)
-        context.field_names = _field_names([raw.operation, *raw.fragments.values()])
-    return name in context.field_names
-
-
-def _field_names(waiting: list[Node]) -> frozenset[str]:
-    """The names of all fields in and below these nodes; consumes the list."""
-    names: set[str] = set()
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, FieldNode):
-            names.add(node.name.value)
-        selections = getattr(node, "selection_set", None)
-        waiting.extend(selections.selections if selections else ())
-    return frozenset(names)
+    return name in info.context.field_names
 
 
 def field_path(info: Info) -> str:

@@ -14,9 +14,15 @@ each of its rows. `@skip` and `@include` are ignored, and equal fields count eac
 Note [What counts is what is executed]. graphql-core itself coerces arguments and variables, as in
 execution: 1000.0 is 1,000, a single value is a list of one, an omitted variable has its default. A
 field whose arguments cannot be coerced is not executed and costs nothing.
+
+Note [Counted once]. Only arguments with variables are counted for each request. All else is summed
+up when the operation is prepared: for most operations the estimate is then a constant.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -33,17 +39,20 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    VariableNode,
     get_argument_values,
     get_named_type,
 )
 from graphql.execution import VariableValues
 
+from gateway.errors import CallerError
+from gateway.execution import nodes_in
 from gateway.schema.arguments import graphql_name, page_size
 from gateway.schema.limits import exceeded
 from gateway.settings import DocumentSettings
 from gateway.upstream.catalog import RESOURCES
 
-__all__ = ["COSTLY_FIELDS", "EDGE_FULLNESS", "check_cost", "estimate"]
+__all__ = ["COSTLY_FIELDS", "EDGE_FULLNESS", "CostEstimate"]
 
 EDGE_FULLNESS = 25
 # Arguments that set how much a field reads.
@@ -55,68 +64,75 @@ COSTLY_FIELDS = frozenset(
     for each in RESOURCES
     for attribute in each.costly_properties
 )
+NO_VARIABLES = VariableValues({}, {})
 
 
-def check_cost(
-    schema: GraphQLSchema,
-    document: DocumentNode,
-    operation: OperationDefinitionNode,
-    variables: VariableValues,
-    limits: DocumentSettings,
-) -> None:
-    """Raises LimitExceeded for the whole operation, BadUserInput for a page that is too large."""
-    cost = estimate(schema, document, operation, variables, limits)
-    if cost > limits.max_cost:
-        hint = f" rows; this operation may read {cost}: request fewer (first), or fewer edges"
-        raise exceeded("cost", limits.max_cost, hint)
-
-
-def estimate(
-    schema: GraphQLSchema,
-    document: DocumentNode,
-    operation: OperationDefinitionNode,
-    variables: VariableValues,
-    limits: DocumentSettings,
-) -> int:
-    """The rows that the operation of this document may read upstream. Variables are coerced.
-
-    Raises as check_cost if a single field requests too much.
-    """
-    root = schema.get_root_type(operation.operation)
-    if root is None:
-        return 0
-    estimator = Estimator(schema, document, variables, limits)
-    return estimator.selections(operation.selection_set, root)
-
-
-class Estimator:
-    """Counts rows of selection sets. A fragment is walked once (see Note [Linear] in limits)."""
+class CostEstimate:
+    """The rows that an operation may read upstream, as a function of its variables."""
 
     def __init__(
         self,
         schema: GraphQLSchema,
         document: DocumentNode,
-        variables: VariableValues,
+        operation: OperationDefinitionNode,
         limits: DocumentSettings,
     ) -> None:
+        root = schema.get_root_type(operation.operation)
+        estimator = Estimator(schema, document, limits)
+        self._rows: Rows = estimator.selections(operation.selection_set, root) if root else 0
+        self._max_cost = limits.max_cost
+
+    def rows(self, variables: VariableValues) -> int:
+        """The rows with these coerced variables.
+
+        Raises LimitExceeded or BadUserInput if a single field requests too much.
+        """
+        return _count(self._rows, CountContext(variables))
+
+    def check(self, variables: VariableValues) -> None:
+        """Raises as `rows`, and LimitExceeded for the whole operation."""
+        cost = self.rows(variables)
+        if cost > self._max_cost:
+            hint = f" rows; this operation may read {cost}: request fewer (first), or fewer edges"
+            raise exceeded("cost", self._max_cost, hint)
+
+
+@dataclass(frozen=True)
+class CountContext:
+    """The variables of one request, and the rows of the fragments that were counted for them."""
+
+    variables: VariableValues
+    fragment_rows: dict[str, int] = field(default_factory=dict)
+
+
+# A number of rows; a function where it depends on variables. See Note [Counted once].
+Rows = int | Callable[[CountContext], int]
+
+
+class Estimator:
+    """Counts rows of selection sets. A fragment is walked once (see Note [Linear] in limits).
+
+    Its results do not refer to it, so that they are no reference cycle.
+    """
+
+    def __init__(
+        self, schema: GraphQLSchema, document: DocumentNode, limits: DocumentSettings
+    ) -> None:
         self._schema = schema
-        self._variables = variables
         self._limits = limits
-        self._fragment_rows: dict[str, int] = {}
+        self._fragment_rows: dict[str, Rows] = {}
         self._fragments = {
             node.name.value: node
             for node in document.definitions
             if isinstance(node, FragmentDefinitionNode)
         }
 
-    def selections(self, selection_set: SelectionSetNode | None, parent: GraphQLNamedType) -> int:
+    def selections(self, selection_set: SelectionSetNode | None, parent: GraphQLNamedType) -> Rows:
         """The rows that are read for one object of the type."""
-        return sum(
-            self._selection(node, parent)
-            for node in (selection_set.selections if selection_set else ())
-        )
+        nodes = selection_set.selections if selection_set else ()
+        return _sum([self._selection(node, parent) for node in nodes])
 
-    def _selection(self, node: Any, parent: GraphQLNamedType) -> int:
+    def _selection(self, node: Any, parent: GraphQLNamedType) -> Rows:
         if isinstance(node, FieldNode):
             return self._field(node, parent)
         if isinstance(node, FragmentSpreadNode):
@@ -126,53 +142,36 @@ class Estimator:
         narrowed = self._schema.get_type(condition.name.value) if condition else None
         return self.selections(node.selection_set, narrowed or parent)
 
-    def _fragment(self, name: str) -> int:
+    def _fragment(self, name: str) -> Rows:
         if name not in self._fragment_rows:
             self._fragment_rows[name] = 0
             definition = self._fragments.get(name)
             type_ = definition and self._schema.get_type(definition.type_condition.name.value)
             if definition and type_:
-                self._fragment_rows[name] = self.selections(definition.selection_set, type_)
+                rows = self.selections(definition.selection_set, type_)
+                self._fragment_rows[name] = (
+                    rows if isinstance(rows, int) else partial(_once, name, rows)
+                )
         return self._fragment_rows[name]
 
-    def _field(self, node: FieldNode, parent: GraphQLNamedType) -> int:
+    def _field(self, node: FieldNode, parent: GraphQLNamedType) -> Rows:
         if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
             return 0
-        field = self._schema.get_field(parent, node.name.value)
-        if field is None:
+        definition = self._schema.get_field(parent, node.name.value)
+        if definition is None:
             return 0
-        type_ = get_named_type(field.type)
-        own_rows, objects = self._rows_of(node, field, parent, type_)
-        return own_rows + objects * self.selections(node.selection_set, type_)
-
-    def _rows_of(
-        self,
-        node: FieldNode,
-        field: GraphQLField,
-        parent: GraphQLObjectType | GraphQLInterfaceType,
-        type_: GraphQLNamedType,
-    ) -> tuple[int, int]:
-        """The rows that the field itself reads, and the number of objects that it returns."""
-        if not SIZING.isdisjoint(field.args):
-            try:
-                arguments = get_argument_values(field, node, self._variables)
-            except GraphQLError:
-                return 0, 0
-            return self._list_rows(field, arguments, self._is_root(parent))
-        return int(self._costs_request(node, parent, type_)), 1
-
-    def _list_rows(
-        self, field: GraphQLField, arguments: dict[str, Any], is_root: bool
-    ) -> tuple[int, int]:
-        """As `_rows_of`, for a field whose arguments set how much it reads."""
-        if "first" in field.args:
-            size = page_size(arguments.get("first"), arguments.get("last"), self._limits.max_first)
-            objects = size if is_root else math.ceil(size / EDGE_FULLNESS)
-            return max(1, objects) * _list_count(arguments.get("filter")), objects
-        keys = arguments["representations"] if "representations" in arguments else arguments["ids"]
-        if len(keys) > self._limits.max_representations:
-            raise exceeded("representations", self._limits.max_representations)
-        return len(keys), len(keys)
+        type_ = get_named_type(definition.type)
+        below = self.selections(node.selection_set, type_)
+        if SIZING.isdisjoint(definition.args):
+            return _sum([int(self._costs_request(node, parent, type_)), below])
+        sized = partial(_sized_rows, definition, node, self._limits, self._is_root(parent), below)
+        parts = nodes_in(*node.arguments or ())
+        if any(isinstance(one, VariableNode) for one in parts) or not isinstance(below, int):
+            return sized
+        try:
+            return sized(CountContext(NO_VARIABLES))
+        except CallerError:  # each request reports the error, after those of its variables
+            return sized
 
     def _costs_request(
         self, node: FieldNode, parent: GraphQLNamedType, type_: GraphQLNamedType
@@ -184,6 +183,67 @@ class Estimator:
 
     def _is_root(self, type_: GraphQLNamedType) -> bool:
         return type_ in (self._schema.query_type, self._schema.subscription_type)
+
+
+def _sum(parts: Iterable[Rows]) -> Rows:
+    constant, counted = 0, []
+    for part in parts:
+        if isinstance(part, int):
+            constant += part
+        else:
+            counted.append(part)
+    return partial(_total, constant, counted) if counted else constant
+
+
+def _total(
+    constant: int, counted: list[Callable[[CountContext], int]], context: CountContext
+) -> int:
+    return constant + sum(count(context) for count in counted)
+
+
+def _count(rows: Rows, context: CountContext) -> int:
+    return rows if isinstance(rows, int) else rows(context)
+
+
+def _once(name: str, rows: Callable[[CountContext], int], context: CountContext) -> int:
+    """The rows of a fragment, counted once for each request."""
+    known = context.fragment_rows
+    if name not in known:
+        known[name] = rows(context)
+    return known[name]
+
+
+def _sized_rows(
+    definition: GraphQLField,
+    node: FieldNode,
+    limits: DocumentSettings,
+    is_root: bool,
+    below: Rows,
+    context: CountContext,
+) -> int:
+    """The rows of a field whose arguments set how much it reads, and of what is below it."""
+    rows, objects = 0, 0
+    try:
+        arguments = get_argument_values(definition, node, context.variables)
+    except GraphQLError:
+        pass
+    else:
+        rows, objects = _list_rows(definition, arguments, limits, is_root)
+    return rows + objects * _count(below, context)
+
+
+def _list_rows(
+    definition: GraphQLField, arguments: dict[str, Any], limits: DocumentSettings, is_root: bool
+) -> tuple[int, int]:
+    """The rows that the field itself reads, and the number of objects that it returns."""
+    if "first" in definition.args:
+        size = page_size(arguments.get("first"), arguments.get("last"), limits.max_first)
+        objects = size if is_root else math.ceil(size / EDGE_FULLNESS)
+        return max(1, objects) * _list_count(arguments.get("filter")), objects
+    keys = arguments["representations"] if "representations" in arguments else arguments["ids"]
+    if len(keys) > limits.max_representations:
+        raise exceeded("representations", limits.max_representations)
+    return len(keys), len(keys)
 
 
 def _is_node(type_: GraphQLNamedType) -> bool:

@@ -129,9 +129,6 @@ class FederatedSchema(strawberry.federation.Schema):
 
     __str__ = as_str
 
-    def process_errors(self, errors: Any, execution_context: Any = None) -> None:
-        """Logging is the ErrorCodes extension's: Strawberry's own logs whole upstream URLs."""
-
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:
     """Removes defaults of null: resolvers get null for an omitted argument anyway."""

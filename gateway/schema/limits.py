@@ -1,6 +1,6 @@
 """Limits of a document's size, checked after parsing and before validation or any request.
 
-The schema's extension checks every operation here, over HTTP or a socket. This module must not know
+Every operation is measured here before it is validated (`prepared`). This module must not know
 the schema's types; `cost` estimates what an operation costs upstream.
 
 Note [Linear]. A fragment is measured once, and its numbers are added wherever it is spread. So 1 KB

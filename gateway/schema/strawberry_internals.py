@@ -8,26 +8,24 @@ missing. This module must not know the gateway's schema.
 from collections.abc import Callable
 from typing import Any
 
-from graphql import GraphQLField, GraphQLResolveInfo, GraphQLSchema
+from graphql import GraphQLField, GraphQLSchema
 from strawberry import Info, Schema
+from strawberry.execution import optimized_is_awaitable
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as GraphQLCoreExecution
 from strawberry.schema.schema import validate_document
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
-from strawberry.types.execution import ExecutionContext, PreExecutionError
 
 __all__ = [
     "FederationAny",
     "GraphQLCoreExecution",
-    "PreExecutionError",
     "converted_arguments",
     "declaration",
     "enum_values",
-    "given_operation_name",
-    "graphql_info",
     "graphql_schema",
     "info_of",
+    "optimized_is_awaitable",
     "plain_resolver",
     "read_attribute",
     "validate_document",
@@ -38,16 +36,6 @@ def graphql_schema(schema: Any) -> GraphQLSchema:
     """The graphql-core schema behind a Strawberry schema."""
     assert isinstance(schema, Schema)  # noqa: S101 (its base class has no such name)
     return schema._schema
-
-
-def graphql_info(info: Info[Any, Any]) -> GraphQLResolveInfo[Any]:
-    """The graphql-core info, which has the document's fragments."""
-    return info._raw_info
-
-
-def given_operation_name(context: ExecutionContext) -> str | None:
-    """The operation name in the request; `operation_name` replaces one that is left out."""
-    return context._provided_operation_name
 
 
 def declaration(field: GraphQLField) -> Any:

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from graphql import ExecutionResult
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
-from strawberry.types import ExecutionResult
 
 from gateway import playground
 from gateway.server.authentication import Authenticator

@@ -1,7 +1,7 @@
 """Authenticates requests of every transport, limits their rate, and reads JWT key sets.
 
 HTTP, WebSocket and SSE all call `Authenticator.authenticate`. Scopes are enforced where operations
-are executed (schema/extensions.py, schema/masked_fields.py). The key set comes from
+are executed (schema/executing.py, schema/masked_fields.py). The key set comes from
 GATEWAY_JWT_JWKS_URL only, and its reading is bounded in time and size. This module must not know
 GraphQL, nor what is in a key set.
 """

@@ -10,21 +10,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
+from graphql import ExecutionResult, GraphQLError, OperationType
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
 
 from gateway.access import Caller
-from gateway.errors import AccessError, Forbidden, OriginNotAllowed
+from gateway.errors import AccessError, BadRequest, Forbidden, OriginNotAllowed
+from gateway.schema import PreparedOperation
 from gateway.server.accept import preferred
 from gateway.server.authentication import Authenticator
-from gateway.server.operations import NO_SUCH_OPERATION, Gateway
+from gateway.server.operations import Gateway
 from gateway.server.parameters import JSON, HttpError, Parameters, read_parameters
-from gateway.server.results import response_map
+from gateway.server.results import rejected, response_map
 from gateway.server.sse import EVENT_STREAM, EventStream
 
 __all__ = ["GraphQLOverHTTP"]
@@ -36,10 +35,6 @@ HOW_TO_SUBSCRIBE = (
     f"A subscription needs a stream: accept {EVENT_STREAM}, or connect to this URL over "
     "WebSocket with the subprotocol graphql-transport-ws"
 )
-
-
-class IsSubscription(Exception):
-    """The operation is a subscription, which needs a stream of results."""
 
 
 class GraphQLOverHTTP:
@@ -73,19 +68,27 @@ class GraphQLOverHTTP:
             if chosen is None:
                 raise HttpError(406, f"Responses are {GRAPHQL_RESPONSE} or {JSON}")
             media_type = JSON if chosen == EVENT_STREAM else chosen
-            settings = request.app.state.gateway.settings
+            gateway: Gateway = request.app.state.gateway
             if not self._is_origin_allowed(request.headers):
                 raise HttpError(403, OriginNotAllowed("Pages of this origin are not allowed"))
             caller = await _authenticator(request).authenticate(request)
-            parameters = await read_parameters(request, settings.documents.max_body)
+            parameters = await read_parameters(request, gateway.settings.documents.max_body)
             if chosen == EVENT_STREAM:
                 return self._stream(request, caller, parameters)
-            result = await _while_connected(request, self._execute(request, caller, parameters))
+            operation = _prepare(request, parameters)
+            if operation.type is OperationType.SUBSCRIPTION:
+                if preferred(_accept(request), (EVENT_STREAM,)) is None:
+                    raise HttpError(406, HOW_TO_SUBSCRIBE)
+                return self._stream(request, caller, parameters)
+            work = gateway.execute(
+                operation, parameters.variables, parameters.options, caller=caller
+            )
+            result = await _while_connected(request, work)
             if result is None:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
             return _result_response(result, media_type)
-        except IsSubscription:
-            return self._stream(request, caller, parameters)
+        except GraphQLError as error:
+            return _result_response(rejected(error), media_type)
         except AccessError as error:
             return _access_response(request, error, media_type)
         except HttpError as error:
@@ -112,26 +115,17 @@ class GraphQLOverHTTP:
             getattr(request.state, "draining", None),
         )
 
-    @staticmethod
-    async def _execute(request: Request, caller: Caller, parameters: Parameters) -> ExecutionResult:
-        gateway: Gateway = request.app.state.gateway
-        try:
-            return await gateway.execute(
-                parameters.query,
-                parameters.variables,
-                parameters.operation_name,
-                parameters.options,
-                caller=caller,
-                may_mutate=request.method == "POST",
-            )
-        except InvalidOperationTypeError as error:
-            if error.operation_type is not OperationType.SUBSCRIPTION:
-                raise HttpError(405, "A mutation needs POST", {"Allow": "POST"}) from None
-            if preferred(_accept(request), (EVENT_STREAM,)) is None:
-                raise HttpError(406, HOW_TO_SUBSCRIBE) from None
-            raise IsSubscription from None
-        except CannotGetOperationTypeError:
-            raise HttpError(400, NO_SUCH_OPERATION) from None
+
+def _prepare(request: Request, parameters: Parameters) -> PreparedOperation:
+    """Raises GraphQLError for a text that is not GraphQL, HttpError for an unusable operation."""
+    gateway: Gateway = request.app.state.gateway
+    try:
+        operation = gateway.prepare(parameters.query, parameters.operation_name)
+    except BadRequest as error:
+        raise HttpError(400, error) from None
+    if operation.type is OperationType.MUTATION and request.method != "POST":
+        raise HttpError(405, "A mutation needs POST", {"Allow": "POST"})
+    return operation
 
 
 def _authenticator(request: Request) -> Authenticator:

@@ -10,19 +10,25 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, M
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType
 
 from gateway.access import ANONYMOUS, Account, Caller, Scope
+from gateway.errors import BadRequest
 from gateway.loaders.dataloaders import Loaders
 from gateway.loaders.plan_executor import PlanExecutor
 from gateway.planner import OperationCache, Policy
-from gateway.schema import Context, cursor_key, schema
+from gateway.schema import (
+    Context,
+    PreparedOperation,
+    cursor_key,
+    execute,
+    prepare,
+    subscribe,
+)
 from gateway.server.account_clients import AccountClient, AccountClientPool
 from gateway.server.results import rejected, response_map, timed_out, until_expiry, with_explanation
 from gateway.server.webhook_keys import callback_url
@@ -36,9 +42,6 @@ __all__ = ["Gateway", "OperationOptions"]
 # Seconds after an operation's deadline to build the response from what was read. An operation that
 # takes longer is cancelled.
 RESPONSE_GRACE = 1.5
-QUERIES = (OperationType.QUERY,)
-QUERIES_AND_MUTATIONS = (OperationType.QUERY, OperationType.MUTATION)
-NO_SUCH_OPERATION = "The document has no operation of that name"
 
 
 @dataclass(frozen=True)
@@ -99,34 +102,26 @@ class Gateway:
         """The upstream client of the own account. Raises SettingsError if there is none."""
         return self.own.client
 
+    def prepare(self, query: str, operation_name: str | None = None) -> PreparedOperation:
+        """The operation of that name. Raises GraphQLError (no GraphQL) or BadRequest (no such)."""
+        return prepare(query, operation_name, self.settings.documents)
+
     async def execute(
         self,
-        query: str,
+        operation: PreparedOperation,
         variables: Mapping[str, Any] | None = None,
-        operation_name: str | None = None,
         options: OperationOptions = DEFAULT_OPTIONS,
         *,
         caller: Caller,
-        may_mutate: bool = True,
     ) -> ExecutionResult:
-        """The result of one query or mutation. Its upstream work ends with it, even if cancelled.
-
-        Raises Strawberry's CannotGetOperationTypeError if no operation has that name, and
-        InvalidOperationTypeError for a subscription, or for a mutation unless `may_mutate`.
-        """
+        """The result of a query or mutation. Its upstream work ends with it, even if cancelled."""
         trace = _trace(caller)
         try:
             async with (
                 asyncio.timeout(self._timeout(options) + RESPONSE_GRACE),
                 self._operation(caller, options, trace) as context,
             ):
-                result = await schema.execute(
-                    query,
-                    variable_values=dict(variables or {}),
-                    context_value=context,
-                    operation_name=operation_name,
-                    allowed_operation_types=QUERIES_AND_MUTATIONS if may_mutate else QUERIES,
-                )
+                result = await execute(operation, variables or {}, context)
         except TimeoutError:
             result = timed_out()
         return with_explanation(result, trace, options.explain)
@@ -146,44 +141,40 @@ class Gateway:
         A reader that stops early must close it. A result without data is the last one. Raises
         CredentialExpired when a subscriber's credential expires.
         """
-        request = query, variables, operation_name, options
         try:
-            yield await self.execute(*request, caller=caller, may_mutate=may_mutate)
-        except CannotGetOperationTypeError:
-            yield rejected(NO_SUCH_OPERATION)
-        except InvalidOperationTypeError as error:
-            if error.operation_type is not OperationType.SUBSCRIPTION:
-                yield rejected("A mutation needs POST")
-                return
-            async with aclosing(self._subscribe(*request, caller)) as events:
+            operation = self.prepare(query, operation_name)
+        except (GraphQLError, BadRequest) as error:
+            yield rejected(error)
+            return
+        if operation.type is OperationType.SUBSCRIPTION:
+            request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
+            is_shared = options.explain is Explain.NOTHING
+            key = (*request, caller.scopes) if is_shared else None
+            async with aclosing(
+                self._subscribe(operation, variables or {}, options, caller, key)
+            ) as events:
                 async for result in events:
                     yield result
+        elif operation.type is OperationType.MUTATION and not may_mutate:
+            yield rejected(BadRequest("A mutation needs POST"))
+        else:
+            yield await self.execute(operation, variables, options, caller=caller)
 
     async def _subscribe(
         self,
-        query: str,
-        variables: Mapping[str, Any] | None,
-        operation_name: str | None,
+        operation: PreparedOperation,
+        variables: Mapping[str, Any],
         options: OperationOptions,
         caller: Caller,
+        coalescing_key: Hashable,
     ) -> AsyncGenerator[ExecutionResult, None]:
-        request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
-        is_shared = options.explain is Explain.NOTHING
-        coalescing_key = (*request, caller.scopes) if is_shared else None
-        async with self._operation(caller, options, _trace(caller), coalescing_key) as context:
-            results = await schema.subscribe(
-                query,
-                variable_values=dict(variables or {}),
-                context_value=context,
-                operation_name=operation_name,
-            )
-            async with (
-                aclosing(results),
-                aclosing(until_expiry(self.expires_at(caller), results)) as valid,
-            ):
-                async for result in valid:
-                    assert isinstance(result, ExecutionResult)  # noqa: S101 (nothing is deferred)
-                    yield with_explanation(result, context.trace, options.explain)
+        async with (
+            self._operation(caller, options, _trace(caller), coalescing_key) as context,
+            aclosing(subscribe(operation, variables, context)) as results,
+            aclosing(until_expiry(self.expires_at(caller), results)) as valid,
+        ):
+            async for result in valid:
+                yield with_explanation(result, context.trace, options.explain)
 
     async def execute_as_operator(
         self,
@@ -194,11 +185,12 @@ class Gateway:
     ) -> dict[str, Any]:
         """The response map of one operation that the operator runs: errors, if any, and data."""
         try:
-            result = await self.execute(query, variables, operation_name, options, caller=ANONYMOUS)
-        except CannotGetOperationTypeError:
-            result = rejected(NO_SUCH_OPERATION)
-        except InvalidOperationTypeError:
-            result = rejected("A subscription needs a stream")
+            operation = self.prepare(query, operation_name)
+            if operation.type is OperationType.SUBSCRIPTION:
+                raise BadRequest("A subscription needs a stream")
+            result = await self.execute(operation, variables, options, caller=ANONYMOUS)
+        except (GraphQLError, BadRequest) as error:
+            result = rejected(error)
         return response_map(result)
 
     def expires_at(self, caller: Caller) -> float | None:
@@ -249,7 +241,9 @@ class Gateway:
                 make_loaders=make_loaders,
                 open_loaders=open_loaders,
                 trace=trace,
-                cursor_key=_cursor_key(self.settings, caller.account or self.client.account),
+                make_cursor_key=partial(
+                    _cursor_key, self.settings, caller.account or self.client.account
+                ),
                 deadline=asyncio.get_running_loop().time() + self._timeout(options),
                 # Twilio signs callbacks with the account's auth token, which only the caller knows.
                 callback_url=None if caller.account else self._callback_url,

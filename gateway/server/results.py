@@ -8,11 +8,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
-from graphql import GraphQLError
-from strawberry.types import ExecutionResult
+from graphql import ExecutionResult, GraphQLError
 
-from gateway.errors import BadRequest, DryRun, GatewayError, UpstreamTimeout
-from gateway.schema.strawberry_internals import PreExecutionError
+from gateway.errors import DryRun, GatewayError, UpstreamTimeout
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 
 __all__ = [
@@ -54,10 +52,9 @@ async def until_expiry(
         yield result
 
 
-def rejected(error: GatewayError | str) -> ExecutionResult:
+def rejected(error: GatewayError | GraphQLError) -> ExecutionResult:
     """The result of an operation that is rejected before execution."""
-    error = BadRequest(error) if isinstance(error, str) else error
-    return PreExecutionError(data=None, errors=[_graphql_error(error)])
+    return ExecutionResult(None, [_graphql_error(error)])
 
 
 def timed_out() -> ExecutionResult:
@@ -107,5 +104,7 @@ def _was_executed(result: ExecutionResult) -> bool:
     )
 
 
-def _graphql_error(error: GatewayError) -> GraphQLError:
+def _graphql_error(error: GatewayError | GraphQLError) -> GraphQLError:
+    if isinstance(error, GraphQLError):
+        return error
     return GraphQLError(str(error), original_error=error, extensions=error.extensions)

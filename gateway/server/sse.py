@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import msgspec
+from graphql import ExecutionResult
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
-from strawberry.types import ExecutionResult
 
 from gateway.server.results import CredentialExpired, response_map
 

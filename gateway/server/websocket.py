@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
+from graphql import ExecutionResult
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
-from strawberry.types import ExecutionResult
 
 from gateway.errors import GatewayError, LimitExceeded
 from gateway.server.parameters import HttpError, Parameters, check_parameters, is_hash

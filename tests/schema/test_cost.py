@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.playground import TABS
-from gateway.schema.cost import COSTLY_FIELDS, estimate
+from gateway.schema.cost import COSTLY_FIELDS, CostEstimate
 from gateway.settings import DocumentSettings
 from tests.bench.operations import OPERATIONS
 from tests.conftest import connect
@@ -42,7 +42,7 @@ def cost(
     assert node is not None
     coerced = get_variable_values(schema, node.variable_definitions or (), variables)
     assert isinstance(coerced, VariableValues), coerced
-    return estimate(schema, document, node, coerced, limits)
+    return CostEstimate(schema, document, node, limits).rows(coerced)
 
 
 EDGE = "recordings { nodes { sid } }"

@@ -1,6 +1,7 @@
-"""The document cache: bounded in bytes, and evicted documents are freed at once."""
+"""The cache of operations: bounded in bytes, and evicted operations are freed at once."""
 
 import gc
+import itertools
 import tracemalloc
 import weakref
 from collections import OrderedDict
@@ -12,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.schema import schema
-from gateway.schema.document_guard import MAX_CACHED_LENGTH, DocumentCache, PreparedDocument
+from gateway.schema.prepared import MAX_CACHED_LENGTH, PreparedCache, PreparedOperation
 from gateway.schema.strawberry_internals import graphql_schema
 from gateway.settings import DocumentSettings
 from tests.conftest import connect
-from tests.plain_twilio import PlainTwilio, call
+from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
 from tests.schema.test_limits import ABUSE
 
 SCHEMA = graphql_schema(schema)
@@ -28,25 +29,25 @@ NOISE = 60_000
 HEAVY = {
     "numbers": "{ nodes(ids: [" + "1 " * 1480 + "]) { id } }",
     "texts": "{ nodes(ids: [" + '"a" ' * 1480 + "]) { id } }",
-    "objects": "{ calls(filter: {to: "
-    + "{a: " * 9
-    + "[" + "{a: 1} " * 280 + "]"
-    + "}" * 9
-    + "}) { nodes { sid } } }",
+    "objects": "{ _entities(representations: [" + "{a: {a: 1}} " * 150 + "]) { __typename } }",
     "fields": "{ calls { nodes { " + "sid " * 298 + "} } }",
     "aliases": "{ calls { nodes { " + " ".join(f"a{n}: sid" for n in range(30)) + "} } }",
     "arguments": "{ " + "calls(first: 1, filter: {status: [BUSY]}) { nodes { sid } } " * 15 + "}",
     "wide text": '{ call(sid: "' + "\U0001f600" * 15_000 + '") { sid } }',
     "wide comment": "{ __typename } #" + "\U0001f600" * 15_000,
+    "three types": f'{{ nodes(ids: ["{sid("CA", 1)}", "{sid("RE", 1)}", "{sid("NO", 1)}"]) {{'
+    + " ".join(f"a{n}: id" for n in range(30)) + " id __typename } }",
+    "conditions": """query($a: Boolean!, $b: Boolean!, $c: Boolean!, $d: Boolean!) {
+        calls { nodes { sid @skip(if: $a) to @skip(if: $b) from @skip(if: $c) uri @skip(if: $d)
+        startTime endTime duration price priceUnit direction } } }""",
+    "tiny": SHORT,
     "one name": "query " + "a" * 16_000 + " { __typename }",
 }  # fmt: skip
 
 
-def prepare(text: str) -> PreparedDocument:
-    """A document whose errors were computed."""
-    prepared = PreparedDocument(text, LIMITS, SCHEMA)
-    _ = prepared.errors
-    return prepared
+def prepare(text: str) -> PreparedOperation:
+    """The first operation of a text."""
+    return PreparedOperation(text, None, LIMITS, SCHEMA)
 
 
 @pytest.mark.parametrize("text", [LONG, REFUSED, ABUSE["2^30"][0], ABUSE["fields"][0]])
@@ -79,28 +80,34 @@ def test_an_error_still_says_where() -> None:
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_the_estimate_is_no_less_than_a_document_takes(name: str) -> None:
-    """Of some, for the interpreter keeps objects for the next: NOISE bytes of them, or less."""
+async def test_the_estimate_is_no_less_than_an_executed_operation_takes(name: str) -> None:
+    """With its plans, of several operations: the interpreter keeps NOISE bytes of objects or less.
 
-    def some() -> list[PreparedDocument]:
-        texts = [
-            f"{HEAVY[name]} "[:-1] for _ in range(4)
-        ]  # each cached document has a text of its own
-        found = [prepare(text) for text in texts]
-        gc.collect()
-        return found
+    Equal fields share a plan, so 300 of them take an eighth of the estimate.
+    """
+    switches = itertools.product([True, False], repeat=4 if name == "conditions" else 0)
+    variables = [dict(zip("abcd", values, strict=False)) for values in switches]
+    twilio = PlainTwilio([call(1)], [recording(1, of=1)], [notification(1, of=1)])
+    async with connect(twilio) as client:
 
-    tracemalloc.start()
-    try:
-        some().clear()
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        prepared = some()
-        taken = tracemalloc.get_traced_memory()[0] - before - NOISE
-    finally:
-        tracemalloc.stop()
+        async def execute(*numbers: int) -> None:
+            for number, given in itertools.product(numbers, variables):
+                await client.answer(f"{HEAVY[name]}#{number}", **given)
+            twilio.asked()
+            gc.collect()
 
-    assert taken <= 4 * prepared[0].bytes <= 3 * (taken + 2 * NOISE)
+        await execute(1, 2)
+        tracemalloc.start()
+        try:
+            await execute(3, 4)
+            before, _ = tracemalloc.get_traced_memory()
+            await execute(5, 6, 7, 8)
+            taken = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+    estimated = 4 * prepare(f"{HEAVY[name]}#5").bytes
+
+    assert taken - NOISE <= estimated <= 8 * (taken + NOISE)
 
 
 TEXTS = [SHORT, LONG, REFUSED, "{", "{ a: __typename }", "{ calls { nodes { sid } } }"]
@@ -108,10 +115,10 @@ TEXTS = [SHORT, LONG, REFUSED, "{", "{ a: __typename }", "{ calls { nodes { sid 
 
 @given(st.integers(0, 60_000), st.lists(st.sampled_from(TEXTS), max_size=25))
 def test_those_used_last_are_kept_within_the_size(size: int, texts: list[str]) -> None:
-    cache, model = DocumentCache(size), OrderedDict[str, PreparedDocument]()
+    cache, model = PreparedCache(size), OrderedDict[str, PreparedOperation]()
     for text in texts:
         try:
-            found = cache.prepared(text, LIMITS, SCHEMA)
+            found = cache.prepared(text, None, LIMITS, SCHEMA)
         except GraphQLError:
             assert text == "{"
             continue
@@ -128,10 +135,10 @@ def test_those_used_last_are_kept_within_the_size(size: int, texts: list[str]) -
 
 
 def test_what_is_refused_takes_no_room() -> None:
-    cache, expected = DocumentCache(), 0
+    cache, expected = PreparedCache(), 0
     for text in (REFUSED, *(text for text, _ in ABUSE.values()), SHORT):
         with suppress(GraphQLError):
-            found = cache.prepared(text, LIMITS, SCHEMA)
+            found = cache.prepared(text, None, LIMITS, SCHEMA)
             expected += 0 if found.errors else found.bytes
 
     assert cache.bytes == expected > 0
@@ -141,9 +148,12 @@ def test_a_document_holds_an_error_of_any_length_no_longer_than_it_is_answered()
     """A hundred errors that repeat a name of 14,000 characters are more than a megabyte."""
     variables = " ".join(f"$v{n}: Int" for n in range(100))
     text = f"query {'a' * 14_000}({variables}) {{ __typename }}"
-    cache = DocumentCache()
+    cache = PreparedCache()
 
-    assert sum(len(error.message) for error in cache.prepared(text, LIMITS, SCHEMA).errors) > 10**6
+    assert (
+        sum(len(error.message) for error in cache.prepared(text, None, LIMITS, SCHEMA).errors)
+        > 10**6
+    )
     assert cache.bytes == 0
 
 

@@ -1,38 +1,35 @@
 """Limits of documents, measured with fragments spread, in time linear in the text."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-import strawberry
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionNode,
+    build_schema,
     get_introspection_query,
     parse,
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from strawberry.extensions import SchemaExtension
 
 from gateway.access import ANONYMOUS
 from gateway.errors import IntrospectionDisabled, LimitExceeded
-from gateway.schema import schema
-from gateway.schema.document_guard import DocumentGuard
 from gateway.schema.limits import check_document, measure
+from gateway.schema.prepared import PreparedCache
 from gateway.server import open_gateway
 from gateway.settings import DocumentSettings, Switch
 from tests.conftest import connect
-from tests.documents import valid_documents
+from tests.documents import GRAPHQL, valid_documents
 from tests.plain_twilio import PlainTwilio, call
 from tests.settings import settings_of
 
@@ -411,40 +408,11 @@ async def test_what_nests_deeper_than_anything_may_is_told_as_a_limit(text: str)
     assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "nesting", "allowed": 100}
 
 
-class Refusing(SchemaExtension):
-    """Another extension, which refuses every operation."""
+def test_what_is_kept_of_a_text_is_of_one_schema() -> None:
+    cache, other = PreparedCache(), build_schema("type Query { x: Int }")
+    found = [cache.prepared("{ x }", None, DocumentSettings(), one) for one in (other, GRAPHQL)]
 
-    def on_validate(self) -> Iterator[None]:
-        self.execution_context.pre_execution_errors = [GraphQLError("Not for you")]
-        yield
-
-
-@pytest.mark.parametrize("order", [1, -1], ids=["before", "after"])
-async def test_what_another_extension_refuses_stays_refused(order: int) -> None:
-    extensions: list[type[SchemaExtension]] = [Refusing, DocumentGuard][::order]
-
-    @strawberry.type
-    class Query:
-        x: int = 1
-
-    result = await strawberry.Schema(Query, extensions=extensions).execute("{ x }")
-
-    assert [str(error) for error in result.errors or ()] == ["Not for you"]
-    assert result.data is None
-
-
-async def test_what_is_kept_of_a_text_is_of_one_schema() -> None:
-    @strawberry.type
-    class Query:
-        @strawberry.field
-        @staticmethod
-        def x() -> int:
-            return 1
-
-    other = strawberry.Schema(Query, extensions=[DocumentGuard])
-    results = [await one.execute("{ x }") for one in (other, schema, other)]
-
-    assert [result.data for result in results] == [{"x": 1}, None, {"x": 1}]
+    assert [bool(one.errors) for one in found] == [False, True]
 
 
 async def test_a_limit_is_a_setting() -> None:

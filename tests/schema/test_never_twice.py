@@ -269,7 +269,9 @@ async def test_no_two_callers_share_a_key_whatever_their_names_are() -> None:
         for name, key in (("a b", "c"), ("a", "b c"), ('a", "b', "c"), ("a", 'b", "c')):
             caller = Caller(name, frozenset(Scope))
             variables = {"input": making(idempotencyKey=key)}
-            result = await client.gateway.execute(MAKE, variables, caller=caller)
+            result = await client.gateway.execute(
+                client.gateway.prepare(MAKE), variables, caller=caller
+            )
             assert not result.errors
 
         assert twilio.requests == [POSTED] * 4

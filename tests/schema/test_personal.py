@@ -5,8 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from graphql import GraphQLObjectType, get_named_type
-from strawberry.types import ExecutionResult
+from graphql import ExecutionResult, GraphQLObjectType, get_named_type
 
 from gateway.access import Caller, Scope
 from gateway.schema import schema
@@ -75,7 +74,8 @@ class Asker:
         self, query: str, terms: OperationOptions = PLAINLY, operation: str | None = None
     ) -> dict[str, Any]:
         """The response map."""
-        result = await self._gateway.execute(query, None, operation, terms, caller=self._caller)
+        prepared = self._gateway.prepare(query, operation)
+        result = await self._gateway.execute(prepared, None, terms, caller=self._caller)
         return response_map(result)
 
     def stream(self, query: str) -> AsyncIterator[ExecutionResult]:

@@ -267,8 +267,8 @@ async def test_a_query_of_an_account_under_attack_says_when_to_retry() -> None:
     pool = AccountClientPool(made := Made(), max_accepted=2, attempts=AttemptLimiter(Clock()))
     gateway = passthrough(pool)
     for number in range(ATTEMPTS_PER_ACCOUNT):
-        await gateway.execute(ONE, caller=caller(1, f"{WRONG}{number}"))
-    result = await gateway.execute(ONE, caller=caller(1, WRONG))
+        await gateway.execute(gateway.prepare(ONE), caller=caller(1, f"{WRONG}{number}"))
+    result = await gateway.execute(gateway.prepare(ONE), caller=caller(1, WRONG))
 
     assert result.errors
     assert result.errors[0].extensions == {"code": "RATE_LIMITED", "retryAfter": 6}

@@ -41,7 +41,7 @@ async def ask(
     opened: Gateway, query: str, password: str = TOKEN, number: int = 1, **variables: Any
 ) -> tuple[Any, set[Any]]:
     """The data and the codes of the errors."""
-    result = await opened.execute(query, variables, caller=caller(number, password))
+    result = await opened.execute(opened.prepare(query), variables, caller=caller(number, password))
     codes = {(error.extensions or {}).get("code") for error in result.errors or ()}
     return result.data, codes
 

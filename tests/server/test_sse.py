@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import ExecutionResult
 from starlette.applications import Starlette
 from starlette.routing import Route
-from strawberry.types import ExecutionResult
 
 from gateway.server import sse
 from tests.plain_twilio import calls_in, sid
