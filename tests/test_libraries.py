@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import strawberry
 import uvicorn
@@ -28,8 +27,6 @@ from gateway.schema import schema as gateway_schema
 from gateway.schema import strawberry_internals as internals
 from gateway.schema.shortcuts import shortcut
 from gateway.server.uvicorn_server import BoundedHttp, Multiprocess
-from gateway.upstream.connections import CONNECTED, SENDING
-from tests.server.stage import listening
 
 HOUSE = Path(__file__).parents[1]
 PROJECT = HOUSE / "pyproject.toml"
@@ -38,7 +35,6 @@ USED_PRIVATELY = {
     "strawberry-graphql": "gateway/schema/strawberry_internals.py",
     "graphql-core": "gateway/schema/strawberry_internals.py",
     "uvicorn": "gateway/server/uvicorn_server.py",
-    "httpcore": "gateway/upstream/connections.py",
 }
 # Modules that their documentation does not name, by what their names begin with.
 PRIVATE_MODULES = {
@@ -47,7 +43,6 @@ PRIVATE_MODULES = {
     "strawberry.federation.schema": "strawberry-graphql",
     "uvicorn.protocols": "uvicorn",
     "uvicorn.supervisors": "uvicorn",
-    "httpcore": "httpcore",
 }
 UNBOUNDED = {"certifi"}
 # What schema/executing.py passes to the executor.
@@ -98,7 +93,7 @@ def test_a_dependency_is_bounded_by_how_it_is_used(declared: str) -> None:
     major, minor, *_ = version(name).split(".")
     bound = f"<{major}.{int(minor) + 1}" if name in USED_PRIVATELY else f"<{int(major) + 1}"
 
-    assert declared.endswith(bound), f"{declared} should end with {bound}"
+    assert declared.partition(";")[0].endswith(bound), f"{declared} should end with {bound}"
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -307,22 +302,3 @@ async def test_uvicorn_says_which_address_was_forwarded(
         await ProxyHeadersMiddleware(app, "10.0.0.1")(scope, None, None)  # type: ignore[arg-type]
 
     require("uvicorn", ProxyHeadersMiddleware=seen == [client, ("192.0.2.1", 5000)])
-
-
-async def test_httpcore_keeps_the_names_of_its_trace() -> None:
-    """Where they change, every request would look stranded, or none."""
-    seen: list[str] = []
-
-    async def trace(event: str, _info: Any) -> None:
-        seen.append(event)
-
-    async def app(_scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-    async with listening(app) as port, httpx.AsyncClient() as client:
-        await client.get(f"http://127.0.0.1:{port}/", extensions={"trace": trace})
-
-    require("httpcore", **{event: event in seen for event in (CONNECTED, SENDING)})
-    assert seen.index(CONNECTED) < seen.index(SENDING)

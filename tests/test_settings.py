@@ -32,6 +32,7 @@ SECRETS = [name for name, row in FIELDS.items() if is_secret(row.type)]
 BAD: dict[str, list[str]] = {
     "TWILIO_ACCOUNT_SID": ["AC", KEY, ACCOUNT + "0", ACCOUNT.replace("a", "g"), "../etc"],
     "TWILIO_API_KEY": ["SK", "AC", KEY + "x", ACCOUNT + "0", "CA" + KEY[2:]],
+    "GATEWAY_UPSTREAM_PROXY": ["proxy:3128", "socks5://proxy:1080", "http://a:b@proxy:3128"],
     "TWILIO_BASE_URL": [
         "api.twilio.com", "ftp://api.twilio.com", "http://", "https:///path", "//h", "file:///etc",
         "https://user:hunter2@h", "https://hunter2@h", "https://h?token=hunter2", "https://h#hunter2",

@@ -98,6 +98,11 @@ class UpstreamSettings:
         "TWILIO_BASE_URL", "https://api.twilio.com", "URL",
         "The Twilio REST API: Twilio's own, a regional one, or a local stand-in.",
     )  # fmt: skip
+    proxy: Url | None = setting(
+        "GATEWAY_UPSTREAM_PROXY", None, "URL",
+        "The HTTP proxy through which requests to Twilio go. The environment's own variables "
+        "(HTTPS_PROXY) are not read.",
+    )  # fmt: skip
     connect_timeout: Seconds = setting(
         "GATEWAY_CONNECT_TIMEOUT", 3.0, "seconds",
         "The longest time to open a connection to Twilio.",

@@ -16,10 +16,12 @@ from gateway.access import Account
 from gateway.errors import UpstreamNotFound
 from gateway.settings import UpstreamSettings
 from gateway.telemetry.records import UpstreamHook, log_exchange
+from gateway.upstream.aiohttp_transport import AiohttpTransport
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
 from gateway.upstream.concurrency import Priority
 from gateway.upstream.decoding import RowList, list_of, row_of
+from gateway.upstream.httpx_transport import HttpxTransport
 from gateway.upstream.pages import page_ref
 from gateway.upstream.pipeline import (
     ANONYMOUS_CONTEXT,
@@ -31,7 +33,7 @@ from gateway.upstream.pipeline import (
 )
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
-from gateway.upstream.sending import HttpRequest, Sender
+from gateway.upstream.sending import HttpRequest, Transport
 from gateway.upstream.single_flight import Deadline, SingleFlight
 from gateway.upstream.writes import FormRequest
 
@@ -77,8 +79,8 @@ class UpstreamClient:
         self._root = f"{settings.base_url}{API_ROOT}{account.sid}/"
         self._read_timeout = settings.read_timeout
         self._now = now
-        self._sender = Sender(account, settings.connect_timeout, transport)
-        self._pipeline = RequestPipeline(self._sender, settings, hook)
+        self._transport = _transport(account, settings, transport)
+        self._pipeline = RequestPipeline(self._transport, settings, hook)
         self._single_flight = SingleFlight()
         self._cache = Cache(settings.cache_size * MEBIBYTE)
 
@@ -184,7 +186,7 @@ class UpstreamClient:
     async def aclose(self) -> None:
         """Closes the connections."""
         self._pipeline.close()
-        await self._sender.aclose()
+        await self._transport.aclose()
 
     async def _read(
         self,
@@ -211,3 +213,14 @@ class UpstreamClient:
     def _cache_answer(self, request: Any, answer: Any, result: AttemptResult[Any]) -> None:
         length = len(result.reply.body) if result.reply else 0
         self._cache.put(request, answer, length, self._now())
+
+
+def _transport(
+    account: Account, settings: UpstreamSettings, in_process: httpx.AsyncBaseTransport | None
+) -> Transport:
+    """httpx where it replaces the network or needs a proxy, else the faster aiohttp."""
+    if in_process is None and settings.proxy is None:
+        return AiohttpTransport(account, settings.connect_timeout)
+    return HttpxTransport(
+        account, settings.connect_timeout, transport=in_process, proxy=settings.proxy
+    )

@@ -1,7 +1,7 @@
 """The pipeline of a request: circuit breaker, admission queue, attempts, backoff, result or error.
 
-This module joins the breaker of the resource, the queue, the sender and the retry budget. It must
-not know what a request reads, nor who shares its response.
+This module joins the breaker of the resource, the queue, the transport and the retry budget. It
+must not know what a request reads, nor who shares its response.
 
 Note [Deadlines]. There are three, each for the whole of its step and each inside the next. An
 attempt ends after GATEWAY_ATTEMPT_TIMEOUT. A read, with its attempts and waits, ends after
@@ -37,7 +37,7 @@ from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority
 from gateway.upstream.replies import Reply, error_for_reply
 from gateway.upstream.retries import RetryBudget, backoff, is_retryable
-from gateway.upstream.sending import HttpRequest, Sender
+from gateway.upstream.sending import HttpRequest, Transport
 from gateway.upstream.single_flight import Deadline
 
 __all__ = [
@@ -151,8 +151,10 @@ class LastRead:
 class RequestPipeline:
     """Sends the requests of one client. Every failure is an UpstreamError."""
 
-    def __init__(self, sender: Sender, settings: UpstreamSettings, hook: UpstreamHook) -> None:
-        self._sender = sender
+    def __init__(
+        self, transport: Transport, settings: UpstreamSettings, hook: UpstreamHook
+    ) -> None:
+        self._transport = transport
         self._settings = settings
         self._hook = hook
         self._budget = RetryBudget(settings.retry_budget_percent)
@@ -259,7 +261,7 @@ class RequestPipeline:
         )
         reply, value, error = None, None, None
         try:
-            reply = await self._sender.send(request.http_request, timeout)
+            reply = await self._transport.exchange(request.http_request, timeout)
             error = error_for_reply(reply, READ if request.is_read else WRITE)
             value = request.decode(reply.body) if error is None else None
         except UpstreamError as failure:

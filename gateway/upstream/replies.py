@@ -1,6 +1,6 @@
 """Responses: read to their end, or turned into an error of our tree.
 
-No httpx object and no text of upstream's leaves this module. It must not know how a request is
+No text of upstream's leaves this module. It must not know how a request is
 sent, nor whether it is retried.
 """
 
@@ -10,24 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import msgspec
 
 from gateway.errors import (
-    RequestNotSent,
     UpstreamAuth,
     UpstreamError,
     UpstreamInvalid,
     UpstreamNotFound,
     UpstreamRateLimited,
     UpstreamRejected,
-    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from gateway.upstream.decoding import first_that_decodes, repaired
 from gateway.upstream.retries import retry_after
 
-__all__ = ["Reply", "error_for_exception", "error_for_reply"]
+__all__ = ["Reply", "error_for_reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +101,3 @@ def _documentation_link(more_info: Any) -> str | None:
     if isinstance(more_info, str) and re.fullmatch(pattern, more_info):
         return more_info
     return None
-
-
-# By phase; the first that fits is taken, so special ones come before general ones.
-ERROR_FOR_EXCEPTION: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
-    (httpx.ConnectTimeout, RequestNotSent, "Upstream could not be reached in time"),
-    (httpx.PoolTimeout, RequestNotSent, "No connection upstream was free in time"),
-    (httpx.TimeoutException, UpstreamTimeout, "Upstream did not answer in time"),
-    (httpx.ConnectError, RequestNotSent, "Upstream could not be reached"),
-    (httpx.ProxyError, RequestNotSent, "Upstream could not be reached"),
-    (httpx.UnsupportedProtocol, RequestNotSent, "Upstream could not be reached"),
-    (httpx.LocalProtocolError, RequestNotSent, "The request could not be sent"),
-    (httpx.InvalidURL, RequestNotSent, "The request could not be sent"),
-    (httpx.DecodingError, UpstreamInvalid, "Upstream sent a body that cannot be decoded"),
-    (httpx.TooManyRedirects, UpstreamInvalid, "Upstream redirects in a circle"),
-    (httpx.HTTPError, UpstreamUnavailable, "The connection upstream broke"),
-    (httpx.StreamError, UpstreamUnavailable, "The connection upstream broke"),
-)
-
-
-def error_for_exception(error: Exception) -> UpstreamError:
-    """The error for an exception of httpx, with our own text: httpx's holds the URL."""
-    for theirs, ours, message in ERROR_FOR_EXCEPTION:
-        if isinstance(error, theirs):
-            return ours(message)
-    return UpstreamUnavailable("The connection upstream broke")

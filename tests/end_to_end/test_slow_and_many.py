@@ -17,8 +17,6 @@ from tests.plain_twilio import sid
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
 CLOSED_WITHIN = 30.0
-# One pool of eight keeps connections upstream that rest (Note [Connections]).
-IDLE_UPSTREAM = 8
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 HEAD = (
     b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
@@ -179,9 +177,8 @@ async def test_a_thousand_at_once_while_upstream_hangs_then_it_serves_again() ->
         async with asyncio.timeout(60):
             served = await asyncio.gather(*(fetch(port_of(server), n) for n in range(400)))
         async with asyncio.timeout(60):  # idle upstream connections stay open for five seconds
-            while files(server) > before + IDLE_UPSTREAM:
+            while files(server) > before:  # noqa: ASYNC110 (it is another process)
                 await asyncio.sleep(0.5)
-                await fetch(port_of(server), 1)  # closes those that are idle for longer
 
     assert {status for status, _ in hung} == {200}
     assert all(code_of(body).startswith("UPSTREAM_") for _, body in hung)

@@ -18,7 +18,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.upstream.calls import FetchCall, ListCalls
-from gateway.upstream.replies import error_for_exception
+from gateway.upstream.httpx_transport import error_for_exception
 from tests.plain_twilio import call, sid
 from tests.upstream.stage import answering, connected, raising
 

@@ -4,17 +4,15 @@ import asyncio
 import os
 from pathlib import Path
 
-import httpx
 import pytest
 
 from gateway.errors import RequestNotSent, UpstreamError, UpstreamTimeout
-from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.calls import FetchCall
-from gateway.upstream.client import Account, UpstreamClient
-from gateway.upstream.connections import Connections
 from gateway.upstream.pipeline import ANONYMOUS_CONTEXT, RequestContext
+from gateway.upstream.sending import HttpRequest
 from tests.end_to_end.hanging import HangingUpstream
-from tests.plain_twilio import ACCOUNT, TOKEN, sid
+from tests.plain_twilio import sid
+from tests.transports import BOTH, client_over, transport_to
 from tests.waiting import until_in_loop
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
@@ -26,13 +24,12 @@ def descriptors() -> int:
 
 
 @needs_proc
-async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> None:
+@BOTH
+async def test_deadlines_that_pass_at_every_moment_strand_no_connection(via: str) -> None:
     """Some expire after connecting and before sending: Note [Stranded connections]."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-        base_url = settings["TWILIO_BASE_URL"]
-        client = UpstreamClient(account, UpstreamSettings(base_url=base_url, max_in_flight=16))
+        client = client_over(via, settings["TWILIO_BASE_URL"], max_in_flight=16)
         before, clock = descriptors(), asyncio.get_running_loop().time
 
         async def ask_briefly(number: int) -> str:
@@ -59,46 +56,35 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection() -> Non
 
 
 @needs_proc
-async def test_clients_that_rest_are_closed_and_the_first_stays() -> None:
-    """After a rush of twenty one pool of eight is left, and it serves."""
+@BOTH
+async def test_after_a_rush_few_connections_are_left_and_they_serve(via: str) -> None:
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        before, connections = descriptors(), Connections(idle_seconds=0.3)
+        before, url = descriptors(), settings["TWILIO_BASE_URL"]
+        transport = transport_to(via, url)
         upstream.released.set()
 
         async def ask(number: int) -> int:
-            url = f"{settings['TWILIO_BASE_URL']}/{sid('CA', number)}.json"
-            async with connections.stream("GET", url) as response:
-                await response.aread()
-            return response.status_code
+            request = HttpRequest("GET", f"{url}/{sid('CA', number)}.json", 10_000)
+            return (await transport.exchange(request, 5)).status
 
-        async def rush() -> None:
-            for first in range(0, 80, 20):
-                await asyncio.gather(*map(ask, range(first, first + 20)))
-
-        await rush()
-        busy = descriptors()
-        await until_in_loop(
-            lambda: descriptors() <= before + 2 * 8
-        )  # each end of a connection is one
-        rested = descriptors()
+        for first in range(0, 80, 20):
+            await asyncio.gather(*map(ask, range(first, first + 20)))
+        # Each end of a connection is a descriptor, and both ends are in this process.
+        await until_in_loop(lambda: descriptors() <= before + 2 * 8, 10)
         again = await ask(99)
-        await connections.aclose()
+        await transport.aclose()
         await until_in_loop(lambda: descriptors() <= before)
 
     assert again == 200
-    assert before < rested < busy
 
 
-async def test_closing_while_requests_run_ends_them_in_order() -> None:
+@BOTH
+async def test_closing_while_requests_run_ends_them_in_order(via: str) -> None:
     """Each ends with a response or an error of ours, and leaves no connection."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        account = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-        base_url = settings["TWILIO_BASE_URL"]
-        client = UpstreamClient(
-            account, UpstreamSettings(base_url=base_url, max_in_flight=20, read_timeout=3.0)
-        )
+        client = client_over(via, settings["TWILIO_BASE_URL"], max_in_flight=20, read_timeout=3.0)
         numbers = range(20)
         asked = [asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", n)))) for n in numbers]
         async with asyncio.timeout(10):
@@ -110,13 +96,11 @@ async def test_closing_while_requests_run_ends_them_in_order() -> None:
     assert all(isinstance(outcome, UpstreamError) for outcome in outcomes), outcomes
 
 
-async def test_closed_is_closed() -> None:
+@BOTH
+async def test_closed_is_closed(via: str) -> None:
     """Closing twice does no harm, and no request starts afterwards."""
-    connections = Connections(transport=httpx.MockTransport(lambda _: httpx.Response(204)))
-    async with connections.stream("GET", "http://twilio.test/") as response:
-        assert response.status_code == 204
-        await connections.aclose()
-    await connections.aclose()
+    transport = transport_to(via, "http://127.0.0.1:9")
+    await transport.aclose()
+    await transport.aclose()
     with pytest.raises(RequestNotSent):
-        async with connections.stream("GET", "http://twilio.test/"):
-            pass
+        await transport.exchange(HttpRequest("GET", "http://127.0.0.1:9/", 10), 1)
