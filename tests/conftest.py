@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Any
 
 import hypothesis
@@ -22,9 +23,9 @@ hypothesis.settings.load_profile("gateway")
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """asyncio only: uvicorn, httpx and aiodataloader run on it in production."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """asyncio only, on uvloop where it exists: so the gateway runs in production."""
+    return "asyncio", {"use_uvloop": find_spec("uvloop") is not None}
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,11 @@
 """The network: aiohttp, which keeps the connections to Twilio.
 
 This module must not know which failures are retried, nor what a body says.
+
+Note [Closed connections]. aiohttp learns in a turn of the loop that upstream has closed a kept
+connection. If a turn takes long, a request may still go out over a closed connection, and nobody
+can say whether upstream read it. A GET is retried within the budget. A POST must not be, so it lets
+the loop turn first: what the kernel knows by then, aiohttp knows when it chooses a connection.
 """
 
 import asyncio
@@ -26,6 +31,8 @@ logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
 
 # Seconds after which an idle connection is closed.
 KEEP_ALIVE = 5.0
+# One reads the end of the connection, one closes it, TLS takes one more.
+TURNS_BEFORE_POST = 3
 
 
 class ConnectionBroke(aiohttp.ClientError):
@@ -69,6 +76,9 @@ class AiohttpTransport:
         """See Transport."""
         if self._session.closed:
             raise RequestNotSent("The connections upstream are closed")
+        if request.method == "POST":  # see Note [Closed connections]
+            for _ in range(TURNS_BEFORE_POST):
+                await asyncio.sleep(0)
         try:
             async with (
                 asyncio.timeout(seconds),
