@@ -18,9 +18,10 @@ from tests.waiting import until_in_loop
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
 
 
-def descriptors() -> int:
-    """How many files and sockets this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+def sockets() -> int:
+    """How many sockets this process has open."""
+    descriptors = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+    return sum(Path(path).is_socket() for path in descriptors)
 
 
 @needs_proc
@@ -30,7 +31,7 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection(via: str
     upstream = HangingUpstream()
     with upstream.listening() as settings:
         client = client_over(via, settings["TWILIO_BASE_URL"], max_in_flight=16)
-        before, clock = descriptors(), asyncio.get_running_loop().time
+        before, clock = sockets(), asyncio.get_running_loop().time
 
         async def ask_briefly(number: int) -> str:
             try:
@@ -45,7 +46,7 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection(via: str
             return row.sid if row else ""
 
         late = await asyncio.gather(*map(ask_briefly, range(800)))
-        await until_in_loop(lambda: descriptors() <= before)
+        await until_in_loop(lambda: sockets() <= before)
         upstream.released.set()
         served = await asyncio.gather(*map(ask, range(40)))
         await client.aclose()
@@ -60,7 +61,7 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection(via: str
 async def test_after_a_rush_few_connections_are_left_and_they_serve(via: str) -> None:
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        before, url = descriptors(), settings["TWILIO_BASE_URL"]
+        before, url = sockets(), settings["TWILIO_BASE_URL"]
         transport = transport_to(via, url)
         upstream.released.set()
 
@@ -70,11 +71,11 @@ async def test_after_a_rush_few_connections_are_left_and_they_serve(via: str) ->
 
         for first in range(0, 80, 20):
             await asyncio.gather(*map(ask, range(first, first + 20)))
-        # Each end of a connection is a descriptor, and both ends are in this process.
-        await until_in_loop(lambda: descriptors() <= before + 2 * 8, 10)
+        # Each end of a connection is a socket, and both ends are in this process.
+        await until_in_loop(lambda: sockets() <= before + 2 * 8, 10)
         again = await ask(99)
         await transport.aclose()
-        await until_in_loop(lambda: descriptors() <= before)
+        await until_in_loop(lambda: sockets() <= before)
 
     assert again == 200
 
