@@ -14,12 +14,23 @@ from gateway.server import Gateway, open_gateway
 from gateway.settings import Secret
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 from tests.settings import settings_of
+from tests.transports import TRANSPORTS, choose
 
 # Machines are noisy: no test is about time. Every run looks at the same seeded share of examples;
 # `pytest --hypothesis-profile=long` looks at far more, and at others each time.
 hypothesis.settings.register_profile("gateway", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=3000)
 hypothesis.settings.load_profile("gateway")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--transport`."""
+    parser.addoption("--transport", choices=TRANSPORTS, default=TRANSPORTS[0])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sets the transport of the tests that run over one."""
+    choose(config.getoption("--transport"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The two ways to a real upstream: aiohttp, and httpx through a proxy.
 
-An upstream of these tests is its own proxy: it understands a request for an absolute URL.
+An upstream of these tests is its own proxy: it understands a request for an absolute URL. Tests
+that run over one way use aiohttp, and httpx with `pytest --transport=httpx`.
 """
 
 from typing import Any
@@ -14,14 +15,27 @@ from gateway.upstream.httpx_transport import HttpxTransport
 from gateway.upstream.sending import Transport
 from tests.upstream.stage import TOKEN_ACCOUNT
 
-__all__ = ["BOTH", "client_over", "transport_to"]
+__all__ = ["BOTH", "TRANSPORTS", "choose", "client_over", "settings_for", "transport_to"]
 
-BOTH = pytest.mark.parametrize("via", ["aiohttp", "httpx"])
+TRANSPORTS = ("aiohttp", "httpx")
+BOTH = pytest.mark.parametrize("via", TRANSPORTS)
+chosen = [TRANSPORTS[0]]
 
 
-def client_over(via: str, base_url: str, **settings: Any) -> UpstreamClient:
-    """A client of the upstream at this URL."""
-    proxy = base_url if via == "httpx" else None
+def choose(via: str) -> None:
+    """Sets the way of the tests that run over one."""
+    chosen[0] = via
+
+
+def settings_for(url: str) -> dict[str, str]:
+    """The settings of a gateway that reaches the upstream at this URL in the chosen way."""
+    is_proxied = chosen[0] == "httpx" and url.startswith("http://")
+    return {"TWILIO_BASE_URL": url} | ({"GATEWAY_UPSTREAM_PROXY": url} if is_proxied else {})
+
+
+def client_over(base_url: str, via: str | None = None, **settings: Any) -> UpstreamClient:
+    """A client of the upstream at this URL, in this or the chosen way."""
+    proxy = base_url if (via or chosen[0]) == "httpx" else None
     given = UpstreamSettings(base_url=base_url, proxy=proxy, **settings)
     return UpstreamClient(TOKEN_ACCOUNT, given)
 

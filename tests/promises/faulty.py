@@ -1,8 +1,8 @@
 """A Twilio that misbehaves: serves a plain account's rows on a real port, with faults.
 
-It runs in a thread of its own, so a slow test does not slow it. Its faults are a list of rules, its
-requests are counted in a tally; the test's thread may read and set both at any time. This module
-must not know the gateway, nor which faults there are (faults.py).
+It is also its own proxy. It runs in a thread of its own, so a slow test does not slow it. Its
+faults are a list of rules, its requests are counted in a tally; the test's thread may read and set
+both at any time. This module must not know the gateway, nor which faults there are (faults.py).
 """
 
 import asyncio
@@ -293,7 +293,7 @@ class Connection(asyncio.Protocol):
         method, target, _ = line.split(" ")
         return httpx.Request(
             method,
-            f"http://{headers['host']}{target}",
+            target if target.startswith("http") else f"http://{headers['host']}{target}",
             headers=headers,
             content=bytes(rest[:length]),
         )

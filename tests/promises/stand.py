@@ -21,6 +21,7 @@ from tests.end_to_end.program import Server, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 from tests.promises.faulty import FaultyTwilio, misbehaving
 from tests.promises.rows import account
+from tests.transports import settings_for
 
 __all__ = ["Answer", "Stand", "codes_of", "one_call", "stand"]
 
@@ -108,7 +109,7 @@ async def stand(
         given = {
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": TOKEN,
-            "TWILIO_BASE_URL": upstream.url,
+            **settings_for(upstream.url),
         }
         with serving("--port", "0", until="GraphiQL", **given | settings) as server:
             # uvicorn closes what is idle for 5 s, and a busy machine is idle for longer than it is.

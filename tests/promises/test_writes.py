@@ -9,11 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.errors import OutcomeUnknown, RequestNotSent
-from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.calls import FetchCall
-from gateway.upstream.client import Account, UpstreamClient
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.writes import make_call
-from tests.plain_twilio import ACCOUNT, TOKEN
 from tests.promises.faults import (
     hangs_after_headers,
     hangs_before_headers,
@@ -24,6 +22,7 @@ from tests.promises.faults import (
 )
 from tests.promises.faulty import Fault, FaultyTwilio, misbehaving
 from tests.promises.rows import account, final
+from tests.transports import client_over
 
 Figure = Callable[[str], None]
 CALL = make_call((("To", "+15005550010"), ("From", "+15005550006")))
@@ -51,9 +50,7 @@ def upstream() -> Iterator[FaultyTwilio]:
 @asynccontextmanager
 async def client_of(twilio: FaultyTwilio) -> AsyncIterator[UpstreamClient]:
     """A client with the default settings, but for one second in place of eight."""
-    credential = Account(ACCOUNT, ACCOUNT, Secret(TOKEN))
-    settings = UpstreamSettings(base_url=twilio.url, read_timeout=1.0)
-    client = UpstreamClient(credential, settings)
+    client = client_over(twilio.url, read_timeout=1.0)
     try:
         yield client
     finally:

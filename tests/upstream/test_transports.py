@@ -30,7 +30,7 @@ async def test_deadlines_that_pass_at_every_moment_strand_no_connection(via: str
     """Some expire after connecting and before sending: Note [Stranded connections]."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        client = client_over(via, settings["TWILIO_BASE_URL"], max_in_flight=16)
+        client = client_over(settings["TWILIO_BASE_URL"], via, max_in_flight=16)
         before, clock = sockets(), asyncio.get_running_loop().time
 
         async def ask_briefly(number: int) -> str:
@@ -85,7 +85,7 @@ async def test_closing_while_requests_run_ends_them_in_order(via: str) -> None:
     """Each ends with a response or an error of ours, and leaves no connection."""
     upstream = HangingUpstream()
     with upstream.listening() as settings:
-        client = client_over(via, settings["TWILIO_BASE_URL"], max_in_flight=20, read_timeout=3.0)
+        client = client_over(settings["TWILIO_BASE_URL"], via, max_in_flight=20, read_timeout=3.0)
         numbers = range(20)
         asked = [asyncio.ensure_future(client.fetch(FetchCall(sid=sid("CA", n)))) for n in numbers]
         async with asyncio.timeout(10):
