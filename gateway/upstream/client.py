@@ -8,7 +8,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 
@@ -113,11 +115,14 @@ class UpstreamClient:
         `on_attempt` is called for each attempt; a read that joins one in flight calls nothing.
         """
 
-        def decode(body: bytes) -> Any:
-            return row_of(request.resource, body, request.sid, self.account_sid)
-
         try:
-            result = await self._read(request, MAX_RESOURCE, decode, on_attempt, context)
+            result = await self._start_or_join(
+                request,
+                MAX_RESOURCE,
+                lambda body: row_of(request.resource, body, request.sid, self.account_sid),
+                on_attempt,
+                context,
+            )
         except UpstreamNotFound:
             return None
         row: R = result.answer
@@ -132,11 +137,13 @@ class UpstreamClient:
     ) -> Page[R]:
         """One page of a list, its rows checked against the exact filter."""
 
-        def decode(body: bytes) -> RowList:
-            return list_of(request.resource, body, self.account_sid)
-
-        max_bytes = MAX_RESOURCE + request.page_size * MAX_ROW
-        result = await self._read(request, max_bytes, decode, on_attempt, context)
+        result = await self._start_or_join(
+            request,
+            MAX_RESOURCE + request.page_size * MAX_ROW,
+            lambda body: list_of(request.resource, body, self.account_sid),
+            on_attempt,
+            context,
+        )
         row_list: RowList = result.answer
         list_url, index = self._root + request.path + ".json", request.page.index
         page = Page(
@@ -179,7 +186,7 @@ class UpstreamClient:
         upstream_request = UpstreamRequest(request.path, request.kind, http_request, decode)
         mutation_context = RequestContext(context.operation, Priority.MUTATION, context.until)
         deadline = Deadline(self._deadline(mutation_context))
-        result = await self._pipeline.run(upstream_request, deadline, mutation_context, on_attempt)
+        result = await self._pipeline.run(upstream_request, mutation_context, on_attempt, deadline)
         row: R = result.answer
         return row
 
@@ -188,24 +195,23 @@ class UpstreamClient:
         self._pipeline.close()
         await self._transport.aclose()
 
-    async def _read(
+    def _start_or_join(
         self,
         request: FetchRequest[Any] | ListRequest[Any],
         max_bytes: int,
         decode: Callable[[bytes], Any],
         on_attempt: UpstreamHook | None,
         context: RequestContext,
-    ) -> AttemptResult[Any]:
+    ) -> Awaitable[AttemptResult[Any]]:
         """The result of this GET, or of an equal one in flight."""
-        url = str(httpx.URL(self._root + request.path + ".json", params=request.query or None))
+        url = f"{self._root}{request.path}.json"
+        if query := request.query:
+            url = f"{url}?{urlencode(query)}"
         upstream_request = UpstreamRequest(
             request.path, request.kind, HttpRequest("GET", url, max_bytes), decode
         )
-
-        def start(deadline: Deadline) -> Awaitable[AttemptResult[Any]]:
-            return self._pipeline.run(upstream_request, deadline, context, on_attempt)
-
-        return await self._single_flight.do(url, self._deadline(context), start)
+        start = partial(self._pipeline.run, upstream_request, context, on_attempt)
+        return self._single_flight.do(url, self._deadline(context), start)
 
     def _deadline(self, context: RequestContext) -> float:
         return context.deadline(asyncio.get_running_loop().time(), self._read_timeout)

@@ -26,8 +26,7 @@ limit, never beyond the cap.
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -132,19 +131,24 @@ class Priority(IntEnum):
     BULK = 2
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Waiter:
     """A request that is queued until its slot is `granted`, and then holds the slot.
 
-    `operation` is anything that is equal for the requests of one operation. `granted_at` is a time
-    of the loop's clock.
+    `operation` is anything that is equal for the requests of one operation. `granted` is None where
+    a slot was free at once. `granted_at` is a time of the loop's clock.
     """
 
     kind: str
     priority: Priority
     operation: Hashable
-    granted: asyncio.Future[None]
+    granted: asyncio.Future[None] | None = None
     granted_at: float = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """True until it is granted, dropped or cancelled."""
+        return self.granted is not None and not self.granted.done()
 
 
 @dataclass
@@ -183,7 +187,9 @@ class PriorityQueue:
     def first_of(self, kind: str) -> Waiter | None:
         """The first request of this kind that is not granted or cancelled."""
         waiters = (waiter for waiters in self.operations.values() for waiter in waiters)
-        return next((w for w in waiters if w.kind == kind and not w.granted.done()), None)
+        return next(
+            (waiter for waiter in waiters if waiter.kind == kind and waiter.is_waiting), None
+        )
 
 
 class AdmissionQueue:
@@ -201,7 +207,9 @@ class AdmissionQueue:
         self._blocked_after = blocked_after
         self._queues = {priority: PriorityQueue() for priority in Priority}
         self._running: dict[Waiter, None] = {}
-        self._waiting: dict[str, int] = {}
+        self._waiting: Counter[str] = Counter()
+        self.waiting = 0
+        """How many requests are queued."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -209,33 +217,42 @@ class AdmissionQueue:
         """How many requests hold a slot."""
         return len(self._running)
 
-    @property
-    def waiting(self) -> int:
-        """How many requests are queued."""
-        return sum(self._waiting.values())
-
-    @asynccontextmanager
-    async def slot(
+    async def acquire(
         self, kind: str, priority: Priority, operation: Hashable, until: float
-    ) -> AsyncIterator[None]:
-        """Waits for a slot and holds it. Raises UpstreamRateLimited where the queue is full, and
-        UpstreamTimeout where no slot is free by `until`, a time of the loop's clock."""
+    ) -> Waiter:
+        """Waits for a slot, to be given back by `release`.
+
+        Raises UpstreamRateLimited where the queue is full, and UpstreamTimeout where no slot is
+        free by `until`, a time of the loop's clock.
+        """
         loop = asyncio.get_running_loop()
-        waiter = Waiter(kind, priority, operation, loop.create_future())
-        self._enqueue(waiter)
+        waiter = Waiter(kind, priority, operation)
+        if not self.waiting and self.in_flight < self.limit.value:
+            self._grant(waiter)
+            return waiter
+        waiter.granted = loop.create_future()
         try:
-            try:
-                async with asyncio.timeout_at(until):
-                    await waiter.granted
-            except TimeoutError:
+            self._enqueue(waiter)
+            async with asyncio.timeout_at(until):
+                await waiter.granted
+        except BaseException as error:
+            self.release(waiter)
+            if isinstance(error, TimeoutError):
                 raise UpstreamTimeout("The request waited too long in the queue") from None
-            yield
-        finally:
-            self._release(waiter)
+            raise
+        return waiter
+
+    def release(self, waiter: Waiter) -> None:
+        """Gives the slot back."""
+        if waiter in self._running:
+            del self._running[waiter]
+        else:
+            self._dequeue(waiter)
+        self.dispatch()
 
     def dispatch(self) -> None:
         """Grants slots while they are free. Call it when the limit or the requests change."""
-        while self.in_flight < self.limit.value and (waiter := self._next()):
+        while self.waiting and self.in_flight < self.limit.value and (waiter := self._next()):
             self._grant(waiter)
         if self.waiting:
             self._bypass_blocked()
@@ -254,13 +271,6 @@ class AdmissionQueue:
             self._drop_one()
         self.dispatch()
 
-    def _release(self, waiter: Waiter) -> None:
-        if waiter in self._running:
-            del self._running[waiter]
-        else:
-            self._dequeue(waiter)
-        self.dispatch()
-
     def _dequeue(self, waiter: Waiter) -> None:
         queue = self._queues[waiter.priority]
         if waiter in queue.operations.get(waiter.operation, ()):
@@ -271,7 +281,7 @@ class AdmissionQueue:
         queue = next(queue for queue in reversed(self._queues.values()) if queue.operations)
         waiter = queue.newest_of_longest()
         self._dequeue(waiter)
-        if not waiter.granted.done():
+        if waiter.granted and waiter.is_waiting:
             full = "The queue of requests to upstream is full"
             waiter.granted.set_exception(UpstreamRateLimited(full, retry_after=1.0))
 
@@ -279,14 +289,15 @@ class AdmissionQueue:
         for queue in self._queues.values():
             while (waiter := queue.next()) is not None:
                 self._count(waiter.kind, -1)
-                if not waiter.granted.done():  # else it was cancelled and is about to leave
+                if waiter.is_waiting:  # else it was cancelled and is about to leave
                     return waiter
         return None
 
     def _grant(self, waiter: Waiter) -> None:
         waiter.granted_at = asyncio.get_running_loop().time()
         self._running[waiter] = None
-        waiter.granted.set_result(None)
+        if waiter.granted:
+            waiter.granted.set_result(None)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -311,4 +322,5 @@ class AdmissionQueue:
         return next((waiter for waiter in candidates if waiter), None)
 
     def _count(self, kind: str, by: int) -> None:
-        self._waiting[kind] = self._waiting.get(kind, 0) + by
+        self._waiting[kind] += by
+        self.waiting += by

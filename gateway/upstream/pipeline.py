@@ -14,7 +14,6 @@ write that was cut short cannot be retried.
 
 import asyncio
 import itertools
-import math
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -100,14 +99,19 @@ class UpstreamRequest(Generic[T]):
         """True for a request that changes nothing."""
         return self.http_request.method == "GET"
 
+    @property
+    def accepted(self) -> frozenset[int]:
+        """The statuses of a success."""
+        return READ if self.is_read else WRITE
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class AttemptResult(Generic[T]):
     """The result of one attempt: a value or an error. `timeout` is the seconds that it had."""
 
     began: float
-    ended: float
-    timeout: float
+    ended: float = 0.0
+    timeout: float = 0.0
     reply: Reply | None = None
     value: T | None = None
     error: UpstreamError | None = None
@@ -155,6 +159,7 @@ class RequestPipeline:
         self, transport: Transport, settings: UpstreamSettings, hook: UpstreamHook
     ) -> None:
         self._transport = transport
+        self._clock = asyncio.get_running_loop().time
         self._settings = settings
         self._hook = hook
         self._budget = RetryBudget(settings.retry_budget_percent)
@@ -173,7 +178,7 @@ class RequestPipeline:
 
     def breakers(self) -> dict[str, BreakerState]:
         """The state of the breaker of each kind of resource."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         return {kind: breaker.state(now) for kind, breaker in self._breakers.items()}
 
     def close(self) -> None:
@@ -183,19 +188,17 @@ class RequestPipeline:
     async def run(
         self,
         request: UpstreamRequest[T],
-        deadline: Deadline,
         context: RequestContext,
         on_attempt: UpstreamHook | None,
+        deadline: Deadline,
     ) -> AttemptResult[T]:
         """The attempt that succeeded. Raises UpstreamError; of a write, OutcomeUnknown where it
         may have happened."""
-        began = asyncio.get_running_loop().time()
+        began = self._clock()
         self._budget.earn()
         for attempt in itertools.count(1):
             try:
-                result = await self._attempt(request, deadline, context, on_attempt)
-                self._record_last_read(request, began)
-                return result
+                result = await self._attempt(request, context, on_attempt, deadline)
             except UpstreamError as error:
                 wait = self._backoff(error, request, attempt, deadline)
                 if wait is None:
@@ -203,16 +206,51 @@ class RequestPipeline:
                     if isinstance(error, UpstreamRateLimited):
                         error.retry_after = error.retry_after or DEFAULT_RETRY_AFTER
                     raise
+            else:
+                self._record_last_read(request, began)
+                return result
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _record_last_read(
-        self, request: UpstreamRequest[T], began: float, error: UpstreamError | None = None
-    ) -> None:
-        now = asyncio.get_running_loop().time()
-        is_read_of_calls = request.is_read and request.kind == CALLS.name
-        if is_read_of_calls and (error is None or _is_fault_of_upstream(error, now - began)):
-            self.last_read = LastRead(now, error.code if error else None)
+    async def _attempt(
+        self,
+        request: UpstreamRequest[T],
+        context: RequestContext,
+        on_attempt: UpstreamHook | None,
+        deadline: Deadline,
+    ) -> AttemptResult[T]:
+        clock, breaker = self._clock, self._breakers[request.kind]
+        breaker.refuse_if_open(clock())
+        slot = await self._queue.acquire(
+            request.kind, context.priority, context.operation, deadline.until
+        )
+        try:
+            result: AttemptResult[T] = AttemptResult(clock())
+            permit = breaker.admit(result.began)
+            result.timeout = deadline.until - result.began
+            if request.is_read:
+                result.timeout = min(result.timeout, self._settings.attempt_timeout)
+            try:
+                reply = await self._transport.exchange(request.http_request, result.timeout)
+                result.reply, result.error = reply, error_for_reply(reply, request.accepted)
+                if result.error is None:
+                    result.value = request.decode(reply.body)
+            except UpstreamError as error:
+                result.error = error
+            except BaseException:  # cancelled: nobody waits any more
+                breaker.cancelled(permit)
+                raise
+            result.ended = clock()
+            self._report(request, result, breaker, permit)
+        finally:
+            self._queue.release(slot)
+        exchange = _exchange_record(request, result)
+        self._hook(exchange)
+        if on_attempt is not None:
+            on_attempt(exchange)
+        if result.error is not None:
+            raise result.error if request.is_read else _write_error(result.error)
+        return result
 
     def _backoff(
         self, error: UpstreamError, request: UpstreamRequest[T], attempt: int, deadline: Deadline
@@ -222,51 +260,18 @@ class RequestPipeline:
             error, is_read=request.is_read
         ):
             return None
-        remaining = deadline.until - asyncio.get_running_loop().time()
+        remaining = deadline.until - self._clock()
         jitter = random.random()  # noqa: S311 (no secret)
         wait = backoff(attempt, jitter, error.retry_after, remaining)
         return wait if wait is not None and self._budget.spend() else None
 
-    async def _attempt(
-        self,
-        request: UpstreamRequest[T],
-        deadline: Deadline,
-        context: RequestContext,
-        on_attempt: UpstreamHook | None,
-    ) -> AttemptResult[T]:
-        clock = asyncio.get_running_loop().time
-        breaker = self._breakers[request.kind]
-        breaker.refuse_if_open(clock())
-        slot = self._queue.slot(request.kind, context.priority, context.operation, deadline.until)
-        async with slot:
-            permit = breaker.admit(clock())
-            try:
-                result = await self._send(request, deadline.until)
-            except BaseException:  # cancelled: nobody waits any more
-                breaker.cancelled(permit)
-                raise
-            self._report(request, result, breaker, permit)
-        for hook in (self._hook, on_attempt):
-            if hook is not None:
-                hook(_exchange_record(request, result))
-        if result.error is not None:
-            raise result.error if request.is_read else _write_error(result.error)
-        return result
-
-    async def _send(self, request: UpstreamRequest[T], until: float) -> AttemptResult[T]:
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        timeout = min(
-            until - began, self._settings.attempt_timeout if request.is_read else math.inf
-        )
-        reply, value, error = None, None, None
-        try:
-            reply = await self._transport.exchange(request.http_request, timeout)
-            error = error_for_reply(reply, READ if request.is_read else WRITE)
-            value = request.decode(reply.body) if error is None else None
-        except UpstreamError as failure:
-            error = failure
-        return AttemptResult(began, clock(), timeout, reply, value, error)
+    def _record_last_read(
+        self, request: UpstreamRequest[T], began: float, error: UpstreamError | None = None
+    ) -> None:
+        if request.is_read and request.kind == CALLS.name:
+            now = self._clock()
+            if error is None or _is_fault_of_upstream(error, now - began):
+                self.last_read = LastRead(now, error.code if error else None)
 
     def _report(
         self,

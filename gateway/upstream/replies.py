@@ -26,6 +26,8 @@ from gateway.upstream.retries import retry_after
 
 __all__ = ["Reply", "error_for_reply"]
 
+REQUEST_ID, COUNT = re.compile("RQ[0-9a-fA-F]{32}"), re.compile("[0-9]{1,6}")
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -38,14 +40,14 @@ class Reply:
     @property
     def request_id(self) -> str | None:
         """The id of the request that Twilio's support wants to know."""
-        value = self.headers.get("Twilio-Request-Id", "")
-        return value if re.fullmatch("RQ[0-9a-fA-F]{32}", value) else None
+        value = self.headers.get("Twilio-Request-Id")
+        return value if value and REQUEST_ID.fullmatch(value) else None
 
     @property
     def concurrent_requests(self) -> int | None:
         """How many requests of the account Twilio counts at present; None if it does not say."""
-        value = self.headers.get("Twilio-Concurrent-Requests", "")
-        return int(value) if re.fullmatch("[0-9]{1,6}", value) else None
+        value = self.headers.get("Twilio-Concurrent-Requests")
+        return int(value) if value and COUNT.fullmatch(value) else None
 
 
 class _TwilioError(msgspec.Struct):
