@@ -115,7 +115,7 @@ class Gateway:
         caller: Caller,
     ) -> ExecutionResult:
         """The result of a query or mutation. Its upstream work ends with it, even if cancelled."""
-        trace = _trace(caller)
+        trace = _trace(caller, options)
         try:
             async with (
                 asyncio.timeout(self._timeout(options) + RESPONSE_GRACE),
@@ -169,7 +169,7 @@ class Gateway:
         coalescing_key: Hashable,
     ) -> AsyncGenerator[ExecutionResult, None]:
         async with (
-            self._operation(caller, options, _trace(caller), coalescing_key) as context,
+            self._operation(caller, options, _trace(caller, options), coalescing_key) as context,
             aclosing(subscribe(operation, variables, context)) as results,
             aclosing(until_expiry(self.expires_at(caller), results)) as valid,
         ):
@@ -229,7 +229,7 @@ class Gateway:
 
             @asynccontextmanager
             async def open_loaders(row: CallResource) -> AsyncIterator[Loaders]:
-                loaders = self._loaders(connect(), options, _trace(caller), row)
+                loaders = self._loaders(connect(), options, _trace(caller, options), row)
                 try:
                     yield loaders
                 finally:
@@ -279,8 +279,12 @@ class Gateway:
         return Loaders(executor)
 
 
-def _trace(caller: Caller) -> UpstreamTrace:
-    return UpstreamTrace(asyncio.get_running_loop().time, shows_personal=caller.may(Scope.PII))
+def _trace(caller: Caller, options: OperationOptions) -> UpstreamTrace:
+    return UpstreamTrace(
+        asyncio.get_running_loop().time,
+        shows_personal=caller.may(Scope.PII),
+        is_explained=options.explain is not Explain.NOTHING,
+    )
 
 
 def _cursor_key(settings: Settings, account: Account) -> bytes:
