@@ -34,6 +34,7 @@ from datetime import date, datetime
 from typing import Any
 
 from gateway.errors import UpstreamInvalid
+from gateway.planner.windows import DateWindow
 from gateway.upstream.calls import CALLS, CallResource
 from gateway.upstream.date_ranges import DateTimeRange
 from gateway.upstream.descriptors import DateOrder
@@ -274,6 +275,15 @@ class CoveringList:
                 self._sids.add(row.sid)
                 self._orders.check(row)
                 self._add_row(row)
+
+    def holds(self, window: DateWindow) -> bool:
+        """True when every row of the window was read, because the whole list was."""
+        if self._run is None or self._run.below is not None or not self._is_readable:
+            return False
+        gte, lt = self._days.gte, self._days.lt
+        if lt is None:
+            return gte is None or gte <= window.since
+        return not window.is_open and (gte is None or gte <= window.since) and window.until < lt
 
     def covers(self, day: date, since: datetime) -> bool:
         """True when every row of this day that is dated `since` or later was read."""

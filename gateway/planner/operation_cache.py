@@ -4,9 +4,8 @@ This module must not know what a request costs, nor the clock: `now` comes in as
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import UpstreamInvalid
 from gateway.planner.density import Density
@@ -36,8 +35,7 @@ NEVER_ANSWERED = FINAL - {CallStatus.COMPLETED}
 OUTBOUND = {CallDirection.OUTBOUND_API, CallDirection.OUTBOUND_DIAL}
 
 
-@dataclass(frozen=True, slots=True)
-class KnownAnswer:
+class KnownAnswer(NamedTuple):
     """A row (or None for 404) or a page."""
 
     value: Any
@@ -77,12 +75,12 @@ class OperationCache:
     def answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request if it is known, else None."""
         self._take_in()
-        if isinstance(request, FetchCall):
-            row = self._calls.get(request.sid)
-            return KnownAnswer(row) if row is not None else None
-        if isinstance(request, ListRequest) and request.page == FIRST_PAGE:
+        if isinstance(request, ListRequest):
+            if request.page != FIRST_PAGE:
+                return None
             return self._first_page(request) or self._children(request) or self._covered(request)
-        return None
+        row = self._calls.get(request.sid) if isinstance(request, FetchCall) else None
+        return KnownAnswer(row) if row is not None else None
 
     def list_and_window(self, request: Request) -> tuple[ListRequest[Any], DateWindow] | None:
         """The account list and the window of an edge's rows; None where a scan is not right."""
@@ -112,6 +110,8 @@ class OperationCache:
         return self._calls[max(older)[1]] if older else None
 
     def _take_in(self) -> None:
+        if not self._new:
+            return
         new, self._new = self._new, []
         for answer in new:
             if isinstance(answer, CallResource):
@@ -189,9 +189,10 @@ class OperationCache:
             return None
         if window.is_open and not account_list.resource.day_filter_keeps_live:
             return None
-        covering_of_day = [_covering(coverings, window, day) for day in (window.first, window.last)]
-        if covering_of_day[0] is not covering_of_day[1]:  # one that has both has all between
-            covering_of_day = [_covering(coverings, window, day) for day in _days(window)]
+        for covering in coverings:
+            if covering.holds(window):
+                return _filtered_page(request, covering.rows_of(owner))
+        covering_of_day = [_covering(coverings, window, day) for day in _days(window)]
         lists = {id(covering): covering for covering in covering_of_day if covering}
         rows_of_lists = [rows for covering in lists.values() if (rows := covering.rows_of(owner))]
         if None in covering_of_day or len(rows_of_lists) > 1:
@@ -202,6 +203,8 @@ class OperationCache:
 
 def _filtered_page(request: ListRequest[Any], rows: Sequence[Any]) -> KnownAnswer | None:
     """The page of the rows that match; None where a row leaves that open: upstream knows."""
+    if not rows:
+        return KnownAnswer(Page(request, ()))
     verdicts = [request.is_match(row) for row in rows]
     if None in verdicts:
         return None

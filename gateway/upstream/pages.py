@@ -13,9 +13,11 @@ may be endless, or may have rows further on. A row that comes again is dropped.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
+
+import msgspec
 
 from gateway.errors import BudgetExceeded, UpstreamInvalid
 from gateway.upstream.requests import API_ROOT, ListRequest, Page, PageRef
@@ -178,7 +180,10 @@ class PageWalk(Generic[R]):
         if len(new_rows) == len(page.rows) and not is_loop:
             return page
         following = None if is_loop else page.next
-        return replace(page, rows=tuple(new_rows.values()), next=following)
+        onward: Page[R] = msgspec.structs.replace(
+            page, rows=tuple(new_rows.values()), next=following
+        )
+        return onward
 
     def _next_request(self, request: ListRequest[R], page: Page[R]) -> ListRequest[R] | None:
         for ref in self._following(page):

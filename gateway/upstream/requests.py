@@ -15,6 +15,8 @@ from operator import eq, itemgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import msgspec
+
 from gateway.errors import BadUserInput, UpstreamInvalid
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import ResourceDescriptor
@@ -283,8 +285,7 @@ def conditions(
     ]
 
 
-@dataclass(frozen=True)
-class Page(Generic[R]):
+class Page(msgspec.Struct, Generic[R], frozen=True):
     """One page as read: the rows that match, and the next and previous page.
 
     `rows_read` is how many rows upstream sent, and `left_out` how many of these had no readable SID

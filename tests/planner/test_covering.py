@@ -1,6 +1,5 @@
 """Covering lists as evidence, page by page: live calls, ends, gaps, and the keys they answer."""
 
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -111,7 +110,9 @@ def notification_at(number: int, message: datetime, created: datetime) -> Notifi
 @pytest.mark.parametrize("last", [TODAY, TODAY + timedelta(days=1)])
 def test_a_list_with_an_end_is_no_evidence_for_a_live_call(last: date) -> None:
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, last, LIVE)
-    known.record(replace(page_down_to(request, CREATED - timedelta(hours=2)), next=None))
+    known.record(
+        msgspec.structs.replace(page_down_to(request, CREATED - timedelta(hours=2)), next=None)
+    )
 
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
@@ -119,7 +120,7 @@ def test_a_list_with_an_end_is_no_evidence_for_a_live_call(last: date) -> None:
 def test_days_before_today_may_be_another_list() -> None:
     old = call(1, midnight(TODAY) - timedelta(hours=1), 0, "in-progress")
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, old)
-    known.record(replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
+    known.record(msgspec.structs.replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
     assert known.answer(RECORDINGS_OF_LIVE) is None
 
     edge = edge_of(RECORDINGS_OF_LIVE)
@@ -134,7 +135,7 @@ def test_a_call_that_is_created_after_the_operation_began_is_requested_per_key()
     """The list may have been read before the call existed."""
     young = call(1, NOW + timedelta(seconds=1), 0, "in-progress")
     known, request = cache_with_covering(RECORDINGS_OF_LIVE, TODAY, None, young)
-    known.record(replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
+    known.record(msgspec.structs.replace(page_down_to(request, NOW - 3 * MINUTE), next=None))
 
     assert known.answer(RECORDINGS_OF_LIVE) is None
     assert known.list_and_window(RECORDINGS_OF_LIVE) is None
@@ -311,7 +312,9 @@ def test_a_list_goes_on_in_larger_pages_only_by_a_token_that_names_its_row(
     assert following.page_size == (size if names_last else sent.page_size)
 
     more = (recording(9, 99, NOW - timedelta(minutes=48)),)
-    below = replace(page, request=following, rows=more, left_out=1, next=PageRef(2, "y"))
+    below = msgspec.structs.replace(
+        page, request=following, rows=more, left_out=1, next=PageRef(2, "y")
+    )
     known.record(below)
     scan.receive(below)
     assert scan.next_requests() == []

@@ -241,7 +241,7 @@ def test_a_page_with_rows_left_out_proves_nothing_and_is_a_gap() -> None:
     complete, with_gap = OperationCache(NOON), OperationCache(NOON)
     for read in pages:
         complete.record(read)
-    for read in [pages[0], replace(pages[1], left_out=1), pages[2]]:
+    for read in [pages[0], msgspec.structs.replace(pages[1], left_out=1), pages[2]]:
         with_gap.record(read)
     keys = [ListCalls(parent_call_sid=sid(number)) for number in (9, 8, 7, 6, 5)]
 
@@ -253,7 +253,7 @@ def test_a_page_with_rows_left_out_proves_nothing_and_is_a_gap() -> None:
 def test_a_first_page_with_rows_left_out_is_no_answer_for_another_size() -> None:
     known = OperationCache(NOON)
     request = ListRecordings(call_sid=sid(1))
-    known.record(replace(page(request, [], None), left_out=1))
+    known.record(msgspec.structs.replace(page(request, [], None), left_out=1))
     assert known.answer(replace(request, page_size=5)) is None
 
     known.record(page(request, [], None))
