@@ -5,6 +5,7 @@ exceptions, awaitables, values that only graphql-core can complete) are handled 
 module must not know how fields are resolved.
 """
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import partial
@@ -72,19 +73,20 @@ class Completion:
     def _handle_special(self, run: Run, cell: Cell) -> bool:
         """Handles null, an error or an awaitable. Returns False for any other value."""
         value, container, key, _ = cell
-        if run.is_awaitable(value):
+        if value is None or value is Undefined:
+            if self.place.is_non_null:
+                message = f"Cannot return null for non-nullable field {self.place.selected}."
+                run.fail(self.place, cell, TypeError(message))
+            else:
+                container[key] = None
+        elif isinstance(value, Future) or run.is_awaitable(value):
             run.wait(value, self.complete, cell)
         elif isinstance(value, Exception):
             run.fail(self.place, cell, value)
-        elif value is not None and value is not Undefined:
+        else:
             if _is_plain_type(type(value)) and len(self._plain_types) < MAX_TYPES:
                 self._plain_types.add(type(value))
             return False
-        elif self.place.is_non_null:
-            message = f"Cannot return null for non-nullable field {self.place.selected}."
-            run.fail(self.place, cell, TypeError(message))
-        else:
-            container[key] = None
         return True
 
     def _without_errors(self, run: Run, cells: Iterable[Cell]) -> Iterator[Cell]:

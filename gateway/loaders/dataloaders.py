@@ -32,12 +32,41 @@ __all__ = ["Loaders", "settled"]
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 BATCH_WINDOW_TURNS = 16
+Then = Callable[[Any], Any]
+"""What a waiter makes of an answer: a value, or an awaitable of one."""
 
 
-class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
+class Answer:
+    """The answer to one request, once it is there, for all who wait for it."""
+
+    def __init__(self) -> None:
+        self._waiters: list[tuple[asyncio.Future[Any], Then]] = []
+        self._outcome: list[Any] = []
+
+    @property
+    def is_there(self) -> bool:
+        """False while the request is waiting or in flight."""
+        return bool(self._outcome)
+
+    def add(self, waiter: "asyncio.Future[Any]", then: "Then") -> None:
+        """Gives the waiter what `then` makes of the answer, now or as soon as it is there."""
+        if self._outcome:
+            _give(waiter, then, self._outcome[0])
+        else:
+            self._waiters.append((waiter, then))
+
+    def put(self, outcome: Any) -> None:
+        """Gives all waiters the row or page, the exception, or the cancellation."""
+        self._outcome.append(outcome)
+        waiters, self._waiters = self._waiters, []
+        for waiter, then in waiters:
+            _give(waiter, then, outcome)
+
+
+class Loader(DataLoader[Request, Answer]):
     """aiodataloader 0.4.3 with its repairs: no waiter can cancel or poison a key for the others.
 
-    Its batch function returns a future for each key at once. So no key waits for another, and a
+    Its batch function returns an Answer for each key at once. So no key waits for another, and a
     cancelled batch leaves no waiter hanging.
     """
 
@@ -50,11 +79,11 @@ class Loader(DataLoader[Request, "asyncio.Future[Any]"]):
         """
         own: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def follow(loaded: "asyncio.Future[asyncio.Future[Any]]") -> None:
+        def follow(loaded: "asyncio.Future[Answer]") -> None:
             if loaded.cancelled() or loaded.exception():
-                _pass_on(own, _same, loaded)
+                _pass_on(own, loaded)
             else:
-                loaded.result().add_done_callback(partial(_pass_on, own, then))
+                loaded.result().add(own, then)
 
         self.load(request).add_done_callback(follow)
         return own
@@ -119,7 +148,7 @@ class BatchQueue:
     def __init__(self, executor: PlanExecutor) -> None:
         self.trace = executor.trace
         self._executor = executor
-        self._waiting: dict[Request, asyncio.Future[Any]] = {}
+        self._waiting: dict[Request, Answer] = {}
         self._turns_left = 0
         self._is_closed = False
         self._rounds: set[asyncio.Task[None]] = set()
@@ -128,16 +157,16 @@ class BatchQueue:
         """Sends a mutation at once: it waits for no batch window."""
         return await self._executor.send(request, field)
 
-    async def load_batch(self, requests: list[Request]) -> list[asyncio.Future[Any]]:
-        """The loader's batch function: a future for each request."""
+    async def load_batch(self, requests: list[Request]) -> list[Answer]:
+        """The loader's batch function: an Answer for each request."""
         self._turns_left = BATCH_WINDOW_TURNS
         return [self._enqueue(request) for request in requests]
 
     async def aclose(self) -> None:
         """Cancels every round and waits until it has ended; sends nothing more."""
         self._is_closed = True
-        for future in self._waiting.values():
-            future.cancel()
+        for answer in self._waiting.values():
+            answer.put(asyncio.CancelledError())
         for round_ in self._rounds:
             round_.cancel()
         await asyncio.gather(*self._rounds, return_exceptions=True)
@@ -146,17 +175,15 @@ class BatchQueue:
         """The answer to a request if nothing has to be read for it."""
         return self._executor.known_answer(request)
 
-    def _enqueue(self, request: Request) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+    def _enqueue(self, request: Request) -> Answer:
+        answer = Answer()
         if self._is_closed:
-            future.cancel()
-            return future
-        future.add_done_callback(_mark_retrieved)
+            answer.put(asyncio.CancelledError())
+            return answer
         if not self._waiting:
-            loop.call_soon(self._wait_out_window)
-        self._waiting[request] = future
-        return future
+            asyncio.get_running_loop().call_soon(self._wait_out_window)
+        self._waiting[request] = answer
+        return answer
 
     def _wait_out_window(self) -> None:
         """See Note [Batch window]."""
@@ -171,26 +198,22 @@ class BatchQueue:
         self._rounds.add(round_)
         round_.add_done_callback(self._rounds.discard)
 
-    async def _run_round(self, waiting: dict[Request, asyncio.Future[Any]]) -> None:
-        def resolve(request: Request, answer: Any) -> None:
-            future = waiting[request]
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+    async def _run_round(self, waiting: dict[Request, Answer]) -> None:
+        def resolve(request: Request, outcome: Any) -> None:
+            waiting[request].put(outcome)
 
-        fault: Exception = RuntimeError("A request was left without an answer")
+        rest: BaseException = RuntimeError("A request was left without an answer")
         try:
             await self._executor.execute(waiting, resolve)
         except Exception as error:
-            fault = error
-        except BaseException:
-            for future in waiting.values():
-                future.cancel()
+            rest = error
+        except BaseException as error:
+            rest = error
             raise
-        for future in waiting.values():  # our own fault: no waiter may hang
-            if not future.done():
-                future.set_exception(fault)
+        finally:  # our own fault, or a cancellation: no waiter may hang
+            for answer in waiting.values():
+                if not answer.is_there:
+                    answer.put(rest)
 
 
 async def settled(value: T | Awaitable[T]) -> T:
@@ -202,29 +225,31 @@ def _same(answer: Any) -> Any:
     return answer
 
 
-def _pass_on(
-    own: "asyncio.Future[Any]", then: "Callable[[Any], Any]", done: "asyncio.Future[Any]"
-) -> None:
-    """Gives a waiter, if there still is one, what has come."""
-    if own.done():
+def _give(waiter: "asyncio.Future[Any]", then: Then, outcome: Any) -> None:
+    """Gives a waiter, if there still is one, what `then` makes of the outcome."""
+    if waiter.done():
         return
-    if done.cancelled():
-        own.cancel()
+    if isinstance(outcome, asyncio.CancelledError):
+        waiter.cancel()
+        return
+    if isinstance(outcome, Exception):
+        waiter.set_exception(outcome)
         return
     try:
-        answer = then(done.result())
+        value = then(outcome)
     except Exception as error:
-        own.set_exception(error)
+        waiter.set_exception(error)
         return
-    if not isawaitable(answer):
-        own.set_result(answer)
+    if not isawaitable(value):
+        waiter.set_result(value)
         return
-    later = asyncio.ensure_future(answer)
-    later.add_done_callback(partial(_pass_on, own, _same))
-    own.add_done_callback(lambda _: later.cancel())
+    later = asyncio.ensure_future(value)
+    later.add_done_callback(partial(_pass_on, waiter))
+    waiter.add_done_callback(lambda _: later.cancel())
 
 
-def _mark_retrieved(future: asyncio.Future[Any]) -> None:
-    """Keeps asyncio from logging an error that nobody waits for any more."""
-    if not future.cancelled():
-        future.exception()
+def _pass_on(waiter: "asyncio.Future[Any]", done: "asyncio.Future[Any]") -> None:
+    outcome: Any = asyncio.CancelledError()
+    if not done.cancelled():
+        outcome = done.exception() or done.result()
+    _give(waiter, _same, outcome)

@@ -112,15 +112,22 @@ class PlanExecutor:
     async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves each of its requests with the answer or an Exception."""
         steps = plan(requests, self._known, self._costs, self._policy)
+        if len(steps) == 1:
+            await self._execute_step(steps[0], resolve)
+            return
         async with asyncio.TaskGroup() as group:
             for step in steps:
-                if self._is_dry and not _is_first_page(step):
-                    self._record_plan(step, resolve)
-                elif isinstance(step, Scan):
-                    group.create_task(self._scan(step, resolve))
+                group.create_task(self._execute_step(step, resolve))
+                if isinstance(step, Scan):
                     await asyncio.sleep(0)  # first in the queue: the round waits longest for it
-                else:
-                    group.create_task(self._send(step, resolve))
+
+    async def _execute_step(self, step: Send | Scan, resolve: Resolve) -> None:
+        if self._is_dry and not _is_first_page(step):
+            self._record_plan(step, resolve)
+        elif isinstance(step, Scan):
+            await self._scan(step, resolve)
+        else:
+            await self._send(step, resolve)
 
     def _record_plan(self, step: Send | Scan, resolve: Resolve) -> None:
         keys = step.keys if isinstance(step, Scan) else step.serves
@@ -148,27 +155,39 @@ class PlanExecutor:
         return self.trace.begin(request, strategy, keys, predicted)
 
     async def _scan(self, scan: Scan, resolve: Resolve) -> None:
+        try:
+            await self._read_scan(scan, resolve)
+        except Exception as error:  # our own fault fails the keys of this scan only
+            for key in scan.remaining:
+                resolve(key, error)
+            return
+        async with asyncio.TaskGroup() as group:
+            for step in per_key(scan.remaining, self._costs, self._policy):
+                group.create_task(self._send(step, resolve))
+
+    async def _read_scan(self, scan: Scan, resolve: Resolve) -> None:
         in_flight: dict[asyncio.Task[Page[Any] | None], RequestRecord] = {}
         try:
             while scan.remaining:
-                for request in scan.next_requests():
-                    record = self._begin_record(request, scan, scan.keys)
+                reads = {
+                    request: self._begin_record(request, scan, scan.keys)
+                    for request in scan.next_requests()
+                }
+                if len(reads) == 1 and not in_flight:  # the usual case needs no task
+                    ((request, record),) = reads.items()
+                    page = await self._read_scan_page(request, record)
+                    self._resolve_certain(scan, page, record, resolve)
+                    continue
+                for request, record in reads.items():
                     in_flight[asyncio.ensure_future(self._read_scan_page(request, record))] = record
                 if not in_flight:
                     break
                 done, _ = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     self._resolve_certain(scan, task.result(), in_flight.pop(task), resolve)
-        except Exception as error:  # our own fault fails the keys of this scan only
-            for key in scan.remaining:
-                resolve(key, error)
-            return
         finally:
             for task in in_flight:
                 task.cancel()
-        async with asyncio.TaskGroup() as group:
-            for step in per_key(scan.remaining, self._costs, self._policy):
-                group.create_task(self._send(step, resolve))
 
     @staticmethod
     def _resolve_certain(

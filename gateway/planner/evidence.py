@@ -70,10 +70,13 @@ class Order:
     def _date(self, row: Any) -> datetime | None:
         """The first date of the order that the row has; None where that is unreadable."""
         try:
-            dates = (getattr(row, name) for name in self._dates)
-            return next((moment for moment in dates if moment is not None), None)
+            for name in self._dates:
+                moment: datetime | None = getattr(row, name)
+                if moment is not None:
+                    return moment
         except UpstreamInvalid:
-            return None
+            pass
+        return None
 
 
 class Orders:
@@ -251,9 +254,9 @@ class CoveringList:
         self._request = request.list
         self._days = request.days or ALL_DAYS
         self._run: RowRun | None = None
-        self._orders = Orders(request.resource.orders)
+        self._orders: Orders | None = None
         self._rows: dict[str | None, list[Any]] = {}
-        self._sids: set[str] = set()
+        self._by_sid: dict[str, Any] = {}
         self._is_readable = True
 
     @property
@@ -270,10 +273,10 @@ class CoveringList:
             self._run = RowRun(page) if is_new else None
         else:
             is_new = self._run.add(page)
+        self._orders = None
         for row in page.rows if is_new else ():
-            if row.sid not in self._sids:
-                self._sids.add(row.sid)
-                self._orders.check(row)
+            if row.sid not in self._by_sid:
+                self._by_sid[row.sid] = row
                 self._add_row(row)
 
     def holds(self, window: DateWindow) -> bool:
@@ -289,7 +292,11 @@ class CoveringList:
         """True when every row of this day that is dated `since` or later was read."""
         if self._run is None or not self._is_readable or not self._holds(day):
             return False
-        return self._run.below is None or self._orders.are_past(since)
+        if self._run.below is None:
+            return True
+        if self._orders is None:
+            self._orders = Orders(self._request.resource.orders, self._by_sid.values())
+        return self._orders.are_past(since)
 
     def _holds(self, day: date) -> bool:
         gte, lt = self._days.gte, self._days.lt

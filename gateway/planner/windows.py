@@ -6,9 +6,8 @@ for it, only a list without an upper bound is right, and only as of the moment w
 module must not know what a scan costs.
 """
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import FINAL, CallResource
@@ -30,8 +29,7 @@ EARLY = timedelta(minutes=1)
 SETTLED_AFTER = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
-class DateWindow:
+class DateWindow(NamedTuple):
     """When the rows of one call's edge may be dated: from `since` to `until`, included, UTC.
 
     `is_open` means that the call may get more rows: the window is then as of now, `until` is now.

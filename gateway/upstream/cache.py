@@ -45,10 +45,12 @@ class Cache:
         """The bytes in use, at most the size."""
         return int(self._entries.currsize)
 
+    def __contains__(self, request: Hashable) -> bool:
+        """True if there is an entry for this request, though it may be too old."""
+        return request in self._entries
+
     def get(self, request: Hashable, now: datetime) -> Any | None:
         """The row or page that is cached for this request, else None."""
-        if not self._entries.currsize:
-            return None
         self._now = now.timestamp()
         entry = self._entries.get(request)
         return entry[0] if entry else None

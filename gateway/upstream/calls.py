@@ -6,12 +6,18 @@ This module must not know how a request is sent, nor GraphQL.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import cached_property
 from typing import Self
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
-from gateway.upstream.requests import Conditions, FetchRequest, ListRequest, check_sid, conditions
+from gateway.upstream.requests import (
+    Conditions,
+    FetchRequest,
+    ListRequest,
+    check_sid,
+    conditions,
+    lazily,
+)
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -187,7 +193,7 @@ class ListCalls(ListRequest[CallResource]):
         }
         return conditions(values, {"start_time": self.start_time, "end_time": self.end_time})
 
-    @cached_property
+    @lazily
     def account_list(self) -> "ListCalls":
         """The list of all calls: each row shows whether it matches."""
         return ALL_CALLS

@@ -102,7 +102,7 @@ class UpstreamClient:
 
     def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> Any | None:
         """The row or page of an earlier equal request, if it is immutable and still cached."""
-        return self._cache.get(request, self._now())
+        return self._cache.get(request, self._now()) if request in self._cache else None
 
     async def fetch(
         self,

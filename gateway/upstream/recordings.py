@@ -6,12 +6,18 @@ This module must not know how a request is sent, nor GraphQL.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import cached_property
 from typing import Self
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
-from gateway.upstream.requests import Conditions, FetchRequest, ListRequest, conditions, of_call
+from gateway.upstream.requests import (
+    Conditions,
+    FetchRequest,
+    ListRequest,
+    conditions,
+    lazily,
+    of_call,
+)
 from gateway.upstream.resources import (
     LazyField,
     Resource,
@@ -151,6 +157,6 @@ class ListRecordings(ListRequest[RecordingResource]):
     def exact_filter(self) -> Conditions:
         return conditions({"call_sid": self.call_sid})
 
-    @cached_property
+    @lazily
     def account_list(self) -> Self | None:
         return None if self.with_track else super().account_list

@@ -10,10 +10,10 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from operator import eq, itemgetter
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ __all__ = [
     "PageRef",
     "check_sid",
     "conditions",
+    "lazily",
     "of_call",
 ]
 
@@ -81,6 +82,22 @@ FIRST_PAGE = PageRef()
 
 
 HASH = "_hash"
+
+
+if TYPE_CHECKING:
+    from functools import cached_property as lazily
+else:
+
+    class lazily:  # noqa: N801 (as cached_property)
+        """cached_property without the lock of Python 3.11, which costs more than these values."""
+
+        def __init__(self, compute: Callable[[Any], Any]) -> None:
+            self._compute, self._name = compute, compute.__name__
+            self.__doc__ = compute.__doc__
+
+        def __get__(self, owner: Any, kind: type) -> Any:
+            value = vars(owner)[self._name] = self._compute(owner)
+            return value
 
 
 class RequestValue:
@@ -193,7 +210,7 @@ class ListRequest(RequestValue, Generic[R]):
     def exact_filter(self) -> "Conditions":
         """What a row must be to match."""
 
-    @cached_property
+    @lazily
     def _conditions(self) -> "Conditions":
         return self.exact_filter()
 
@@ -239,12 +256,12 @@ class ListRequest(RequestValue, Generic[R]):
         size = None if is_number else page_size
         return self._with(page=page, page_size=size or self.page_size)
 
-    @cached_property
+    @lazily
     def list(self) -> Self:
         """The identity of the list: equal for all of its pages and page sizes."""
         return self._with(page=FIRST_PAGE, page_size=0)
 
-    @cached_property
+    @lazily
     def account_list(self) -> Self | None:
         """The account's list of all days, which holds every row of this one, too.
 
@@ -253,7 +270,7 @@ class ListRequest(RequestValue, Generic[R]):
         whole: dict[str, Any] = {self.resource.owner: None, self.resource.day_filter: None}
         return self._with(**whole, page=FIRST_PAGE, page_size=0)
 
-    @cached_property
+    @lazily
     def edge(self) -> tuple[str, Self] | None:
         """The SID of the call whose edge this is, and the account list that also holds its rows.
 
@@ -265,9 +282,16 @@ class ListRequest(RequestValue, Generic[R]):
 
     def of(self, call: Resource) -> Self:
         """The same list of another call's rows."""
-        other = self._with(**{self.resource.owner: call.sid})
-        vars(other)["account_list"] = self.account_list  # all calls share it
+        other = object.__new__(type(self))
+        vars(other).update(self._shared)
+        vars(other)[self.resource.owner] = call.sid
         return other
+
+    @lazily
+    def _shared(self) -> dict[str, Any]:
+        """What this list and the lists `of` other calls have in common."""
+        values = zip(self._names(), self._values_of()(vars(self)), strict=True)
+        return dict(values) | {"account_list": self.account_list}
 
     def within(self, days: DateTimeRange | None, page_size: int) -> Self:
         """The same list, filtered by this range of time; None is all days."""
