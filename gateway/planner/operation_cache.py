@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gateway.errors import UpstreamInvalid
 from gateway.planner.density import Density
 from gateway.planner.evidence import ContiguousRun, CoveringList
-from gateway.planner.windows import DateWindow, edge_of, window_of, without_days
+from gateway.planner.windows import DateWindow, edge_of, lifetime_of, window_in, without_days
 from gateway.upstream.calls import (
     ALL_CALLS,
     CALLS,
@@ -21,7 +21,6 @@ from gateway.upstream.calls import (
     FetchCall,
     ListCalls,
 )
-from gateway.upstream.catalog import RESOURCES
 from gateway.upstream.date_ranges import ONE_DAY, midnight
 from gateway.upstream.descriptors import ResourceDescriptor
 from gateway.upstream.requests import FIRST_PAGE, FetchRequest, ListRequest, Page, PageRef
@@ -52,7 +51,7 @@ class OperationCache:
         self._new: list[Resource | Page[Any] | None] = []
         self._density = Density(now)
         self._calls: dict[str, CallResource] = {}
-        self._windows: dict[tuple[str, str], DateWindow | None] = {}
+        self._lifetimes: dict[str, DateWindow | None] = {}
         self._first_pages: dict[str | None, dict[ListRequest[Any], Page[Any]]] = {}
         self._runs: list[ContiguousRun] = []
         self._coverings: dict[ListRequest[Any], list[CoveringList]] = {}
@@ -120,16 +119,15 @@ class OperationCache:
                 self._add_page(answer)
 
     def _window(self, sid: str, resource: ResourceDescriptor[Any]) -> DateWindow | None:
-        key = sid, resource.name
-        if key not in self._windows:
+        if sid not in self._lifetimes:
             call = self._calls.get(sid)
-            self._windows[key] = window_of(call, resource, self.now) if call else None
-        return self._windows[key]
+            self._lifetimes[sid] = lifetime_of(call, self.now) if call else None
+        lifetime = self._lifetimes[sid]
+        return window_in(lifetime, resource) if lifetime else None
 
     def _add_call(self, call: CallResource) -> None:
         self._calls[call.sid] = call
-        for resource in RESOURCES if self._windows else ():
-            self._windows.pop((call.sid, resource.name), None)
+        self._lifetimes.pop(call.sid, None)
         self._density.add(call)
 
     def _add_page(self, page: Page[Any]) -> None:

@@ -19,6 +19,8 @@ __all__ = [
     "DateWindow",
     "edge_of",
     "is_by_days_only",
+    "lifetime_of",
+    "window_in",
     "window_of",
     "without_days",
 ]
@@ -75,6 +77,15 @@ def window_of(
 
     None where the call's creation is unknown, or later than `now`.
     """
+    lifetime = lifetime_of(call, now)
+    return window_in(lifetime, resource) if lifetime else None
+
+
+def lifetime_of(call: CallResource, now: datetime) -> DateWindow | None:
+    """From just before a call's creation to its end; open where it is not settled.
+
+    None as `window_of`.
+    """
     try:
         created = call.date_created
         if created is None or created > now:
@@ -82,8 +93,18 @@ def window_of(
         ended = _end(call)
         if ended is None or ended + SETTLED_AFTER > now:
             return DateWindow(created - EARLY, now, is_open=True)
-        return DateWindow(created - EARLY, max(ended, created) + resource.max_lag)
+        return DateWindow(created - EARLY, max(ended, created))
     except (UpstreamInvalid, OverflowError):
+        return None
+
+
+def window_in(lifetime: DateWindow, resource: ResourceDescriptor[Any]) -> DateWindow | None:
+    """The window of the rows of this resource, from a call's lifetime; None as `window_of`."""
+    if lifetime.is_open:
+        return lifetime
+    try:
+        return DateWindow(lifetime.since, lifetime.until + resource.max_lag)
+    except OverflowError:
         return None
 
 

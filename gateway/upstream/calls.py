@@ -57,6 +57,8 @@ class CallStatus(Enum):
     NO_ANSWER = "no-answer"
     UNKNOWN = "unknown"
 
+    __hash__ = object.__hash__  # each member is one object; Enum's own hash is slow
+
 
 FINAL = frozenset(
     {

@@ -185,7 +185,7 @@ class ListRequest(RequestValue, Generic[R]):
         """The resource's name."""
         return self.resource.name
 
-    @property
+    @lazily
     def owner(self) -> str | None:
         """The SID of the call whose rows the list has; None for those of the account."""
         sid: str | None = getattr(self, self.resource.owner)
@@ -284,7 +284,7 @@ class ListRequest(RequestValue, Generic[R]):
         """The same list of another call's rows."""
         other = object.__new__(type(self))
         vars(other).update(self._shared)
-        vars(other)[self.resource.owner] = call.sid
+        vars(other)[self.resource.owner] = vars(other)["owner"] = call.sid
         return other
 
     @lazily
