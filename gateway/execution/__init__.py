@@ -6,7 +6,7 @@ results are those of graphql-core; executor says which operations it leaves to g
 package knows GraphQL; it must not know this gateway's schema, Strawberry nor Twilio.
 """
 
-from gateway.execution.executor import MAX_PLANS, CompilingExecutor
+from gateway.execution.executor import MAX_PLANS, CompilingExecutor, Plans
 from gateway.execution.plan import Binding, Shortcut, nodes_in
 
-__all__ = ["MAX_PLANS", "Binding", "CompilingExecutor", "Shortcut", "nodes_in"]
+__all__ = ["MAX_PLANS", "Binding", "CompilingExecutor", "Plans", "Shortcut", "nodes_in"]

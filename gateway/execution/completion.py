@@ -7,7 +7,6 @@ module must not know how fields are resolved.
 
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from enum import Enum
 from functools import partial
 from itertools import repeat
 from types import CoroutineType, GeneratorType
@@ -15,9 +14,7 @@ from typing import Any
 
 from graphql import (
     GraphQLBoolean,
-    GraphQLEnumType,
     GraphQLID,
-    GraphQLInt,
     GraphQLObjectType,
     GraphQLString,
     is_abstract_type,
@@ -36,7 +33,6 @@ __all__ = ["Completion", "completion"]
 Compile = Callable[[ShortcutExecutor, GraphQLObjectType, Place], Sequence[FieldPlan]]
 # Values of these Python types need no serialization.
 NATIVE_TYPES = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
-LARGEST_INT = 2**31 - 1
 # Path(...) for each tuple, without a call of Python for each.
 _as_path: Callable[[tuple[Any, ...]], Path] = partial(tuple.__new__, Path)
 # Python types that each place remembers; a program may create types without end.
@@ -109,62 +105,22 @@ def _is_plain_type(kind: type) -> bool:
 
 
 class LeafCompletion(Completion):
-    """Scalars and enums. It chooses the serializer of each Python type once."""
-
-    def __init__(self, type_: Any, place: Place, compile_: Compile) -> None:
-        super().__init__(type_, place, compile_)
-        self._native: set[type] = {NATIVE_TYPES[type_]} if type_ in NATIVE_TYPES else set()
-        if not place.is_non_null:
-            self._native.add(type(None))
-        self._serializers: dict[type, Callable[[Any], Any]] = {}
+    """Scalars and enums."""
 
     def complete(self, run: Run, cells: Iterable[Cell]) -> None:
         """See run.Complete."""
-        native, serializers = self._native, self._serializers
-        for value, container, key, parent in cells:
-            kind = type(value)
-            if kind in native:
-                container[key] = value
-                continue
-            serialize = serializers.get(kind)
-            if serialize is None:
-                if self._handle_special(run, (value, container, key, parent)):
+        native = NATIVE_TYPES.get(self.type)
+        for cell in cells:
+            value, container, key, _ = cell
+            if type(value) is not native:
+                if self._handle_special(run, cell):
                     continue
-                serialize = self._serializer(value)
-                if kind in self._plain_types:
-                    serializers[kind] = serialize
-            try:
-                output = serialize(value)
-                if output is None or output is Undefined:
-                    output = run.executor.complete_leaf_value(self.type, value)
-                container[key] = output
-            except Exception as error:
-                run.fail(self.place, (value, container, key, parent), error)
-
-    def _serializer(self, value: Any) -> Callable[[Any], Any]:
-        """The serializer for values of this Python type. It raises what the GraphQL type raises."""
-        if isinstance(self.type, GraphQLEnumType) and isinstance(value, Enum):
-            return EnumNames(self.type).__getitem__
-        if self.type is GraphQLInt and type(value) is int:
-            return _serialize_int
-        serialize: Callable[[Any], Any] = self.type.coerce_output_value
-        return serialize
-
-
-class EnumNames(dict[Enum, str]):
-    """Caches the names of an enum's members."""
-
-    def __init__(self, type_: GraphQLEnumType) -> None:
-        self._type = type_
-
-    def __missing__(self, member: Enum) -> str:
-        name = self[member] = self._type.coerce_output_value(member)
-        return name
-
-
-def _serialize_int(value: int) -> Any:
-    small = -LARGEST_INT <= value <= LARGEST_INT
-    return value if small else GraphQLInt.coerce_output_value(value)
+                try:
+                    value = run.executor.complete_leaf_value(self.type, value)
+                except Exception as error:
+                    run.fail(self.place, cell, error)
+                    continue
+            container[key] = value
 
 
 class ListCompletion(Completion):

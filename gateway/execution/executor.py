@@ -6,26 +6,27 @@ or an abort signal, and operations that cannot be compiled.
 Note [One plan for each combination]. @skip and @include are the only use of variables' values in a
 plan. So an operation has a plan for each combination of values that its conditions have had, and no
 row evaluates a condition. graphql-core collects the fields, once for each plan.
-
-Note [Freed with its operation]. Plans are stored by the identity of their operation, as long as it
-lives. So a cache of documents is also a cache of plans.
 """
 
-import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cachetools import LRUCache
-from graphql import DirectiveNode, GraphQLError, OperationType, VariableNode
-from graphql.execution.collect_fields import collect_fields
+from graphql import (
+    DirectiveNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+)
+from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from graphql.pyutils import Undefined
 
 from gateway.execution.plan import compile_fields, nodes_in
 from gateway.execution.run import FieldPlan, Run, ShortcutExecutor
 
-__all__ = ["CompilingExecutor"]
+__all__ = ["MAX_PLANS", "CompilingExecutor", "Plans"]
 
-MAX_OPERATIONS = 512
 # Plans of one operation, one for each combination of conditions.
 MAX_PLANS = 16
 CONDITIONS = {"skip", "include"}
@@ -33,8 +34,54 @@ INCREMENTAL = {"defer", "stream"}
 Plan = Sequence[FieldPlan]
 
 
+class Plans:
+    """The compiled plans of one operation; keep them with it. They refer to it, not it to them."""
+
+    def __init__(
+        self, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDetails]
+    ) -> None:
+        self._plans: LRUCache[Any, Plan] = LRUCache(MAX_PLANS)
+        nodes = nodes_in(operation, *(fragment.definition for fragment in fragments.values()))
+        directives = [node for node in nodes if isinstance(node, DirectiveNode)]
+        conditions = [node for node in directives if node.name.value in CONDITIONS]
+        variables = [node for node in nodes_in(*conditions) if isinstance(node, VariableNode)]
+        self._names = sorted({node.name.value for node in variables})
+        self._is_compiled = not (
+            any(node.name.value in INCREMENTAL for node in directives)
+            or any(fragment.variable_signatures for fragment in fragments.values())
+        )
+
+    def plan(self, executor: ShortcutExecutor) -> Plan | None:
+        """See Note [One plan for each combination]. None if graphql-core has to execute it."""
+        if not self._is_compiled:
+            return None
+        values = executor.variable_values.coerced
+        key = executor.is_awaitable, *(values.get(name, Undefined) for name in self._names)
+        if key not in self._plans:
+            try:
+                self._plans[key] = _compile(executor)
+            except (GraphQLError, RecursionError):  # graphql-core reports it
+                return None
+        return self._plans[key]
+
+
+def _compile(executor: ShortcutExecutor) -> Plan:
+    """Compiles the root's fields. Raises GraphQLError if there is no root, or as graphql-core."""
+    schema, operation = executor.schema, executor.operation
+    root = schema.get_root_type(operation.operation)
+    if root is None:
+        raise GraphQLError("The schema has no such operations")
+    grouped, _, _ = collect_fields(
+        schema, executor.fragments, executor.variable_values, root, operation
+    )
+    return compile_fields(executor, root, grouped)
+
+
 class CompilingExecutor(ShortcutExecutor):
     """A mixin to list before another executor class: `class Mine(CompilingExecutor, Base)`."""
+
+    plans: Plans | None = None
+    """The plans of the operation; without them it is compiled anew."""
 
     @property
     def compiles(self) -> bool:
@@ -56,60 +103,6 @@ class CompilingExecutor(ShortcutExecutor):
             return None
         if self.middleware_manager is not None and self.middleware_manager.middlewares:
             return None
-        if any(fragment.variable_signatures for fragment in self.fragments.values()):
-            return None
-        key = id(self.operation)
-        plans = _plans_by_operation.get(key)
-        if plans is None or not plans.is_for(self):
-            plans = _plans_by_operation[key] = OperationPlans(self)
-        return plans.plan(self)
-
-
-class OperationPlans:
-    """The plans of one operation. See Note [Freed with its operation]."""
-
-    def __init__(self, executor: ShortcutExecutor) -> None:
-        operation, key = executor.operation, id(executor.operation)
-        self._fragments = executor.fragment_definitions
-        self._schema = weakref.ref(executor.schema)
-        self._operation = weakref.ref(operation, lambda _: _plans_by_operation.pop(key, None))
-        self._plans: LRUCache[Any, Plan] = LRUCache(MAX_PLANS)
-        nodes = nodes_in(operation, *self._fragments.values())
-        directives = [node for node in nodes if isinstance(node, DirectiveNode)]
-        self._is_incremental = any(node.name.value in INCREMENTAL for node in directives)
-        conditions = [node for node in directives if node.name.value in CONDITIONS]
-        variables = [node for node in nodes_in(*conditions) if isinstance(node, VariableNode)]
-        self._names = sorted({node.name.value for node in variables})
-
-    def is_for(self, executor: ShortcutExecutor) -> bool:
-        """False if the operation is executed with another schema or other fragments."""
-        is_same_schema = self._schema() is executor.schema
-        return is_same_schema and self._fragments == executor.fragment_definitions
-
-    def plan(self, executor: ShortcutExecutor) -> Plan | None:
-        """See Note [One plan for each combination]."""
-        if self._is_incremental:
-            return None
-        values = executor.variable_values.coerced
-        try:
-            key = executor.is_awaitable, *(values.get(name, Undefined) for name in self._names)
-            if key not in self._plans:
-                self._plans[key] = _compile(executor)
-            return self._plans[key]
-        except GraphQLError:  # graphql-core raises it again as an error of the response
-            return None
-
-
-_plans_by_operation: LRUCache[int, OperationPlans] = LRUCache(MAX_OPERATIONS)
-
-
-def _compile(executor: ShortcutExecutor) -> Plan:
-    """Compiles the root's fields. Raises GraphQLError if there is no root, or as graphql-core."""
-    schema, operation = executor.schema, executor.operation
-    root = schema.get_root_type(operation.operation)
-    if root is None:
-        raise GraphQLError("The schema has no such operations")
-    grouped, _, _ = collect_fields(
-        schema, executor.fragments, executor.variable_values, root, operation
-    )
-    return compile_fields(executor, root, grouped)
+        if self.plans is None:
+            self.plans = Plans(self.operation, self.fragments)
+        return self.plans.plan(self)

@@ -5,7 +5,7 @@ below an object are compiled when the first object of its type is completed. A p
 reference cycle and no reference to its operation, so that it is freed with the operation.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from itertools import repeat
@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from graphql import GraphQLObjectType, Node, TypeNameMetaFieldDef, VariableNode
 from graphql.execution.collect_fields import GroupedFieldSet
-from graphql.execution.executor import default_field_resolver
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 
@@ -120,23 +119,16 @@ class CompiledField:
 
     def _values(self, run: Run, rows: Rows, binding: Binding) -> Sequence[Any]:
         """The result of the resolver for each source, or the exception that it raised."""
-        selected, (sources, _, paths), resolve = self._selected, rows, binding.resolve
+        (sources, _, paths), resolve = rows, binding.resolve
         if binding.resolve_all is not None:
             try:
                 return binding.resolve_all(sources)
             except Exception:
                 return _map_with_errors(resolve, sources)
-        if resolve is not default_field_resolver:
-            if not binding.needs_info:
-                return _map_with_errors(resolve, sources)
-            pairs = [*zip(sources, paths, strict=True)]
-            return _map_with_errors(lambda pair: resolve(pair[0], self._info(run, pair[1])), pairs)
-        values = _map_with_errors(partial(_default_value, selected.nodes[0].name.value), sources)
-        for index, (value, path) in enumerate(zip(values, paths, strict=True)):
-            if callable(value):
-                called = partial(_call, self._info(run, path))
-                values[index : index + 1] = _map_with_errors(called, [value])
-        return values
+        if not binding.needs_info:
+            return _map_with_errors(resolve, sources)
+        pairs = [*zip(sources, paths, strict=True)]
+        return _map_with_errors(lambda pair: resolve(pair[0], self._info(run, pair[1])), pairs)
 
     def _bind(self, run: Run, path: Path | None) -> Binding:
         """Binds the resolver to its arguments. Raises GraphQLError, and what a shortcut raises."""
@@ -155,16 +147,6 @@ class CompiledField:
     def _info(self, run: Run, above: Path | None) -> Any:
         selected = self._selected
         return run.info(selected, Path(above, selected.key, selected.parent_type.name))
-
-
-def _default_value(name: str, source: Any) -> Any:
-    """What default_field_resolver reads, before it calls a callable."""
-    is_mapping = type(source) is dict or isinstance(source, Mapping)
-    return source.get(name) if is_mapping else getattr(source, name, None)
-
-
-def _call(info: Any, value: Callable[[Any], Any]) -> Any:
-    return value(info)
 
 
 def _map_with_errors(read: Callable[[Any], Any], sources: Sequence[Any]) -> list[Any]:

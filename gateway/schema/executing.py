@@ -93,7 +93,7 @@ def _executor(
     if not isinstance(variables, VariableValues):
         return [*variables]
     context.field_names = operation.field_names
-    return EventExecutor(
+    executor = EventExecutor(
         schema=operation.schema,
         fragment_definitions=operation.fragments,
         fragments=operation.fragment_details,
@@ -106,6 +106,8 @@ def _executor(
         subscribe_field_resolver=default_field_resolver,
         is_awaitable=optimized_is_awaitable,
     )
+    executor.plans = operation.plans
+    return executor
 
 
 def _coerced(operation: PreparedOperation, given: Variables) -> VariableValues | list[GraphQLError]:

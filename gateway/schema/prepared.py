@@ -9,9 +9,8 @@ such cycles. It frees long-lived ones only in a full run, and a busy gateway see
 (`tune_gc`). So this module breaks the cycles: an evicted operation is freed at once.
 
 Note [Kept by size]. The cache is bounded by bytes, as estimated from the text, its tokens and its
-fields. The estimate includes the compiled plans, which execution keeps as long as the operation
-lives. A refused operation is not cached: its errors may be longer than its text, and it would evict
-one that is really used.
+fields. The estimate includes the compiled plans. A refused operation is not cached: its errors may
+be longer than its text, and it would evict one that is really used.
 """
 
 from collections.abc import Hashable, Sequence
@@ -35,7 +34,7 @@ from graphql import (
 from graphql.execution.collect_fields import FragmentDetails
 
 from gateway.errors import BadRequest, CallerError
-from gateway.execution import MAX_PLANS, nodes_in
+from gateway.execution import MAX_PLANS, Plans, nodes_in
 from gateway.schema.cost import CostEstimate
 from gateway.schema.error_codes import error_of
 from gateway.schema.limits import check_document
@@ -85,6 +84,7 @@ class PreparedOperation:
             nodes = [*nodes_in(self.node, *self.fragments.values())]
             names = (node.name.value for node in nodes if isinstance(node, FieldNode))
             self.field_names = frozenset(names)
+            self.plans = Plans(self.node, self.fragment_details)
             self.estimate = CostEstimate(schema, self.document, self.node, limits)
 
     def _errors(self, name: str | None) -> Sequence[GraphQLError]:

@@ -71,7 +71,7 @@ def _attribute(field: GraphQLField, attribute: str, mask: Callable[[Any], Any] |
 def _outputs(
     field: GraphQLField, attribute: str
 ) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
-    """Reads and writes the attribute of many rows, where it is a property of Twilio's rows."""
+    """Reads and writes the attribute of many rows, where it is a leaf."""
     type_ = get_nullable_type(field.type)
     if not is_leaf_type(type_):
         return None
@@ -79,9 +79,12 @@ def _outputs(
     @cache
     def column_of(row_class: type) -> Callable[[Sequence[Any]], Sequence[Any]]:
         property_ = getattr(row_class, attribute, None)
-        if not isinstance(property_, LazyField):
-            raise TypeError("only a row's properties are read as columns")
-        return property_.column(type_.coerce_output_value)
+        if isinstance(property_, LazyField):
+            return property_.column(type_.coerce_output_value)
+        return lambda rows: [
+            value if value is None or type(value) is str else type_.coerce_output_value(value)
+            for value in map(attrgetter(attribute), rows)
+        ]
 
     def outputs(rows: Sequence[Any]) -> Sequence[Any]:
         (row_class,) = set(map(type, rows))
