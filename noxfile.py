@@ -36,9 +36,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measures what operations cost."""
+    """Measures what operations and upstream requests cost."""
     session.install(*INSTALL, ".[test]")
     session.run("python", "-m", "tests.bench.operations")
+    session.run("python", "-m", "tests.bench.exchanges")
 
 
 @nox.session

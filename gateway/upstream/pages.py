@@ -55,13 +55,15 @@ def page_ref(link: Any, list_url: str, index: int) -> PageRef | None:
         return None
     if not isinstance(link, str):
         raise UpstreamInvalid("Upstream sent a page link that is not a string")
-    list_parts, link_parts = urlsplit(list_url), _resolve(list_url, link)
-    path_without_proxy = list_parts.path[list_parts.path.rindex(API_ROOT) :]
-    if (list_parts.scheme, list_parts.netloc) != (link_parts.scheme, link_parts.netloc) or (
-        link_parts.path not in {list_parts.path, path_without_proxy}
-    ):
-        raise UpstreamInvalid("Upstream sent a page link that leaves the list")
-    query = parse_qs(link_parts.query)
+    list_parts = urlsplit(list_url)
+    paths = (list_parts.path, list_parts.path[list_parts.path.rindex(API_ROOT) :])
+    path, _, text = link.partition("?")
+    if path not in paths or "#" in text:  # not the usual form
+        parts = _resolve(list_url, link)
+        if parts[:2] != list_parts[:2] or parts.path not in paths:
+            raise UpstreamInvalid("Upstream sent a page link that leaves the list")
+        text = parts.query
+    query = parse_qs(text)
     return PageRef(_index(query.get("Page"), index), _token(query.get("PageToken")))
 
 

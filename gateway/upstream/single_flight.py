@@ -5,12 +5,13 @@ others. This module must not know what a read is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
 __all__ = ["Deadline", "SingleFlight"]
 
 T = TypeVar("T")
+Start = Callable[["Deadline"], Coroutine[Any, Any, T]]
 
 
 class Deadline:
@@ -27,10 +28,10 @@ class Deadline:
 class InFlight:
     """A read in flight, its deadline and the number of its waiters."""
 
-    def __init__(self, start: Callable[[Deadline], Awaitable[Any]], until: float) -> None:
+    def __init__(self, start: Start[Any], until: float) -> None:
         self.deadline = Deadline(until)
         self.waiters = 0
-        self.task = asyncio.ensure_future(start(self.deadline))
+        self.task = asyncio.create_task(start(self.deadline))
 
 
 class SingleFlight:
@@ -39,7 +40,7 @@ class SingleFlight:
     def __init__(self) -> None:
         self._flights: dict[Hashable, InFlight] = {}
 
-    async def do(self, key: Hashable, until: float, start: Callable[[Deadline], Awaitable[T]]) -> T:
+    async def do(self, key: Hashable, until: float, start: Start[T]) -> T:
         """The result of the flight of this key; `start` begins one if there is none."""
         flight = self._flights.get(key)
         if flight is None:

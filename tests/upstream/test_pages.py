@@ -29,6 +29,8 @@ OTHER_ACCOUNT = PATH.replace(ACCOUNT, "AC" + "b" * 32)
         (f"{PATH}?To=%2B1&StartTime%3E=2008-01-02&Page=3&PageToken=PA%2B1", PageRef(3, "PA+1")),
         (f"{PATH}?PageToken={TOKEN}", PageRef(7, TOKEN)),
         (f"{PATH}?Page=2&PageSize=50", PageRef(2, None)),
+        (f"{PATH}?Page=2&PageToken={TOKEN}#a", PageRef(2, TOKEN)),
+        (f"./Calls.json{QUERY}", PageRef(1, TOKEN)),
         (f"{PATH}?Page=x&PageToken={TOKEN}", PageRef(7, TOKEN)),
         (f"{PATH}?Page=-1&PageToken={TOKEN}", PageRef(7, TOKEN)),
         (f"{PATH}?Page={'9' * 99}&PageToken={TOKEN}", PageRef(7, TOKEN)),
