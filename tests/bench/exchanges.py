@@ -4,7 +4,7 @@
 
 The upstream is a process of its own that answers from memory, so only this process is measured.
 `exchange` is the transport alone, `client` a read of UpstreamClient (queue, breaker, retries,
-decoding) over it; httpx goes through a proxy. The cheapest round counts, because a busy machine only
+decoding) over it; httpx goes through a proxy. The cheapest round counts: a busy machine only
 adds. `--profile` prints where the time of a read over aiohttp goes.
 """
 
