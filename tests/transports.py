@@ -4,6 +4,7 @@ An upstream of these tests is its own proxy: it understands a request for an abs
 that run over one way use aiohttp, and httpx with `pytest --transport=httpx`.
 """
 
+import ssl
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from gateway.settings import UpstreamSettings
 from gateway.upstream.aiohttp_transport import AiohttpTransport
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.httpx_transport import HttpxTransport
-from gateway.upstream.sending import Transport
+from gateway.upstream.sending import Transport, tls_context
 from tests.upstream.stage import TOKEN_ACCOUNT
 
 __all__ = ["BOTH", "TRANSPORTS", "choose", "client_over", "settings_for", "transport_to"]
@@ -40,8 +41,9 @@ def client_over(base_url: str, via: str | None = None, **settings: Any) -> Upstr
     return UpstreamClient(TOKEN_ACCOUNT, given)
 
 
-def transport_to(via: str, url: str, connect_timeout: float = 3.0) -> Transport:
-    """A transport to the upstream at this URL."""
-    if via == "httpx":
-        return HttpxTransport(TOKEN_ACCOUNT, connect_timeout, proxy=url)
-    return AiohttpTransport(TOKEN_ACCOUNT, connect_timeout)
+def transport_to(
+    via: str, proxy: str, connect_timeout: float = 3.0, tls: ssl.SSLContext | None = None
+) -> Transport:
+    """A transport of the gateway's own account; httpx goes through the proxy."""
+    given = (TOKEN_ACCOUNT, tls or tls_context(), connect_timeout)
+    return HttpxTransport(*given, proxy=proxy) if via == "httpx" else AiohttpTransport(*given)

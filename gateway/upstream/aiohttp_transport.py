@@ -10,6 +10,7 @@ the loop turn first: what the kernel knows by then, aiohttp knows when it choose
 
 import asyncio
 import logging
+import ssl
 
 import aiohttp
 from yarl import URL
@@ -22,7 +23,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.upstream.replies import Reply
-from gateway.upstream.sending import HEADERS, HttpRequest, read_body, tls_context
+from gateway.upstream.sending import HEADERS, HttpRequest, read_body
 
 __all__ = ["AiohttpTransport"]
 
@@ -52,15 +53,18 @@ async def _never_resend(
 
 
 class AiohttpTransport:
-    """A Transport with one credential. `connect_timeout` is in seconds."""
+    """A Transport with one credential. `tls` decides whom it trusts.
 
-    def __init__(self, account: Account, connect_timeout: float) -> None:
+    `connect_timeout` is in seconds.
+    """
+
+    def __init__(self, account: Account, tls: ssl.SSLContext, connect_timeout: float) -> None:
         credential = aiohttp.encode_basic_auth(account.username, account.password.reveal())
         self._session = aiohttp.ClientSession(
             # The admission queue limits the requests in flight.
             connector=aiohttp.TCPConnector(
                 limit=0,
-                ssl=tls_context(),
+                ssl=tls,
                 keepalive_timeout=KEEP_ALIVE,
                 resolver=aiohttp.ThreadedResolver(),
             ),

@@ -35,7 +35,7 @@ from gateway.upstream.pipeline import (
 )
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
-from gateway.upstream.sending import HttpRequest, Transport
+from gateway.upstream.sending import HttpRequest, Transport, tls_context
 from gateway.upstream.single_flight import Deadline, SingleFlight
 from gateway.upstream.writes import FormRequest
 
@@ -225,8 +225,7 @@ def _transport(
     account: Account, settings: UpstreamSettings, in_process: httpx.AsyncBaseTransport | None
 ) -> Transport:
     """httpx where it replaces the network or needs a proxy, else the faster aiohttp."""
+    given = (account, tls_context(), settings.connect_timeout)
     if in_process is None and settings.proxy is None:
-        return AiohttpTransport(account, settings.connect_timeout)
-    return HttpxTransport(
-        account, settings.connect_timeout, transport=in_process, proxy=settings.proxy
-    )
+        return AiohttpTransport(*given)
+    return HttpxTransport(*given, transport=in_process, proxy=settings.proxy)

@@ -10,6 +10,7 @@ request, and is closed with all of its connections when its last request has end
 
 import asyncio
 import logging
+import ssl
 from collections import Counter
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -25,7 +26,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.upstream.replies import Reply
-from gateway.upstream.sending import HEADERS, HttpRequest, read_body, tls_context
+from gateway.upstream.sending import HEADERS, HttpRequest, read_body
 
 __all__ = ["HttpxTransport", "error_for_exception"]
 
@@ -38,14 +39,16 @@ KEPT_CONNECTIONS = 8
 
 
 class HttpxTransport:
-    """A Transport with one credential. `connect_timeout` is in seconds.
+    """A Transport with one credential. `tls` decides whom it trusts.
 
-    A `transport` takes the place of the network; else requests go through the `proxy`, a URL.
+    `connect_timeout` is in seconds. A `transport` takes the place of the network; else requests go
+    through the `proxy`, a URL.
     """
 
     def __init__(
         self,
         account: Account,
+        tls: ssl.SSLContext,
         connect_timeout: float,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -55,7 +58,7 @@ class HttpxTransport:
             httpx.AsyncClient,
             transport=transport,
             proxy=proxy,
-            verify=tls_context(),
+            verify=tls,
             auth=httpx.BasicAuth(account.username, account.password.reveal()),
             headers=HEADERS,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),

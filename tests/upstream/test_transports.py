@@ -11,8 +11,10 @@ from gateway.upstream.calls import FetchCall
 from gateway.upstream.pipeline import ANONYMOUS_CONTEXT, RequestContext
 from gateway.upstream.sending import HttpRequest
 from tests.end_to_end.hanging import HangingUpstream
-from tests.plain_twilio import sid
+from tests.plain_twilio import ROOT, sid
+from tests.promises.faulty import misbehaving
 from tests.transports import BOTH, client_over, transport_to
+from tests.upstream.wire import authority
 from tests.waiting import until_in_loop
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
@@ -105,3 +107,20 @@ async def test_closed_is_closed(via: str) -> None:
     await transport.aclose()
     with pytest.raises(RequestNotSent):
         await transport.exchange(HttpRequest("GET", "http://127.0.0.1:9/", 10), 1)
+
+
+async def test_a_post_over_tls_meets_no_connection_that_upstream_has_closed() -> None:
+    """Upstream closes it while the loop is busy: aiohttp learns of it just in time."""
+    server, client = authority()
+    with misbehaving(tls=server) as twilio:
+        transport = transport_to("aiohttp", "", tls=client)
+        url = f"{twilio.url}{ROOT}Calls.json"
+        for _ in range(10):
+            await transport.exchange(HttpRequest("GET", url, 100_000), 5)
+            twilio.vanish()
+            twilio.come_back()
+            reply = await transport.exchange(HttpRequest("POST", url, 100_000), 5)
+            assert reply.status == 201
+        await transport.aclose()
+
+    assert twilio.look().count("^POST") == 10

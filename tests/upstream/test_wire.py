@@ -28,6 +28,7 @@ from tests.upstream.wire import (
     Answer,
     Wire,
     answer,
+    authority,
     closes,
     hangs,
     headers_of,
@@ -174,7 +175,8 @@ async def test_the_body_of_an_error_is_dropped_where_it_is_too_large(via: str) -
     assert (reply.status, reply.body) == (503, b"")
 
 
-async def test_what_is_beyond_the_cap_is_not_read(via: str) -> None:
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+async def test_what_is_beyond_the_cap_is_not_read(via: str, is_tls: bool) -> None:
     """The connection ends while upstream still writes."""
     written = 0
 
@@ -186,12 +188,16 @@ async def test_what_is_beyond_the_cap_is_not_read(via: str) -> None:
             await writer.drain()
             written += 100_000
 
-    async with stage(via, endless) as (transport, wire, url):
+    server, client = authority()
+    wire = Wire([endless])
+    async with wire.listening(tls=server if is_tls else None) as url, tunnels() as tunnel:
+        transport = transport_to(via, tunnel if is_tls else url, tls=client)
         with pytest.raises(UpstreamInvalid):
-            await transport.exchange(get(url), 5)
+            await transport.exchange(get(f"{url}/"), 5)
         await until_in_loop(lambda: not wire.open)
+        await transport.aclose()
 
-    assert written < 50_000_000  # what the kernel holds
+    assert written < 50_000_000  # what the kernel and the tunnel hold
 
 
 @pytest.mark.parametrize("answering", [hangs(), hangs(FIVE + b"hel")])

@@ -9,8 +9,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Answer", "Wire", "answer", "closes", "hangs", "headers_of", "resets", "tunnels"]
+import trustme
 
+__all__ = [
+    "Answer",
+    "Wire",
+    "answer",
+    "authority",
+    "closes",
+    "hangs",
+    "headers_of",
+    "resets",
+    "serving",
+    "tunnels",
+]
+
+PURPOSES = ssl.Purpose.CLIENT_AUTH, ssl.Purpose.SERVER_AUTH
 Answer = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """Writes a response; False ends the connection."""
 
@@ -107,6 +121,15 @@ class Wire:
         return await answering
 
 
+def authority() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's TLS, and that of a client that trusts it."""
+    server, client = (ssl.create_default_context(purpose) for purpose in PURPOSES)
+    certificates = trustme.CA()
+    certificates.issue_cert("127.0.0.1").configure_cert(server)
+    certificates.configure_trust(client)
+    return server, client
+
+
 @asynccontextmanager
 async def tunnels() -> AsyncIterator[str]:
     """A proxy that understands CONNECT; yields its URL."""
@@ -146,6 +169,8 @@ async def serving(
         try:
             await serve(reader, writer)
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            pass
+        except RuntimeError:  # uvloop's error of a write to a closed connection
             pass
         finally:
             writer.close()
