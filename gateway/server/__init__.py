@@ -61,19 +61,18 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
                 yield state
         await authenticator.aclose()
 
-    origins = Origins(settings)
-    page = playground.page if settings.documents.shows_page else None
+    origins, has_page = Origins(settings), settings.documents.shows_page
     routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLOverHTTP(origins.is_origin_allowed, page)),
         WebSocketRoute("/graphql", GraphQLOverWebSocket(_authenticate, origins.is_origin_allowed)),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
     if settings.access.mode is not AccessMode.PASSTHROUGH:  # without an account of its own
         routes += webhook_routes(settings)
-    if settings.documents.shows_page:
-        routes += [Route("/", _page), *playground.routes()]
+    if has_page:
+        routes += [Route("/graphql", _page), Route("/", _page), *playground.routes()]
     middleware = [
+        Middleware(GraphQLOverHTTP, origins, has_page=has_page),
         Middleware(SecurityHeadersMiddleware),
         Middleware(CrossOrigin, origins),
         Middleware(Compression),

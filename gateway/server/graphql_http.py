@@ -6,30 +6,40 @@ not know the schema.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import logging
 from typing import Any
 
-import msgspec
 from graphql import ExecutionResult, GraphQLError, OperationType
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access import Caller
 from gateway.errors import AccessError, BadRequest, Forbidden, OriginNotAllowed
 from gateway.schema import PreparedOperation
-from gateway.server.accept import preferred
 from gateway.server.authentication import Authenticator
+from gateway.server.disconnects import while_connected
+from gateway.server.middleware import internal_error
+from gateway.server.negotiation import (
+    GRAPHQL_RESPONSE,
+    HTML,
+    JSON,
+    JsonResponse,
+    Negotiated,
+    Negotiator,
+)
 from gateway.server.operations import Gateway
-from gateway.server.parameters import JSON, HttpError, Parameters, read_parameters
+from gateway.server.origins import Origins, confined
+from gateway.server.parameters import HttpError, Parameters, read_parameters
 from gateway.server.results import rejected, response_map
 from gateway.server.sse import EVENT_STREAM, EventStream
 
 __all__ = ["GraphQLOverHTTP"]
 
-GRAPHQL_RESPONSE = "application/graphql-response+json"
-HTML = "text/html"
+log = logging.getLogger(__name__)
+
+PATHS = {"/graphql", "/graphql/"}
+PREFLIGHT = {b"origin", b"access-control-request-method"}
 CLIENT_CLOSED_REQUEST = 499
 HOW_TO_SUBSCRIBE = (
     f"A subscription needs a stream: accept {EVENT_STREAM}, or connect to this URL over "
@@ -38,82 +48,95 @@ HOW_TO_SUBSCRIBE = (
 
 
 class GraphQLOverHTTP:
-    """The endpoint as an ASGI app: queries by GET, queries and mutations by POST.
+    """The endpoint, as the first ASGI middleware: queries by GET, queries and mutations by POST.
 
-    `is_origin_allowed` decides by the request's headers whether its page may send it. `page`, if
-    there is one, is the response to browsers.
+    It answers /graphql itself and passes on the rest: other paths, WebSockets, preflights, and
+    browsers that want the page, if there is one.
     """
 
-    def __init__(
-        self,
-        is_origin_allowed: Callable[[Headers], bool],
-        page: Callable[[], Response] | None = None,
-    ) -> None:
-        self._is_origin_allowed = is_origin_allowed
-        self._page = page
+    def __init__(self, app: ASGIApp, origins: Origins, *, has_page: bool = False) -> None:
+        self._app = app
+        self._origins = origins
+        self._negotiator = Negotiator(origins, has_page=has_page)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        response = await self._respond(Request(scope, receive))
-        await response(scope, receive, send)
+        respond = self._app
+        if scope["type"] == "http" and scope["path"] in PATHS and not _is_preflight(scope):
+            request = Request(scope, receive)
+            negotiated = await self._negotiator.negotiate(scope, is_query=_is_query(request))
+            if negotiated.chosen != HTML:
+                respond = await self._guarded(request, negotiated, send)
+        await respond(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
-        media_type = JSON
+    async def _guarded(self, request: Request, negotiated: Negotiated, send: Send) -> ASGIApp:
+        """The response, also to a bug and to a request that the server cancels at its end."""
         try:
-            offered = (JSON, GRAPHQL_RESPONSE) + ((HTML,) if self._shows_page(request) else ())
-            offered += (EVENT_STREAM,)
-            chosen = preferred(_accept(request), offered)
-            if chosen == HTML and self._page:
-                return self._page()
-            if chosen is None:
+            return await self._respond(request, negotiated)
+        except Exception:
+            log.exception("internal error at %s", request.method)
+            return _internal_error(negotiated, "Internal error")
+        except asyncio.CancelledError:
+            response = _internal_error(negotiated, "Cancelled: the gateway ends")
+            await response(request.scope, request.receive, send)
+            raise
+
+    async def _respond(self, request: Request, negotiated: Negotiated) -> ASGIApp:
+        gateway: Gateway = request.app.state.gateway
+        try:
+            if negotiated.chosen is None:
                 raise HttpError(406, f"Responses are {GRAPHQL_RESPONSE} or {JSON}")
-            media_type = JSON if chosen == EVENT_STREAM else chosen
-            gateway: Gateway = request.app.state.gateway
-            if not self._is_origin_allowed(request.headers):
+            if not negotiated.is_allowed and not self._origins.is_origin_allowed(request.headers):
                 raise HttpError(403, OriginNotAllowed("Pages of this origin are not allowed"))
             caller = await _authenticator(request).authenticate(request)
-            parameters = await read_parameters(request, gateway.settings.documents.max_body)
-            if chosen == EVENT_STREAM:
+            max_body = gateway.settings.documents.max_body
+            parameters = await read_parameters(request, negotiated, max_body)
+            if negotiated.chosen == EVENT_STREAM:
                 return self._stream(request, caller, parameters)
             operation = _prepare(request, parameters)
             if operation.type is OperationType.SUBSCRIPTION:
-                if preferred(_accept(request), (EVENT_STREAM,)) is None:
+                if not negotiated.accepts_stream:
                     raise HttpError(406, HOW_TO_SUBSCRIBE)
                 return self._stream(request, caller, parameters)
             work = gateway.execute(
                 operation, parameters.variables, parameters.options, caller=caller
             )
-            result = await _while_connected(request, work)
+            result = await while_connected(request.scope, request.receive, work)
             if result is None:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
-            return _result_response(result, media_type)
+            return _result_response(result, negotiated)
         except GraphQLError as error:
-            return _result_response(rejected(error), media_type)
+            return _result_response(rejected(error), negotiated)
         except AccessError as error:
-            return _access_response(request, error, media_type)
+            return _access_response(request, error, negotiated)
         except HttpError as error:
-            return _error_response(error, media_type)
+            status = error.legacy_status if negotiated.media_type == JSON else error.status
+            return JsonResponse(negotiated, status, {"errors": error.errors}, error.headers)
         except ClientDisconnect:  # before its body was whole
             return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    def _shows_page(self, request: Request) -> bool:
-        is_graphql_request = not request.query_params.keys().isdisjoint({"query", "extensions"})
-        return self._page is not None and request.method == "GET" and not is_graphql_request
-
-    @staticmethod
-    def _stream(request: Request, caller: Caller, parameters: Parameters) -> Response:
+    def _stream(self, request: Request, caller: Caller, parameters: Parameters) -> ASGIApp:
         gateway: Gateway = request.app.state.gateway
-        return EventStream(
-            gateway.stream(
-                parameters.query,
-                parameters.variables,
-                parameters.operation_name,
-                parameters.options,
-                caller=caller,
-                may_mutate=request.method == "POST",
-            ),
-            getattr(request.state, "draining", None),
+        results = gateway.stream(
+            parameters.query,
+            parameters.variables,
+            parameters.operation_name,
+            parameters.options,
+            caller=caller,
+            may_mutate=request.method == "POST",
         )
+        stream = EventStream(results, getattr(request.state, "draining", None))
+        return confined(stream, self._origins)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return scope["method"] == "OPTIONS" and {name for name, _ in scope["headers"]} >= PREFLIGHT
+
+
+def _is_query(request: Request) -> bool:
+    """False for a request that may ask for the page: a GET without a query."""
+    is_get = request.method == "GET"
+    return not is_get or not request.query_params.keys().isdisjoint({"query", "extensions"})
 
 
 def _prepare(request: Request, parameters: Parameters) -> PreparedOperation:
@@ -133,66 +156,27 @@ def _authenticator(request: Request) -> Authenticator:
     return authenticator
 
 
-def _accept(request: Request) -> str:
-    return ",".join(request.headers.getlist("accept"))
+def _result_response(result: ExecutionResult, negotiated: Negotiated) -> JsonResponse:
+    body, status = response_map(result), 200
+    if "data" not in body:
+        # Clients of application/json (legacy) mistake a 4xx for a failure of the transport.
+        status = 200 if negotiated.media_type == JSON else 400
+        if Forbidden.code in map(_code, body["errors"]):
+            status = 403
+    return JsonResponse(negotiated, status, body)
 
 
-async def _while_connected(
-    request: Request, work: Awaitable[ExecutionResult]
-) -> ExecutionResult | None:
-    """The result of `work`, or None if the client disconnects first, which cancels it."""
-    execution = asyncio.ensure_future(work)
-    disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait({execution, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-        return execution.result() if execution.done() else None
-    finally:
-        execution.cancel()
-        disconnect.cancel()
-        await asyncio.gather(execution, disconnect, return_exceptions=True)
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _result_response(result: ExecutionResult, media_type: str) -> Response:
-    body = response_map(result)
-    if "data" not in body and Forbidden.code in map(_code, body["errors"]):
-        return _json_response(body, 403, media_type)
-    # Clients of application/json (legacy) mistake a 4xx for a failure of the transport.
-    is_request_error = "data" not in body and media_type == GRAPHQL_RESPONSE
-    return _json_response(body, 400 if is_request_error else 200, media_type)
+def _internal_error(negotiated: Negotiated, message: str) -> JsonResponse:
+    return JsonResponse(negotiated, 500, internal_error(message), {"Content-Type": JSON})
 
 
 def _code(error: dict[str, Any]) -> Any:
     return error.get("extensions", {}).get("code")
 
 
-def _access_response(request: Request, error: AccessError, media_type: str) -> Response:
+def _access_response(request: Request, error: AccessError, negotiated: Negotiated) -> JsonResponse:
     """Closes the connection of a POST, since its body was not read."""
     status, headers = _authenticator(request).status_and_headers(error)
     body = {"errors": [{"message": str(error), "extensions": error.extensions}]}
     close = {"Connection": "close"} if request.method == "POST" else {}
-    return _json_response(body, status, media_type, headers | close)
-
-
-def _error_response(error: HttpError, media_type: str) -> Response:
-    return _json_response(
-        {"errors": error.errors},
-        error.legacy_status if media_type == JSON else error.status,
-        media_type,
-        error.headers,
-    )
-
-
-def _json_response(
-    body: Any, status: int, media_type: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    return Response(
-        msgspec.json.encode(body),
-        status_code=status,
-        media_type=f"{media_type}; charset=utf-8",
-        headers={"Vary": "Accept", **(headers or {})},
-    )
+    return JsonResponse(negotiated, status, body, headers | close)

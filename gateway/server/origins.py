@@ -31,10 +31,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from gateway.server.middleware import SecurityHeadersMiddleware
 from gateway.settings import Settings
 from gateway.settings.values import USUAL_PORTS, origin
 
-__all__ = ["CrossOrigin", "Origins"]
+__all__ = ["CrossOrigin", "Origins", "confined"]
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,11 @@ class CrossOrigin(CORSMiddleware):
         if not self.is_allowed_origin(request_headers["origin"]):
             self._origins.log_refusal(request_headers)
         return super().preflight_response(request_headers)
+
+
+def confined(app: ASGIApp, origins: Origins) -> ASGIApp:
+    """The app with the security headers and CORS, as every response has them."""
+    return SecurityHeadersMiddleware(CrossOrigin(app, origins))
 
 
 def _pattern(patterns: Iterable[str]) -> re.Pattern[str]:

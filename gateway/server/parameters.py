@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from gateway.errors import BadRequest, CallerError, LimitExceeded, PersistedQueryNotSupported
 from gateway.schema.limits import NESTING
+from gateway.server.negotiation import JSON, Negotiated
 from gateway.server.operations import OperationOptions
 from gateway.telemetry.upstream_trace import Explain
 from gateway.upstream.client import Priority
 
-__all__ = ["JSON", "HttpError", "Parameters", "check_parameters", "is_hash", "read_parameters"]
+__all__ = ["HttpError", "Parameters", "check_parameters", "is_hash", "read_parameters"]
 
 T = TypeVar("T")
-JSON = "application/json"
 NO_SHARED_CACHE = "private, no-cache, must-revalidate"
 PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 
@@ -63,22 +62,20 @@ class Parameters:
     options: OperationOptions
 
 
-async def read_parameters(request: Request, max_bytes: int) -> Parameters:
+async def read_parameters(request: Request, negotiated: Negotiated, max_bytes: int) -> Parameters:
     """The parameters of an HTTP request. `max_bytes` limits the body as sent and as inflated.
 
     Raises HttpError, or Starlette's ClientDisconnect.
     """
     if request.method == "GET":
         _check_size(len(request.scope["query_string"]), max_bytes, 414)
-        return check_parameters(_from_query_string(request), request.headers)
+        return check_parameters(_from_query_string(request), negotiated.options)
     if request.method != "POST":
         raise HttpError(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != JSON:
+    if negotiated.content_type != JSON:
         raise HttpError(415, f"The request's body must be {JSON}")
-    return check_parameters(
-        _json(await _body(request, max_bytes), "The request's body"), request.headers
-    )
+    body = await _body(request, negotiated.content_coding, max_bytes)
+    return check_parameters(_json(body, "The request's body"), negotiated.options)
 
 
 def _from_query_string(request: Request) -> dict[str, Any]:
@@ -90,21 +87,24 @@ def _from_query_string(request: Request) -> dict[str, Any]:
     return fields
 
 
-async def _body(request: Request, max_bytes: int) -> bytes:
-    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+async def _body(request: Request, coding: str, max_bytes: int) -> bytearray:
     if coding not in {"", "identity", "gzip", "x-gzip"}:
         message = "The request's body may be compressed by gzip only"
         raise HttpError(415, message, {"Accept-Encoding": "gzip"})
     reader = GzipReader(max_bytes) if "gzip" in coding else None
-    size, body = 0, bytearray()
-    async for chunk in request.stream():
+    size, body, has_more = 0, bytearray(), True
+    while has_more:
+        received = await request.receive()
+        if received["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, has_more = received.get("body", b""), received.get("more_body", False)
         size += len(chunk)
         _check_size(size, max_bytes, 413)
         body += reader.inflate(chunk) if reader else chunk
         _check_size(len(body), max_bytes, 413)
     if reader:
         reader.end()
-    return bytes(body)
+    return body
 
 
 class GzipReader:
@@ -150,7 +150,7 @@ def _check_size(size: int, max_bytes: int, status: int) -> None:
         raise HttpError(status, error, {"Connection": "close"})
 
 
-def _json(text: bytes, name: str) -> Any:
+def _json(text: bytes | bytearray, name: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except RecursionError:
@@ -160,7 +160,7 @@ def _json(text: bytes, name: str) -> Any:
         raise HttpError(400, f"{name} is not valid JSON") from None
 
 
-def check_parameters(fields: Any, headers: Headers) -> Parameters:
+def check_parameters(fields: Any, headers: Mapping[str, str]) -> Parameters:
     """The validated parameters of a request over HTTP or WebSocket. Raises HttpError."""
     if not isinstance(fields, dict):
         raise HttpError(400, "A GraphQL request is a JSON object")
@@ -185,7 +185,7 @@ def is_hash(extensions: Mapping[str, Any] | None) -> bool:
     return (extensions or {}).get("persistedQuery") is not None
 
 
-def _options(extensions: dict[str, Any], headers: Headers) -> OperationOptions:
+def _options(extensions: dict[str, Any], headers: Mapping[str, str]) -> OperationOptions:
     """Reads Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
     explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
     if explain not in list(Explain):

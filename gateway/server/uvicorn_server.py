@@ -30,9 +30,10 @@ from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
+from gateway.server.disconnects import EXTENSION, Disconnect
 from gateway.server.drain import is_draining
-from gateway.server.middleware import HEADERS, SecurityHeadersMiddleware
-from gateway.server.origins import CrossOrigin, Origins
+from gateway.server.middleware import HEADERS
+from gateway.server.origins import Origins, confined
 from gateway.server.websocket import SERVER_OPTIONS
 from gateway.settings import UNIX_PEER, Settings
 
@@ -57,7 +58,7 @@ class ServerConfig(uvicorn.Config):
         server = settings.server
         self.request_timeout = server.request_timeout
         refusal = PlainTextResponse("Service Unavailable", 503)
-        self.overload_response = SecurityHeadersMiddleware(CrossOrigin(refusal, Origins(settings)))
+        self.overload_response = confined(refusal, Origins(settings))
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         super().__init__(
             app,
@@ -90,6 +91,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.client = self.client or (UNIX_PEER, 0)
+        self._disconnect = Disconnect()
         self._request_deadline = self._call_later(self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,6 +99,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_read_deadline()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        self._disconnect.happen()
 
     def data_received(self, data: bytes) -> None:
         self._request_deadline = self._request_deadline or self._call_later(self.transport.abort)
@@ -123,6 +126,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: self._disconnect}  # type: ignore[dict-item]
         self._request_deadline = self._request_deadline or self._call_later(self.transport.abort)
         self._head_size = 0
 

@@ -21,6 +21,7 @@ from functools import partial
 
 import httpx
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -32,6 +33,7 @@ from gateway.server.authentication import Authenticator
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.operations import Gateway
+from gateway.server.origins import Origins
 from gateway.settings import PlannerMode, Switch
 from tests.settings import settings_of
 
@@ -142,7 +144,8 @@ async def main(rounds: int) -> None:
 
 def app_of(gateway: Gateway) -> Starlette:
     """The gateway as an app."""
-    app = Starlette(routes=[Route("/graphql", GraphQLOverHTTP(lambda _: True))])
+    origins = Origins(gateway.settings)
+    app = Starlette(middleware=[Middleware(GraphQLOverHTTP, origins)])
     app.state.gateway = gateway
     app.state.authenticator = Authenticator(gateway.settings)
     return app

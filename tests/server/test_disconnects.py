@@ -3,15 +3,19 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import pytest
 
 from gateway.server import create_app
+from gateway.server.disconnects import EXTENSION, Disconnect, while_connected
+from gateway.server.uvicorn_server import ServerConfig
 from gateway.settings import Secret
 from tests.plain_twilio import ACCOUNT, TOKEN, call, sid
-from tests.server.stage import listening
+from tests.server.stage import running as served_by_uvicorn
+from tests.serving import running
 from tests.settings import settings_of
 
 LIST = "{ calls { nodes { sid } } }"
@@ -61,13 +65,23 @@ class SlowUpstream:
             self._changed.notify_all()
 
 
-@asynccontextmanager
-async def gateway_over(upstream: SlowUpstream) -> AsyncIterator[int]:
+Serve = Callable[[SlowUpstream], AbstractAsyncContextManager[int]]
+
+
+@pytest.fixture(params=[ServerConfig, None], ids=["our server", "another server"])
+def gateway_over(request: pytest.FixtureRequest) -> Serve:
     """The port of a gateway with this upstream, over real connections."""
-    async with upstream.listening() as base_url:
-        settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN), base_url=base_url)
-        async with listening(create_app(settings)) as port:
-            yield port
+
+    @asynccontextmanager
+    async def serve(upstream: SlowUpstream) -> AsyncIterator[int]:
+        async with upstream.listening() as base_url:
+            settings = settings_of(account_sid=ACCOUNT, auth_token=Secret(TOKEN), base_url=base_url)
+            app = create_app(settings)
+            ours = request.param and request.param(app, settings)
+            async with running(ours) if ours else served_by_uvicorn(app) as (port, _):
+                yield port
+
+    return serve
 
 
 class Visitor:
@@ -117,7 +131,9 @@ def nothing_to_complain_of(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_a_disconnect_cancels_the_operations_upstream_work(method: str) -> None:
+async def test_a_disconnect_cancels_the_operations_upstream_work(
+    gateway_over: Serve, method: str
+) -> None:
     upstream = SlowUpstream()
     async with gateway_over(upstream) as port:
         before = asyncio.all_tasks()
@@ -138,7 +154,9 @@ async def test_a_disconnect_cancels_the_operations_upstream_work(method: str) ->
     assert upstream.arrived == 2
 
 
-async def test_a_disconnect_does_not_cancel_others_who_wait_for_the_same_read() -> None:
+async def test_a_disconnect_does_not_cancel_others_who_wait_for_the_same_read(
+    gateway_over: Serve,
+) -> None:
     upstream = SlowUpstream()
     async with gateway_over(upstream) as port:
         leaving, staying = await Visitor.at(port), await Visitor.at(port)
@@ -155,7 +173,7 @@ async def test_a_disconnect_does_not_cancel_others_who_wait_for_the_same_read() 
     assert sid("CA", 1) in answer
 
 
-async def test_a_disconnect_within_a_request_is_no_error() -> None:
+async def test_a_disconnect_within_a_request_is_no_error(gateway_over: Serve) -> None:
     upstream = SlowUpstream()
     async with gateway_over(upstream) as port:
         visitor = await Visitor.at(port)
@@ -167,7 +185,7 @@ async def test_a_disconnect_within_a_request_is_no_error() -> None:
     assert upstream.arrived == 0
 
 
-async def test_the_gateway_answers_others_while_one_operation_waits() -> None:
+async def test_the_gateway_answers_others_while_one_operation_waits(gateway_over: Serve) -> None:
     upstream = SlowUpstream()
     async with gateway_over(upstream) as port:
         waiting, quick = await Visitor.at(port), await Visitor.at(port)
@@ -180,3 +198,61 @@ async def test_the_gateway_answers_others_while_one_operation_waits() -> None:
 
     assert '"__typename":"Query"' in answer
     assert sid("CA", 1) in late
+
+
+async def nothing_received() -> Any:
+    """A client that stays."""
+    await asyncio.Event().wait()
+
+
+def scope_of(disconnect: Disconnect | None) -> dict[str, Any]:
+    """The scope of a request over our server, or over another."""
+    return {"extensions": {EXTENSION: disconnect}} if disconnect else {}
+
+
+async def test_our_server_needs_no_task_to_notice_a_disconnect() -> None:
+    async def tasks() -> int:
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks())
+
+    before = len(asyncio.all_tasks())
+    ours = await while_connected(scope_of(Disconnect()), nothing_received, tasks())
+    other = await while_connected(scope_of(None), nothing_received, tasks())
+
+    assert (ours, other) == (before, before + 1)
+
+
+async def test_a_disconnect_before_the_work_lets_it_not_begin() -> None:
+    began, disconnect = [], Disconnect()
+    disconnect.happen()
+
+    async def work() -> bool:
+        began.append(True)
+        return True
+
+    assert await while_connected(scope_of(disconnect), nothing_received, work()) is None
+    assert began == []
+
+
+async def test_a_disconnect_at_the_very_end_cancels_nothing_later() -> None:
+    """The cancellation is not left over for what the request does next."""
+    disconnect = Disconnect()
+
+    async def work() -> int:
+        disconnect.happen()
+        return 1
+
+    assert await while_connected(scope_of(disconnect), nothing_received, work()) is None
+    await asyncio.sleep(0)
+
+
+async def test_another_cancellation_is_not_mistaken_for_a_disconnect() -> None:
+    disconnect, waiting = Disconnect(), asyncio.Event()
+    work = while_connected(scope_of(disconnect), nothing_received, waiting.wait())
+    request = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    request.cancel()
+    disconnect.happen()
+
+    with pytest.raises(asyncio.CancelledError):
+        await request

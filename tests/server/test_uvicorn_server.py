@@ -10,6 +10,7 @@ import uvicorn
 import websockets
 from starlette.types import Receive, Scope, Send
 
+from gateway.server.disconnects import EXTENSION
 from gateway.server.uvicorn_server import ServerConfig
 from tests.serving import running
 from tests.settings import settings_of
@@ -136,6 +137,23 @@ async def test_a_client_that_does_not_read_is_disconnected() -> None:
             while server.server_state.connections:  # noqa: ASYNC110 (nor for this)
                 await asyncio.sleep(0.05)
         writer.transport.abort()
+
+
+async def test_a_request_is_notified_when_its_client_disconnects() -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def waiting(scope: Scope, _receive: Receive, _send: Send) -> None:
+        scope["extensions"][EXTENSION].notify = cancelled.set
+        begun.set()
+        await cancelled.wait()
+
+    config = ServerConfig(waiting, settings_of(), lifespan="off")
+    async with running(config) as (port, _), asyncio.timeout(10):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET % b"")
+        await begun.wait()
+        writer.transport.abort()
+        await cancelled.wait()
 
 
 async def test_a_websocket_has_no_request_timeout() -> None:
