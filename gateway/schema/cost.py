@@ -15,12 +15,14 @@ Note [What counts is what is executed]. graphql-core itself coerces arguments an
 execution: 1000.0 is 1,000, a single value is a list of one, an omitted variable has its default. A
 field whose arguments cannot be coerced is not executed and costs nothing.
 
-Note [Counted once]. Only arguments with variables are counted for each request. All else is summed
-up when the operation is prepared: for most operations the estimate is then a constant.
+Note [Counted once]. Only a field whose size depends on a variable is counted for each request. All
+else is summed up when the operation is prepared: for most operations the estimate is then a
+constant. A variable in another argument, or in another field of a filter, does not matter: these
+may all be null, so it cannot make the arguments uncoercible.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -37,8 +39,10 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
     get_argument_values,
     get_named_type,
@@ -81,6 +85,11 @@ class CostEstimate:
         estimator = Estimator(schema, document, limits)
         self._rows: Rows = estimator.selections(operation.selection_set, root) if root else 0
         self._max_cost = limits.max_cost
+
+    @property
+    def is_constant(self) -> bool:
+        """True if the rows depend on no variable."""
+        return isinstance(self._rows, int)
 
     def rows(self, variables: VariableValues) -> int:
         """The rows with these coerced variables.
@@ -165,7 +174,7 @@ class Estimator:
         if SIZING.isdisjoint(definition.args):
             return _sum([int(self._costs_request(node, parent, type_)), below])
         sized = partial(_sized_rows, definition, node, self._limits, self._is_root(parent), below)
-        parts = nodes_in(*node.arguments or ())
+        parts = nodes_in(*_sizing_values(node))
         if any(isinstance(one, VariableNode) for one in parts) or not isinstance(below, int):
             return sized
         try:
@@ -183,6 +192,16 @@ class Estimator:
 
     def _is_root(self, type_: GraphQLNamedType) -> bool:
         return type_ in (self._schema.query_type, self._schema.subscription_type)
+
+
+def _sizing_values(node: FieldNode) -> Iterator[ValueNode]:
+    """The values, in a field's arguments, that set how much it reads."""
+    for argument in node.arguments or ():
+        value = argument.value
+        if argument.name.value == "filter" and isinstance(value, ObjectValueNode):
+            yield from (one.value for one in value.fields if one.name.value == "status")
+        elif argument.name.value in SIZING | {"last", "filter"}:
+            yield value
 
 
 def _sum(parts: Iterable[Rows]) -> Rows:

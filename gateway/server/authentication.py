@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,8 @@ ACCOUNT_HEADER = "gateway-account-sid"
 # Seconds and bytes for reading a key set.
 KEY_SET_TIMEOUT = 5.0
 MAX_KEY_SET = 256 * 1024
+# Characters of an IPv6 address, with a zone.
+LONGEST_ADDRESS = 64
 
 
 class KeySetReader:
@@ -205,6 +208,11 @@ def _caller_address(connection: HTTPConnection, trusts_proxies: bool) -> str | N
 def _address_key(connection: HTTPConnection) -> str:
     """The rate limit's key of a client address; for IPv6 its /64, which one customer gets."""
     host = connection.client.host if connection.client else ""
+    return _key_of_host(host) if len(host) <= LONGEST_ADDRESS else f"address {host}"
+
+
+@lru_cache(1024)
+def _key_of_host(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -7,10 +7,10 @@ limit rejects, leases none and leaves nothing behind.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -119,7 +119,7 @@ class Gateway:
         try:
             async with (
                 asyncio.timeout(self._timeout(options) + RESPONSE_GRACE),
-                self._operation(caller, options, trace) as context,
+                RunningOperation(self, caller, options, trace) as context,
             ):
                 result = await execute(operation, variables or {}, context)
         except TimeoutError:
@@ -169,7 +169,9 @@ class Gateway:
         coalescing_key: Hashable,
     ) -> AsyncGenerator[ExecutionResult, None]:
         async with (
-            self._operation(caller, options, _trace(caller, options), coalescing_key) as context,
+            RunningOperation(
+                self, caller, options, _trace(caller, options), coalescing_key
+            ) as context,
             aclosing(subscribe(operation, variables, context)) as results,
             aclosing(until_expiry(self.expires_at(caller), results)) as valid,
         ):
@@ -204,57 +206,36 @@ class Gateway:
         allowed = self.settings.operation.timeout
         return min(options.timeout or allowed, allowed)
 
-    @asynccontextmanager
-    async def _operation(
-        self,
-        caller: Caller,
-        options: OperationOptions,
-        trace: UpstreamTrace,
-        coalescing_key: Hashable = None,
-    ) -> AsyncIterator[Context]:
-        """The context of one operation; see Note [Lazily]."""
-        async with AsyncExitStack() as stack:
+    def connect(self, caller: Caller, leases: ExitStack) -> AccountClient:
+        """The caller's account client, leased until `leases` ends. Raises RateLimited."""
+        if caller.account is None:
+            return self.own
+        assert self._pool  # noqa: S101 (open_gateway passes one; own is never lent)
+        return leases.enter_context(self._pool.lease(caller.account, caller.address))
 
-            @cache
-            def connect() -> AccountClient:
-                if caller.account is None:
-                    return self.own
-                assert self._pool  # noqa: S101 (open_gateway passes one; own is never lent)
-                return stack.enter_context(self._pool.lease(caller.account, caller.address))
+    def context(
+        self, running: "RunningOperation", trace: UpstreamTrace, coalescing_key: Hashable
+    ) -> Context:
+        """The context of an operation."""
+        account = running.caller.account
+        return Context(
+            caller=running.caller,
+            connect=running.connect,
+            make_loaders=running.make_loaders,
+            open_loaders=running.open_loaders,
+            trace=trace,
+            make_cursor_key=partial(_cursor_key, self.settings, account or self.client.account),
+            deadline=asyncio.get_running_loop().time() + self._timeout(running.options),
+            # Twilio signs callbacks with the account's auth token, which only the caller knows.
+            callback_url=None if account else self._callback_url,
+            page_budget=self.settings.operation.page_budget,
+            row_budget=self.settings.operation.row_budget,
+            limits=self.settings.documents,
+            compiles=self.settings.operation.compiled_execution is Switch.ON,
+            coalescing_key=coalescing_key,
+        )
 
-            def make_loaders() -> Loaders:
-                loaders = self._loaders(connect(), options, trace)
-                stack.push_async_callback(loaders.aclose)
-                return loaders
-
-            @asynccontextmanager
-            async def open_loaders(row: CallResource) -> AsyncIterator[Loaders]:
-                loaders = self._loaders(connect(), options, _trace(caller, options), row)
-                try:
-                    yield loaders
-                finally:
-                    await loaders.aclose()
-
-            yield Context(
-                caller=caller,
-                connect=connect,
-                make_loaders=make_loaders,
-                open_loaders=open_loaders,
-                trace=trace,
-                make_cursor_key=partial(
-                    _cursor_key, self.settings, caller.account or self.client.account
-                ),
-                deadline=asyncio.get_running_loop().time() + self._timeout(options),
-                # Twilio signs callbacks with the account's auth token, which only the caller knows.
-                callback_url=None if caller.account else self._callback_url,
-                page_budget=self.settings.operation.page_budget,
-                row_budget=self.settings.operation.row_budget,
-                limits=self.settings.documents,
-                compiles=self.settings.operation.compiled_execution is Switch.ON,
-                coalescing_key=coalescing_key,
-            )
-
-    def _loaders(
+    def loaders(
         self,
         account_client: AccountClient,
         options: OperationOptions,
@@ -277,6 +258,52 @@ class Gateway:
             priority=options.priority,
         )
         return Loaders(executor)
+
+
+class RunningOperation:
+    """One operation while it runs: what it opens ends with it. See Note [Lazily]."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        caller: Caller,
+        options: OperationOptions,
+        trace: UpstreamTrace,
+        coalescing_key: Hashable = None,
+    ) -> None:
+        self.caller, self.options = caller, options
+        self._gateway, self._trace, self._coalescing_key = gateway, trace, coalescing_key
+        self._client: AccountClient | None = None
+        self._loaders: Loaders | None = None
+        self._leases = ExitStack()
+
+    async def __aenter__(self) -> Context:
+        return self._gateway.context(self, self._trace, self._coalescing_key)
+
+    async def __aexit__(self, *_: object) -> None:
+        with self._leases:
+            if self._loaders is not None:
+                await self._loaders.aclose()
+
+    def connect(self) -> AccountClient:
+        """See Context."""
+        if self._client is None:
+            self._client = self._gateway.connect(self.caller, self._leases)
+        return self._client
+
+    def make_loaders(self) -> Loaders:
+        """See Context, which calls it once."""
+        self._loaders = self._gateway.loaders(self.connect(), self.options, self._trace)
+        return self._loaders
+
+    @asynccontextmanager
+    async def open_loaders(self, row: CallResource) -> AsyncIterator[Loaders]:
+        """See Context."""
+        trace = _trace(self.caller, self.options)
+        async with aclosing(
+            self._gateway.loaders(self.connect(), self.options, trace, row)
+        ) as loaders:
+            yield loaders
 
 
 def _trace(caller: Caller, options: OperationOptions) -> UpstreamTrace:

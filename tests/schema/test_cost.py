@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 from graphql import (
+    GraphQLInputObjectType,
     GraphQLObjectType,
     GraphQLSchema,
     build_schema,
+    get_named_type,
     get_operation_ast,
     get_variable_values,
+    is_list_type,
+    is_non_null_type,
     parse,
 )
 from graphql.execution import VariableValues
@@ -138,6 +142,56 @@ def test_variables_count_as_they_are_coerced(given: dict[str, Any], expected: in
     text = "query($n: Int, $f: CallFilter) { calls(first: $n, filter: $f) { nodes { sid } } }"
 
     assert cost(text, **given) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_constant"),
+    [
+        ("first: 7", True),
+        ("first: 7, after: $t", True),
+        ("first: 7, filter: {to: $t, startTime: {gte: $d}, status: [BUSY, FAILED]}", True),
+        ("first: $n", False),
+        ("last: $n", False),
+        ("first: 7, filter: $f", False),
+        ("first: 7, filter: {status: $s}", False),
+        ("first: 7, filter: {status: [$o]}", False),
+    ],
+)
+def test_only_variables_that_set_a_size_are_counted_for_each_request(
+    arguments: str, is_constant: bool
+) -> None:
+    variables = "$n: Int, $t: String, $d: DateTime, $f: CallFilter, $s: [CallStatus!]"
+    text = f"""query({variables}, $o: CallStatus! = BUSY) {{
+        calls({arguments}) {{ nodes {{ {EDGE} }} }} }}"""
+    document = parse(text)
+    node = get_operation_ast(document)
+    assert node is not None
+    estimate = CostEstimate(GRAPHQL, document, node, NO_LIMIT)
+
+    assert estimate.is_constant == is_constant
+
+
+def test_no_other_variable_can_make_the_arguments_of_a_list_uncoercible() -> None:
+    """Note [Counted once] rests on it: every argument and every field of a filter may be null."""
+    waiting = [
+        (name, value)
+        for type_ in GRAPHQL.type_map.values()
+        if isinstance(type_, GraphQLObjectType)
+        for field in type_.fields.values()
+        if "first" in field.args
+        for name, value in field.args.items()
+    ]
+    seen = set()
+    while waiting:
+        name, value = waiting.pop()
+        assert not is_non_null_type(value.type)
+        assert name == "status" or not is_list_type(value.type)
+        type_ = get_named_type(value.type)
+        if isinstance(type_, GraphQLInputObjectType) and type_ not in seen:
+            seen.add(type_)
+            waiting.extend(type_.fields.items())
+
+    assert {"CallFilter", "TimeRange"} <= {type_.name for type_ in seen}
 
 
 def test_a_field_whose_arguments_cannot_be_coerced_is_not_executed_and_costs_nothing() -> None:
