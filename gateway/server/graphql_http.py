@@ -19,7 +19,7 @@ from gateway.errors import AccessError, BadRequest, Forbidden, OriginNotAllowed
 from gateway.schema import PreparedOperation
 from gateway.server.authentication import Authenticator
 from gateway.server.disconnects import while_connected
-from gateway.server.middleware import internal_error
+from gateway.server.middleware import ErrorsAsJson, internal_error
 from gateway.server.negotiation import (
     GRAPHQL_RESPONSE,
     HTML,
@@ -126,7 +126,7 @@ class GraphQLOverHTTP:
             may_mutate=request.method == "POST",
         )
         stream = EventStream(results, getattr(request.state, "draining", None))
-        return confined(stream, self._origins)
+        return confined(ErrorsAsJson(stream), self._origins)
 
 
 def _is_preflight(scope: Scope) -> bool:
