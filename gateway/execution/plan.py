@@ -40,7 +40,9 @@ class Binding(NamedTuple):
     outputs: Callable[[Sequence[Any]], Sequence[Any]] | None = None
 
 
-Shortcut = Callable[[Any, Arguments], Binding]
+Shortcut = Binding | Callable[[Any, Callable[[], Any], Arguments], Binding]
+"""A field's Binding in all requests, or what makes that of one request from its context, the field's
+info (if it is needed) and the coerced arguments."""
 
 
 def compile_fields(
@@ -87,10 +89,11 @@ class CompiledField:
         )
         self._arguments = _constant_arguments(selected)
         self._shortcut: Shortcut | None = executor.shortcut(definition)
+        self._binding = self._shortcut if isinstance(self._shortcut, Binding) else None
 
     def run(self, run: Run, rows: Rows) -> None:
         """See run.FieldPlan."""
-        binding = run.bindings.get(self._selected)
+        binding = self._binding or run.bindings.get(self._selected)
         if binding is None:
             try:
                 binding = run.bindings[self._selected] = self._bind(run, rows.paths[0])
@@ -139,8 +142,8 @@ class CompiledField:
             arguments = get_argument_values(
                 selected.definition, selected.nodes[0], variables, hide_suggestions=hide
             )
-        if self._shortcut is not None:
-            return self._shortcut(self._info(run, path), arguments)
+        if callable(self._shortcut):
+            return self._shortcut(executor.context_value, partial(self._info, run, path), arguments)
         resolve = selected.definition.resolve or executor.field_resolver
         return Binding(partial(resolve, **arguments) if arguments else resolve)
 

@@ -33,10 +33,7 @@ class ShortcutExecutor(Executor[Any]):
     """graphql-core's executor, and what a program knows of its schema to make plans faster."""
 
     def shortcut(self, field: GraphQLField) -> Any:
-        """A faster equivalent of a field's resolver (a plan.Shortcut); None if there is none.
-
-        The plan calls it once per request, with an info and the coerced arguments.
-        """
+        """A faster equivalent of a field's resolver (a plan.Shortcut); None if there is none."""
         return None
 
     def checks_class_only(self, type_: GraphQLObjectType) -> bool:

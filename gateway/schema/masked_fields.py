@@ -52,7 +52,7 @@ class MaskedResolver:
     def __call__(self, source: Any, info: Any, **arguments: Any) -> Any:
         """As graphql-core calls it."""
         value = self.resolve(source, info, **arguments)
-        if shows_personal(info):
+        if shows_personal(info.context):
             return value
         return _later(value, self.mask) if isawaitable(value) else self.masked(value)
 
@@ -61,9 +61,9 @@ class MaskedResolver:
         return _now(value, self.mask)
 
 
-def shows_personal(info: Any) -> bool:
+def shows_personal(context: Any) -> bool:
     """True where the caller sees personal values as they are."""
-    return bool(info.context.caller.may(Scope.PII))
+    return bool(context.caller.may(Scope.PII))
 
 
 def _now(value: str | None, mask: Mask) -> str | None:

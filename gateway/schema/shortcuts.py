@@ -55,7 +55,7 @@ def _attribute(field: GraphQLField, attribute: str, mask: Callable[[Any], Any] |
     read, outputs = attrgetter(attribute), _outputs(field, attribute)
     whole = Binding(read, needs_info=False, outputs=outputs)
     if mask is None:
-        return lambda _info, _arguments: whole
+        return whole
 
     def masked_outputs(rows: Sequence[Any]) -> Sequence[Any]:
         return [*map(mask, outputs(rows))] if outputs else ()
@@ -65,7 +65,7 @@ def _attribute(field: GraphQLField, attribute: str, mask: Callable[[Any], Any] |
         needs_info=False,
         outputs=masked_outputs if outputs else None,
     )
-    return lambda info, _arguments: whole if shows_personal(info) else masked
+    return lambda context, _info, _arguments: whole if shows_personal(context) else masked
 
 
 def _outputs(
@@ -100,7 +100,8 @@ def _resolver(field: GraphQLField, resolve: Any) -> Shortcut | None:
     function, source_name, info_name = resolver
     resolve_all = bulk_resolver(function)
 
-    def bind(info: Any, arguments: dict[str, Any]) -> Binding:
+    def bind(_context: Any, make_info: Callable[[], Any], arguments: dict[str, Any]) -> Binding:
+        info = make_info()
         values = converted_arguments(field, info, arguments)
         if info_name:  # see Note [One info]
             values[info_name] = info_of(field, info)
