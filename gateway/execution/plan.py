@@ -41,8 +41,8 @@ class Binding(NamedTuple):
 
 
 Shortcut = Binding | Callable[[Any, Callable[[], Any], Arguments], Binding]
-"""A field's Binding in all requests, or what makes that of one request from its context, the field's
-info (if it is needed) and the coerced arguments."""
+"""A field's Binding in all requests, or what makes that of one request. It takes the context, a
+function that makes the field's info, and the coerced arguments."""
 
 
 def compile_fields(

@@ -236,7 +236,8 @@ class PlanExecutor:
     async def _fetch(self, request: Request, record: RequestRecord) -> Any:
         if not isinstance(request, ListRequest):
             return await self._client.fetch(request, record.on_attempt, self._context)
-        page = await self._client.page(request, record.on_attempt, self._context)
+        owner = self._known.call(request.owner) if request.owner else None
+        page = await self._client.page(request, record.on_attempt, self._context, owner)
         self._costs.learn(page)
         return page
 

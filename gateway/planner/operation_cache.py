@@ -91,6 +91,11 @@ class OperationCache:
         window = self._window(owner, account_list.resource)
         return (account_list, window) if window else None
 
+    def call(self, sid: str) -> CallResource | None:
+        """The call with this SID if it is known."""
+        self._take_in()
+        return self._calls.get(sid)
+
     def run_with(self, sid: str) -> ContiguousRun | None:
         """The run of the list of all calls that holds this call."""
         self._take_in()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
 from typing import Any
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import CallResource, ended_long_ago
@@ -22,8 +22,6 @@ __all__ = ["Cache"]
 TTL = timedelta(hours=1)
 # Python objects take some three times the bytes of their JSON, and the entry around them 500.
 BYTES_PER_JSON_BYTE, ENTRY_BYTES = 3, 500
-# How many calls are remembered as ended long ago.
-MAX_ENDED_CALLS = 100_000
 
 
 class Cache:
@@ -38,7 +36,6 @@ class Cache:
         self._entries: TTLCache[Hashable, tuple[Any, int]] = TTLCache(
             size, TTL.total_seconds(), timer=lambda: self._now, getsizeof=lambda entry: entry[1]
         )
-        self._ended_calls: LRUCache[str, bool] = LRUCache(MAX_ENDED_CALLS)
 
     @property
     def bytes(self) -> int:
@@ -55,31 +52,36 @@ class Cache:
         entry = self._entries.get(request)
         return entry[0] if entry else None
 
-    def put(self, request: Any, answer: Any, length: int, now: datetime) -> None:
-        """Caches the answer to a request if it is immutable; `length` is its JSON in bytes."""
-        if self._size == 0:
-            return
-        self._record_ended_calls(answer.rows if isinstance(answer, Page) else (answer,), now)
+    def put(
+        self,
+        request: Any,
+        answer: Any,
+        length: int,
+        now: datetime,
+        owner: CallResource | None = None,
+    ) -> None:
+        """Caches the answer to a request if it is immutable.
+
+        `length` is its JSON in bytes, `owner` the call whose list it is, where that is known.
+        """
         cost = length * BYTES_PER_JSON_BYTE + ENTRY_BYTES
-        if cost <= self._size and self._is_cacheable(request, answer, now):
+        if cost <= self._size and _is_cacheable(request, answer, now, owner):
             self._now = now.timestamp()
             self._entries[request] = (answer, cost)
 
-    def _record_ended_calls(self, rows: Any, now: datetime) -> None:
-        for row in rows:
-            if isinstance(row, CallResource) and _is_true_of(ended_long_ago, row, now):
-                self._ended_calls[row.sid] = True
 
-    def _is_cacheable(self, request: Any, answer: Any, now: datetime) -> bool:
-        is_immutable = request.resource.is_immutable
-        if isinstance(request, FetchRequest):
-            return _is_true_of(is_immutable, answer, now)
-        return (
-            request.resource.lists_end_with_calls
-            and request.owner in self._ended_calls
-            and _is_whole(request, answer)
-            and all(_is_true_of(is_immutable, row, now) for row in answer.rows)
-        )
+def _is_cacheable(request: Any, answer: Any, now: datetime, owner: CallResource | None) -> bool:
+    is_immutable = request.resource.is_immutable
+    if isinstance(request, FetchRequest):
+        return _is_true_of(is_immutable, answer, now)
+    return (
+        request.resource.lists_end_with_calls
+        and owner is not None
+        and request.owner == owner.sid
+        and _is_true_of(ended_long_ago, owner, now)
+        and _is_whole(request, answer)
+        and all(_is_true_of(is_immutable, row, now) for row in answer.rows)
+    )
 
 
 def _is_whole(request: ListRequest[Any], page: Page[Any]) -> bool:

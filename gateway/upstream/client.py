@@ -21,6 +21,7 @@ from gateway.telemetry.records import UpstreamHook, log_exchange
 from gateway.upstream.aiohttp_transport import AiohttpTransport
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
+from gateway.upstream.calls import CallResource
 from gateway.upstream.concurrency import Priority
 from gateway.upstream.decoding import RowList, list_of, row_of
 from gateway.upstream.httpx_transport import HttpxTransport
@@ -134,9 +135,12 @@ class UpstreamClient:
         request: ListRequest[R],
         on_attempt: UpstreamHook | None = None,
         context: RequestContext = ANONYMOUS_CONTEXT,
+        owner: CallResource | None = None,
     ) -> Page[R]:
-        """One page of a list, its rows checked against the exact filter."""
+        """One page of a list, its rows checked against the exact filter.
 
+        `owner` is the call whose list it is; where it is known, the page may be cached.
+        """
         result = await self._start_or_join(
             request,
             MAX_RESOURCE + request.page_size * MAX_ROW,
@@ -163,7 +167,7 @@ class UpstreamClient:
                 page.rows_read,
                 request.kind,
             )
-        self._cache_answer(request, page, result)
+        self._cache_answer(request, page, result, owner)
         return page
 
     async def send(
@@ -216,9 +220,15 @@ class UpstreamClient:
     def _deadline(self, context: RequestContext) -> float:
         return context.deadline(asyncio.get_running_loop().time(), self._read_timeout)
 
-    def _cache_answer(self, request: Any, answer: Any, result: AttemptResult[Any]) -> None:
+    def _cache_answer(
+        self,
+        request: Any,
+        answer: Any,
+        result: AttemptResult[Any],
+        owner: CallResource | None = None,
+    ) -> None:
         length = len(result.reply.body) if result.reply else 0
-        self._cache.put(request, answer, length, self._now())
+        self._cache.put(request, answer, length, self._now(), owner)
 
 
 def _transport(

@@ -37,12 +37,10 @@ def ago(**time: float) -> str:
     return format_datetime(NOW - timedelta(**time))
 
 
-def kept(request: Any, answer: Any, *before: Any, now: datetime = NOW) -> bool:
-    """True when a cache that has seen the rows before, one by one, keeps this answer."""
+def kept(request: Any, answer: Any, owner: CallResource | None = None, now: datetime = NOW) -> bool:
+    """True when a cache keeps this answer, given the call whose list it is."""
     cache = Cache(SIZE)
-    for seen in before:
-        cache.put(FetchCall(sid=seen.sid), seen, 1000, now)
-    cache.put(request, answer, 1000, now)
+    cache.put(request, answer, 1000, now, owner)
     found = cache.get(request, now)
     assert found is None or found is answer
     return found is not None
@@ -123,21 +121,21 @@ def test_the_recordings_of_a_call_that_ended_long_ago_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "seen"),
+    ("answer", "owner"),
     [
-        (page(a_recording()), []),
-        (page(a_recording()), [a_call()]),
-        (page(a_recording()), [a_call(status="in-progress", end_time=ago(days=3))]),
-        (page(a_recording(status="processing")), [OLD_CALL]),
-        (page(a_recording(), a_recording(status="in-progress")), [OLD_CALL]),
-        (page(a_recording(), next=PageRef(1, "PA1")), [OLD_CALL]),
-        (page(a_recording(), rows_read=2), [OLD_CALL]),
+        (page(a_recording()), None),
+        (page(a_recording()), a_call()),
+        (page(a_recording()), a_call(status="in-progress", end_time=ago(days=3))),
+        (page(a_recording(status="processing")), OLD_CALL),
+        (page(a_recording(), a_recording(status="in-progress")), OLD_CALL),
+        (page(a_recording(), next=PageRef(1, "PA1")), OLD_CALL),
+        (page(a_recording(), rows_read=2), OLD_CALL),
     ],
-    ids=["call never seen", "ended an hour ago", "live", "processing", "one lives", "goes on",
+    ids=["call unknown", "ended an hour ago", "live", "processing", "one lives", "goes on",
          "sifted"],
 )  # fmt: skip
-def test_a_list_in_doubt_is_not_kept(answer: Page[Any], seen: list[CallResource]) -> None:
-    assert not kept(OF_CALL, answer, *seen)
+def test_a_list_in_doubt_is_not_kept(answer: Page[Any], owner: CallResource | None) -> None:
+    assert not kept(OF_CALL, answer, owner)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +205,7 @@ def test_a_size_of_nothing_keeps_nothing() -> None:
 
 
 async def test_the_client_remembers_what_it_read_and_only_where_the_size_allows() -> None:
-    """By request: a list of recordings only if the client has read its call as ended long ago."""
+    """By request: a list of recordings only with its call, which ended long ago."""
     twilio = PlainTwilio(calls=[call(1), call(2, status="in-progress")])
     twilio.recordings = [recording(1, of=1)]
     of_call = ListRecordings(call_sid=sid("CA", 1))
@@ -216,7 +214,7 @@ async def test_the_client_remembers_what_it_read_and_only_where_the_size_allows(
         async with connected(twilio, cache_size=size) as client:
             first, live = FetchCall(sid=sid("CA", 1)), FetchCall(sid=sid("CA", 2))
             row_, _ = await client.fetch(first), await client.fetch(live)
-            page_ = await client.page(of_call)
+            page_ = await client.page(of_call, owner=row_)
             found = [client.cached(request) for request in (first, live, of_call)]
             cached[size] = [
                 found[0] is row_, found[1] is None, found[2] is page_,
