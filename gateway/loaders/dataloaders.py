@@ -63,38 +63,12 @@ class Answer:
             _give(waiter, then, outcome)
 
 
-class Loader(DataLoader[Request, Answer]):
-    """aiodataloader 0.4.3 with its repairs: no waiter can cancel or poison a key for the others.
-
-    Its batch function returns an Answer for each key at once. So no key waits for another, and a
-    cancelled batch leaves no waiter hanging.
-    """
-
-    def answer(
-        self, request: Request, then: "Callable[[Any], T | Awaitable[T]]"
-    ) -> "asyncio.Future[T]":
-        """`then` of the answer to a request, read once for all equal requests of the operation.
-
-        Each waiter has a future of its own: to cancel it costs no other waiter the answer.
-        """
-        own: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def follow(loaded: "asyncio.Future[Answer]") -> None:
-            if loaded.cancelled() or loaded.exception():
-                _pass_on(own, loaded)
-            else:
-                loaded.result().add(own, then)
-
-        self.load(request).add_done_callback(follow)
-        return own
-
-
 class Loaders:
     """How the resolvers of one operation read. Made inside the running loop; ends with `aclose`."""
 
     def __init__(self, executor: PlanExecutor) -> None:
         self._queue = BatchQueue(executor)
-        self._loader = Loader(self._queue.load_batch)
+        self._loader: DataLoader[Request, Answer] = DataLoader(self._queue.load_batch)
 
     @property
     def trace(self) -> UpstreamTrace:
@@ -119,13 +93,24 @@ class Loaders:
     ) -> T | Awaitable[T]:
         """What `then` makes of a row or page: itself where that is known, else a future of it.
 
-        There is no task for a key, unless `then` returns an awaitable.
+        A request is read once for all equal ones of the operation. Each waiter has a future of its
+        own: to cancel it costs no other waiter the answer. There is no task for a key, unless
+        `then` returns an awaitable.
         """
         known = self._queue.known_answer(request)
         if known is not None:
             return then(known.value)
         self._queue.trace.note_field(request, field)
-        return self._loader.answer(request, then)
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def follow(loaded: "asyncio.Future[Answer]") -> None:
+            if loaded.cancelled() or loaded.exception():
+                _pass_on(waiter, loaded)
+            else:
+                loaded.result().add(waiter, then)
+
+        self._loader.load(request).add_done_callback(follow)
+        return waiter
 
     async def send(self, request: FormRequest[R], field: str) -> R:
         """The row that a mutation made or changed; nothing read before counts as known afterwards.
@@ -143,7 +128,11 @@ class Loaders:
 
 
 class BatchQueue:
-    """Collects the operation's requests for a batch window, then executes them as one batch."""
+    """Collects the operation's requests for a batch window, then executes them as one batch.
+
+    Its batch function returns an Answer for each key at once, as aiodataloader 0.4.3 needs it: no
+    key waits for another, and a cancelled batch leaves no waiter hanging.
+    """
 
     def __init__(self, executor: PlanExecutor) -> None:
         self.trace = executor.trace
@@ -194,26 +183,23 @@ class BatchQueue:
             asyncio.get_running_loop().call_soon(self._wait_out_window)
             return
         waiting, self._waiting = self._waiting, {}
-        round_ = asyncio.ensure_future(self._run_round(waiting))
-        self._rounds.add(round_)
-        round_.add_done_callback(self._rounds.discard)
 
-    async def _run_round(self, waiting: dict[Request, Answer]) -> None:
         def resolve(request: Request, outcome: Any) -> None:
             waiting[request].put(outcome)
 
-        rest: BaseException = RuntimeError("A request was left without an answer")
-        try:
-            await self._executor.execute(waiting, resolve)
-        except Exception as error:
-            rest = error
-        except BaseException as error:
-            rest = error
-            raise
-        finally:  # our own fault, or a cancellation: no waiter may hang
+        def end(round_: "asyncio.Future[None]") -> None:
+            """After our own fault, or a cancellation, no waiter may hang."""
+            self._rounds.discard(round_)
+            rest: BaseException = asyncio.CancelledError()
+            if not round_.cancelled():
+                rest = round_.exception() or RuntimeError("A request was left without an answer")
             for answer in waiting.values():
                 if not answer.is_there:
                     answer.put(rest)
+
+        round_ = asyncio.ensure_future(self._executor.execute(waiting, resolve))
+        self._rounds.add(round_)
+        round_.add_done_callback(end)
 
 
 async def settled(value: T | Awaitable[T]) -> T:

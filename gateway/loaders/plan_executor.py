@@ -6,7 +6,7 @@ GraphQL.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from gateway.errors import BudgetExceeded, DryRun, GatewayError, UpstreamError, UpstreamTimeout
@@ -112,22 +112,22 @@ class PlanExecutor:
     async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves each of its requests with the answer or an Exception."""
         steps = plan(requests, self._known, self._costs, self._policy)
-        if len(steps) == 1:
-            await self._execute_step(steps[0], resolve)
+        if self._is_dry:
+            for step in steps:
+                if not _is_first_page(step):
+                    self._record_plan(step, resolve)
+            steps = [step for step in steps if _is_first_page(step)]
+        if len(steps) == 1:  # the usual case needs no task
+            await self._executed(steps[0], resolve)
             return
         async with asyncio.TaskGroup() as group:
             for step in steps:
-                group.create_task(self._execute_step(step, resolve))
+                group.create_task(self._executed(step, resolve))
                 if isinstance(step, Scan):
                     await asyncio.sleep(0)  # first in the queue: the round waits longest for it
 
-    async def _execute_step(self, step: Send | Scan, resolve: Resolve) -> None:
-        if self._is_dry and not _is_first_page(step):
-            self._record_plan(step, resolve)
-        elif isinstance(step, Scan):
-            await self._scan(step, resolve)
-        else:
-            await self._send(step, resolve)
+    def _executed(self, step: Send | Scan, resolve: Resolve) -> Coroutine[Any, Any, None]:
+        return self._scan(step, resolve) if isinstance(step, Scan) else self._send(step, resolve)
 
     def _record_plan(self, step: Send | Scan, resolve: Resolve) -> None:
         keys = step.keys if isinstance(step, Scan) else step.serves
@@ -215,7 +215,7 @@ class PlanExecutor:
             self._spend_budget()
             record.began = clock()
             async with asyncio.timeout_at(self._deadline):
-                answer = await self._fetch(request, record)
+                answer = await self._sent(request, record)
         except TimeoutError:
             record.end(clock(), 0, UpstreamTimeout.code)
             raise UpstreamTimeout(DEADLINE_PASSED) from None
@@ -225,6 +225,8 @@ class PlanExecutor:
         record.end(
             clock(), answer.rows_read if isinstance(answer, Page) else int(answer is not None)
         )
+        if isinstance(answer, Page):
+            self._costs.learn(answer)
         self._known.record(answer)
         return answer
 
@@ -233,13 +235,11 @@ class PlanExecutor:
             raise BudgetExceeded("This operation takes more upstream requests than it may send")
         self._budget -= 1
 
-    async def _fetch(self, request: Request, record: RequestRecord) -> Any:
+    def _sent(self, request: Request, record: RequestRecord) -> Awaitable[Any]:
         if not isinstance(request, ListRequest):
-            return await self._client.fetch(request, record.on_attempt, self._context)
+            return self._client.fetch(request, record.on_attempt, self._context)
         owner = self._known.call(request.owner) if request.owner else None
-        page = await self._client.page(request, record.on_attempt, self._context, owner)
-        self._costs.learn(page)
-        return page
+        return self._client.page(request, record.on_attempt, self._context, owner)
 
 
 def _error_code(error: Exception) -> str:
