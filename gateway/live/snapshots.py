@@ -17,10 +17,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from inspect import isawaitable
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
-from cachetools import LRUCache, TTLCache
+from cachetools import FIFOCache, LRUCache
 
 from gateway.errors import UpstreamError, UpstreamInvalid
 from gateway.live.events import FINAL, RANK, CallStatusEvent, EventSource, advance
@@ -44,8 +45,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-RESULT_TTL = 1.0
-"""Seconds for which a result is kept for later callers."""
 MAX_RESULTS = 200
 RUN_TIMEOUT = 60.0
 """Seconds, longer than every deadline of a run or of the upstream client."""
@@ -75,31 +74,35 @@ ROW_TIMEOUT = 3.0
 class ResultCoalescer(Generic[T]):
     """Runs what many subscribers need for the same event once, and shares the result by key.
 
-    `clock` is a time in seconds, the loop's by default.
+    It keeps the last MAX_RESULTS results, so a key must never mean another result.
     """
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._flights = SingleFlight()
-        self._results: TTLCache[Hashable, T] = TTLCache(MAX_RESULTS, RESULT_TTL, self._now)
+        self._results: FIFOCache[Hashable, T] = FIFOCache(MAX_RESULTS)
 
-    async def result(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
+    async def result(self, key: Hashable, run: Callable[[], Awaitable[T] | T]) -> T:
         """The result under this key: a kept one, that of a run in flight, or that of `run`.
 
         A run continues while any caller waits for it. All waiting callers get its error, which is
-        not kept.
+        not kept. A run that awaits nothing makes no caller wait.
         """
         result = self._results.get(key)
         if result is not None:
             return result
-        return await self._flights.do(key, self._now() + RUN_TIMEOUT, lambda _: self._run(key, run))
+        until = asyncio.get_running_loop().time() + RUN_TIMEOUT
+        outcome: Any = None
+        if key not in self._flights:
+            outcome = run()
+            if not isawaitable(outcome):
+                self._results[key] = outcome
+                return cast("T", outcome)
+        kept: T = await self._flights.do(key, until, lambda _: self._keep(key, outcome))
+        return kept
 
-    async def _run(self, key: Hashable, run: Callable[[], Awaitable[T]]) -> T:
-        self._results[key] = result = await run()
+    async def _keep(self, key: Hashable, outcome: Awaitable[T]) -> T:
+        self._results[key] = result = await outcome
         return result
-
-    def _now(self) -> float:
-        return self._clock() if self._clock else asyncio.get_running_loop().time()
 
 
 def event_of(row: CallResource, source: EventSource, at: datetime) -> CallStatusEvent:

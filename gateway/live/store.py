@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from cachetools import TLRUCache, TTLCache
 
-from gateway.errors import GatewayError, StoreUnavailable, SubscriberLagged
+from gateway.errors import StoreUnavailable, SubscriberLagged
 from gateway.live.events import CallStatusEvent, advance
 
 __all__ = ["CLAIM_SECONDS", "Claim", "EventSubscription", "MemoryStore", "Store"]
@@ -43,27 +43,49 @@ class Claim:
     is_new: bool = False
 
 
-class EventSubscription:
+class OfCall(Protocol):
+    """What happened to a call."""
+
+    @property
+    def call_sid(self) -> str:
+        """The call."""
+
+
+E = TypeVar("E", bound=OfCall)
+
+
+class EventSubscription(Generic[E]):
     """One subscriber's events of one call, or of all (`call_sid` None): each new state, in order.
 
     A slow subscriber gets only the newest state of each call: it misses states between, never the
-    last. Iterate it; it ends with `close` or `end`. `limit` is the most calls that may wait.
+    last. Iterate it, in one task; it ends with `close` or `end`. `limit` is the most calls that may
+    wait.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_end_reason",
+        "_limit",
+        "_on_close",
+        "_pending",
+        "_waiter",
+        "call_sid",
+    )
 
     def __init__(
         self,
         call_sid: str | None,
-        on_close: Callable[["EventSubscription"], None],
+        on_close: Callable[["EventSubscription[E]"], None],
         limit: int = MAX_CALLS,
     ) -> None:
         self.call_sid = call_sid
         self._on_close = on_close
         self._limit = limit
-        self._pending: OrderedDict[str, CallStatusEvent] = OrderedDict()
-        self._wakeup = asyncio.Event()
+        self._pending: OrderedDict[str, E] = OrderedDict()
+        self._waiter: asyncio.Future[None] | None = None
         self._end_reason: Exception | None = None
 
-    def deliver(self, state: CallStatusEvent) -> None:
+    def deliver(self, state: E) -> None:
         """Queues a call's new state, which replaces an older one that still waits."""
         self._pending.pop(state.call_sid, None)
         if len(self._pending) >= self._limit:
@@ -75,12 +97,12 @@ class EventSubscription:
             )
         elif self._end_reason is None:
             self._pending[state.call_sid] = state
-            self._wakeup.set()
+            self._wake()
 
-    def end(self, error: GatewayError | None = None) -> None:
+    def end(self, error: Exception | None = None) -> None:
         """Ends the iteration after the waiting states, with the error if there is one."""
         self._end_reason = self._end_reason or error or StopAsyncIteration()
-        self._wakeup.set()
+        self._wake()
 
     def close(self) -> None:
         """Drops the waiting states and ends the iteration at once."""
@@ -88,23 +110,27 @@ class EventSubscription:
         self.end()
         self._on_close(self)
 
-    def __enter__(self) -> "EventSubscription":
+    def __enter__(self) -> "EventSubscription[E]":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __aiter__(self) -> "EventSubscription":
+    def __aiter__(self) -> "EventSubscription[E]":
         return self
 
-    async def __anext__(self) -> CallStatusEvent:
+    async def __anext__(self) -> E:
         """The next state. Raises SubscriberLagged when more than `limit` calls waited."""
         while not self._pending:
             if self._end_reason is not None:
                 raise self._end_reason
-            self._wakeup.clear()
-            await self._wakeup.wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         return self._pending.popitem(last=False)[1]
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Store(Protocol):
@@ -116,7 +142,7 @@ class Store(Protocol):
         Never raises: an unreachable gateway gets the event as soon as it can be reached.
         """
 
-    def subscribe(self, call_sid: str | None = None) -> EventSubscription:
+    def subscribe(self, call_sid: str | None = None) -> EventSubscription[CallStatusEvent]:
         """Events of a call, or of all, from now on. For earlier ones see `state`."""
 
     def state(self, call_sid: str) -> CallStatusEvent | None:
@@ -178,7 +204,7 @@ class MemoryStore:
         self._claims: TTLCache[str, Claim] = TTLCache(max_claims, CLAIM_SECONDS, now)
         self._leases: TLRUCache[str, Expiring[str]] = expiring_cache(MAX_LEASES, now)
         self._max_calls = max_calls
-        self._subscriptions: dict[str | None, dict[EventSubscription, None]] = {}
+        self._subscriptions: dict[str | None, dict[EventSubscription[CallStatusEvent], None]] = {}
 
     async def publish(self, event: CallStatusEvent) -> CallStatusEvent | None:
         """See Store."""
@@ -196,7 +222,7 @@ class MemoryStore:
                 subscription.deliver(state)
         return state
 
-    def subscribe(self, call_sid: str | None = None) -> EventSubscription:
+    def subscribe(self, call_sid: str | None = None) -> EventSubscription[CallStatusEvent]:
         """See Store."""
         subscription = EventSubscription(call_sid, self._unsubscribe, self._max_calls)
         self._subscriptions.setdefault(call_sid, {})[subscription] = None
@@ -249,7 +275,7 @@ class MemoryStore:
             for subscription in list(subscriptions):
                 subscription.close()
 
-    def _unsubscribe(self, subscription: EventSubscription) -> None:
+    def _unsubscribe(self, subscription: EventSubscription[CallStatusEvent]) -> None:
         subscriptions = self._subscriptions.get(subscription.call_sid, {})
         subscriptions.pop(subscription, None)
         if not subscriptions:

@@ -1,7 +1,7 @@
 """Subscriptions to calls: the state of each as it is now, then every new one, until it is final.
 
-Events come from the store, which keeps the newest state of each call for a slow subscriber; rows
-come from `snapshots`. This module must not know GraphQL, nor the transport of a subscriber.
+Events come from `feeds`, each with its row; a slow subscriber gets the newest of each call. This
+module must not know GraphQL, nor the transport of a subscriber.
 
 Note [Never back]. A subscriber gets a state only if it is further than the last one sent
 (`events.advance`), and its row is never behind the event (Note [Fresh rows] in `snapshots`). So
@@ -14,18 +14,16 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from cachetools import LRUCache
-
 from gateway.errors import CallNotFound, TooManySubscribers
-from gateway.live.events import FINAL, CallStatusEvent, EventSource, advance
+from gateway.live.events import FINAL
+from gateway.live.feeds import CallUpdate, Feed, SentStates
 from gateway.live.polling import Poller
 from gateway.live.snapshots import CallSnapshot, SnapshotReader
 from gateway.live.store import Store
-from gateway.upstream.calls import CallResource, CallStatus, ListCalls
+from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.requests import check_sid
 
@@ -35,9 +33,6 @@ __all__ = [
     "SubscriptionManager",
     "for_accepted_credentials",
 ]
-
-
-MAX_STATES = 1000
 
 
 class SubscriberSlots:
@@ -61,42 +56,6 @@ class SubscriberSlots:
             self.count -= 1
 
 
-@dataclass(frozen=True, slots=True)
-class CallUpdate:
-    """A state of a call, which the gateway learned of from `source` at `at` (UTC).
-
-    `source` is None for the state at the beginning of the subscription; `previous` is the state
-    sent before, None for the first.
-    """
-
-    row: CallResource
-    previous: CallStatus | None
-    source: EventSource | None
-    at: datetime
-
-
-class SentStates:
-    """The last snapshot of each call that one subscriber got, of the last MAX_STATES calls."""
-
-    def __init__(self) -> None:
-        self._last_sent: LRUCache[str, CallSnapshot] = LRUCache(MAX_STATES)
-
-    def is_new(self, event: CallStatusEvent) -> bool:
-        """False if the subscriber got this state already, or a further one."""
-        last = self._last_sent.get(event.call_sid)
-        return advance(last.state if last else None, event) is not None
-
-    def update(
-        self, snapshot: CallSnapshot, source: EventSource | None, at: datetime
-    ) -> CallUpdate | None:
-        """The update to send; None if the row shows nothing new."""
-        last = self._last_sent.get(snapshot.row.sid)
-        self._last_sent[snapshot.row.sid] = snapshot
-        if last is not None and last.row == snapshot.row:
-            return None
-        return CallUpdate(snapshot.row, last.row.status if last else None, source, at)
-
-
 class SubscriptionManager:
     """The subscriptions of one credential; polls while `run` runs.
 
@@ -116,6 +75,7 @@ class SubscriptionManager:
         self._store = store
         self._slots = slots
         self._now = now
+        self._feeds: dict[str | None, Feed] = {}
 
     @classmethod
     def of(
@@ -145,26 +105,23 @@ class SubscriptionManager:
         then, or when the call is gone; the error of the last read when it stays unreadable.
         """
         check_sid("CA", sid)
-        with (
-            self._slots.taken(),
-            self._store.subscribe(sid) as events,
-            self._poller.following(sid, events.end),
-        ):
-            snapshot = await self._reader.current(sid)
-            if snapshot is None:
-                raise CallNotFound("There is no call with this SID")
-            self._mark_shown(snapshot)
-            sent = SentStates()
-            yield self._first_update(sent, snapshot)
-            if snapshot.row.status in FINAL:
-                return
-            async for event in events:
-                update = await self._update(sent, event)
-                if update is None:
-                    continue
-                yield update
-                if update.row.status in FINAL:
+        with self._slots.taken():
+            feed = self._feed(sid)
+            with feed.subscribe() as events:
+                snapshot = await self._reader.current(sid)
+                if snapshot is None:
+                    raise CallNotFound("There is no call with this SID")
+                sent = SentStates(sid)
+                yield self._first_update(feed, sent, snapshot)
+                if snapshot.row.status in FINAL:
                     return
+                async for read in events:
+                    update = sent.update(read)
+                    if update is None:
+                        continue
+                    yield update
+                    if update.row.status in FINAL:
+                        return
 
     def recent_call(self, sid: str) -> CallResource | None:
         """A call with a recent event, which upstream may not show yet. None without one."""
@@ -177,15 +134,19 @@ class SubscriptionManager:
         Raises TooManySubscribers or an UpstreamError at the beginning, SubscriberLagged when the
         subscriber reads too slowly.
         """
-        with self._slots.taken(), self._store.subscribe() as events, self._poller.following_all():
-            sent = SentStates()
-            rows = await self._live(lists)
-            while rows:
-                yield self._first_update(sent, await self._reader.record(rows.popleft()))
-            async for event in events:
-                update = await self._update(sent, event, lists)
-                if update is not None:
-                    yield update
+        with self._slots.taken():
+            feed = self._feed(None)
+            with feed.subscribe() as events:
+                sent = SentStates(None)
+                rows = await self._live(lists)
+                while rows:
+                    snapshot = await self._reader.record(rows.popleft())
+                    yield self._first_update(feed, sent, snapshot)
+                async for read in events:
+                    if any(list_.matches(read.snapshot.row) for list_ in lists):
+                        update = sent.update(read)
+                        if update is not None:
+                            yield update
 
     async def _live(self, lists: Sequence[ListCalls]) -> deque[CallResource]:
         """Reads all live calls before the first is sent, because a subscriber may be slow."""
@@ -195,29 +156,21 @@ class SubscriptionManager:
             self._poller.mark_shown(row.sid)
         return rows
 
-    def _first_update(self, sent: SentStates, snapshot: CallSnapshot) -> CallUpdate:
-        update = sent.update(snapshot, None, self._now())
-        assert update is not None  # noqa: S101 (the first one is always new)
-        return update
+    def _first_update(self, feed: Feed, sent: SentStates, snapshot: CallSnapshot) -> CallUpdate:
+        feed.begin(snapshot)
+        sent.begin(snapshot)
+        return CallUpdate(snapshot.row, None, None, self._now())
 
-    async def _update(
-        self,
-        sent: SentStates,
-        event: CallStatusEvent,
-        lists: Sequence[ListCalls] | None = None,
-    ) -> CallUpdate | None:
-        if not sent.is_new(event):
-            return None
-        self._poller.on_event(event)
-        snapshot = await self._reader.after(event)
-        self._mark_shown(snapshot)
-        if lists is not None and not any(list_.matches(snapshot.row) for list_ in lists):
-            return None
-        return sent.update(snapshot, event.source, event.at)
+    def _feed(self, call_sid: str | None) -> Feed:
+        feed = self._feeds.get(call_sid)
+        if feed is None:
+            feed = Feed(call_sid, self._reader, self._poller, self._store, self._forget)
+            self._feeds[call_sid] = feed
+        return feed
 
-    def _mark_shown(self, snapshot: CallSnapshot) -> None:
-        if snapshot.is_read:
-            self._poller.mark_shown(snapshot.row.sid)
+    def _forget(self, feed: Feed) -> None:
+        if self._feeds.get(feed.call_sid) is feed:
+            del self._feeds[feed.call_sid]
 
 
 async def for_accepted_credentials(

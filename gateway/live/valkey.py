@@ -99,7 +99,7 @@ class ValkeyStore:
             self._wakeup.set()
         return state
 
-    def subscribe(self, call_sid: str | None = None) -> EventSubscription:
+    def subscribe(self, call_sid: str | None = None) -> EventSubscription[CallStatusEvent]:
         """See Store."""
         return self._local.subscribe(call_sid)
 
@@ -198,7 +198,7 @@ class ValkeyStore:
                 milliseconds = int(CLAIM_SECONDS * 1000)
                 await _reply(self._commands.set(key, value, px=milliseconds))
             if self._unsettled.get(key) is value:
-                del self._unsettled[key]
+                self._unsettled.pop(key, None)
 
     async def _write_outbox(self) -> None:
         """Sends what waits, then sleeps until something waits again."""

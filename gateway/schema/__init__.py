@@ -12,7 +12,7 @@ from gateway.schema.cursors import cursor_key
 from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedQuery, FederatedSchema
 from gateway.schema.error_codes import presentable
-from gateway.schema.executing import execute, subscribe
+from gateway.schema.executing import execute, open_subscription
 from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
 from gateway.schema.prepared import PreparedCache, PreparedOperation
@@ -27,9 +27,9 @@ __all__ = [
     "PreparedOperation",
     "cursor_key",
     "execute",
+    "open_subscription",
     "prepare",
     "schema",
-    "subscribe",
 ]
 
 schema = FederatedSchema(

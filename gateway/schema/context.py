@@ -3,8 +3,14 @@
 This module must not know HTTP: the server makes a context for each operation and closes it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Hashable,
+    MutableMapping,
+    Sequence,
+)
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -25,17 +31,18 @@ from gateway.upstream.pages import Budget
 __all__ = ["Context", "Info", "LiveAccount", "field_path", "selects"]
 
 
-OpenLoaders = Callable[[CallResource], AbstractAsyncContextManager[Loaders]]
 Updates = AsyncGenerator[CallUpdate, None]
 
 
 class LiveAccount(Protocol):
     """An account as one credential reaches it: its live calls and its mutations.
 
-    `mutations` runs mutations without an idempotency key. A member of the account is a credential
+    `operations` and `results` are what its subscriptions share. `mutations` runs mutations without
+    an idempotency key. A member of the account is a credential
     that upstream accepts.
     """
 
+    operations: MutableMapping[Hashable, Any]
     results: ResultCoalescer[Any]
     mutations: RunningMutations
 
@@ -71,21 +78,20 @@ class Context:
     """The state of one operation, and the account that all operations of a credential share.
 
     Both `account` and `loaders` are made when they are first used: a refused operation uses
-    neither. `trace` is that of the loaders. A query keeps its loaders; a subscription has new ones
-    for each event (`with_snapshot`).
+    neither. `trace` is that of the loaders. A query keeps its loaders; each event of a subscription
+    has a context of its own (`for_event`).
 
     `page_budget` and `row_budget` apply to each connection. `deadline` is a time of the loop's
-    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. Subscriptions
-    with an equal `coalescing_key` get the same result for the same event; with None, each its own.
-    `compiles` says whether operations are executed as compiled plans (execution). `cursor_key` is
-    the secret that signs this account's cursors. `field_names` are those of the operation's
-    document (`selects`).
+    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. `compiles` is
+    False if no operation is executed as a compiled plan (execution). `cursor_key` is the secret
+    that signs this account's cursors. `field_names` are those of the operation's document
+    (`selects`).
     """
 
     caller: Caller
     connect: Callable[[], LiveAccount]
     make_loaders: Callable[[], Loaders]
-    open_loaders: OpenLoaders
+    make_event_loaders: Callable[[CallResource], Loaders]
     trace: UpstreamTrace
     make_cursor_key: Callable[[], bytes]
     deadline: float
@@ -94,7 +100,6 @@ class Context:
     row_budget: int
     limits: DocumentSettings
     compiles: bool = True
-    coalescing_key: Hashable = None
     field_names: frozenset[str] = frozenset()
 
     @cached_property
@@ -112,12 +117,15 @@ class Context:
         """Made when the first cursor is read or written."""
         return self.make_cursor_key()
 
-    @asynccontextmanager
-    async def with_snapshot(self, row: CallResource) -> AsyncIterator[None]:
-        """During an event's execution: loaders that know this row and nothing of earlier events."""
-        async with self.open_loaders(row) as loaders:
-            self.loaders, self.trace = loaders, loaders.trace
-            yield
+    def for_event(self, row: CallResource) -> "Context":
+        """The context of one event, whose loaders know this row and nothing of other events.
+
+        Close its loaders if they were used.
+        """
+        context = copy(self)
+        context.loaders = self.make_event_loaders(row)
+        context.trace = context.loaders.trace
+        return context
 
     def budget(self) -> Budget:
         """A fresh budget for one connection."""

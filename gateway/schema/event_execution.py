@@ -1,25 +1,26 @@
-"""Executes the events of subscriptions, each with its own loaders, once for equal subscribers.
+"""Executes the events of subscriptions, each with its own loaders.
 
-This module must not know where events come from.
-
-Note [One execution for all]. A thousand subscribers of one page execute the same document for the
-same event: a thousand times the work, and repeated upstream reads of the edges. So subscribers with
-an equal `coalescing_key` (caller and operation; the server makes it) share one execution of an
-event, and its result for a moment longer. `previousStatus` is part of the event, so a slow
-subscriber that missed a status does not share a result with the others.
+This module must not know where events come from, nor who shares a result.
 """
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from graphql import GraphQLField, GraphQLObjectType
+from graphql import ExecutionResult, GraphQLError, GraphQLField, GraphQLObjectType
 
 from gateway.execution import CompilingExecutor, Shortcut
-from gateway.live.subscriptions import CallUpdate
+from gateway.live.feeds import CallUpdate
 from gateway.schema.context import Context
+from gateway.schema.error_codes import presentable
 from gateway.schema.shortcuts import shortcut
 from gateway.schema.strawberry_internals import GraphQLCoreExecution
+from gateway.telemetry.upstream_trace import UpstreamTrace
 
-__all__ = ["EventExecutor"]
+__all__ = ["EventExecutor", "EventOperation", "Source"]
+
+T = TypeVar("T")
+Finish = Callable[[ExecutionResult, UpstreamTrace], T]
 
 
 class EventExecutor(CompilingExecutor, GraphQLCoreExecution):
@@ -38,19 +39,49 @@ class EventExecutor(CompilingExecutor, GraphQLCoreExecution):
         """True: every type of the schema, and Strawberry's own check, looks at the class."""
         return True
 
-    def execute_operation(self, serially: bool | None = None) -> Any:
-        """Returns the result, or an awaitable of it."""
-        if not isinstance(self.root_value, CallUpdate):
-            return super().execute_operation(serially)
-        context: Context = self.context_value
-        if context.coalescing_key is None:
-            return self._execute_event(context, self.root_value)
-        return context.account.results.result(
-            (context.coalescing_key, self.root_value),
-            lambda: self._execute_event(context, self.root_value),
-        )
 
-    async def _execute_event(self, context: Context, update: CallUpdate) -> Any:
-        async with context.with_snapshot(update.row):
-            result = super().execute_operation(False)
-            return await result if self.is_awaitable(result) else result
+class EventOperation:
+    """A subscription's operation. It has nothing of its subscriber but caller and options."""
+
+    def __init__(self, executor: EventExecutor) -> None:
+        self._executor = executor
+
+    def execute(self, update: CallUpdate, finish: Finish[T]) -> T | Awaitable[T]:
+        """What `finish` makes of one event's result; an awaitable of it if something is read.
+
+        It gets the result and the trace of its upstream requests.
+        """
+        context: Context = self._executor.context_value.for_event(update.row)
+        executor = self._executor.build_per_event_executor(update)
+        executor.context_value = context
+        result: Any = executor.execute_operation(False)
+        if executor.is_awaitable(result):
+            return _finish_later(result, context, finish)
+        return finish(_presentable(result, context), context.trace)
+
+    def failure(self, error: Exception) -> ExecutionResult:
+        """The last result of a subscription whose updates or execution raised this."""
+        located = GraphQLError(str(error), original_error=error)
+        limits = self._executor.context_value.limits
+        return ExecutionResult(None, presentable([located], limits))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened subscription: an update for each event, and what to execute for it."""
+
+    operation: EventOperation
+    updates: Any  # AsyncGenerator[CallUpdate, None]; close it
+
+
+async def _finish_later(result: Awaitable[Any], context: Context, finish: Finish[T]) -> T:
+    try:
+        return finish(_presentable(await result, context), context.trace)
+    finally:
+        await context.loaders.aclose()
+
+
+def _presentable(result: ExecutionResult, context: Context) -> ExecutionResult:
+    if result.errors:
+        result.errors = presentable(result.errors, context.limits)
+    return result

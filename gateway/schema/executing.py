@@ -4,8 +4,7 @@ An operation that is refused resolves no field and sends nothing. Errors get the
 module must not know HTTP, nor which fields there are.
 """
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from typing import Any
 
 from graphql import (
@@ -16,7 +15,6 @@ from graphql import (
     default_field_resolver,
     default_type_resolver,
     get_variable_values,
-    map_source_to_response_event,
 )
 from graphql.execution import VariableValues
 
@@ -24,12 +22,12 @@ from gateway.access import Scope
 from gateway.errors import BadUserInput, GatewayError
 from gateway.schema.context import Context
 from gateway.schema.error_codes import error_of, presentable
-from gateway.schema.event_execution import EventExecutor
+from gateway.schema.event_execution import EventExecutor, EventOperation, Source
 from gateway.schema.limits import check_variables
 from gateway.schema.prepared import PreparedOperation
 from gateway.schema.strawberry_internals import optimized_is_awaitable
 
-__all__ = ["execute", "subscribe"]
+__all__ = ["execute", "open_subscription"]
 
 REQUIRED_SCOPES = {
     OperationType.QUERY: Scope.READ,
@@ -58,26 +56,22 @@ async def execute(
     return _presented(operation, result)
 
 
-async def subscribe(
+async def open_subscription(
     operation: PreparedOperation, variables: Variables, context: Context
-) -> AsyncGenerator[ExecutionResult, None]:
-    """The results of a subscription's events, or the one of its refusal."""
+) -> Source | ExecutionResult:
+    """Calls a subscription's resolver. The result is that of a refused one."""
     executor = _executor(operation, variables, context)
     if isinstance(executor, list):
-        yield _refused(operation, executor)
-        return
+        return _refused(operation, executor)
     try:
-        source: Any = create_source_event_stream(executor)
-        if executor.is_awaitable(source):
-            source = await source
-        if isinstance(source, ExecutionResult):
-            yield _refused(operation, source.errors or [])
-            return
-        async with aclosing(map_source_to_response_event(executor, source)) as results:
-            async for result in results:
-                yield _presented(operation, result)
-    except Exception as error:  # of the source
-        yield _presented(operation, _failed(error))
+        updates: Any = create_source_event_stream(executor)
+        if executor.is_awaitable(updates):
+            updates = await updates
+    except Exception as error:  # a bug, which is logged
+        return _presented(operation, _failed(error))
+    if isinstance(updates, ExecutionResult):
+        return _refused(operation, updates.errors or [])
+    return Source(EventOperation(executor), updates)
 
 
 def _executor(

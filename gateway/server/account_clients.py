@@ -21,11 +21,19 @@ cancel them by being cancelled itself.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Hashable,
+    Iterator,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 from gateway.access import Account
 from gateway.access.rate_limit import RateLimiter
@@ -62,7 +70,8 @@ MAX_UNPROVEN_IDLE = 32
 class AccountClient:
     """One credential's client, the costs learned with it, and its account's live calls.
 
-    The store opens and polling starts with `start`, or on first use. `proof` is None for the
+    `operations` and `results` are those of subscriptions (event_results, Note [One execution for
+    all]). The store opens and polling starts with `start`, or on first use. `proof` is None for the
     gateway's own credential. Close with `aclose`.
     """
 
@@ -76,6 +85,7 @@ class AccountClient:
     ) -> None:
         self.client = client
         self.costs = Costs()
+        self.operations: MutableMapping[Hashable, Any] = WeakValueDictionary()
         self.results: ResultCoalescer[Any] = ResultCoalescer()
         self.mutations = RunningMutations()
         self.users = 0

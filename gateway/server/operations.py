@@ -6,8 +6,8 @@ limit rejects, leases none and leaves nothing behind.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -26,11 +26,18 @@ from gateway.schema import (
     PreparedOperation,
     cursor_key,
     execute,
+    open_subscription,
     prepare,
-    subscribe,
 )
 from gateway.server.account_clients import AccountClient, AccountClientPool
-from gateway.server.results import rejected, response_map, timed_out, until_expiry, with_explanation
+from gateway.server.event_results import EventResults
+from gateway.server.results import (
+    before_expiry,
+    rejected,
+    response_map,
+    timed_out,
+    with_explanation,
+)
 from gateway.server.webhook_keys import callback_url
 from gateway.settings import PlannerMode, Settings, SettingsError, Switch
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
@@ -146,37 +153,26 @@ class Gateway:
         except (GraphQLError, BadRequest) as error:
             yield rejected(error)
             return
-        if operation.type is OperationType.SUBSCRIPTION:
-            request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
-            is_shared = options.explain is Explain.NOTHING
-            key = (*request, caller.scopes) if is_shared else None
-            async with aclosing(
-                self._subscribe(operation, variables or {}, options, caller, key)
-            ) as events:
-                async for result in events:
+        if operation.type is not OperationType.SUBSCRIPTION:
+            if operation.type is OperationType.MUTATION and not may_mutate:
+                yield rejected(BadRequest("A mutation needs POST"))
+            else:
+                yield await self.execute(operation, variables, options, caller=caller)
+            return
+        expires_at = self.expires_at(caller)
+        request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
+        key = (*request, caller.scopes) if options.explain is Explain.NOTHING else None
+        async with RunningOperation(self, caller, options, _trace(caller, options)) as context:
+            source = await open_subscription(operation, variables or {}, context)
+            if isinstance(source, ExecutionResult):
+                yield source
+                return
+            results = EventResults(source, context.account, key, options.explain)
+            del context, source  # equal subscribers share one
+            async with aclosing(results.updates):
+                while (result := await before_expiry(expires_at, results.next())) is not None:
                     yield result
-        elif operation.type is OperationType.MUTATION and not may_mutate:
-            yield rejected(BadRequest("A mutation needs POST"))
-        else:
-            yield await self.execute(operation, variables, options, caller=caller)
-
-    async def _subscribe(
-        self,
-        operation: PreparedOperation,
-        variables: Mapping[str, Any],
-        options: OperationOptions,
-        caller: Caller,
-        coalescing_key: Hashable,
-    ) -> AsyncGenerator[ExecutionResult, None]:
-        async with (
-            RunningOperation(
-                self, caller, options, _trace(caller, options), coalescing_key
-            ) as context,
-            aclosing(subscribe(operation, variables, context)) as results,
-            aclosing(until_expiry(self.expires_at(caller), results)) as valid,
-        ):
-            async for result in valid:
-                yield with_explanation(result, context.trace, options.explain)
+                    del result  # while it waits, a subscriber keeps none
 
     async def execute_as_operator(
         self,
@@ -213,16 +209,14 @@ class Gateway:
         assert self._pool  # noqa: S101 (open_gateway passes one; own is never lent)
         return leases.enter_context(self._pool.lease(caller.account, caller.address))
 
-    def context(
-        self, running: "RunningOperation", trace: UpstreamTrace, coalescing_key: Hashable
-    ) -> Context:
+    def context(self, running: "RunningOperation", trace: UpstreamTrace) -> Context:
         """The context of an operation."""
         account = running.caller.account
         return Context(
             caller=running.caller,
             connect=running.connect,
             make_loaders=running.make_loaders,
-            open_loaders=running.open_loaders,
+            make_event_loaders=running.make_event_loaders,
             trace=trace,
             make_cursor_key=partial(_cursor_key, self.settings, account or self.client.account),
             deadline=asyncio.get_running_loop().time() + self._timeout(running.options),
@@ -232,7 +226,6 @@ class Gateway:
             row_budget=self.settings.operation.row_budget,
             limits=self.settings.documents,
             compiles=self.settings.operation.compiled_execution is Switch.ON,
-            coalescing_key=coalescing_key,
         )
 
     def loaders(
@@ -264,21 +257,16 @@ class RunningOperation:
     """One operation while it runs: what it opens ends with it. See Note [Lazily]."""
 
     def __init__(
-        self,
-        gateway: Gateway,
-        caller: Caller,
-        options: OperationOptions,
-        trace: UpstreamTrace,
-        coalescing_key: Hashable = None,
+        self, gateway: Gateway, caller: Caller, options: OperationOptions, trace: UpstreamTrace
     ) -> None:
         self.caller, self.options = caller, options
-        self._gateway, self._trace, self._coalescing_key = gateway, trace, coalescing_key
+        self._gateway, self._trace = gateway, trace
         self._client: AccountClient | None = None
         self._loaders: Loaders | None = None
         self._leases = ExitStack()
 
     async def __aenter__(self) -> Context:
-        return self._gateway.context(self, self._trace, self._coalescing_key)
+        return self._gateway.context(self, self._trace)
 
     async def __aexit__(self, *_: object) -> None:
         with self._leases:
@@ -296,14 +284,10 @@ class RunningOperation:
         self._loaders = self._gateway.loaders(self.connect(), self.options, self._trace)
         return self._loaders
 
-    @asynccontextmanager
-    async def open_loaders(self, row: CallResource) -> AsyncIterator[Loaders]:
+    def make_event_loaders(self, row: CallResource) -> Loaders:
         """See Context."""
         trace = _trace(self.caller, self.options)
-        async with aclosing(
-            self._gateway.loaders(self.connect(), self.options, trace, row)
-        ) as loaders:
-            yield loaders
+        return self._gateway.loaders(self.connect(), self.options, trace, row)
 
 
 def _trace(caller: Caller, options: OperationOptions) -> UpstreamTrace:

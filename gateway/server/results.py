@@ -5,9 +5,11 @@ operation is executed, the kind of credential, nor HTTP.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable
+from functools import cached_property
 from typing import Any, TypeVar
 
+import msgspec
 from graphql import ExecutionResult, GraphQLError
 
 from gateway.errors import DryRun, GatewayError, UpstreamTimeout
@@ -15,10 +17,13 @@ from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 
 __all__ = [
     "CredentialExpired",
+    "SharedResult",
+    "before_expiry",
+    "encoded",
     "rejected",
     "response_map",
     "timed_out",
-    "until_expiry",
+    "was_executed",
     "with_explanation",
 ]
 
@@ -29,27 +34,39 @@ class CredentialExpired(Exception):
     """The subscriber's credential has expired, which ends the subscription."""
 
 
-async def until_expiry(
-    moment: float | None, results: AsyncGenerator[T, None]
-) -> AsyncGenerator[T, None]:
-    """The results until a time of the loop's clock; None means without end.
+async def before_expiry(moment: float | None, result: Awaitable[T]) -> T:
+    """What comes before a time of the loop's clock, at which it raises CredentialExpired.
 
-    Raises CredentialExpired at that time. The caller closes `results`.
+    None means never.
     """
-    clock = asyncio.get_running_loop().time
-    while True:
-        try:
-            async with asyncio.timeout_at(moment) as timeout:
-                result = await anext(results, None)
-        except TimeoutError:
-            if timeout.expired():
-                raise CredentialExpired from None
-            raise
-        if result is None:
-            return
-        if moment is not None and clock() >= moment:
-            raise CredentialExpired
-        yield result
+    if moment is None:
+        return await result
+    try:
+        async with asyncio.timeout_at(moment) as timeout:
+            value = await result
+    except TimeoutError:
+        if timeout.expired():
+            raise CredentialExpired from None
+        raise
+    if asyncio.get_running_loop().time() >= moment:
+        raise CredentialExpired
+    return value
+
+
+class SharedResult(ExecutionResult):
+    """A result that several subscribers get; encoded once."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """See the function of this name."""
+        return msgspec.json.encode(response_map(self))
+
+
+def encoded(result: ExecutionResult) -> bytes:
+    """The response map as JSON."""
+    if isinstance(result, SharedResult):
+        return result.encoded
+    return msgspec.json.encode(response_map(result))
 
 
 def rejected(error: GatewayError | GraphQLError) -> ExecutionResult:
@@ -70,7 +87,7 @@ def with_explanation(
 
     The result of a dry run has one error that says so, instead of one for each unread field.
     """
-    if not _was_executed(result):
+    if not was_executed(result):
         return result
     warnings = trace.warnings()
     if warnings:
@@ -89,14 +106,14 @@ def response_map(result: ExecutionResult) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if result.errors:
         body["errors"] = [error.formatted for error in result.errors]
-    if _was_executed(result):
+    if was_executed(result):
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
     return body
 
 
-def _was_executed(result: ExecutionResult) -> bool:
+def was_executed(result: ExecutionResult) -> bool:
     """False for a request error: no field was resolved."""
     return result.data is not None or any(
         error.path or isinstance(error.original_error, UpstreamTimeout | DryRun)

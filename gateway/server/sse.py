@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import msgspec
 from graphql import ExecutionResult
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.server.results import CredentialExpired, response_map
+from gateway.server.results import CredentialExpired, encoded
 
 __all__ = ["EVENT_STREAM", "EventStream"]
 
@@ -86,7 +85,7 @@ class EventStream(Response):
 
 def _event(result: ExecutionResult) -> bytes:
     """One event. Its JSON contains no line breaks."""
-    return b"event: next\ndata: " + msgspec.json.encode(response_map(result)) + b"\n\n"
+    return b"event: next\ndata: " + encoded(result) + b"\n\n"
 
 
 def _body(content: bytes, *, more: bool = True) -> Message:

@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from gateway.errors import GatewayError, LimitExceeded
 from gateway.server.parameters import HttpError, Parameters, check_parameters, is_hash
-from gateway.server.results import CredentialExpired, response_map
+from gateway.server.results import CredentialExpired, encoded, response_map, was_executed
 
 __all__ = [
     "SERVER_OPTIONS",
@@ -155,6 +155,15 @@ class GraphQLOverWebSocket:
 class GraphQLWsConnection:
     """One accepted socket, until it closes."""
 
+    __slots__ = (
+        "_authenticate",
+        "_connection",
+        "_is_initialised",
+        "_operations",
+        "_tasks",
+        "_websocket",
+    )
+
     def __init__(self, websocket: WebSocket, authenticate: Authenticate) -> None:
         self._websocket = websocket
         self._authenticate = authenticate
@@ -272,6 +281,7 @@ class GraphQLWsConnection:
                 async for result in results:
                     if await self._send_result(id_, result):
                         return
+                    del result  # while it waits, a subscriber keeps none
             self._operations.pop(id_, None)
             await self._send("complete", id=id_)
         except (CredentialExpired, WebSocketDisconnect, WebSocketDisconnected):
@@ -285,13 +295,12 @@ class GraphQLWsConnection:
 
     async def _send_result(self, id_: str, result: ExecutionResult) -> bool:
         """Sends a result. True if it is an error that ends the operation."""
-        body = response_map(result)
-        is_error = "data" not in body
-        if is_error:
-            self._operations.pop(id_, None)
-        payload = body["errors"] if is_error else body
-        await self._send("error" if is_error else "next", id=id_, payload=payload)
-        return is_error
+        if was_executed(result):
+            await self._send("next", id=id_, payload=msgspec.Raw(encoded(result)))
+            return False
+        self._operations.pop(id_, None)
+        await self._send("error", id=id_, payload=response_map(result)["errors"])
+        return True
 
     async def _send(self, type_: str, **fields: Any) -> None:
         text = msgspec.json.encode({"type": type_, **fields}).decode()

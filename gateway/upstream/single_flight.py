@@ -40,6 +40,9 @@ class SingleFlight:
     def __init__(self) -> None:
         self._flights: dict[Hashable, InFlight] = {}
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._flights
+
     async def do(self, key: Hashable, until: float, start: Start[T]) -> T:
         """The result of the flight of this key; `start` begins one if there is none."""
         flight = self._flights.get(key)

@@ -38,13 +38,13 @@ def event(
     )
 
 
-async def next_status(subscription: EventSubscription) -> str:
+async def next_status(subscription: EventSubscription[CallStatusEvent]) -> str:
     """The status of the next state, which must come within 20 seconds."""
     async with asyncio.timeout(20):
         return (await anext(subscription)).status.value
 
 
-async def statuses_until(subscription: EventSubscription, last: str) -> list[str]:
+async def statuses_until(subscription: EventSubscription[CallStatusEvent], last: str) -> list[str]:
     """The statuses up to `last`."""
     statuses = [await next_status(subscription)]
     while statuses[-1] != last:

@@ -54,7 +54,7 @@ async def test_a_slow_subscriber_finds_each_calls_last_state_once() -> None:
 
 
 async def _waiting(
-    subscription: store_module.EventSubscription, count: int
+    subscription: store_module.EventSubscription[CallStatusEvent], count: int
 ) -> AsyncIterator[CallStatusEvent]:
     for _ in range(count):
         yield await anext(subscription)

@@ -1,10 +1,10 @@
-"""Equal runs in flight are one; results are kept for a moment."""
+"""Equal runs in flight are one; the last results are kept."""
 
 import asyncio
 
 import pytest
 
-from gateway.live.snapshots import MAX_RESULTS, RESULT_TTL, ResultCoalescer
+from gateway.live.snapshots import MAX_RESULTS, ResultCoalescer
 
 
 class Work:
@@ -25,7 +25,7 @@ class Work:
 
 
 async def test_all_callers_share_a_run_even_when_its_first_caller_leaves() -> None:
-    work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
+    work, shared = Work(), ResultCoalescer[int]()
     waiting = [asyncio.ensure_future(shared.result("key", work.run)) for _ in range(3)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -35,21 +35,24 @@ async def test_all_callers_share_a_run_even_when_its_first_caller_leaves() -> No
     assert await asyncio.gather(*waiting[1:]) == [1, 1]
 
 
-async def test_a_result_is_kept_for_a_moment_and_by_its_key() -> None:
-    now = [0.0]
-    work, shared = Work(), ResultCoalescer[int](lambda: now[0])
+async def test_a_result_is_kept_by_its_key() -> None:
+    work, shared = Work(), ResultCoalescer[int]()
     work.may_end.set()
-    outcomes = [await shared.result("key", work.run)]
-    now[0] = RESULT_TTL - 0.01
-    outcomes += [await shared.result(key, work.run) for key in ("key", "other")]
-    now[0] = RESULT_TTL
-    outcomes.append(await shared.result("key", work.run))
 
-    assert outcomes == [1, 1, 2, 3]
+    assert [await shared.result(key, work.run) for key in ("key", "key", "other")] == [1, 1, 2]
+
+
+async def test_a_run_that_awaits_nothing_makes_no_caller_wait() -> None:
+    shared, runs = ResultCoalescer[int](), iter(range(9))
+    waiting = [shared.result("key", lambda: next(runs) + 1) for _ in range(2)]
+    for one in waiting:
+        with pytest.raises(StopIteration) as end:
+            one.send(None)
+        assert end.value.value == 1
 
 
 async def test_a_failed_run_is_not_kept() -> None:
-    work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
+    work, shared = Work(), ResultCoalescer[int]()
     work.may_end.set()
     work.error = ValueError("no")
     with pytest.raises(ValueError, match="no"):
@@ -60,7 +63,7 @@ async def test_a_failed_run_is_not_kept() -> None:
 
 
 async def test_the_number_of_kept_results_is_bounded() -> None:
-    work, shared = Work(), ResultCoalescer[int](lambda: 0.0)
+    work, shared = Work(), ResultCoalescer[int]()
     work.may_end.set()
     for key in range(MAX_RESULTS + 1):
         await shared.result(key, work.run)

@@ -168,6 +168,15 @@ async def test_a_key_that_is_released_is_free_again(server: ServerProcess) -> No
         assert (await b.claim("k", "print")).is_new
 
 
+async def test_two_releases_at_once_do_not_disturb_each_other(server: ServerProcess) -> None:
+    """Each sends what the other left; `release` never raises."""
+    async with gateways(server) as (a, b):
+        await a.claim("k", "print")
+        await asyncio.gather(a.release("k"), a.release("k"))
+
+        assert (await b.claim("k", "print")).is_new
+
+
 async def test_a_claim_ends_after_a_day(server: ServerProcess) -> None:
     async with gateways(server) as (a, _), Redis.from_url(server.url) as probe:
         await a.claim("k", "print")

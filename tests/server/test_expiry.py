@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.access import ANONYMOUS, Caller
 from gateway.server import Gateway
-from gateway.server.results import CredentialExpired, until_expiry
+from gateway.server.results import CredentialExpired, before_expiry
 from gateway.settings import AccessMode
 from tests.access.provider import AUDIENCE, ISSUER, Provider
 from tests.conftest import connect
@@ -136,29 +136,22 @@ async def test_expiry_follows_the_gateways_clock() -> None:
             assert [result async for result in results] == expected
 
 
-async def numbers(*values: int | Exception) -> AsyncGenerator[int, None]:
-    """Yields or raises these one after the other, then hangs."""
-    for value in values:
-        if isinstance(value, Exception):
-            raise value
-        yield value
-    await asyncio.Event().wait()
-
-
 async def test_an_expired_credential_gets_no_results() -> None:
-    """Even if results are ready at once, so that there is no wait to interrupt."""
+    """Even if a result is ready at once, so that there is no wait to interrupt."""
     with pytest.raises(CredentialExpired):
-        await anext(until_expiry(asyncio.get_running_loop().time() - 1, numbers(1)))
+        await before_expiry(asyncio.get_running_loop().time() - 1, asyncio.sleep(0, 1))
 
 
 async def test_results_come_until_the_moment_and_their_own_failures_pass() -> None:
+    async def late() -> None:
+        raise TimeoutError
+
     moment = asyncio.get_running_loop().time() + 0.05
-    results = until_expiry(moment, numbers(0, 1))
-    assert [await anext(results), await anext(results)] == [0, 1]
+    assert await before_expiry(moment, asyncio.sleep(0, 1)) == 1
     with pytest.raises(CredentialExpired):
-        await anext(results)
+        await before_expiry(moment, asyncio.Event().wait())
     assert asyncio.get_running_loop().time() >= moment
 
     with pytest.raises(TimeoutError):
-        await anext(until_expiry(moment + 60, numbers(TimeoutError())))
-    assert await anext(until_expiry(None, numbers(7))) == 7
+        await before_expiry(moment + 60, late())
+    assert await before_expiry(None, asyncio.sleep(0, 7)) == 7

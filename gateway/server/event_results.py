@@ -1,0 +1,58 @@
+"""The results of a subscription, each executed once for all subscribers that get the same.
+
+This module must not know where events come from, nor how results reach a client.
+
+Note [One execution for all]. A thousand subscribers of one page execute the same document for the
+same event: a thousand times the work, and repeated upstream reads of the edges. So subscribers of
+one credential with an equal `key` (operation, options and scopes) share one operation. Of an
+operation and an update there is one result, kept for a moment longer, and encoded once.
+`previousStatus` is part of the update, so a slow subscriber that missed a status does not share a
+result with the others.
+"""
+
+from collections.abc import AsyncGenerator, Hashable
+
+from graphql import ExecutionResult
+
+from gateway.live.subscriptions import CallUpdate
+from gateway.schema.context import LiveAccount
+from gateway.schema.event_execution import EventOperation, Source
+from gateway.server.results import SharedResult, with_explanation
+from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
+
+__all__ = ["EventResults"]
+
+
+class EventResults:
+    """One subscriber's results. Close `updates`.
+
+    Without a `key` the subscriber shares its operation with nobody.
+    """
+
+    __slots__ = ("_account", "_explain", "_operation", "updates")
+
+    def __init__(
+        self, source: Source, account: LiveAccount, key: Hashable, explain: Explain
+    ) -> None:
+        self.updates: AsyncGenerator[CallUpdate, None] = source.updates
+        self._account = account
+        self._explain = explain
+        self._operation: EventOperation = source.operation
+        if key is not None:
+            self._operation = account.operations.setdefault(key, source.operation)
+
+    async def next(self) -> ExecutionResult | None:
+        """The next result, None after the last. One without data is the last."""
+        try:
+            update = await anext(self.updates, None)
+            if update is None:
+                return None
+            result: ExecutionResult = await self._account.results.result(
+                (self._operation, update), lambda: self._operation.execute(update, self._finish)
+            )
+        except Exception as error:
+            return self._operation.failure(error)
+        return result
+
+    def _finish(self, result: ExecutionResult, trace: UpstreamTrace) -> ExecutionResult:
+        return with_explanation(SharedResult(result.data, result.errors), trace, self._explain)
