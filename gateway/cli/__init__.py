@@ -16,7 +16,7 @@ from gateway.cli import (
     schema_command,
     serve_command,
     token_command,
-    verify,
+    verify_command,
 )
 from gateway.settings import Settings, SettingsError
 
@@ -52,6 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve_command.add_options(parser)
     commands = parser.add_subparsers(title="commands", metavar="")
-    for command in (query_command, verify, token_command, schema_command, sandbox_command):
+    for command in (query_command, verify_command, token_command, schema_command, sandbox_command):
         command.add_command(commands)
     return parser

@@ -13,7 +13,6 @@ import msgspec
 
 from gateway.cli.options import Commands
 from gateway.cli.waterfall import waterfall
-from gateway.server import OperationOptions, open_gateway
 from gateway.settings import Settings, SettingsError
 from gateway.telemetry.logs import configure_logging
 from gateway.telemetry.upstream_trace import Explain
@@ -80,6 +79,8 @@ async def _answer(
     operation: str | None,
     explain: Explain,
 ) -> dict[str, Any]:
+    from gateway.server import OperationOptions, open_gateway  # no other command loads both
+
     async with open_gateway(settings) as gateway:
         return await gateway.execute_as_operator(
             document, variables, operation, OperationOptions(explain=explain)

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.cli.options import Commands, add_setting, non_negative, positive
-from gateway.cli.serve_command import exit_on_sigterm, run_server
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
-from gateway.server.listening import listen, url_of
-from gateway.server.uvicorn_server import ServerConfig
 from gateway.settings import Settings
 from gateway.telemetry.logs import configure_logging
 
@@ -54,6 +51,10 @@ def add_command(commands: Commands) -> None:
 
 
 def _sandbox(options: argparse.Namespace, settings: Settings) -> int:
+    from gateway.cli.startup import exit_on_sigterm, run_server  # no other command loads both
+    from gateway.server.listening import listen, url_of
+    from gateway.server.uvicorn_server import ServerConfig
+
     configure_logging(settings.server.log_level)
     names = [name for name, *_ in NUMBERS] + [name for name, _ in SWITCHES]
     credential = _credential(settings)

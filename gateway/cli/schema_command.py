@@ -3,7 +3,6 @@
 import argparse
 
 from gateway.cli.options import Commands
-from gateway.schema import schema
 from gateway.settings import Settings
 
 __all__ = ["add_command"]
@@ -15,5 +14,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _schema(_options: argparse.Namespace, _settings: Settings) -> int:
+    from gateway.schema import schema  # no other command needs it alone
+
     print(schema.as_str())
     return 0

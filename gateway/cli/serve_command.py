@@ -1,39 +1,14 @@
 """`gateway`: serves until it is stopped.
 
-This module must not know how a request is handled.
+This module must not know how the gateway is started.
 """
 
 import argparse
-import asyncio
-import signal
-import socket
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-
-import uvicorn
 
 from gateway.cli.options import add_setting
-from gateway.server import check_credential, create_app, tune_gc
-from gateway.server.listening import (
-    inherited_sockets,
-    listen,
-    loopback_url,
-    most_reachable_host,
-    url_of,
-)
-from gateway.server.uvicorn_server import ServerConfig, raise_open_files
-from gateway.server.webhook_keys import lacks_webhook_key
-from gateway.server.workers import serve_with_workers
-from gateway.settings import AccessMode, Settings
-from gateway.telemetry.logs import configure_logging
+from gateway.settings import Settings
 
-__all__ = ["add_options", "exit_on_sigterm", "run_server"]
-
-NO_WEBHOOKS = (
-    "Webhooks: refused. Twilio signs them with the auth token of {}: to accept them, set "
-    "GATEWAY_WEBHOOK_AUTH_TOKENS to that token."
-)
+__all__ = ["add_options"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,64 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         add_setting(parser, setting, meaning)
 
 
-def run_server(config: uvicorn.Config, listeners: Sequence[socket.socket]) -> None:
-    """Serves on these sockets until a signal ends the process."""
-    uvicorn.Server(config).run(sockets=list(listeners))
-
-
-def exit_on_sigterm() -> None:
-    """Makes SIGTERM exit with code 0: uvicorn raises it again after its last response."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-
-
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
-    configure_logging(settings.server.log_level)
-    listeners = inherited_sockets() or [
-        listen(settings.server.host, settings.server.port, "GATEWAY_HOST", "GATEWAY_PORT")
-    ]
-    settings = _as_listened(settings, listeners)
-    settings.require_access_control()
-    asyncio.run(check_credential(settings))
-    raise_open_files()
-    tune_gc()
-    app = create_app(settings)
-    exit_on_sigterm()
-    print(_who_answers(settings), flush=True)
-    if lacks_webhook_key(settings):
-        print(NO_WEBHOOKS.format(settings.account.sid), flush=True)
-    public_url = settings.server.public_url
-    _print_urls(settings, [public_url] if public_url else map(url_of, listeners))
-    if settings.server.workers == 1:
-        run_server(ServerConfig(app, settings), listeners)
-    else:
-        serve_with_workers(settings, listeners)
-    return 0
+    from gateway.cli.startup import serve  # no other command loads the server
 
-
-def _as_listened(settings: Settings, listeners: Sequence[socket.socket]) -> Settings:
-    """The settings with the actual listening address.
-
-    The embedded sandbox sends its webhooks over the loopback interface, whatever the public URL is.
-    """
-    server, live = replace(settings.server, host=most_reachable_host(listeners)), settings.live
-    if settings.uses_sandbox and not live.webhook_url:
-        live = replace(live, webhook_url=loopback_url(listeners))
-    return replace(settings, server=server, live=live)
-
-
-def _print_urls(settings: Settings, urls: Iterable[str]) -> None:
-    for url in urls:
-        print(f"GraphQL: {url}/graphql", flush=True)
-        if settings.documents.shows_page:
-            print(f"GraphiQL: {url}/  (Ctrl-C ends)", flush=True)
-
-
-def _who_answers(settings: Settings) -> str:
-    if settings.uses_sandbox:
-        return (
-            f"Sandbox: no TWILIO_ACCOUNT_SID is set, so an embedded sandbox with "
-            f"{settings.sandbox.calls} example calls answers."
-        )
-    if settings.access.mode is AccessMode.PASSTHROUGH:
-        return f"Each caller's own Twilio account at {settings.upstream.base_url}"
-    return f"Twilio account {settings.account.sid} at {settings.upstream.base_url}"
+    return serve(settings)

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from gateway.live.store import MemoryStore, Store
-from gateway.live.valkey import ValkeyStore
 from gateway.settings import Settings
 
 __all__ = [
@@ -25,6 +24,8 @@ def store_for(settings: Settings, account_sid: str) -> Store:
     """A new store for an account's calls, as the settings say."""
     if settings.live.store_url is None:
         return MemoryStore()
+    from gateway.live.valkey import ValkeyStore  # its client takes 6 MB that others do not need
+
     return ValkeyStore(settings.live.store_url.reveal(), account_sid)
 
 

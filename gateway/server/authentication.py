@@ -19,7 +19,6 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from gateway.access import Access, Caller, OpenAccess, PassthroughAccess, Scope
-from gateway.access.jwt import FixedKey, JwtAccess, JwtRequirements, KeyProvider, KeySet
 from gateway.access.rate_limit import RateLimiter
 from gateway.access.tokens import TokenAccess, parse_tokens_file
 from gateway.errors import AccessError, Forbidden, RateLimited, Unauthenticated
@@ -145,12 +144,24 @@ def _access(settings: AccessSettings, reader: KeySetReader | None) -> Access:
             name, path = "GATEWAY_TOKENS_FILE", settings.tokens_file or ""
             return TokenAccess(_load_file(name, path, parse_tokens_file))
         case AccessMode.JWT:
-            keys: KeyProvider = KeySet(reader.read) if reader else _fixed_key(settings.jwt)
-            return JwtAccess(keys, _requirements(settings.jwt))
+            return _jwt_access(settings.jwt, reader)
 
 
-def _fixed_key(jwt: JwtSettings) -> FixedKey:
-    return _load_file("GATEWAY_JWT_KEY_FILE", jwt.key_file or "", FixedKey)
+def _jwt_access(jwt: JwtSettings, reader: KeySetReader | None) -> Access:
+    from gateway.access import jwt as by_jwt  # cryptography takes 9 MB, which no other mode needs
+
+    pairs = (pair.split("=") for pair in jwt.scopes.split(","))
+    requirements = by_jwt.JwtRequirements(
+        audience=jwt.audience or "",
+        issuer=jwt.issuer or "",
+        leeway=jwt.leeway,
+        scope_claim=jwt.scope_claim,
+        scopes={word: Scope(scope) for word, scope in pairs},
+    )
+    if reader is not None:
+        return by_jwt.JwtAccess(by_jwt.KeySet(reader.read), requirements)
+    key = _load_file("GATEWAY_JWT_KEY_FILE", jwt.key_file or "", by_jwt.FixedKey)
+    return by_jwt.JwtAccess(key, requirements)
 
 
 def _load_file(name: str, path: str, parse: Callable[[str], T]) -> T:
@@ -162,17 +173,6 @@ def _load_file(name: str, path: str, parse: Callable[[str], T]) -> T:
     except ValueError as error:
         words = "is not UTF-8" if isinstance(error, UnicodeError) else error
         raise SettingsError(f"{name}: {words}") from None
-
-
-def _requirements(jwt: JwtSettings) -> JwtRequirements:
-    pairs = (pair.split("=") for pair in jwt.scopes.split(","))
-    return JwtRequirements(
-        audience=jwt.audience or "",
-        issuer=jwt.issuer or "",
-        leeway=jwt.leeway,
-        scope_claim=jwt.scope_claim,
-        scopes={word: Scope(scope) for word, scope in pairs},
-    )
 
 
 def _credential_of(headers: Headers, payload: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -22,7 +22,7 @@ from gateway.telemetry.records import UpstreamExchange, UpstreamHook, log_exchan
 from gateway.upstream.client import UpstreamClient, utc_now
 from gateway.upstream.credential_check import CredentialCheck
 
-__all__ = ["embedded_sandbox", "open_gateway"]
+__all__ = ["embedded_sandbox", "open_gateway", "own_account"]
 
 
 def embedded_sandbox(settings: Settings) -> SandboxConfig:
@@ -60,7 +60,7 @@ async def open_gateway(
             lambda account: make(account, CredentialCheck()), settings.access.passthrough_clients
         )
         stack.push_async_callback(pool.aclose)
-        account = _account(settings)
+        account = own_account(settings)
         own = make(account) if account else None
         if own is not None:
             own.start()
@@ -78,7 +78,7 @@ def _checking_hook(proof: CredentialCheck) -> UpstreamHook:
     return hook
 
 
-def _account(settings: Settings) -> Account | None:
+def own_account(settings: Settings) -> Account | None:
     """The gateway's own account: the settings' or the sandbox's; None in passthrough."""
     if settings.uses_sandbox:
         sandbox = SandboxConfig()

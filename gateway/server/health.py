@@ -9,12 +9,13 @@ from starlette.responses import JSONResponse
 
 from gateway.errors import UpstreamAuth, UpstreamError, UpstreamTimeout
 from gateway.server.drain import is_draining
-from gateway.server.factory import open_gateway
+from gateway.server.factory import own_account
 from gateway.server.operations import Gateway
 from gateway.settings import Settings, SettingsError
+from gateway.telemetry.records import log_exchange
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.calls import ListCalls
-from gateway.upstream.client import LastRead
+from gateway.upstream.client import LastRead, UpstreamClient
 
 __all__ = ["check_credential", "healthz", "readyz"]
 
@@ -56,7 +57,7 @@ async def _upstream_error_code(state: Any, gateway: Gateway) -> str | None:
     reads = [read for read in (last_check, gateway.client.last_read) if read is not None]
     newest = max(reads, key=lambda read: read.at, default=None)
     if newest is None or clock() - newest.at >= MAX_READ_AGE:
-        code = await _probe(gateway, gateway.settings.operation.timeout)
+        code = await _probe(gateway.client, gateway.settings.operation.timeout)
         newest = state.last_check = LastRead(clock(), code)
     return newest.code
 
@@ -78,15 +79,17 @@ def _response(code: str | None, breakers: dict[str, BreakerState] | None = None)
 
 
 async def check_credential(settings: Settings) -> None:
-    """Sends one request with the credential of the settings before the gateway serves.
+    """Sends one request with the credential of the settings, beside the start.
 
     Raises SettingsError if Twilio refuses the credential. It logs any other failure as a warning,
     since that may be over before the first query.
     """
-    if settings.account.sid is None:
+    account = None if settings.uses_sandbox else own_account(settings)
+    if account is None:
         return
-    async with open_gateway(settings) as gateway:
-        code = await _probe(gateway, START_TIMEOUT)
+    client = UpstreamClient(account, settings.upstream, None, log_exchange)
+    code = await _probe(client, START_TIMEOUT)
+    await client.aclose()
     if code == UpstreamAuth.code:
         name = "TWILIO_API_SECRET" if settings.account.api_key else "TWILIO_AUTH_TOKEN"
         raise SettingsError(f"{name}: Twilio refuses this credential for {settings.account.sid}")
@@ -94,12 +97,10 @@ async def check_credential(settings: Settings) -> None:
         log.warning("the account cannot be read at start: %s", code)
 
 
-async def _probe(gateway: Gateway, seconds: float) -> str | None:
-    if not gateway.has_account:
-        return None
+async def _probe(client: UpstreamClient, seconds: float) -> str | None:
     try:
         async with asyncio.timeout(seconds):
-            await gateway.client.page(ListCalls(page_size=1))
+            await client.page(ListCalls(page_size=1))
     except TimeoutError:  # it may have waited for a slot
         return UpstreamTimeout.code
     except UpstreamError as error:

@@ -9,30 +9,24 @@ the store like Valkey.
 This module must not know the content of responses.
 """
 
-import os
 import secrets
-import signal
 from asyncio import run
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from multiprocessing import parent_process
-from multiprocessing.process import BaseProcess
 from socket import socket
 from threading import Thread
 
 import uvicorn
-from starlette.applications import Starlette
 
 from gateway.live.store_server import StoreServer
 from gateway.sandbox import create_app as create_sandbox
-from gateway.server import create_app, tune_gc
 from gateway.server.factory import embedded_sandbox
 from gateway.server.listening import listen, url_of
 from gateway.server.uvicorn_server import Multiprocess, ServerConfig
+from gateway.server.worker import serving_app
 from gateway.settings import AccountSettings, Secret, Settings
-from gateway.telemetry.logs import configure_logging
 
 __all__ = ["serve_with_workers"]
 
@@ -43,27 +37,11 @@ JOIN_TIMEOUT = 5.0
 def serve_with_workers(settings: Settings, listeners: Sequence[socket]) -> None:
     """Serves with `settings.server.workers` processes until the parent gets a signal to end."""
     with _shared_settings(settings) as shared:
-        app = partial(_worker, shared)
+        app = partial(serving_app, shared)
         config = ServerConfig(app, shared, factory=True, workers=shared.server.workers)
         Multiprocess(config, sockets=list(listeners)).run()
         for listener in listeners:  # else the sandbox waits there for responses to its callbacks
             listener.close()
-
-
-def _worker(settings: Settings) -> Starlette:
-    """The app of one worker process. The process ends when its parent dies."""
-    configure_logging(settings.server.log_level)
-    tune_gc()
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_end_with_parent, args=[parent], daemon=True).start()
-    return create_app(settings)
-
-
-def _end_with_parent(parent: BaseProcess) -> None:
-    """Drains this worker when its parent dies, since it then has neither store nor successor."""
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -223,16 +224,48 @@ def test_an_invalid_setting_is_one_line_and_exit_code_2(
     assert TOKEN not in done.stderr
 
 
-def test_a_credential_that_twilio_refuses_ends_the_start_with_one_line() -> None:
+def test_a_credential_that_twilio_refuses_ends_the_gateway_with_one_line() -> None:
     with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as sandbox:
         given = sandbox.settings | {"TWILIO_AUTH_TOKEN": TOKEN}
         done = run("--port", "0", **given, GATEWAY_LOG_LEVEL="error")
 
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
     account = sandbox.settings["TWILIO_ACCOUNT_SID"]
     assert (
         done.stderr == f"gateway: TWILIO_AUTH_TOKEN: Twilio refuses this credential for {account}\n"
     )
+    assert TOKEN not in done.stdout
+
+
+def test_a_credential_that_twilio_refuses_ends_all_workers() -> None:
+    with serving("sandbox", "--port", "0", until="TWILIO_AUTH_TOKEN") as sandbox:
+        given = sandbox.settings | {"TWILIO_AUTH_TOKEN": TOKEN}
+        done = run("--port", "0", "--workers", "2", **given, GATEWAY_LOG_LEVEL="error")
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Twilio refuses this credential" in done.stderr
+
+
+def test_the_gateway_is_ready_without_twilios_answer() -> None:
+    asked, may_answer = Event(), Event()
+
+    class Slow(Handler):
+        def do_GET(self) -> None:  # noqa: N802 (http.server's spelling)
+            asked.set()
+            may_answer.wait(20)
+            self.answer(200, b'{"calls": []}', Content_Type="application/json")
+
+    with (
+        answering(Slow) as url,
+        serving("--port", "0", until="GraphiQL", **REAL, TWILIO_BASE_URL=url) as server,
+    ):
+        ready = httpx.get(f"{server.url}/readyz", timeout=20)
+        assert asked.wait(20)
+        may_answer.set()
+
+    assert ready.status_code == 200
+    assert "the account cannot be read at start" not in server.log
 
 
 def test_an_upstream_that_is_down_does_not_keep_the_gateway_from_starting() -> None:

@@ -22,6 +22,7 @@ from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
 from tests.promises.faulty import FaultyTwilio, misbehaving
 from tests.promises.rows import account
 from tests.transports import settings_for
+from tests.waiting import until_in_loop
 
 __all__ = ["Answer", "Stand", "codes_of", "one_call", "stand"]
 
@@ -114,7 +115,9 @@ async def stand(
         with serving("--port", "0", until="GraphiQL", **given | settings) as server:
             # uvicorn closes what is idle for 5 s, and a busy machine is idle for longer than it is.
             limits = httpx.Limits(max_connections=200, keepalive_expiry=2)
-            upstream.look()  # the gateway has tried its credential before it began
+            if tls is None:  # the gateway tries its credential beside the start
+                await until_in_loop(lambda: upstream.seen.requests and not upstream.in_flight)
+            upstream.look()
             async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
                 here = Stand(upstream, server, client)
                 yield here

@@ -1,4 +1,4 @@
-"""`gateway verify`: compares planned answers with those of one request for each key.
+"""What `gateway verify` does: it compares planned answers with those of one request for each key.
 
 This module must not know how a request is sent, nor GraphQL.
 """
@@ -7,35 +7,20 @@ import argparse
 import asyncio
 import sys
 
-from gateway.cli.options import Commands, positive
 from gateway.cli.verify.report import Report, render, verify
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.server import open_gateway
 from gateway.settings import Settings
 from gateway.telemetry.logs import configure_logging
 
-__all__ = ["add_command"]
+__all__ = ["run"]
 
 BAR = 30
 """Characters of the progress bar."""
 
 
-def add_command(commands: Commands) -> None:
-    """Adds the command and its options."""
-    parser = commands.add_parser(
-        "verify", help="read a sample of calls planned and per key, and print any difference"
-    )
-    parser.set_defaults(run=_verify)
-    parser.add_argument(
-        "--sample",
-        type=positive,
-        default=200,
-        metavar="N",
-        help="how many of the newest calls (200)",
-    )
-
-
-def _verify(options: argparse.Namespace, settings: Settings) -> int:
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Prints the report; the exit code."""
     configure_logging(settings.server.log_level)
     try:
         report = asyncio.run(_verified(settings, options.sample))
