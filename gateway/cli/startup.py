@@ -22,7 +22,6 @@ from gateway.server.listening import (
 )
 from gateway.server.uvicorn_server import ServerConfig, raise_open_files
 from gateway.server.webhook_keys import lacks_webhook_key
-from gateway.server.workers import serve_with_workers
 from gateway.settings import AccessMode, Settings
 from gateway.telemetry.logs import configure_logging
 
@@ -66,6 +65,8 @@ def serve(settings: Settings) -> int:
     if settings.server.workers == 1:
         run_server(ServerConfig(app, settings), listeners)
     else:
+        from gateway.server.workers import serve_with_workers  # one process needs no shared store
+
         serve_with_workers(settings, listeners)
     check.raise_refusal()
     return 0

@@ -45,6 +45,11 @@ def test_printing_the_schema_loads_no_server() -> None:
     assert loaded("import gateway.schema", LARGE + SERVER) == set()
 
 
+def test_the_start_of_one_process_loads_nothing_that_only_several_need() -> None:
+    """Not the store that workers share."""
+    assert loaded("import gateway.cli.startup", LARGE) == set()
+
+
 def test_a_worker_over_an_account_loads_no_sandbox_store_client_or_cryptography() -> None:
     assert loaded(SERVING, LARGE, **ACCOUNT_SETTINGS) == set()
 
