@@ -225,6 +225,29 @@ async def test_an_internal_error_is_masked() -> None:
     }
 
 
+async def test_an_internal_error_in_the_read_of_an_event_ends_its_subscribers_only() -> None:
+    """Who subscribes later gets events again."""
+
+    def broken(_: httpx.Request) -> httpx.Response:
+        raise RuntimeError("a secret")
+
+    async with stage() as there:
+        listeners = [there.listen() for _ in range(2)]
+        await settle()
+        there.twilio.fault = broken
+        await there.set_status("in-progress")
+        ended = [(await listener.end())[-1] for listener in listeners]
+        there.twilio.fault = None
+        later = there.listen()
+        await settle()
+        await there.set_status("completed")
+        answers = await later.end()
+
+    error = {"message": "Internal error", "extensions": {"code": "INTERNAL_ERROR"}}
+    assert ended == [{"errors": [error]}] * 2
+    assert [status for status, _ in events(answers)] == ["IN_PROGRESS", "COMPLETED"]
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
     [
