@@ -123,8 +123,9 @@ class Loaders:
             self._loader.clear_all()
 
     async def aclose(self) -> None:
-        """Cancels the reads in flight: nobody waits for them any more."""
+        """Cancels the reads in flight: nobody waits for them any more. Nothing stays known."""
         await self._queue.aclose()
+        self._loader.clear_all()
 
 
 class BatchQueue:
@@ -158,7 +159,9 @@ class BatchQueue:
             answer.put(asyncio.CancelledError())
         for round_ in self._rounds:
             round_.cancel()
-        await asyncio.gather(*self._rounds, return_exceptions=True)
+        if self._rounds:
+            await asyncio.gather(*self._rounds, return_exceptions=True)
+        self._executor.close()
 
     def known_answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request if nothing has to be read for it."""
