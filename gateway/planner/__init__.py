@@ -78,12 +78,13 @@ def plan(
     scanned: set[Request] = set()
     for account_list, keys in _scannable_edges(batch, known):
         for plan_scan in _scan_planners(account_list, policy):
-            remaining = [key for key in keys if key[0] not in scanned]
-            scan = plan_scan(account_list, remaining, known, costs, policy, len(batch))
+            scan = plan_scan(account_list, keys, known, costs, policy, len(batch))
             if scan is not None:
                 scans.append(scan)
                 scanned.update(scan.keys)
-    return [*scans, *per_key([key for key in batch if key not in scanned], costs, policy)]
+                keys = [key for key in keys if key[0] not in scanned]
+    rest = batch if not scanned else [key for key in batch if key not in scanned]
+    return [*scans, *per_key(rest, costs, policy)]
 
 
 def _scan_planners(account_list: ListRequest[Any], policy: Policy) -> Sequence[PlanScan]:

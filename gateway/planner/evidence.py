@@ -29,7 +29,7 @@ rows may have come in above. A token means a place for pages of any size only wh
 beside it. A page with left-out rows is a gap: the missing row may belong to any call.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -87,11 +87,13 @@ class Orders:
 
     def __init__(self, orders: Iterable[DateOrder], rows: Iterable[Any] = ()) -> None:
         self._orders = [Order(dates) for dates in orders]
+        self._bounds: tuple[datetime | None, datetime | None] | None = None
         for row in rows:
             self.check(row)
 
     def check(self, row: Any) -> None:
         """Checks the next row down."""
+        self._bounds = None
         for order in self._orders:
             order.check(row)
 
@@ -102,16 +104,22 @@ class Orders:
 
     def are_past(self, moment: datetime) -> bool:
         """True when every row below is older than `moment`."""
-        return self._is_newest_first and all(
-            order.descends and order.oldest is not None and order.oldest < moment
-            for order in self.possible
-        )
+        _, oldest = self._bounds or self._find_bounds()
+        return oldest is not None and oldest < moment
 
     def began_after(self, moment: datetime) -> bool:
         """True when every row above is newer than `moment`."""
-        return self._is_newest_first and all(
-            order.newest is not None and moment < order.newest for order in self.possible
-        )
+        newest, _ = self._bounds or self._find_bounds()
+        return newest is not None and moment < newest
+
+    def _find_bounds(self) -> tuple[datetime | None, datetime | None]:
+        """The dates that all rows above, and all rows below, are beyond; None for no such date."""
+        newest = [order.newest for order in self.possible]
+        oldest = [order.oldest if order.descends else None for order in self.possible]
+        self._bounds = (None, None)
+        if self._is_newest_first:
+            self._bounds = _known(min, newest), _known(max, oldest)
+        return self._bounds
 
     @property
     def _is_newest_first(self) -> bool:
@@ -123,6 +131,11 @@ class Orders:
         return bool(self.possible) and not any(
             newest and oldest and newest < oldest for newest, oldest in ends
         )
+
+
+def _known(extreme: Callable[..., datetime], dates: Sequence[datetime | None]) -> datetime | None:
+    """The extreme of the dates; None where one of them is None."""
+    return None if None in dates else extreme(dates)
 
 
 class RowRun:

@@ -205,14 +205,13 @@ class OperationCache:
 
 
 def _filtered_page(request: ListRequest[Any], rows: Sequence[Any]) -> KnownAnswer | None:
-    """The page of the rows that match; None where a row leaves that open: upstream knows."""
-    if not rows:
-        return KnownAnswer(Page(request, ()))
-    verdicts = [request.is_match(row) for row in rows]
-    if None in verdicts:
-        return None
-    matching = tuple(row for row, is_match in zip(rows, verdicts, strict=True) if is_match)
-    return KnownAnswer(Page(request, matching))
+    """The page of the call's rows that match; None where one leaves that open: upstream knows."""
+    if rows and request.has_filter:
+        verdicts = [request.is_match(row) for row in rows]
+        if None in verdicts:
+            return None
+        rows = [row for row, is_match in zip(rows, verdicts, strict=True) if is_match]
+    return KnownAnswer(Page(request, tuple(rows)))
 
 
 def _days(window: DateWindow) -> list[date]:
@@ -245,7 +244,7 @@ def ran_no_twiml(call: CallResource) -> bool:
     A call that lasted some time was answered, whatever its status says.
     """
     try:
-        is_outbound = call.direction in OUTBOUND
-        return is_outbound and call.status in NEVER_ANSWERED and not call.duration
+        is_unanswered = call.status in NEVER_ANSWERED
+        return is_unanswered and call.direction in OUTBOUND and not call.duration
     except UpstreamInvalid:
         return False

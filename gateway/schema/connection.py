@@ -116,9 +116,12 @@ class ConnectionPage(Generic[R]):
         self._is_cut_short = False
         self._left_out = 0
         self._more: bool | None = None
-        self._probe_lock = asyncio.Lock()
         self.nodes: list[R] = []
         self._merged: list[MergedRow[R]] = []
+
+    @cached_property
+    def _probe_lock(self) -> asyncio.Lock:
+        return asyncio.Lock()
 
     @cached_property
     def _merge(self) -> Merge[R]:
@@ -183,7 +186,9 @@ class ConnectionPage(Generic[R]):
 
     def _take_first_page(self, page: Page[R]) -> "PageOrAwaitable[R]":
         """Takes the rows of the one list's first page; reads on if it is not enough."""
-        rows = list({row.sid: row for row in page.rows}.values())
+        rows = list(page.rows)
+        if len(rows) > 1:
+            rows = list({row.sid: row for row in rows}.values())
         if len(rows) < self._args.size and page.next is not None:
             return self._read_merged()
         self._note_left_out(page)

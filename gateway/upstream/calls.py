@@ -191,7 +191,6 @@ class ListCalls(ListRequest[CallResource]):
             "to": self.to,
             "from_": self.from_,
             "status": self.status,
-            "parent_call_sid": self.parent_call_sid,
         }
         return conditions(values, {"start_time": self.start_time, "end_time": self.end_time})
 

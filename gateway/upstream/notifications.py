@@ -107,4 +107,4 @@ class ListNotifications(ListRequest[NotificationResource]):
         return level + (self.message_date.query("MessageDate") if self.message_date else ())
 
     def exact_filter(self) -> Conditions:
-        return conditions({"call_sid": self.call_sid, "log": self.log})
+        return conditions({"log": self.log})

@@ -14,7 +14,6 @@ from gateway.upstream.requests import (
     Conditions,
     FetchRequest,
     ListRequest,
-    conditions,
     lazily,
     of_call,
 )
@@ -155,7 +154,7 @@ class ListRecordings(ListRequest[RecordingResource]):
         return self.date_created.query("DateCreated") if self.date_created else ()
 
     def exact_filter(self) -> Conditions:
-        return conditions({"call_sid": self.call_sid})
+        return ()
 
     @lazily
     def account_list(self) -> Self | None:

@@ -207,12 +207,21 @@ class ListRequest(RequestValue, Generic[R]):
         """The narrowest filter of upstream's that covers the exact one."""
 
     @abstractmethod
-    def exact_filter(self) -> "Conditions":
-        """What a row must be to match."""
+    def exact_filter(self) -> Conditions:
+        """What a row must be to match, besides being one of the owner's."""
 
     @lazily
-    def _conditions(self) -> "Conditions":
+    def _filter(self) -> Conditions:
         return self.exact_filter()
+
+    @property
+    def has_filter(self) -> bool:
+        """False where every row of the owner matches."""
+        return bool(self._filter)
+
+    @lazily
+    def _conditions(self) -> Conditions:
+        return [*conditions({self.resource.owner: self.owner}), *self._filter]
 
     def is_match(self, row: R) -> bool | None:
         """Whether the row matches the exact filter.
@@ -291,7 +300,7 @@ class ListRequest(RequestValue, Generic[R]):
     def _shared(self) -> dict[str, Any]:
         """What this list and the lists `of` other calls have in common."""
         values = zip(self._names(), self._values_of()(vars(self)), strict=True)
-        return dict(values) | {"account_list": self.account_list}
+        return dict(values) | {"account_list": self.account_list, "_filter": self._filter}
 
     def within(self, days: DateTimeRange | None, page_size: int) -> Self:
         """The same list, filtered by this range of time; None is all days."""
