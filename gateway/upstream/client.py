@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -54,6 +55,7 @@ R = TypeVar("R", bound=Resource)
 # The most bytes of a response: the largest single resource is a notification with a whole TwiML
 # response; a row of a list has 2.2 KB (docs/twilio.md#10-facts-for-the-planner), and may have
 # nearly four times as much.
+SID_OF = attrgetter("sid")
 MEBIBYTE = 1024 * 1024
 MAX_RESOURCE, MAX_ROW = MEBIBYTE, 8 * 1024
 
@@ -152,13 +154,13 @@ class UpstreamClient:
         list_url, index = self._root + request.path + ".json", request.page.index
         page = Page(
             request=request,
-            rows=tuple(row for row in row_list.rows if request.matches(row)),
+            rows=tuple(filter(request.matches, row_list.rows)),
             next=page_ref(row_list.next_page_uri, list_url, index + 1),
             previous=page_ref(row_list.previous_page_uri, list_url, max(index - 1, 0)),
             rows_read=len(row_list.rows) + row_list.left_out,
             left_out=row_list.left_out,
             seconds=result.seconds,
-            sids=tuple(row.sid for row in row_list.rows),
+            sids=tuple(map(SID_OF, row_list.rows)),
         )
         if page.left_out:
             log.warning(

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,6 +32,7 @@ T = TypeVar("T")
 Body = bytes | msgspec.Raw
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+ACCOUNT_OF = attrgetter("wire_account_sid")
 # Replaces a value that the parser refuses; every property rejects it.
 NO_VALUE: dict[str, Any] = {}
 
@@ -114,8 +116,9 @@ def list_of(resource: ResourceDescriptor[Any], body: bytes, account_sid: str) ->
         lambda: _row_list(decoders(resource).list.decode(body)),
         lambda: _by_row(resource, decoders(resource).raw_list.decode(repaired(body))),
     )
-    for row in row_list.rows:
-        _set_default_account(row, account_sid)
+    if [*map(ACCOUNT_OF, row_list.rows)] != [account_sid] * len(row_list.rows):
+        for row in row_list.rows:
+            _set_default_account(row, account_sid)
     return row_list
 
 

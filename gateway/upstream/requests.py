@@ -230,7 +230,7 @@ class ListRequest(RequestValue, Generic[R]):
         """
         is_match: bool | None = True
         for attribute, holds in self._conditions:
-            field: LazyField[Any] = getattr(type(row), attribute)
+            field: LazyField[Any] = getattr(self.resource.row, attribute)
             try:
                 if not holds(field.strict_value(row)):
                     return False

@@ -120,7 +120,7 @@ class LazyField(Generic[T]):
         Raises UpstreamInvalid where it is unreadable, or where it has a default and is missing.
         """
         if self._default is None:
-            return self.__get__(row, type(row))
+            return self._value(getattr(row, self._slot))
         try:
             return self._convert(getattr(row, self._slot) or None)  # type: ignore[no-any-return]
         except CONVERSION_ERRORS as error:
