@@ -52,10 +52,10 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
+SID_OF = attrgetter("sid")
 # The most bytes of a response: the largest single resource is a notification with a whole TwiML
 # response; a row of a list has 2.2 KB (docs/twilio.md#10-facts-for-the-planner), and may have
 # nearly four times as much.
-SID_OF = attrgetter("sid")
 MEBIBYTE = 1024 * 1024
 MAX_RESOURCE, MAX_ROW = MEBIBYTE, 8 * 1024
 

@@ -192,11 +192,11 @@ async def test_a_list_with_a_row_left_out_is_not_kept_for_later() -> None:
 
     wanted = ListRecordings(call_sid=sid("CA", 9))
     async with connected(httpx.MockTransport(answer)) as client:
-        await client.fetch(FetchCall(sid=sid("CA", 9)))
-        await client.page(wanted)
+        owner = await client.fetch(FetchCall(sid=sid("CA", 9)))
+        await client.page(wanted, owner=owner)
         kept = client.cached(wanted)
         bodies["Recordings"] = {"recordings": []}
-        await client.page(wanted)
+        await client.page(wanted, owner=owner)
         assert client.cached(wanted) is not None
 
     assert kept is None
