@@ -141,7 +141,7 @@ class BatchQueue:
         self._waiting: dict[Request, Answer] = {}
         self._turns_left = 0
         self._is_closed = False
-        self._rounds: set[asyncio.Task[None]] = set()
+        self._rounds: dict[asyncio.Future[None], dict[Request, Answer]] = {}
 
     async def send(self, request: FormRequest[R], field: str) -> R:
         """Sends a mutation at once: it waits for no batch window."""
@@ -153,12 +153,17 @@ class BatchQueue:
         return [self._enqueue(request) for request in requests]
 
     async def aclose(self) -> None:
-        """Cancels every round and waits until it has ended; sends nothing more."""
+        """Cancels every round that still reads, and waits until it has ended; sends nothing more.
+
+        A round that has given its answers ends by itself: a cancellation would leave a reference
+        cycle of its traceback, and all that the operation has read.
+        """
         self._is_closed = True
         for answer in self._waiting.values():
             answer.put(asyncio.CancelledError())
-        for round_ in self._rounds:
-            round_.cancel()
+        for round_, answers in self._rounds.items():
+            if not all(answer.is_there for answer in answers.values()):
+                round_.cancel()
         if self._rounds:
             await asyncio.gather(*self._rounds, return_exceptions=True)
         self._executor.close()
@@ -192,7 +197,7 @@ class BatchQueue:
 
         def end(round_: "asyncio.Future[None]") -> None:
             """After our own fault, or a cancellation, no waiter may hang."""
-            self._rounds.discard(round_)
+            del self._rounds[round_]
             rest: BaseException = asyncio.CancelledError()
             if not round_.cancelled():
                 rest = round_.exception() or RuntimeError("A request was left without an answer")
@@ -201,7 +206,7 @@ class BatchQueue:
                     answer.put(rest)
 
         round_ = asyncio.ensure_future(self._executor.execute(waiting, resolve))
-        self._rounds.add(round_)
+        self._rounds[round_] = waiting
         round_.add_done_callback(end)
 
 

@@ -6,14 +6,18 @@ import weakref
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from aiodataloader import DataLoader
 from graphql import DocumentNode, Executor, build_schema, execute, execute_sync, parse
 
 from gateway.execution import CompilingExecutor
+from gateway.loaders.dataloaders import Answer
 from gateway.settings import PlannerMode, Switch
+from gateway.upstream.requests import Page
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
+from tests.waiting import until_in_loop
 
 schema = build_schema("""
     type Query { rows: [Row] }
@@ -168,3 +172,56 @@ async def test_the_setting_leaves_operations_to_graphql_core() -> None:
 
     assert answers[0] == answers[1]
     assert "errors" not in answers[0][0]
+
+
+EDGES = """{ calls(first: 3) { nodes { parentCall { sid } childCalls { %s { node { sid } } }
+    recordings { nodes { sid } } notifications { edges { node { sid } } } } } }"""
+
+
+def account() -> PlainTwilio:
+    """Three calls, one of them a leg, with recordings and a notification."""
+    return PlainTwilio(
+        calls=[call(1, at=10), call(2, at=0), call(3, at=-9, parent_call_sid=sid("CA", 1))],
+        recordings=[recording(1, of=1), recording(2, of=3)],
+        notifications=[notification(1, of=1)],
+    )
+
+
+async def test_an_operation_frees_what_it_has_read_without_a_collection() -> None:
+    """Else a busy gateway would keep the rows of thousands of operations until a full one."""
+    async with connect(account(), datetime(2026, 3, 12, tzinfo=UTC)) as client:
+        await client.answer(EDGES % "edges")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                await client.answer(EDGES % "edges")
+            await until_in_loop(
+                lambda: not any(isinstance(each, Page | Answer) for each in gc.get_objects())
+            )
+        finally:
+            gc.enable()
+
+
+async def test_the_rows_of_a_level_fail_one_by_one() -> None:
+    """Where one call's edge cannot be read, the others keep theirs."""
+
+    def refuse(request: httpx.Request) -> httpx.Response | None:
+        is_meant = f"{sid('CA', 2)}/Recordings" in request.url.path
+        return httpx.Response(400, json={"code": 20001}) if is_meant else None
+
+    answers = []
+    for switch in Switch:
+        twilio = account()
+        twilio.fault = refuse
+        async with connect(
+            twilio, planner=PlannerMode.PER_KEY, compiled_execution=switch
+        ) as client:
+            answers.append(await client.answer(EDGES % "edges"))
+
+    assert answers[0] == answers[1]
+    recordings = [node["recordings"] for node in answers[0]["data"]["calls"]["nodes"]]
+    assert [each and len(each["nodes"]) for each in recordings] == [1, None, 1]
+    assert [error["path"] for error in answers[0]["errors"]] == [
+        ["calls", "nodes", 1, "recordings"]
+    ]
