@@ -18,6 +18,7 @@ from gateway.errors import error_codes
 from tests.end_to_end.program import Server, serving
 from tests.plain_twilio import ACCOUNT, TOKEN
 from tests.schema.test_limits import ABUSE, INTROSPECTION
+from tests.waiting import until
 
 pytestmark = pytest.mark.xdist_group("servers")
 
@@ -74,6 +75,7 @@ def gateway(upstream: Upstream) -> Iterator[Server]:
         "GATEWAY_ALLOWED_ORIGINS": "https://desk.example.com",
     }
     with serving("--port", "0", until="GraphQL", **given) as server:
+        until(lambda: upstream.requests)  # the check of the credential, which runs beside the start
         yield server
     assert server.exit_code == 0
     assert all(LINE.match(line) for line in server.log.splitlines()), server.log

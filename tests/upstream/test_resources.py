@@ -202,6 +202,10 @@ def test_a_column_is_the_property_of_each_row(name: str, values: list[Any]) -> N
         with pytest.raises((UpstreamInvalid, TypeError)):
             column(rows)
         return
+    if any(isinstance(value, list | dict) for value in values):  # unreadable, but has a default
+        with pytest.raises(TypeError):
+            column(rows)
+        return
 
     assert column(rows) == expected
     assert column(rows) == expected  # what is kept of the first time is the same
