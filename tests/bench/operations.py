@@ -4,9 +4,12 @@
 
 Beside the gateway as it is stands one that leaves execution to graphql-core. The floor is a bare
 Starlette route that answers the same bytes from memory. All are called as ASGI apps in this
-process, by turns in one run, so that a noisy machine is noisy for all; upstream's
-answers come from memory, recorded once from the sandbox, 20 ms after they were asked for: only the
-gateway's own work is counted, and the planner has something to save.
+process, by turns in one run, so that a noisy machine is noisy for all. Upstream's answers come from
+memory, recorded once from the sandbox, 20 ms after they were asked for: only the gateway's own work
+is counted, and the planner has something to save.
+
+Then it prints where the time goes, part by part (budget.py). There upstream answers at once,
+because a process that wakes from idleness is slow.
 """
 
 import argparse
@@ -35,6 +38,7 @@ from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.operations import Gateway
 from gateway.server.origins import Origins
 from gateway.settings import PlannerMode, Switch
+from tests.bench.budget import budget
 from tests.settings import settings_of
 
 SEED_PROPERTIES = """sid parentCallSid dateCreated dateUpdated accountSid to from phoneNumberSid
@@ -67,11 +71,12 @@ class Replay(httpx.AsyncBaseTransport):
     answers: dict[str, bytes] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     requests: int = 0
+    latency: float = LATENCY
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = str(request.url)
         self.requests += 1
-        await asyncio.sleep(LATENCY)
+        await asyncio.sleep(self.latency)
         if url not in self.answers:
             response = await self.inner.handle_async_request(request)
             self.answers[url] = await response.aread()
@@ -139,6 +144,8 @@ async def main(rounds: int) -> None:
             open_gateway(by_core, replay) as other,
         ):
             await measure_all(gateway, other, replay, rounds)
+            if mode is PlannerMode.ADAPTIVE:
+                await print_budget(gateway, replay, rounds)
     await sandbox.state.sandbox.aclose()
 
 
@@ -151,14 +158,35 @@ def app_of(gateway: Gateway) -> Starlette:
     return app
 
 
+async def bodies(gateway: Gateway) -> dict[str, bytes]:
+    """The body of a request for each operation."""
+    newest = await gateway.execute_as_operator("{ calls(first: 9) { nodes { sid } } }", {}, None)
+    sid = newest["data"]["calls"]["nodes"][8]["sid"]
+    return {
+        name: json.dumps({"query": query % sid if "%s" in query else query}).encode()
+        for name, query in OPERATIONS.items()
+    }
+
+
 async def measure_all(gateway: Gateway, other: Gateway, replay: Replay, rounds: int) -> None:
     """Each operation over both gateways."""
     apps = app_of(gateway), app_of(other)
-    newest = await gateway.execute_as_operator("{ calls(first: 9) { nodes { sid } } }", {}, None)
-    sid = newest["data"]["calls"]["nodes"][8]["sid"]
-    for name, query in OPERATIONS.items():
-        document = query % sid if "%s" in query else query
-        await measure(name, apps, replay, json.dumps({"query": document}).encode(), rounds)
+    for name, body in (await bodies(gateway)).items():
+        await measure(name, apps, replay, body, rounds)
+
+
+async def print_budget(gateway: Gateway, replay: Replay, rounds: int) -> None:
+    """A table of CPU milliseconds: a line for each part, a column for each operation."""
+    app, columns, replay.latency = app_of(gateway), [], 0.0
+    for body in (await bodies(gateway)).values():
+        work = partial(call, app, body)
+        spent = statistics.median([await cpu_milliseconds(work) for _ in range(rounds)])
+        shares = await budget(work, rounds)
+        columns.append({"all": spent, **{part: share * spent for part, share in shares.items()}})
+    replay.latency = LATENCY
+    print("\nwhere the time goes, in ms; columns in the order of the operations above")
+    for part in columns[0]:
+        print(f"{part:34}" + "".join(f"{column[part]:9.3f}" for column in columns))
 
 
 async def measure(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from tests.bench.budget import PARTS
 from tests.bench.operations import OPERATIONS
 
 
@@ -11,3 +12,4 @@ def test_the_benchmark_prints_a_line_for_each_operation() -> None:
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
     assert all(printed.count(name) == 2 for name in OPERATIONS), printed
+    assert all(part in printed for part in PARTS), printed
