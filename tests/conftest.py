@@ -1,5 +1,6 @@
 """Fixtures for every room: asyncio as the one backend, and a guard against blocking the loop."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,9 +12,9 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from gateway.server import Gateway, open_gateway
-from gateway.settings import Secret
+from gateway.settings import Secret, Switch
 from tests.plain_twilio import ACCOUNT, TOKEN, PlainTwilio
-from tests.settings import settings_of
+from tests.settings import DEFAULTS, settings_of
 from tests.transports import TRANSPORTS, choose
 
 # Machines are noisy: no test is about time. Every run looks at the same seeded share of examples;
@@ -24,13 +25,17 @@ hypothesis.settings.load_profile("gateway")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds `--transport`."""
+    """Adds `--transport` and `--compiled`."""
     parser.addoption("--transport", choices=TRANSPORTS, default=TRANSPORTS[0])
+    parser.addoption("--compiled", choices=["on", "off"], default="on")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sets the transport of the tests that run over one."""
+    """Sets the transport of the tests that run over one, and whether operations are compiled."""
     choose(config.getoption("--transport"))
+    if config.getoption("--compiled") == "off":
+        DEFAULTS["compiled_execution"] = Switch.OFF
+        os.environ["GATEWAY_COMPILED_EXECUTION"] = "off"  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,13 @@ from typing import Any
 
 from gateway.settings import Settings
 
+DEFAULTS: dict[str, Any] = {}
+"""What this run of the tests sets unless a test does."""
+
 
 def settings_of(**given: Any) -> Settings:
     """The defaults but for what is given, as `account_sid=...` for TWILIO_ACCOUNT_SID."""
-    left = dict(given)
+    left = DEFAULTS | given
     made: Settings = _made(Settings, left)
     assert not left, f"no settings: {sorted(left)}"
     return made

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
@@ -33,7 +34,7 @@ R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 BATCH_WINDOW_TURNS = 16
 Then = Callable[[Any], Any]
-"""What a waiter makes of an answer: a value, or an awaitable of one."""
+"""What a waiter makes of an answer: a value, or a coroutine that returns one."""
 
 
 class Answer:
@@ -67,6 +68,7 @@ class Loaders:
     """How the resolvers of one operation read. Made inside the running loop; ends with `aclose`."""
 
     def __init__(self, executor: PlanExecutor) -> None:
+        self._loop = asyncio.get_running_loop()
         self._queue = BatchQueue(executor)
         self._loader: DataLoader[Request, Answer] = DataLoader(self._queue.load_batch)
 
@@ -95,13 +97,13 @@ class Loaders:
 
         A request is read once for all equal ones of the operation. Each waiter has a future of its
         own: to cancel it costs no other waiter the answer. There is no task for a key, unless
-        `then` returns an awaitable.
+        `then` returns a coroutine.
         """
         known = self._queue.known_answer(request)
         if known is not None:
             return then(known.value)
         self._queue.trace.note_field(request, field)
-        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[T] = self._loop.create_future()
 
         def follow(loaded: "asyncio.Future[Answer]") -> None:
             if loaded.cancelled() or loaded.exception():
@@ -234,7 +236,7 @@ def _give(waiter: "asyncio.Future[Any]", then: Then, outcome: Any) -> None:
     except Exception as error:
         waiter.set_exception(error)
         return
-    if not isawaitable(value):
+    if type(value) is not CoroutineType:
         waiter.set_result(value)
         return
     later = asyncio.ensure_future(value)

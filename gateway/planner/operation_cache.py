@@ -52,6 +52,7 @@ class OperationCache:
         self._density = Density(now)
         self._calls: dict[str, CallResource] = {}
         self._lifetimes: dict[str, DateWindow | None] = {}
+        self._windows: dict[str, dict[str, DateWindow | None]] = {}
         self._first_pages: dict[str | None, dict[ListRequest[Any], Page[Any]]] = {}
         self._runs: list[ContiguousRun] = []
         self._coverings: dict[ListRequest[Any], list[CoveringList]] = {}
@@ -73,9 +74,10 @@ class OperationCache:
 
     def answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request if it is known, else None."""
-        self._take_in()
+        if self._new:
+            self._take_in()
         if isinstance(request, ListRequest):
-            if request.page != FIRST_PAGE:
+            if not request.is_first_page:
                 return None
             return self._first_page(request) or self._children(request) or self._covered(request)
         row = self._calls.get(request.sid) if isinstance(request, FetchCall) else None
@@ -114,8 +116,6 @@ class OperationCache:
         return self._calls[max(older)[1]] if older else None
 
     def _take_in(self) -> None:
-        if not self._new:
-            return
         new, self._new = self._new, []
         for answer in new:
             if isinstance(answer, CallResource):
@@ -124,15 +124,19 @@ class OperationCache:
                 self._add_page(answer)
 
     def _window(self, sid: str, resource: ResourceDescriptor[Any]) -> DateWindow | None:
-        if sid not in self._lifetimes:
-            call = self._calls.get(sid)
-            self._lifetimes[sid] = lifetime_of(call, self.now) if call else None
-        lifetime = self._lifetimes[sid]
-        return window_in(lifetime, resource) if lifetime else None
+        windows = self._windows.setdefault(resource.name, {})
+        if sid not in windows:
+            if sid not in self._lifetimes:
+                call = self._calls.get(sid)
+                self._lifetimes[sid] = lifetime_of(call, self.now) if call else None
+            lifetime = self._lifetimes[sid]
+            windows[sid] = window_in(lifetime, resource) if lifetime else None
+        return windows[sid]
 
     def _add_call(self, call: CallResource) -> None:
         self._calls[call.sid] = call
-        self._lifetimes.pop(call.sid, None)
+        for known in (self._lifetimes, *self._windows.values()):
+            known.pop(call.sid, None)
         self._density.add(call)
 
     def _add_page(self, page: Page[Any]) -> None:

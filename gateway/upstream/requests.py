@@ -81,9 +81,6 @@ class PageRef:
 FIRST_PAGE = PageRef()
 
 
-HASH = "_hash"
-
-
 if TYPE_CHECKING:
     from functools import cached_property as lazily
 else:
@@ -106,12 +103,14 @@ class RequestValue:
     Requests are keys of many dictionaries, so each computes its hash once.
     """
 
+    _hash: int
+
     def __hash__(self) -> int:
-        state = vars(self)
-        if HASH not in state:
-            state[HASH] = hash((type(self), self._values_of()(state)))
-        known: int = state[HASH]
-        return known
+        try:
+            return self._hash
+        except AttributeError:
+            vars(self)["_hash"] = hash((type(self), self._values_of()(vars(self))))
+            return self._hash
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -285,9 +284,14 @@ class ListRequest(RequestValue, Generic[R]):
 
         None where it is not an edge's first page, or only the call's own list has the rows.
         """
-        if self.owner is None or self.page != FIRST_PAGE or self.account_list is None:
+        if self.owner is None or not self.is_first_page or self.account_list is None:
             return None
         return self.owner, self.account_list
+
+    @lazily
+    def is_first_page(self) -> bool:
+        """True for the page at the list's top."""
+        return self.page == FIRST_PAGE
 
     def of(self, call: Resource) -> Self:
         """The same list of another call's rows."""
@@ -300,7 +304,8 @@ class ListRequest(RequestValue, Generic[R]):
     def _shared(self) -> dict[str, Any]:
         """What this list and the lists `of` other calls have in common."""
         values = zip(self._names(), self._values_of()(vars(self)), strict=True)
-        return dict(values) | {"account_list": self.account_list, "_filter": self._filter}
+        derived = ("account_list", "is_first_page", "_filter")
+        return dict(values) | {name: getattr(self, name) for name in derived}
 
     def within(self, days: DateTimeRange | None, page_size: int) -> Self:
         """The same list, filtered by this range of time; None is all days."""
