@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.schema import schema
 from gateway.schema.prepared import MAX_CACHED_LENGTH, PreparedCache, PreparedOperation
 from gateway.schema.strawberry_internals import graphql_schema
-from gateway.settings import DocumentSettings
+from gateway.settings import DocumentSettings, Switch
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
 from tests.schema.test_limits import ABUSE
@@ -88,7 +88,7 @@ async def test_the_estimate_is_no_less_than_an_executed_operation_takes(name: st
     switches = itertools.product([True, False], repeat=4 if name == "conditions" else 0)
     variables = [dict(zip("abcd", values, strict=False)) for values in switches]
     twilio = PlainTwilio([call(1)], [recording(1, of=1)], [notification(1, of=1)])
-    async with connect(twilio) as client:
+    async with connect(twilio, compiled_execution=Switch.ON) as client:
 
         async def execute(*numbers: int) -> None:
             for number, given in itertools.product(numbers, variables):
