@@ -70,7 +70,6 @@ class Loaders:
     def __init__(self, executor: PlanExecutor) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue = BatchQueue(executor)
-        self._loader: DataLoader[Request, Answer] = DataLoader(self._queue.load_batch)
 
     @property
     def trace(self) -> UpstreamTrace:
@@ -104,14 +103,7 @@ class Loaders:
             return then(known.value)
         self._queue.trace.note_field(request, field)
         waiter: asyncio.Future[T] = self._loop.create_future()
-
-        def follow(loaded: "asyncio.Future[Answer]") -> None:
-            if loaded.cancelled() or loaded.exception():
-                _pass_on(waiter, loaded)
-            else:
-                loaded.result().add(waiter, then)
-
-        self._loader.load(request).add_done_callback(follow)
+        self._queue.answer(request).add(waiter, then)
         return waiter
 
     async def send(self, request: FormRequest[R], field: str) -> R:
@@ -119,40 +111,56 @@ class Loaders:
 
         Raises as PlanExecutor.send.
         """
-        try:
-            return await self._queue.send(request, field)
-        finally:
-            self._loader.clear_all()
+        return await self._queue.send(request, field)
 
     async def aclose(self) -> None:
         """Cancels the reads in flight: nobody waits for them any more. Nothing stays known."""
         await self._queue.aclose()
-        self._loader.clear_all()
 
 
 class BatchQueue:
     """Collects the operation's requests for a batch window, then executes them as one batch.
 
-    Its batch function returns an Answer for each key at once, as aiodataloader 0.4.3 needs it: no
-    key waits for another, and a cancelled batch leaves no waiter hanging.
+    aiodataloader collects the keys of a turn. Each key has an Answer of its own, so no key waits
+    for another, and a cancelled batch leaves no waiter hanging.
     """
 
     def __init__(self, executor: PlanExecutor) -> None:
         self.trace = executor.trace
         self._executor = executor
+        self._loader: DataLoader[Request, None] = DataLoader(self._load_batch, cache=False)
+        self._answers: dict[Request, Answer] = {}
         self._waiting: dict[Request, Answer] = {}
         self._turns_left = 0
         self._is_closed = False
         self._rounds: dict[asyncio.Future[None], dict[Request, Answer]] = {}
 
     async def send(self, request: FormRequest[R], field: str) -> R:
-        """Sends a mutation at once: it waits for no batch window."""
-        return await self._executor.send(request, field)
+        """Sends a mutation at once: it waits for no batch window. What was read before is old."""
+        try:
+            return await self._executor.send(request, field)
+        finally:
+            pending = {key: each for key, each in self._answers.items() if not each.is_there}
+            self._answers = pending
 
-    async def load_batch(self, requests: list[Request]) -> list[Answer]:
-        """The loader's batch function: an Answer for each request."""
-        self._turns_left = BATCH_WINDOW_TURNS
-        return [self._enqueue(request) for request in requests]
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request, which is read unless it was asked for already."""
+        answer = self._answers.get(request)
+        if answer is None:
+            answer = self._answers[request] = Answer()
+            if self._is_closed:
+                answer.put(asyncio.CancelledError())
+            else:
+                self._loader.load(request)
+        return answer
+
+    async def _load_batch(self, requests: list[Request]) -> list[None]:
+        if not self._is_closed:
+            self._turns_left = BATCH_WINDOW_TURNS
+            if not self._waiting:
+                asyncio.get_running_loop().call_soon(self._wait_out_window)
+            self._waiting.update({request: self._answers[request] for request in requests})
+        return [None] * len(requests)
 
     async def aclose(self) -> None:
         """Cancels every round that still reads, and waits until it has ended; sends nothing more.
@@ -161,28 +169,20 @@ class BatchQueue:
         cycle of its traceback, and all that the operation has read.
         """
         self._is_closed = True
-        for answer in self._waiting.values():
-            answer.put(asyncio.CancelledError())
         for round_, answers in self._rounds.items():
             if not all(answer.is_there for answer in answers.values()):
                 round_.cancel()
         if self._rounds:
             await asyncio.gather(*self._rounds, return_exceptions=True)
+        for answer in self._answers.values():
+            if not answer.is_there:  # it waited for its batch
+                answer.put(asyncio.CancelledError())
+        self._answers.clear()
         self._executor.close()
 
     def known_answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request if nothing has to be read for it."""
         return self._executor.known_answer(request)
-
-    def _enqueue(self, request: Request) -> Answer:
-        answer = Answer()
-        if self._is_closed:
-            answer.put(asyncio.CancelledError())
-            return answer
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._wait_out_window)
-        self._waiting[request] = answer
-        return answer
 
     def _wait_out_window(self) -> None:
         """See Note [Batch window]."""
