@@ -7,8 +7,10 @@ a port in use, or an account that verify could not read.
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from gateway.cli import (
     query_command,
@@ -18,40 +20,95 @@ from gateway.cli import (
     token_command,
     verify_command,
 )
-from gateway.settings import Settings, SettingsError
+from gateway.cli.options import Commands, option_of
+from gateway.settings import Settings, SettingsError, unknown_settings
 
 __all__ = ["main"]
 
+DESCRIPTION = """\
+A GraphQL gateway over Twilio's Calls resource. Without a command it serves:
+`gateway --port 8080` is the same as `gateway serve --port 8080`."""
+GROUPS = {
+    "run the gateway": (serve_command, token_command),
+    "ask it from the shell": (query_command, schema_command),
+    "test without risk": (sandbox_command, verify_command),
+}
 EPILOG = """\
-Settings come from the environment: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_API_KEY
-and TWILIO_API_SECRET) connect the gateway to Twilio; without them an embedded sandbox with example
-calls answers. docs/settings.md lists every setting."""
+`gateway COMMAND --help` shows the options of a command.
+
+Settings come from the environment: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN
+(or TWILIO_API_KEY and TWILIO_API_SECRET) connect the gateway to Twilio; without
+them an embedded sandbox with example calls answers. docs/settings.md lists all."""
+OF_ALL_COMMANDS = {"-h", "--help", "--version"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    flags = {name: value for name, value in vars(options).items() if name.isupper() and value}
+    parser = _parser()
+    _complete(parser)
+    options = parser.parse_args(_with_command(sys.argv[1:] if arguments is None else arguments))
+    typed = {name: text for name, text in vars(options).items() if name.isupper() and text}
+    for line in unknown_settings(os.environ):
+        print(f"gateway: warning: {line}", file=sys.stderr)
     try:
-        settings = Settings.from_environment({**os.environ, **flags})
+        settings = Settings.from_environment(os.environ, typed)
         code: int = options.run(options, settings)
         return code
     except SettingsError as error:
-        print(f"gateway: {error}", file=sys.stderr)
+        print(f"gateway: {_as_typed(str(error), typed)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
+def _with_command(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments, with the default command where they begin with no command."""
+    first = next(iter(arguments), "--")
+    is_default = first.startswith("-") and first not in OF_ALL_COMMANDS
+    return ["serve", *arguments] if is_default else arguments
+
+
+def _as_typed(message: str, typed: Iterable[str]) -> str:
+    """The message with the options that were typed in place of the variables they override."""
+    for name in typed:
+        message = re.sub(rf"\b{name}\b", option_of(name), message)
+    return message
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gateway",
-        description="A GraphQL gateway over Twilio's Calls resource. Without a command it serves.",
-        epilog=EPILOG,
+        usage="gateway [COMMAND] [options]",
+        description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serve_command.add_options(parser)
-    commands = parser.add_subparsers(title="commands", metavar="")
-    for command in (query_command, verify_command, token_command, schema_command, sandbox_command):
-        command.add_command(commands)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    subparsers = parser.add_subparsers(
+        prog="gateway", metavar="COMMAND", required=True, help=argparse.SUPPRESS
+    )
+    groups = [Commands(heading, subparsers) for heading in GROUPS]
+    for group, commands in zip(groups, GROUPS.values(), strict=True):
+        for command in commands:
+            command.add_command(group)
+    parser.epilog = "\n\n".join([*map(str, groups), EPILOG])
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is read only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version  # no command needs it
+
+        print(f"gateway {version('twilio-calls-gateway')}")
+        parser.exit()
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answers a shell that asks how the words so far may go on, if the extra is installed."""
+    if "_ARGCOMPLETE" in os.environ:
+        try:
+            import argcomplete  # only a shell's question needs it
+        except ImportError:
+            return
+        argcomplete.autocomplete(parser)

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from gateway.cli.options import Commands, add_setting, non_negative, positive
+from gateway.cli.options import Commands, add_setting, non_negative, positive, whole_number
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.settings import Settings
@@ -38,7 +38,9 @@ def add_command(commands: Commands) -> None:
     parser = commands.add_parser("sandbox", help="serve the sandbox alone, as a Twilio Calls API")
     parser.set_defaults(run=_sandbox)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", default=8001, type=int, help="port to listen on (8001)")
+    parser.add_argument(
+        "--port", default=8001, type=whole_number, help="port to listen on, 0 for a free one (8001)"
+    )
     parser.add_argument("--database", default=":memory:", help="SQLite file (in memory)")
     add_setting(parser, "GATEWAY_SANDBOX_CALLS", "example calls")
     add_setting(parser, "GATEWAY_SANDBOX_SEED", "seed of the example calls")

@@ -1,18 +1,19 @@
-"""`gateway`: serves until it is stopped.
+"""`gateway serve`, the default command: serves until it is stopped.
 
 This module must not know how the gateway is started.
 """
 
 import argparse
 
-from gateway.cli.options import add_setting
+from gateway.cli.options import Commands, add_setting
 from gateway.settings import Settings
 
-__all__ = ["add_options"]
+__all__ = ["add_command"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the default command."""
+def add_command(commands: Commands) -> None:
+    """Adds the command and its options."""
+    parser = commands.add_parser("serve", help="serve until a signal ends it (the default command)")
     parser.set_defaults(run=_serve)
     for setting, meaning in (
         ("GATEWAY_HOST", "address to listen on"),

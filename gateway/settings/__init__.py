@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.settings.documents import DocumentSettings
+from gateway.settings.names import own_variables, unknown_names
 from gateway.settings.serving import AccessSettings, JwtSettings, LiveSettings, ServerSettings
 from gateway.settings.upstream import (
     AccountSettings,
@@ -63,6 +64,7 @@ __all__ = [
     "is_loopback",
     "settings_by_name",
     "settings_tables",
+    "unknown_settings",
 ]
 
 G = TypeVar("G", bound="DataclassInstance")
@@ -112,14 +114,17 @@ class Settings:
     sandbox: SandboxSettings = SandboxSettings()
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(
+        cls, environment: Mapping[str, str], options: Mapping[str, str] | None = None
+    ) -> "Settings":
         """Reads the settings from the environment; an empty variable counts as not set.
 
-        A secret may stand in a file that `NAME_FILE` names. Raises SettingsError for a value that
-        cannot be used, an incomplete credential, or a name of an earlier version. The error names
-        the setting and never repeats its value.
+        `options` has values from the command line by the variables that they override. Variables
+        that Kubernetes sets are ignored. A secret may stand in a file that `NAME_FILE` names.
+        Raises SettingsError for a value that cannot be used, an incomplete credential, or a name
+        of an earlier version. The error names the setting and never repeats its value.
         """
-        given = {name: value.strip() for name, value in environment.items() if value.strip()}
+        given = own_variables(environment) | {**(options or {})}
         for old, new in RENAMED.items():
             if old in given:
                 raise SettingsError(f"{old}: is called {new} now")
@@ -230,6 +235,17 @@ def _content(name: str, path: str) -> str:
 def settings_by_name() -> dict[str, Field[Any]]:
     """Every setting by the name of its variable, with its default, unit and meaning."""
     return {row.metadata["name"]: row for group in _groups() for row in _settings_in(group)}
+
+
+def unknown_settings(environment: Mapping[str, str]) -> list[str]:
+    """A line for each GATEWAY_… variable that is set and is no setting."""
+    every = settings_by_name()
+    files = {f"{name}_FILE" for name, row in every.items() if is_secret(row.type)}
+    unknown = unknown_names(own_variables(environment), {*every, *files, *RENAMED})
+    return [
+        f"{name}: is no setting" + (f"; did you mean {near}?" if near else "")
+        for name, near in unknown.items()
+    ]
 
 
 def settings_tables() -> str:

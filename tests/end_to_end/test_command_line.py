@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -111,12 +113,18 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_2() -> None:
     [
         ([], {"TWILIO_ACCOUNT_SID": ACCOUNT}, "TWILIO_AUTH_TOKEN"),
         ([], {"GATEWAY_PORT": "http"}, "GATEWAY_PORT"),
-        (["--port", "65536"], {}, "GATEWAY_PORT"),
-        (["--workers", "0"], {}, "GATEWAY_WORKERS"),
-        (["--host", "203.0.113.7"], {}, "GATEWAY_HOST"),
+        (["serve"], {"GATEWAY_PORT": "http"}, "GATEWAY_PORT"),
+        (["--port", "65536"], {}, "--port"),
+        (["serve", "--port", "65536"], {"GATEWAY_PORT": "1"}, "--port"),
+        (["--port", "tcp://10.0.0.1:8000"], {}, "--port"),
+        (["--workers", "0"], {}, "--workers"),
+        (["--workers", "1"], {"GATEWAY_PORT": "http"}, "GATEWAY_PORT"),
+        (["--host", "203.0.113.7"], {}, "--host"),
+        ([], {"GATEWAY_HOST": "203.0.113.7"}, "GATEWAY_HOST"),
         (["sandbox", "--host", "203.0.113.7"], {}, "--host"),
         (["schema"], {"GATEWAY_ENV": "prod"}, "GATEWAY_ENV"),
-        (["sandbox", "--calls", "many"], {}, "GATEWAY_SANDBOX_CALLS"),
+        (["sandbox", "--calls", "many"], {}, "--calls"),
+        (["sandbox"], {"GATEWAY_SANDBOX_CALLS": "many"}, "GATEWAY_SANDBOX_CALLS"),
         (["sandbox", "--port", "70000"], {}, "--port"),
         (["sandbox"], {"TWILIO_API_KEY": "SK" + "0" * 32}, "TWILIO_API_SECRET"),
     ],
@@ -137,6 +145,83 @@ def test_every_command_ends_with_one_line_and_2_where_its_settings_are_wrong(
     assert out == ""
     assert err.startswith(f"gateway: {named}: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["serv"], "argument COMMAND: invalid choice: 'serv' (choose from "),
+        (["--port", "0", "schema"], "unrecognized arguments: schema"),
+        (["--version", "schema", "--bogus"], None),
+        (["sandbox", "--port", "http"], "argument --port: must be a whole number"),
+        (["sandbox", "--speed", "fast"], "argument --speed: must be a number of 0 or more"),
+        (["sandbox", "--speed", "nan"], "argument --speed: must be a number of 0 or more"),
+        (["sandbox", "--concurrency", "0"], "argument --concurrency: must be a whole number of 1"),
+        (["verify", "--sample", "x"], "argument --sample: must be a whole number"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_named(
+    arguments: list[str], named: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == (2 if named else 0)
+    assert (named or "") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["serve"]])
+def test_without_a_command_it_serves(command: list[str]) -> None:
+    """On the typed port, where Kubernetes has set a variable of the port's name, too."""
+    kubernetes = {"GATEWAY_PORT": "tcp://10.0.0.1:8000", "GATEWAY_SERVICE_PORT": "8000"}
+    with serving(*command, "--port", "0", until="GraphQL: ", **kubernetes) as server:
+        assert server.ask("{ __typename }") == {"__typename": "Query"}
+
+    assert server.exit_code == 0
+    assert "warning" not in server.log
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = run("--version")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"gateway {version('twilio-calls-gateway')}\n"
+
+
+def test_a_variable_that_is_no_setting_is_warned_of_and_changes_nothing() -> None:
+    """The warning has the nearest name, and not the value."""
+    done = run("schema", GATEWAY_LOGLEVEL="hunter2", GATEWAY_XYZ="hunter2", TWILIO_NUMBER="+1")
+
+    assert (done.returncode, done.stdout) == (0, SCHEMA.read_text())
+    assert done.stderr.splitlines() == [
+        "gateway: warning: GATEWAY_LOGLEVEL: is no setting; did you mean GATEWAY_LOG_LEVEL?",
+        "gateway: warning: GATEWAY_XYZ: is no setting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("gateway s", ["serve", "schema", "sandbox"]),
+        ("gateway serve --", ["--help", "--host", "--port", "--workers"]),
+        ("gateway query --pl", ["--plan"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    words: str, offered: list[str], tmp_path: Path
+) -> None:
+    """As the shell's function of argcomplete asks, with the answer in a file."""
+    answer = tmp_path / "answer"
+    question = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": words,
+        "COMP_POINT": str(len(words)),
+    }
+    run(**question)
+
+    assert [word.strip() for word in answer.read_text().split("\n")] == offered
 
 
 @pytest.mark.parametrize("command", [[], ["sandbox"]])
@@ -219,7 +304,27 @@ def test_verify_ends_with_2_where_the_account_cannot_be_read() -> None:
     assert TOKEN not in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["query"], ["verify"], ["sandbox"], ["schema"]])
+def test_the_help_groups_every_command_by_what_people_want_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    text = capsys.readouterr().out
+    groups = re.findall(r"^([a-z ]+):\n((?:  [a-z]+ +.+\n)+)", text, re.MULTILINE)
+    assert {name: re.findall(r"^  (\w+)", rows, re.MULTILINE) for name, rows in groups} == {
+        "run the gateway": ["serve", "token"],
+        "ask it from the shell": ["query", "schema"],
+        "test without risk": ["sandbox", "verify"],
+    }
+    assert max(map(len, text.splitlines())) <= 80
+
+
+COMMANDS = ["serve", "token", "query", "schema", "sandbox", "verify"]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_is_there_for_every_command(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
