@@ -59,7 +59,7 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
         # A plan replaces the response; an explanation accompanies it.
         stream = sys.stdout if options.plan else sys.stderr
         width = shutil.get_terminal_size().columns
-        print(waterfall(upstream, width, stream.isatty()), file=stream)
+        print(waterfall(upstream, width, stream.isatty(), fold=options.plan), file=stream)
         if options.plan:
             return 0
     print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())

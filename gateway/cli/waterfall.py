@@ -21,20 +21,51 @@ _COLOURS = {"per-key": 34, "scan": 36, "planned": 2, "failed": 31}
 _LEGEND = "░ wait  █ read  ┄ predicted"
 
 
-def waterfall(upstream: Mapping[str, Any], width: int = 100, colour: bool = False) -> str:
-    """The totals and, where the data has its exchanges, a line for each; none beyond `width`."""
+def waterfall(
+    upstream: Mapping[str, Any], width: int = 100, colour: bool = False, *, fold: bool = False
+) -> str:
+    """The totals and, where the data has its exchanges, a line for each; none beyond `width`.
+
+    `fold` draws planned requests that differ only in a SID as one line.
+    """
     exchanges: Sequence[Exchange] = upstream.get("exchanges") or ()
-    lines = [_truncate(_totals(upstream, exchanges), width)]
+    lines = [_truncate(_totals(upstream, exchanges, width), width)]
     if exchanges:
-        cells, axis_end = max(8, width // 4), _axis_end(upstream, exchanges)
+        # A narrow terminal needs its columns for the requests.
+        cells = max(8, width // (4 if width >= 100 else 8))
+        axis_end = _axis_end(upstream, exchanges)
         lines.append(_truncate(_heading(cells, axis_end), width))
-        for exchange in exchanges:
+        for exchange in _folded(exchanges) if fold else exchanges:
             line = _truncate(_line(exchange, cells, axis_end, width), width)
             lines.append(_coloured(line, cells, exchange) if colour else line)
     return "\n".join(lines)
 
 
-def _totals(upstream: Mapping[str, Any], exchanges: Sequence[Exchange]) -> str:
+def _folded(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """Planned requests that differ only in a SID become one, at the place of the first.
+
+    Its requests are their sum; its time is the longest, because they are sent together.
+    """
+    alike: dict[Any, list[Exchange]] = {}
+    for number, exchange in enumerate(exchanges):
+        kind = (_without_sids(exchange), exchange.get("way"), *(exchange.get("fields") or ()))
+        alike.setdefault(kind if _is_planned(exchange) else number, []).append(exchange)
+    return [_as_one(group) if len(group) > 1 else group[0] for group in alike.values()]
+
+
+def _without_sids(exchange: Exchange) -> tuple[str, str]:
+    path, query = (str(exchange.get(name) or "") for name in ("path", "query"))
+    return _SID.sub("{sid}", path), _SID.sub("{sid}", query)
+
+
+def _as_one(group: Sequence[Exchange]) -> Exchange:
+    path, query = _without_sids(group[0])
+    requests, milliseconds = zip(*map(_predicted, group), strict=True)
+    predicted = {"requests": sum(requests), "milliseconds": max(milliseconds)}
+    return {**group[0], "path": path, "query": query, "count": len(group), "predicted": predicted}
+
+
+def _totals(upstream: Mapping[str, Any], exchanges: Sequence[Exchange], width: int) -> str:
     planned = [_predicted(exchange) for exchange in exchanges if _is_planned(exchange)]
     parts = [
         _count(upstream.get("requests", 0), "request"),
@@ -45,7 +76,9 @@ def _totals(upstream: Mapping[str, Any], exchanges: Sequence[Exchange]) -> str:
     ]
     if planned:
         parts.append("planned: " + _count(sum(requests for requests, _ in planned), "request"))
-    return " · ".join(parts) + (f"    {_LEGEND}" if exchanges else "")
+    totals = " · ".join(parts)
+    with_legend = f"{totals}    {_LEGEND}"
+    return with_legend if exchanges and len(with_legend) <= width else totals
 
 
 def _count(number: int, name: str) -> str:
@@ -74,6 +107,7 @@ def _text(exchange: Exchange) -> str:
     parts = (
         f"✗ {_escape(status)}" if _is_failed(exchange) else "",
         f"↻{retries}" if retries else "",
+        f"{exchange['count']} ×" if "count" in exchange else "",
         _escape(exchange.get("path", "")) + (f"?{_escape(query)}" if query else ""),
         "← " + ", ".join(_escape(field) for field in exchange.get("fields") or ()),
     )

@@ -56,9 +56,11 @@ def test_no_line_is_wider_than_the_terminal(upstream: dict[str, Any], width: int
     """The lines are the totals, the heading and one for each request."""
     lines = waterfall(upstream, width).split("\n")
     requests = len(upstream["exchanges"])
+    folded = waterfall(upstream, width, fold=True).split("\n")
 
     assert len(lines) == (2 + requests if requests else 1)
-    assert all(len(line) <= width for line in lines)
+    assert len(folded) <= len(lines)
+    assert all(len(line) <= width for line in lines + folded)
 
 
 @given(upstream=upstreams, width=st.integers(0, 250))
@@ -66,8 +68,8 @@ def test_the_data_sends_no_control_characters_to_the_terminal(
     upstream: dict[str, Any], width: int
 ) -> None:
     """Only printable characters of one cell each, whatever text a caller filtered by."""
-    characters = set(waterfall(upstream, width)) - {"\n"}
-    symbols = set("·…✗↻←░█┄▏▎▍▌▋▊▉")
+    characters = set(waterfall(upstream, width, fold=True)) - {"\n"}
+    symbols = set("·…✗↻←×░█┄▏▎▍▌▋▊▉")
 
     assert {character for character in characters if not " " <= character <= "~"} <= symbols
 
@@ -149,7 +151,51 @@ def test_a_sid_is_shortened_before_anything_is_cut() -> None:
 
     assert f"Calls/{CALL}/Recordings ← calls" in drawn(recordings, width=140)[0]
     assert drawn(recordings)[0].endswith("Calls/CA…cdef/Recordings ← calls")
-    assert drawn(recordings, width=80)[0].endswith("Calls/CA…cdef/Recordings …")
+    assert drawn(recordings, width=80)[0].endswith("Calls/CA…cdef/Recordings ← calls")
+    assert drawn(recordings, width=72)[0].endswith("Calls/CA…cdef/Recordings ← c…")
+
+
+def test_planned_requests_that_differ_only_in_a_sid_are_one_line() -> None:
+    """With their number, all their requests and the time of the longest, within 80 columns."""
+    calls = [f"CA{number:032x}" for number in range(22)]
+    plans = [
+        planned(
+            path=f"Calls/{sid}/Recordings",
+            query="",
+            fields=["recordings"],
+            predicted={"requests": 2, "milliseconds": 10.0 + number},
+        )
+        for number, sid in enumerate(calls)
+    ]
+    other = planned(path=f"Calls/{CALL}/Notifications", query="", fields=["notifications"])
+    data = upstream(exchange(), plans[0], other, *plans[1:])
+    totals, _, *lines = waterfall(data, 80, fold=True).splitlines()
+
+    assert "planned: 45 requests" in totals
+    assert [" ".join(line.split()[1:]) for line in lines] == [
+        "per-key 40/50 50.0 ms Calls?PageSize=50 ← calls",
+        "per-key ~44 req ~31.0 ms 22 × Calls/{sid}/Recordings ← recor…",
+        "per-key ~1 req ~25.0 ms Calls/CA…cdef/Notifications ← notif…",
+    ]
+    assert len(waterfall(data, 80).splitlines()) == 2 + 24
+
+
+def test_requests_that_were_sent_or_differ_in_more_than_a_sid_are_not_folded() -> None:
+    sent = [exchange(path=f"Calls/{sid}", query="") for sid in (CALL, CALL[:-1] + "0")]
+    differing = [
+        planned(path="Calls", query="PageSize=50"),
+        planned(path="Calls", query="PageSize=51"),
+        planned(path="Calls", query="PageSize=50", fields=["childCalls"]),
+        planned(path="Calls", query="PageSize=50", way="scan"),
+    ]
+    data = upstream(*sent, *differing)
+
+    assert waterfall(data, fold=True) == waterfall(data)
+
+
+def test_the_legend_is_left_out_where_it_does_not_fit() -> None:
+    assert waterfall(upstream(exchange()), 80).splitlines()[0].endswith("┄ predicted")
+    assert waterfall(upstream(exchange()), 60).splitlines()[0].endswith("100.0 ms")
 
 
 def test_a_hostile_text_is_printed_as_it_was_sent() -> None:
