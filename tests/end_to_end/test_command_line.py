@@ -153,6 +153,7 @@ def test_every_command_ends_with_one_line_and_2_where_its_settings_are_wrong(
         (["serv"], "argument COMMAND: invalid choice: 'serv' (choose from "),
         (["--port", "0", "schema"], "unrecognized arguments: schema"),
         (["--version", "schema", "--bogus"], None),
+        (["query", "-v", "n"], "argument -v: must be NAME=VALUE"),
         (["sandbox", "--port", "http"], "argument --port: must be a whole number"),
         (["sandbox", "--speed", "fast"], "argument --speed: must be a number of 0 or more"),
         (["sandbox", "--speed", "nan"], "argument --speed: must be a number of 0 or more"),
