@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.cli.options import Commands
 from gateway.cli.paging import PagingError, all_pages
+from gateway.cli.table import printable, tables
 from gateway.cli.waterfall import waterfall
 from gateway.settings import Settings, SettingsError
 from gateway.telemetry.logs import configure_logging
@@ -49,6 +50,12 @@ def add_command(commands: Commands) -> None:
     parser.add_argument("--variables", default="{}", metavar="JSON", help="variables as JSON")
     parser.add_argument(
         "--operation", metavar="NAME", help="which operation of the document to run"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("json", "table"),
+        default="json",
+        help="json: the response; table: its rows, with its errors and warnings on standard error",
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
@@ -92,8 +99,21 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
         print(waterfall(upstream, width, stream.isatty(), fold=options.plan), file=stream)
         if options.plan:
             return 0
-    print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    if options.format == "table":
+        _print_tables(answer)
+    else:
+        print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     return 1 if "errors" in answer else 0
+
+
+def _print_tables(answer: Mapping[str, Any]) -> None:
+    if answer.get("data"):
+        print(tables(answer["data"]))
+    warnings = answer.get("extensions", {}).get("warnings", ())
+    for kind, problems in (("error", answer.get("errors", ())), ("warning", warnings)):
+        for problem in problems:
+            path = ".".join(map(str, problem.get("path") or ()))
+            print(printable(f"{kind}: {path and path + ': '}{problem['message']}"), file=sys.stderr)
 
 
 def take_upstream(answer: dict[str, Any]) -> Any:

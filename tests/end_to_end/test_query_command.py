@@ -45,6 +45,19 @@ def test_query_reads_all_pages_as_one_response(capsys: pytest.CaptureFixture[str
     assert paged["pageInfo"]["hasNextPage"] is False
 
 
+def test_a_table_has_the_rows_and_errors_go_to_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = "{ calls(first: 2) { nodes { sid } } call(sid: 5) { sid } }"
+    assert main(["query", "--format", "table", document]) == 1
+
+    out, err = capsys.readouterr()
+    calls, name, *rows = out.splitlines()
+    assert (calls, name, rows[2:]) == ("calls:", "sid", ["", "call:", "no rows"])
+    assert all(row.startswith("CA") and len(row) == 34 for row in rows[:2])
+    assert "error: call: A SID here is CA and 32 hexadecimal digits" in err.splitlines()
+
+
 def test_what_a_response_lacks_is_printed_with_it() -> None:
     """Only the upstream requests, which are drawn, are taken out of it."""
     warnings = {"warnings": [{"code": "LIST_CUT_SHORT", "path": ["calls"], "count": 1}]}
