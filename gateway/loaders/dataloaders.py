@@ -178,7 +178,6 @@ class BatchQueue:
             if not answer.is_there:  # it waited for its batch
                 answer.put(asyncio.CancelledError())
         self._answers.clear()
-        self._executor.close()
 
     def known_answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request if nothing has to be read for it."""

@@ -66,13 +66,6 @@ class PlanExecutor:
         self._is_dry = is_dry
         self._context = RequestContext(object(), priority, deadline)
 
-    def close(self) -> None:
-        """Forgets the rows, so that they are freed at once.
-
-        graphql-core's executor is part of a reference cycle, and keeps its context for a while.
-        """
-        self._known = OperationCache(self._known.now)
-
     def known_answer(self, request: Request) -> KnownAnswer | None:
         """The answer if no request is needed; always None where the policy is not adaptive."""
         if not self._policy.adaptive:

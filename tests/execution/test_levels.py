@@ -13,6 +13,7 @@ from graphql import DocumentNode, Executor, build_schema, execute, execute_sync,
 
 from gateway.execution import CompilingExecutor
 from gateway.loaders.dataloaders import Answer
+from gateway.schema.context import Context
 from gateway.settings import PlannerMode, Switch
 from gateway.upstream.requests import Page
 from tests.conftest import connect
@@ -187,9 +188,12 @@ def account() -> PlainTwilio:
     )
 
 
-async def test_an_operation_frees_what_it_has_read_without_a_collection() -> None:
+@pytest.mark.parametrize("switch", Switch)
+async def test_an_operation_frees_all_that_it_made_without_a_collection(switch: Switch) -> None:
     """Else a busy gateway would keep the rows of thousands of operations until a full one."""
-    async with connect(account(), datetime(2026, 3, 12, tzinfo=UTC)) as client:
+    kinds = (Page, Answer, Context, Executor)
+    now = datetime(2026, 3, 12, tzinfo=UTC)
+    async with connect(account(), now, compiled_execution=switch) as client:
         await client.answer(EDGES % "edges")
         gc.collect()
         gc.disable()
@@ -197,7 +201,7 @@ async def test_an_operation_frees_what_it_has_read_without_a_collection() -> Non
             for _ in range(5):
                 await client.answer(EDGES % "edges")
             await until_in_loop(
-                lambda: not any(isinstance(each, Page | Answer) for each in gc.get_objects())
+                lambda: not any(isinstance(each, kinds) for each in gc.get_objects())
             )
         finally:
             gc.enable()
