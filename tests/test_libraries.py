@@ -17,9 +17,19 @@ from typing import Any
 import pytest
 import strawberry
 import uvicorn
-from graphql import GraphQLSchema, parse, specified_rules
+from graphql import (
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_nullable_type,
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+    parse,
+    specified_rules,
+)
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.executor import Executor
+from strawberry.types.arguments import convert_arguments
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -222,13 +232,48 @@ def test_strawberry_keeps_how_a_field_is_resolved() -> None:
 
     require(
         "strawberry-graphql",
-        **{
-            "GraphQLCoreConverter.from_resolver": long == {"Recording.mediaUrl"},
-            "Schema.schema_converter.scalar_registry": hasattr(
-                gateway_schema.schema_converter, "scalar_registry"
-            ),
-        },
+        **{"GraphQLCoreConverter.from_resolver": long == {"Recording.mediaUrl"}},
     )
+
+
+def samples(type_: Any) -> list[Any]:
+    """Coerced values of an input type: null, with each property, with none, and with all."""
+    nullable = get_nullable_type(type_)
+    if is_list_type(nullable):
+        values: list[Any] = [samples(nullable.of_type), []]
+    elif is_input_object_type(nullable):
+        given = {name: samples(each.type) for name, each in nullable.fields.items()}
+        required = {name: some[-1] for name, some in given.items() if some[0] is not None}
+        values = [required, *({**required, name: v} for name in given for v in given[name])]
+        values.append({name: some[-1] for name, some in given.items()})
+    else:
+        values = [object()]
+    return values if is_non_null_type(type_) else [None, *values]
+
+
+def test_arguments_are_converted_as_by_strawberry() -> None:
+    core = internals.graphql_schema(gateway_schema)
+    types = [type_ for type_ in core.type_map.values() if isinstance(type_, GraphQLObjectType)]
+    fields = [each for type_ in types for each in type_.fields.values() if each.args]
+    compared = 0
+    for field in fields:
+        declared = internals.declaration(field)
+        if declared is None or declared.base_resolver is None:
+            continue  # Federation's own
+        convert = internals.arguments_converter(field)
+        for name, argument in field.args.items():
+            for value in samples(argument.type):
+                expected = convert_arguments(
+                    {name: value},
+                    declared.arguments,
+                    gateway_schema.schema_converter.scalar_registry,
+                    gateway_schema.config,
+                )
+                assert convert({name: value}) == expected
+                compared += 1
+        assert convert({}) == {}
+
+    assert compared > 100
 
 
 def test_strawberrys_enums_keep_their_values() -> None:

@@ -20,7 +20,7 @@ from gateway.execution import Binding, Shortcut
 from gateway.schema.masked_fields import MaskedResolver, shows_personal
 from gateway.schema.rows import bulk_resolver
 from gateway.schema.strawberry_internals import (
-    converted_arguments,
+    arguments_converter,
     info_of,
     plain_resolver,
     read_attribute,
@@ -98,11 +98,11 @@ def _resolver(field: GraphQLField, resolve: Any) -> Shortcut | None:
     if resolver is None:
         return None
     function, source_name, info_name = resolver
-    resolve_all = bulk_resolver(function)
+    resolve_all, converted = bulk_resolver(function), arguments_converter(field)
 
     def bind(_context: Any, make_info: Callable[[], Any], arguments: dict[str, Any]) -> Binding:
         info = make_info()
-        values = converted_arguments(field, info, arguments)
+        values = converted(arguments)
         if info_name:  # see Note [One info]
             values[info_name] = info_of(field, info)
         if resolve_all and source_name:

@@ -5,22 +5,32 @@ them, so pyproject.toml allows only tested releases, and tests/test_libraries.py
 missing. This module must not know the gateway's schema.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING
+from functools import partial
 from typing import Any
 
-from graphql import GraphQLField, GraphQLSchema
+from graphql import (
+    GraphQLArgument,
+    GraphQLField,
+    GraphQLInputField,
+    GraphQLInputType,
+    GraphQLSchema,
+    get_nullable_type,
+    is_input_object_type,
+    is_list_type,
+)
 from strawberry import Info, Schema
 from strawberry.execution import optimized_is_awaitable
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as GraphQLCoreExecution
 from strawberry.schema.schema import validate_document
 from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types.arguments import convert_arguments
 
 __all__ = [
     "FederationAny",
     "GraphQLCoreExecution",
-    "converted_arguments",
+    "arguments_converter",
     "declaration",
     "enum_values",
     "graphql_schema",
@@ -32,15 +42,18 @@ __all__ = [
 ]
 
 
+Convert = Callable[[Any], Any]
+
+
 def graphql_schema(schema: Any) -> GraphQLSchema:
     """The graphql-core schema behind a Strawberry schema."""
     assert isinstance(schema, Schema)  # noqa: S101 (its base class has no such name)
     return schema._schema
 
 
-def declaration(field: GraphQLField) -> Any:
-    """The Strawberry field behind a graphql-core field; None if there is none."""
-    return field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+def declaration(made: Any) -> Any:
+    """What Strawberry made a graphql-core field, argument or type of; None if there is none."""
+    return made.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
 
 
 def enum_values(enum: Any) -> list[Any]:
@@ -76,18 +89,54 @@ def plain_resolver(
     return resolver.wrapped_func, _name(source or root), _name(resolver.info_parameter)
 
 
-def converted_arguments(
-    field: GraphQLField, info: Any, arguments: dict[str, Any]
-) -> dict[str, Any]:
-    """Converts arguments to the resolver's types. Raises what Strawberry's types raise."""
-    schema = info.schema._strawberry_schema
-    return convert_arguments(
-        arguments,
-        declaration(field).arguments,
-        schema.schema_converter.scalar_registry,
-        schema.config,
-        info_of(field, info),
-    )
+def arguments_converter(field: GraphQLField) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function that converts a field's coerced arguments to the types of its resolver.
+
+    It does as Strawberry, which looks at every type again for every value.
+    """
+    return _converter_of_fields(field.args, dict)
+
+
+def _converter_of_fields(
+    fields: Mapping[str, GraphQLArgument | GraphQLInputField], make: Callable[..., Any]
+) -> Convert:
+    named = [
+        (name, declaration(field).python_name, _converter(field.type))
+        for name, field in fields.items()
+    ]
+
+    def convert(values: dict[str, Any]) -> Any:
+        given: dict[str, Any] = {
+            python_name: values[name] if to_python is None else to_python(values[name])
+            for name, python_name, to_python in named
+            if name in values
+        }
+        return make(**given)
+
+    return convert
+
+
+def _converter(type_: GraphQLInputType) -> Convert | None:
+    """Converts values of an input type; None where they stay as they are."""
+    nullable = get_nullable_type(type_)
+    if is_list_type(nullable):
+        item = _converter(nullable.of_type) or _same
+        return lambda values: None if values is None else [item(value) for value in values]
+    if not is_input_object_type(nullable):
+        return None
+    declared = declaration(nullable)
+    without_default = [
+        each.python_name
+        for each in declared.fields
+        if each.default_value is MISSING and each.default_factory is MISSING
+    ]
+    make = partial(declared.origin, **dict.fromkeys(without_default))
+    convert = _converter_of_fields(nullable.fields, make)
+    return lambda values: None if values is None else convert(values)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def info_of(field: GraphQLField, info: Any) -> Info[Any, Any]:
