@@ -69,7 +69,9 @@ class Loaders:
 
     def __init__(self, executor: PlanExecutor) -> None:
         self._loop = asyncio.get_running_loop()
-        self._queue = BatchQueue(executor)
+        self._answers: dict[Request, Answer] = {}
+        self._queue = BatchQueue(executor, self._answers)
+        self._loader: DataLoader[Request, None] = DataLoader(self._queue.load_batch, cache=False)
 
     @property
     def trace(self) -> UpstreamTrace:
@@ -103,7 +105,11 @@ class Loaders:
             return then(known.value)
         self._queue.trace.note_field(request, field)
         waiter: asyncio.Future[T] = self._loop.create_future()
-        self._queue.answer(request).add(waiter, then)
+        answer = self._answers.get(request)
+        if answer is None:
+            answer = self._answers[request] = Answer()
+            self._loader.load(request)
+        answer.add(waiter, then)
         return waiter
 
     async def send(self, request: FormRequest[R], field: str) -> R:
@@ -111,10 +117,14 @@ class Loaders:
 
         Raises as PlanExecutor.send.
         """
-        return await self._queue.send(request, field)
+        try:
+            return await self._queue.send(request, field)
+        finally:
+            for key in [key for key, answer in self._answers.items() if answer.is_there]:
+                del self._answers[key]
 
     async def aclose(self) -> None:
-        """Cancels the reads in flight: nobody waits for them any more. Nothing stays known."""
+        """Cancels the reads in flight: nobody waits for them any more."""
         await self._queue.aclose()
 
 
@@ -125,41 +135,29 @@ class BatchQueue:
     for another, and a cancelled batch leaves no waiter hanging.
     """
 
-    def __init__(self, executor: PlanExecutor) -> None:
+    def __init__(self, executor: PlanExecutor, answers: dict[Request, Answer]) -> None:
         self.trace = executor.trace
         self._executor = executor
-        self._loader: DataLoader[Request, None] = DataLoader(self._load_batch, cache=False)
-        self._answers: dict[Request, Answer] = {}
+        self._answers = answers
         self._waiting: dict[Request, Answer] = {}
         self._turns_left = 0
         self._is_closed = False
         self._rounds: dict[asyncio.Future[None], dict[Request, Answer]] = {}
 
     async def send(self, request: FormRequest[R], field: str) -> R:
-        """Sends a mutation at once: it waits for no batch window. What was read before is old."""
-        try:
-            return await self._executor.send(request, field)
-        finally:
-            pending = {key: each for key, each in self._answers.items() if not each.is_there}
-            self._answers = pending
+        """Sends a mutation at once: it waits for no batch window."""
+        return await self._executor.send(request, field)
 
-    def answer(self, request: Request) -> Answer:
-        """The answer to a request, which is read unless it was asked for already."""
-        answer = self._answers.get(request)
-        if answer is None:
-            answer = self._answers[request] = Answer()
-            if self._is_closed:
-                answer.put(asyncio.CancelledError())
-            else:
-                self._loader.load(request)
-        return answer
-
-    async def _load_batch(self, requests: list[Request]) -> list[None]:
-        if not self._is_closed:
-            self._turns_left = BATCH_WINDOW_TURNS
-            if not self._waiting:
-                asyncio.get_running_loop().call_soon(self._wait_out_window)
-            self._waiting.update({request: self._answers[request] for request in requests})
+    async def load_batch(self, requests: list[Request]) -> list[None]:
+        """aiodataloader's batch function: the answers come later, each by itself."""
+        if self._is_closed:
+            for request in requests:
+                self._answers[request].put(asyncio.CancelledError())
+            return [None] * len(requests)
+        self._turns_left = BATCH_WINDOW_TURNS
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._wait_out_window)
+        self._waiting.update({request: self._answers[request] for request in requests})
         return [None] * len(requests)
 
     async def aclose(self) -> None:
@@ -174,10 +172,8 @@ class BatchQueue:
                 round_.cancel()
         if self._rounds:
             await asyncio.gather(*self._rounds, return_exceptions=True)
-        for answer in self._answers.values():
-            if not answer.is_there:  # it waited for its batch
-                answer.put(asyncio.CancelledError())
-        self._answers.clear()
+        for answer in self._waiting.values():
+            answer.put(asyncio.CancelledError())
 
     def known_answer(self, request: Request) -> KnownAnswer | None:
         """The answer to a request if nothing has to be read for it."""
