@@ -72,7 +72,7 @@ def _outputs(
     field: GraphQLField, attribute: str
 ) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
     """Reads and writes the attribute of many rows, where it is a leaf."""
-    type_ = get_nullable_type(field.type)
+    type_, read = get_nullable_type(field.type), attrgetter(attribute)
     if not is_leaf_type(type_):
         return None
 
@@ -83,7 +83,7 @@ def _outputs(
             return property_.column(type_.coerce_output_value)
         return lambda rows: [
             value if value is None or type(value) is str else type_.coerce_output_value(value)
-            for value in map(attrgetter(attribute), rows)
+            for value in map(read, rows)
         ]
 
     def outputs(rows: Sequence[Any]) -> Sequence[Any]:

@@ -146,8 +146,6 @@ ERROR_FOR_EXCEPTION: tuple[tuple[type[Exception], type[UpstreamError], str], ...
     (httpx.InvalidURL, RequestNotSent, "The request could not be sent"),
     (httpx.DecodingError, UpstreamInvalid, "Upstream sent a body that cannot be decoded"),
     (httpx.TooManyRedirects, UpstreamInvalid, "Upstream redirects in a circle"),
-    (httpx.HTTPError, UpstreamUnavailable, "The connection upstream broke"),
-    (httpx.StreamError, UpstreamUnavailable, "The connection upstream broke"),
 )
 
 

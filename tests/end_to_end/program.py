@@ -14,6 +14,7 @@ import httpx
 
 COMMAND = [sys.executable, "-m", "gateway"]
 FEW_CALLS = {"GATEWAY_SANDBOX_CALLS": "60"}
+ONE = "query($n: Int!) { calls(first: $n) { nodes { sid } } }"
 
 
 def environment(given: dict[str, str]) -> dict[str, str]:

@@ -13,19 +13,11 @@ import httpx
 import pytest
 
 from gateway.cli import main
-from tests.end_to_end.program import COMMAND, Server, environment, run, serving
+from tests.end_to_end.program import COMMAND, ONE, Server, environment, run, serving
 from tests.plain_twilio import ACCOUNT, TOKEN, sid
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
-ONE = "query($n: Int!) { calls(first: $n) { nodes { sid } } }"
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hides this machine's settings from commands that run in this process."""
-    for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY", "API_SECRET", "BASE_URL"):
-        monkeypatch.delenv(f"TWILIO_{name}", raising=False)
-    monkeypatch.setenv("GATEWAY_SANDBOX_CALLS", "60")
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_schema_prints_schema_graphql() -> None:

@@ -7,17 +7,9 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.query_command import take_upstream
-from tests.end_to_end.program import run
+from tests.end_to_end.program import ONE, run
 
-ONE = "query($n: Int!) { calls(first: $n) { nodes { sid } } }"
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hides this machine's settings from commands that run in this process."""
-    for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY", "API_SECRET", "BASE_URL"):
-        monkeypatch.delenv(f"TWILIO_{name}", raising=False)
-    monkeypatch.setenv("GATEWAY_SANDBOX_CALLS", "60")
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 PAGES = """query($n: Int!, $after: String) {
