@@ -47,6 +47,9 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_WORKERS": ["0", "65", "two"],
     "GATEWAY_ENV": ["prod", "Production", "dev,production"],
     "GATEWAY_LOG_LEVEL": ["INFO", "verbose", "20"],
+    "GATEWAY_LOG_FORMAT": ["JSON", "logfmt"],
+    "GATEWAY_METRICS": ["yes", "1"],
+    "GATEWAY_METRICS_PORT": ["-1", "65536", "x"],
     "GATEWAY_OPERATION_TIMEOUT": ["0", "-1", "3601", "nan", "inf", "ten", "1s"],
     "GATEWAY_READ_TIMEOUT": ["0", "-0.5", "1e9", "NaN"],
     "GATEWAY_ATTEMPT_TIMEOUT": ["0", "never"],
@@ -113,7 +116,7 @@ BAD: dict[str, list[str]] = {
 }  # fmt: skip
 ANYTHING = {
     "TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST", "GATEWAY_TOKENS_FILE",
-    "GATEWAY_JWT_KEY_FILE", "GATEWAY_JWT_ISSUER", "GATEWAY_JWT_AUDIENCE",
+    "GATEWAY_METRICS_HOST", "GATEWAY_JWT_KEY_FILE", "GATEWAY_JWT_ISSUER", "GATEWAY_JWT_AUDIENCE",
     "GATEWAY_JWT_SCOPE_CLAIM", "GATEWAY_WEBHOOK_AUTH_TOKENS", "GATEWAY_WEBHOOK_SHARED_KEYS",
 }  # fmt: skip
 

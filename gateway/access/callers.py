@@ -58,6 +58,13 @@ class Caller:
     address: str | None = None
     expires: float | None = None
 
+    @property
+    def public_name(self) -> str:
+        """The name as logs show it: of a passthrough caller's account only the last four digits."""
+        if self.account is not None:
+            return f"…{self.account.sid[-4:]}"
+        return self.name or "anonymous"
+
     def may(self, scope: Scope) -> bool:
         """True when the caller has the scope."""
         return scope in self.scopes

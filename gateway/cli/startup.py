@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import uvicorn
+from starlette.applications import Starlette
 
 from gateway.cli.start_check import StartCheck
 from gateway.server import create_app, tune_gc
@@ -20,6 +21,7 @@ from gateway.server.listening import (
     most_reachable_host,
     url_of,
 )
+from gateway.server.metrics_server import serving_metrics
 from gateway.server.uvicorn_server import ServerConfig, raise_open_files
 from gateway.server.webhook_keys import lacks_webhook_key
 from gateway.settings import AccessMode, Settings
@@ -45,7 +47,7 @@ def exit_on_sigterm() -> None:
 
 def serve(settings: Settings) -> int:
     """Serves until a signal ends the process. Raises SettingsError."""
-    configure_logging(settings.server.log_level)
+    configure_logging(settings.server.log_level, settings.server.log_format)
     listeners = inherited_sockets() or [
         listen(settings.server.host, settings.server.port, "GATEWAY_HOST", "GATEWAY_PORT")
     ]
@@ -53,7 +55,12 @@ def serve(settings: Settings) -> int:
     settings.require_access_control()
     raise_open_files()
     tune_gc()
-    app = create_app(settings)
+    with serving_metrics(settings) as registry:
+        _serve(settings, listeners, create_app(settings, registry=registry))
+    return 0
+
+
+def _serve(settings: Settings, listeners: Sequence[socket.socket], app: Starlette) -> None:
     check = StartCheck(settings)
     signal.signal(signal.SIGTERM, check.exit)
     check.start()
@@ -69,7 +76,6 @@ def serve(settings: Settings) -> int:
 
         serve_with_workers(settings, listeners)
     check.raise_refusal()
-    return 0
 
 
 def _as_listened(settings: Settings, listeners: Sequence[socket.socket]) -> Settings:

@@ -161,6 +161,7 @@ class PlanExecutor:
             for key in scan.remaining:
                 resolve(key, error)
             return
+        self.trace.scanned += len(scan.keys) - len(scan.remaining)
         async with asyncio.TaskGroup() as group:
             for step in per_key(scan.remaining, self._costs, self._policy):
                 group.create_task(self._send(step, resolve))

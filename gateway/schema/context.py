@@ -24,6 +24,7 @@ from gateway.live.store import Store
 from gateway.live.subscriptions import CallUpdate
 from gateway.loaders.dataloaders import Loaders
 from gateway.settings import DocumentSettings
+from gateway.telemetry.hooks import MutationOutcome
 from gateway.telemetry.upstream_trace import UpstreamTrace
 from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.pages import Budget
@@ -85,7 +86,7 @@ class Context:
     clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. `compiles` is
     False if no operation is executed as a compiled plan (execution). `cursor_key` is the secret
     that signs this account's cursors. `field_names` are those of the operation's document
-    (`selects`).
+    (`selects`). `on_mutation` is told what came of each mutation.
     """
 
     caller: Caller
@@ -99,6 +100,7 @@ class Context:
     page_budget: int
     row_budget: int
     limits: DocumentSettings
+    on_mutation: Callable[[MutationOutcome], None]
     compiles: bool = True
     field_names: frozenset[str] = frozenset()
 

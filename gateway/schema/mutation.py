@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from gateway.errors import OutcomeUnknown, UpstreamNotFound, UpstreamRejected
+from gateway.errors import GatewayError, OutcomeUnknown, UpstreamNotFound, UpstreamRejected
 from gateway.live.events import FINAL, EventSource
 from gateway.live.idempotency import KeyReused, MutationResult, RecordedError, scoped_key
 from gateway.live.snapshots import event_of, status_of
@@ -37,6 +37,7 @@ from gateway.schema.user_errors import (
     of_refusal,
     of_validation_error,
 )
+from gateway.telemetry.hooks import MutationOutcome
 from gateway.upstream.calls import CallResource, CallStatus, FetchCall
 from gateway.upstream.writes import CallForm
 
@@ -115,7 +116,25 @@ PayloadFields = tuple[Any, list[UserError]]
 
 
 async def _run(info: Info, spec: MutationSpec[Input], input_: Input) -> PayloadFields:
-    """The call and the user errors. Raises GatewayErrors, among them OutcomeUnknown."""
+    """The call and the user errors. Raises GatewayErrors, among them OutcomeUnknown.
+
+    It tells what came of the mutation, in any case.
+    """
+    sid, result = _changed_call(input_), "cancelled"
+    try:
+        call, user_errors = await _payload(info, spec, input_)
+        sid = call.sid if call else sid
+        result = user_errors[0].code.value if user_errors else "ok"
+    except Exception as error:
+        result = error.code if isinstance(error, GatewayError) else GatewayError.code
+        raise
+    finally:
+        caller = info.context.caller.public_name
+        info.context.on_mutation(MutationOutcome(caller, info.field_name, sid, result))
+    return call, user_errors
+
+
+async def _payload(info: Info, spec: MutationSpec[Input], input_: Input) -> PayloadFields:
     errors = spec.validate(input_)
     if errors:
         return None, [of_validation_error(error) for error in errors]

@@ -1,9 +1,10 @@
 """The wiring of the ASGI app: routes, middleware and a lifespan that opens the gateway."""
 
+import asyncio
 import gc
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from graphql import ExecutionResult
@@ -15,11 +16,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from gateway import playground
+from gateway.errors import AccessError, RateLimited
 from gateway.server.authentication import Authenticator
 from gateway.server.drain import draining
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.health import check_credential, healthz, readyz
+from gateway.server.metrics_server import ResponseTimes, open_metrics, sampling
 from gateway.server.middleware import (
     Compression,
     ErrorsAsJson,
@@ -32,6 +35,11 @@ from gateway.server.parameters import Parameters
 from gateway.server.webhooks import webhook_routes
 from gateway.server.websocket import AuthenticatedConnection, GraphQLOverWebSocket
 from gateway.settings import AccessMode, Settings
+from gateway.telemetry.hooks import OperationOutcome, Outcome, Telemetry
+from gateway.telemetry.log_lines import LogLines
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 __all__ = [
     "Gateway",
@@ -43,20 +51,29 @@ __all__ = [
 ]
 
 
-def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
+def create_app(
+    settings: Settings,
+    transport: httpx.AsyncBaseTransport | None = None,
+    registry: "CollectorRegistry | None" = None,
+) -> Starlette:
     """The gateway as an ASGI app. Its upstream client lives as long as its lifespan.
 
-    `transport` replaces the network (tests). Raises SettingsError for an unusable file that the
-    settings name.
+    `transport` replaces the network (tests). With metrics on, they are registered in `registry`.
+    Raises SettingsError for an unusable file that the settings name.
     """
 
     authenticator = Authenticator(settings)
+    metrics = open_metrics(settings, registry)
+    telemetry = Telemetry(LogLines(), *([metrics] if metrics else []))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         app.state.authenticator = authenticator
         with draining(settings.server.drain_delay) as state:
-            async with open_gateway(settings, transport) as gateway:
+            async with (
+                open_gateway(settings, transport, telemetry=telemetry) as gateway,
+                sampling(gateway, metrics),
+            ):
                 app.state.gateway = gateway
                 yield state
         await authenticator.aclose()
@@ -72,7 +89,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     if has_page:
         routes += [Route("/graphql", _page), Route("/", _page), *playground.routes()]
     middleware = [
-        Middleware(GraphQLOverHTTP, origins, has_page=has_page),
+        *([Middleware(ResponseTimes, metrics)] if metrics else []),
+        Middleware(GraphQLOverHTTP, origins, telemetry, has_page=has_page),
         Middleware(SecurityHeadersMiddleware),
         Middleware(CrossOrigin, origins),
         Middleware(Compression),
@@ -88,10 +106,20 @@ async def _authenticate(websocket: WebSocket, payload: dict[str, Any]) -> Authen
     """Authenticates a WebSocket client. Each of its operations counts as one request."""
     gateway: Gateway = websocket.app.state.gateway
     authenticator: Authenticator = websocket.app.state.authenticator
-    caller = await authenticator.authenticate(websocket, payload)
+    clock = asyncio.get_running_loop().time
+    try:
+        caller = await authenticator.authenticate(websocket, payload)
+    except AccessError as error:
+        _tell_refusal(gateway, OperationOutcome("websocket", clock()), error)
+        raise
 
     def execute(parameters: Parameters) -> AsyncGenerator[ExecutionResult, None]:
-        authenticator.count(websocket, caller)
+        try:
+            authenticator.count(websocket, caller)
+        except RateLimited as error:
+            refused = OperationOutcome("websocket", clock(), caller=caller.public_name)
+            _tell_refusal(gateway, refused, error)
+            raise
         return gateway.stream(
             parameters.query,
             parameters.variables,
@@ -101,6 +129,11 @@ async def _authenticate(websocket: WebSocket, payload: dict[str, Any]) -> Authen
         )
 
     return AuthenticatedConnection(execute, gateway.expires_at(caller))
+
+
+def _tell_refusal(gateway: Gateway, outcome: OperationOutcome, error: AccessError) -> None:
+    outcome.outcome, outcome.codes = Outcome.REFUSED, (error.code,)
+    gateway.telemetry.on_operation(outcome)
 
 
 async def _page(_request: Request) -> Response:

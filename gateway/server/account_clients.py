@@ -252,6 +252,10 @@ class AccountClientPool:
                 self._close(client)
             self._sort_and_evict()
 
+    def clients(self) -> list[AccountClient]:
+        """The clients that it keeps."""
+        return [*self._accepted.values(), *self._unproven.values()]
+
     async def aclose(self) -> None:
         """Closes idle clients now, and clients in use when their last use ends."""
         self._max_accepted = self._max_idle = 0

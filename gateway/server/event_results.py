@@ -10,7 +10,8 @@ operation and an update there is one result, kept for a moment longer, and encod
 result with the others.
 """
 
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable
+from datetime import datetime
 
 from graphql import ExecutionResult
 
@@ -18,6 +19,7 @@ from gateway.live.subscriptions import CallUpdate
 from gateway.schema.context import LiveAccount
 from gateway.schema.event_execution import EventOperation, Source
 from gateway.server.results import SharedResult, with_explanation
+from gateway.telemetry.hooks import Telemetry
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 
 __all__ = ["EventResults"]
@@ -26,17 +28,25 @@ __all__ = ["EventResults"]
 class EventResults:
     """One subscriber's results. Close `updates`.
 
-    Without a `key` the subscriber shares its operation with nobody.
+    Without a `key` the subscriber shares its operation with nobody. `now` is the clock (UTC).
     """
 
-    __slots__ = ("_account", "_explain", "_operation", "updates")
+    __slots__ = ("_account", "_explain", "_now", "_operation", "_telemetry", "updates")
 
     def __init__(
-        self, source: Source, account: LiveAccount, key: Hashable, explain: Explain
+        self,
+        source: Source,
+        account: LiveAccount,
+        key: Hashable,
+        explain: Explain,
+        telemetry: Telemetry,
+        now: Callable[[], datetime],
     ) -> None:
         self.updates: AsyncGenerator[CallUpdate, None] = source.updates
         self._account = account
         self._explain = explain
+        self._telemetry = telemetry
+        self._now = now
         self._operation: EventOperation = source.operation
         if key is not None:
             self._operation = account.operations.setdefault(key, source.operation)
@@ -52,6 +62,9 @@ class EventResults:
             )
         except Exception as error:
             return self._operation.failure(error)
+        if self._telemetry.wants_events and update.source is not None:
+            late = (self._now() - update.at).total_seconds()
+            self._telemetry.on_event(update.source.value, late)
         return result
 
     def _finish(self, result: ExecutionResult, trace: UpstreamTrace) -> ExecutionResult:

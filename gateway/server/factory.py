@@ -18,7 +18,9 @@ from gateway.server.account_clients import AccountClient, AccountClientPool
 from gateway.server.account_stores import AccountStores, store_for
 from gateway.server.operations import Gateway
 from gateway.settings import Secret, Settings
-from gateway.telemetry.records import UpstreamExchange, UpstreamHook, log_exchange
+from gateway.telemetry.hooks import Telemetry
+from gateway.telemetry.log_lines import LogLines
+from gateway.telemetry.records import UpstreamExchange, UpstreamHook
 from gateway.upstream.client import UpstreamClient, utc_now
 from gateway.upstream.credential_check import CredentialCheck
 
@@ -35,11 +37,14 @@ async def open_gateway(
     settings: Settings,
     transport: httpx.AsyncBaseTransport | None = None,
     now: Callable[[], datetime] = utc_now,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway to the account of the settings, or to an embedded sandbox if none is set.
 
-    `transport` replaces the network, `now` the clock (tests).
+    `transport` replaces the network, `now` the clock (tests). `telemetry` is told what happens; by
+    default only log lines are.
     """
+    telemetry = telemetry or Telemetry(LogLines())
     async with AsyncExitStack() as stack:
         if settings.uses_sandbox:
             sandbox = create_sandbox(embedded_sandbox(settings))
@@ -52,7 +57,9 @@ async def open_gateway(
         slots = SubscriberSlots(settings.live.max_subscribers)
 
         def make(account: Account, proof: CredentialCheck | None = None) -> AccountClient:
-            hook = _checking_hook(proof) if proof else log_exchange
+            hook: UpstreamHook = telemetry.on_exchange
+            if proof is not None:
+                hook = _both(hook, proof.record)
             client = UpstreamClient(account, settings.upstream, transport, hook)
             return AccountClient(client, stores, slots, now, proof)
 
@@ -65,15 +72,13 @@ async def open_gateway(
         if own is not None:
             own.start()
             stack.push_async_callback(own.aclose)
-        yield Gateway(settings, own, now, pool)
+        yield Gateway(settings, own, now, pool, telemetry, slots)
 
 
-def _checking_hook(proof: CredentialCheck) -> UpstreamHook:
-    """A hook that logs each exchange and lets the check learn if the credential is accepted."""
-
+def _both(first: UpstreamHook, second: UpstreamHook) -> UpstreamHook:
     def hook(exchange: UpstreamExchange) -> None:
-        log_exchange(exchange)
-        proof.record(exchange)
+        first(exchange)
+        second(exchange)
 
     return hook
 

@@ -31,8 +31,9 @@ from gateway.server.negotiation import (
 from gateway.server.operations import Gateway
 from gateway.server.origins import Origins, confined
 from gateway.server.parameters import HttpError, Parameters, read_parameters
-from gateway.server.results import rejected, response_map
+from gateway.server.results import record_response, rejected, response_map
 from gateway.server.sse import EVENT_STREAM, EventStream
+from gateway.telemetry.hooks import OperationOutcome, Telemetry
 
 __all__ = ["GraphQLOverHTTP"]
 
@@ -54,8 +55,11 @@ class GraphQLOverHTTP:
     browsers that want the page, if there is one.
     """
 
-    def __init__(self, app: ASGIApp, origins: Origins, *, has_page: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, origins: Origins, telemetry: Telemetry, *, has_page: bool = False
+    ) -> None:
         self._app = app
+        self._telemetry = telemetry
         self._origins = origins
         self._negotiator = Negotiator(origins, has_page=has_page)
 
@@ -71,17 +75,34 @@ class GraphQLOverHTTP:
 
     async def _guarded(self, request: Request, negotiated: Negotiated, send: Send) -> ASGIApp:
         """The response, also to a bug and to a request that the server cancels at its end."""
+        outcome = OperationOutcome("http", asyncio.get_running_loop().time())
         try:
-            return await self._respond(request, negotiated)
+            response = await self._respond(request, negotiated, outcome)
         except Exception:
             log.exception("internal error at %s", request.method)
-            return _internal_error(negotiated, "Internal error")
+            response = _internal_error(negotiated, "Internal error")
         except asyncio.CancelledError:
             response = _internal_error(negotiated, "Cancelled: the gateway ends")
+            self._tell(outcome, 500)
             await response(request.scope, request.receive, send)
             raise
+        if isinstance(response, JsonResponse):
+            if self._telemetry.wants_operations:
+                record_response(outcome, response.content)
+            self._tell(outcome, response.status)
+        elif isinstance(response, Response):
+            self._tell(outcome, response.status_code)
+        return response  # any other is a stream, which the gateway tells of at its end
 
-    async def _respond(self, request: Request, negotiated: Negotiated) -> ASGIApp:
+    def _tell(self, outcome: OperationOutcome, status: int) -> None:
+        if self._telemetry.wants_operations:
+            outcome.status = status
+            outcome.seconds = asyncio.get_running_loop().time() - outcome.began
+            self._telemetry.on_operation(outcome)
+
+    async def _respond(
+        self, request: Request, negotiated: Negotiated, outcome: OperationOutcome
+    ) -> ASGIApp:
         gateway: Gateway = request.app.state.gateway
         try:
             if negotiated.chosen is None:
@@ -89,17 +110,19 @@ class GraphQLOverHTTP:
             if not negotiated.is_allowed and not self._origins.is_origin_allowed(request.headers):
                 raise HttpError(403, OriginNotAllowed("Pages of this origin are not allowed"))
             caller = await _authenticator(request).authenticate(request)
+            outcome.caller = caller.public_name
             max_body = gateway.settings.documents.max_body
             parameters = await read_parameters(request, negotiated, max_body)
             if negotiated.chosen == EVENT_STREAM:
-                return self._stream(request, caller, parameters)
+                return self._stream(request, caller, parameters, outcome)
             operation = _prepare(request, parameters)
+            outcome.type = operation.type.value
             if operation.type is OperationType.SUBSCRIPTION:
                 if not negotiated.accepts_stream:
                     raise HttpError(406, HOW_TO_SUBSCRIBE)
-                return self._stream(request, caller, parameters)
+                return self._stream(request, caller, parameters, outcome)
             work = gateway.execute(
-                operation, parameters.variables, parameters.options, caller=caller
+                operation, parameters.variables, parameters.options, caller=caller, outcome=outcome
             )
             result = await while_connected(request.scope, request.receive, work)
             if result is None:
@@ -115,8 +138,15 @@ class GraphQLOverHTTP:
         except ClientDisconnect:  # before its body was whole
             return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    def _stream(self, request: Request, caller: Caller, parameters: Parameters) -> ASGIApp:
+    def _stream(
+        self,
+        request: Request,
+        caller: Caller,
+        parameters: Parameters,
+        outcome: OperationOutcome,
+    ) -> ASGIApp:
         gateway: Gateway = request.app.state.gateway
+        outcome.transport, outcome.status = "sse", 200
         results = gateway.stream(
             parameters.query,
             parameters.variables,
@@ -124,6 +154,7 @@ class GraphQLOverHTTP:
             parameters.options,
             caller=caller,
             may_mutate=request.method == "POST",
+            outcome=outcome,
         )
         stream = EventStream(results, getattr(request.state, "draining", None))
         return confined(ErrorsAsJson(stream), self._origins)

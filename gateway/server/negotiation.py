@@ -125,8 +125,8 @@ class JsonResponse:
         content: Any,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        self.status, self.content = status, content
         self._is_compressed = negotiated.accepts_gzip
-        self._status = status
         self._body = _encoder.encode(content)
         self._headers = negotiated.headers
         if headers:
@@ -143,5 +143,5 @@ class JsonResponse:
                 body = await compressed(body)
                 headers.append((b"content-encoding", b"gzip"))
         headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

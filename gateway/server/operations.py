@@ -18,6 +18,7 @@ from graphql import ExecutionResult, GraphQLError, OperationType
 
 from gateway.access import ANONYMOUS, Account, Caller, Scope
 from gateway.errors import BadRequest
+from gateway.live.subscriptions import SubscriberSlots
 from gateway.loaders.dataloaders import Loaders
 from gateway.loaders.plan_executor import PlanExecutor
 from gateway.planner import OperationCache, Policy
@@ -33,6 +34,7 @@ from gateway.server.account_clients import AccountClient, AccountClientPool
 from gateway.server.event_results import EventResults
 from gateway.server.results import (
     before_expiry,
+    record_response,
     rejected,
     response_map,
     timed_out,
@@ -40,6 +42,8 @@ from gateway.server.results import (
 )
 from gateway.server.webhook_keys import callback_url
 from gateway.settings import PlannerMode, Settings, SettingsError, Switch
+from gateway.telemetry.hooks import OperationOutcome, Telemetry
+from gateway.telemetry.samples import ProcessSample
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 from gateway.upstream.calls import CallResource
 from gateway.upstream.client import Priority, UpstreamClient, utc_now
@@ -81,11 +85,15 @@ class Gateway:
         own: AccountClient | None,
         now: Callable[[], datetime] = utc_now,
         pool: AccountClientPool | None = None,
+        telemetry: Telemetry | None = None,
+        slots: SubscriberSlots | None = None,
     ) -> None:
         self.settings = settings
+        self.telemetry = telemetry or Telemetry()
         self._own = own
         self._now = now
         self._pool = pool
+        self._slots = slots
         self._callback_url = callback_url(settings)
         self._policy = Policy(
             adaptive=settings.operation.planner is PlannerMode.ADAPTIVE,
@@ -109,6 +117,13 @@ class Gateway:
         """The upstream client of the own account. Raises SettingsError if there is none."""
         return self.own.client
 
+    def sample(self, lag: float = 0.0) -> ProcessSample:
+        """The state of this process for its gauges; `lag` is the event loop's, in seconds."""
+        clients = self._pool.clients() if self._pool else []
+        clients += [self._own] if self._own else []
+        samples = {id(one.client): one.client.sample() for one in clients}
+        return ProcessSample(samples, self._slots.count if self._slots else 0, lag)
+
     def prepare(self, query: str, operation_name: str | None = None) -> PreparedOperation:
         """The operation of that name. Raises GraphQLError (no GraphQL) or BadRequest (no such)."""
         return prepare(query, operation_name, self.settings.documents)
@@ -120,9 +135,15 @@ class Gateway:
         options: OperationOptions = DEFAULT_OPTIONS,
         *,
         caller: Caller,
+        outcome: OperationOutcome | None = None,
     ) -> ExecutionResult:
-        """The result of a query or mutation. Its upstream work ends with it, even if cancelled."""
+        """The result of a query or mutation. Its upstream work ends with it, even if cancelled.
+
+        `outcome` gets the trace of its upstream requests.
+        """
         trace = _trace(caller, options)
+        if outcome is not None:
+            outcome.trace, outcome.priority = trace, options.priority.name.lower()
         try:
             async with (
                 asyncio.timeout(self._timeout(options) + RESPONSE_GRACE),
@@ -142,22 +163,53 @@ class Gateway:
         *,
         caller: Caller,
         may_mutate: bool = True,
+        outcome: OperationOutcome | None = None,
     ) -> AsyncGenerator[ExecutionResult, None]:
         """The results of any operation: one, or those of a subscription until it ends.
 
         A reader that stops early must close it. A result without data is the last one. Raises
-        CredentialExpired when a subscriber's credential expires.
+        CredentialExpired when a subscriber's credential expires. It tells the outcome at the end.
         """
+        clock = asyncio.get_running_loop().time
+        outcome = outcome or OperationOutcome("websocket", clock(), caller=caller.public_name)
+        results = self._results(
+            query, variables, operation_name, options, caller, may_mutate, outcome
+        )
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    outcome.results += 1
+                    if result.errors or outcome.results == 1:
+                        record_response(outcome, response_map(result))
+                    yield result
+                    del result  # while it waits, a subscriber keeps none
+        finally:
+            outcome.seconds = clock() - outcome.began
+            self.telemetry.on_operation(outcome)
+
+    async def _results(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        options: OperationOptions,
+        caller: Caller,
+        may_mutate: bool,
+        outcome: OperationOutcome,
+    ) -> AsyncGenerator[ExecutionResult, None]:
         try:
             operation = self.prepare(query, operation_name)
         except (GraphQLError, BadRequest) as error:
             yield rejected(error)
             return
+        outcome.type = operation.type.value
         if operation.type is not OperationType.SUBSCRIPTION:
             if operation.type is OperationType.MUTATION and not may_mutate:
                 yield rejected(BadRequest("A mutation needs POST"))
             else:
-                yield await self.execute(operation, variables, options, caller=caller)
+                yield await self.execute(
+                    operation, variables, options, caller=caller, outcome=outcome
+                )
             return
         expires_at = self.expires_at(caller)
         request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
@@ -167,7 +219,9 @@ class Gateway:
             if isinstance(source, ExecutionResult):
                 yield source
                 return
-            results = EventResults(source, context.account, key, options.explain)
+            results = EventResults(
+                source, context.account, key, options.explain, self.telemetry, self._now
+            )
             del context, source  # equal subscribers share one
             async with aclosing(results.updates):
                 while (result := await before_expiry(expires_at, results.next())) is not None:
@@ -221,6 +275,7 @@ class Gateway:
             make_cursor_key=partial(_cursor_key, self.settings, account or self.client.account),
             deadline=asyncio.get_running_loop().time() + self._timeout(running.options),
             # Twilio signs callbacks with the account's auth token, which only the caller knows.
+            on_mutation=self.telemetry.on_mutation,
             callback_url=None if account else self._callback_url,
             page_budget=self.settings.operation.page_budget,
             row_budget=self.settings.operation.row_budget,

@@ -5,7 +5,7 @@ operation is executed, the kind of credential, nor HTTP.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 from graphql import ExecutionResult, GraphQLError
 
 from gateway.errors import DryRun, GatewayError, UpstreamTimeout
+from gateway.telemetry.hooks import OperationOutcome, Outcome
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "SharedResult",
     "before_expiry",
     "encoded",
+    "record_response",
     "rejected",
     "response_map",
     "timed_out",
@@ -111,6 +113,19 @@ def response_map(result: ExecutionResult) -> dict[str, Any]:
     if result.extensions:
         body["extensions"] = result.extensions
     return body
+
+
+def record_response(outcome: OperationOutcome, response: Mapping[str, Any]) -> None:
+    """Records what came of an operation, by its response map."""
+    errors = [error.get("extensions", {}) for error in response.get("errors", ())]
+    outcome.codes = tuple(sorted({str(extensions.get("code")) for extensions in errors}))
+    outcome.limit = next((error["limit"] for error in errors if "limit" in error), None)
+    if response.get("data") is not None:
+        outcome.outcome = Outcome.PARTIAL if errors else Outcome.OK
+    elif "data" in response or GatewayError.code in outcome.codes:
+        outcome.outcome = Outcome.FAILED
+    else:
+        outcome.outcome = Outcome.REFUSED
 
 
 def was_executed(result: ExecutionResult) -> bool:

@@ -41,6 +41,7 @@ from gateway.live.webhook_events import (
 from gateway.server.operations import Gateway
 from gateway.server.webhook_keys import webhook_keys
 from gateway.settings import Settings
+from gateway.telemetry.hooks import WebhookResult
 from gateway.upstream.decoding import repaired
 
 __all__ = ["webhook_routes"]
@@ -92,35 +93,45 @@ class Webhooks:
         """An endpoint. `parse` turns a webhook's parameters into its event's factory, or raises."""
 
         async def respond(request: Request) -> Response:
-            try:
-                await self._accept(request, parse)
-                return Response(status_code=204)
-            except RequestRejected as error:
-                return PlainTextResponse(str(error), error.status, _HEADERS)
-            except RateLimited:
-                return PlainTextResponse("Too many webhooks at once", 429, _HEADERS)
-            except BadUserInput as error:
-                return PlainTextResponse(str(error), 400, _HEADERS)
-            except ClientDisconnect:
-                return Response(status_code=499)
+            result, response = await self._responded(request, parse)
+            gateway: Gateway = request.app.state.gateway
+            gateway.telemetry.on_webhook(result)
+            return response
 
         return respond
 
-    async def _accept(self, request: Request, parse: Parse) -> None:
+    async def _responded(self, request: Request, parse: Parse) -> tuple[WebhookResult, Response]:
+        try:
+            return await self._accept(request, parse), Response(status_code=204)
+        except RequestRejected as error:
+            result = WebhookResult.FORGED if error.status == 403 else WebhookResult.INVALID
+            return result, PlainTextResponse(str(error), error.status, _HEADERS)
+        except RateLimited:
+            text = "Too many webhooks at once"
+            return WebhookResult.LIMITED, PlainTextResponse(text, 429, _HEADERS)
+        except BadUserInput as error:
+            return WebhookResult.INVALID, PlainTextResponse(str(error), 400, _HEADERS)
+        except ClientDisconnect:
+            return WebhookResult.INVALID, Response(status_code=499)
+
+    async def _accept(self, request: Request, parse: Parse) -> WebhookResult:
         """See Note [Checked in this order]."""
         parameters, signature = await self._verified(request)
         now = datetime.now(UTC)
         make_event = parse(parameters, now)
         gateway: Gateway = request.app.state.gateway
         store = gateway.own.store
-        is_own_account = parameters.get("AccountSid") == gateway.client.account_sid
-        if is_too_old(parameters, now) or not is_own_account:
-            return
-        if await store.add_if_new(signature, REPLAY_WINDOW.total_seconds()):
-            self._limiter.take("webhooks")
-            event = make_event(store)
-            if event is not None:
-                await store.publish(event)
+        if parameters.get("AccountSid") != gateway.client.account_sid:
+            return WebhookResult.FOREIGN
+        if is_too_old(parameters, now):
+            return WebhookResult.LATE
+        if not await store.add_if_new(signature, REPLAY_WINDOW.total_seconds()):
+            return WebhookResult.REPEATED
+        self._limiter.take("webhooks")
+        event = make_event(store)
+        if event is not None:
+            await store.publish(event)
+        return WebhookResult.TAKEN
 
     async def _verified(self, request: Request) -> tuple[Parameters, str]:
         """The signed parameters and the signature. Raises RequestRejected."""

@@ -21,7 +21,7 @@ __all__ = ["serving_app"]
 
 def serving_app(settings: Settings) -> Starlette:
     """The app of one worker process. The process ends when its parent dies."""
-    configure_logging(settings.server.log_level)
+    configure_logging(settings.server.log_level, settings.server.log_format)
     tune_gc()
     parent = parent_process()
     if parent is not None:

@@ -24,6 +24,7 @@ from gateway.live.store_server import StoreServer
 from gateway.sandbox import create_app as create_sandbox
 from gateway.server.factory import embedded_sandbox
 from gateway.server.listening import listen, url_of
+from gateway.server.metrics_server import forget_worker
 from gateway.server.uvicorn_server import Multiprocess, ServerConfig
 from gateway.server.worker import serving_app
 from gateway.settings import AccountSettings, Secret, Settings
@@ -39,9 +40,20 @@ def serve_with_workers(settings: Settings, listeners: Sequence[socket]) -> None:
     with _shared_settings(settings) as shared:
         app = partial(serving_app, shared)
         config = ServerConfig(app, shared, factory=True, workers=shared.server.workers)
-        Multiprocess(config, sockets=list(listeners)).run()
+        Workers(config, sockets=list(listeners)).run()
         for listener in listeners:  # else the sandbox waits there for responses to its callbacks
             listener.close()
+
+
+class Workers(Multiprocess):
+    """The worker processes. The gauges of one that was replaced no longer count."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replaces workers that have ended or hang."""
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            forget_worker(pid)
 
 
 @contextmanager

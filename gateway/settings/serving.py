@@ -10,6 +10,7 @@ from gateway.settings.values import (
     AccessMode,
     Delay,
     KeyUrl,
+    LogFormat,
     LogLevel,
     Networks,
     Origins,
@@ -85,6 +86,22 @@ class ServerSettings:
     log_level: LogLevel = setting(
         "GATEWAY_LOG_LEVEL", LogLevel.INFO, "debug|info|warning|error",
         "How much is logged to standard error. No level logs a secret or a phone number.",
+    )  # fmt: skip
+    log_format: LogFormat = setting(
+        "GATEWAY_LOG_FORMAT", LogFormat.TEXT, "text|json",
+        "How a log line is written: text with name=value, or one JSON object.",
+    )  # fmt: skip
+    metrics: Switch = setting(
+        "GATEWAY_METRICS", Switch.OFF, "off|on",
+        "Whether Prometheus metrics are served at /metrics of GATEWAY_METRICS_PORT.",
+    )  # fmt: skip
+    metrics_host: str = setting(
+        "GATEWAY_METRICS_HOST", "127.0.0.1", "address",
+        "The address at which metrics are served.",
+    )  # fmt: skip
+    metrics_port: Annotated[int, between(0, 65535)] = setting(
+        "GATEWAY_METRICS_PORT", 9464, "port",
+        "The port at which metrics are served; 0 takes a free one.",
     )  # fmt: skip
 
 

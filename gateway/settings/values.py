@@ -236,6 +236,13 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class PlannerMode(StrEnum):
     """How edges are read."""
 

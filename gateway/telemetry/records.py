@@ -18,7 +18,8 @@ class UpstreamExchange:
     """One REST request and its result.
 
     `path` is relative to the account, `seconds` from sending to the last byte, `status` the HTTP
-    status or None without a response, `failure` the name of the error or None.
+    status or None without a response, `failure` the name of the error or None. `resource` is the
+    kind of what is read, `retry_of` the failure of the attempt before, None for the first.
     """
 
     path: str
@@ -27,6 +28,8 @@ class UpstreamExchange:
     request_id: str | None = None
     failure: str | None = None
     method: str = "GET"
+    resource: str = ""
+    retry_of: str | None = None
 
 
 class UpstreamHook(Protocol):

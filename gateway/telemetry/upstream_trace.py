@@ -97,11 +97,14 @@ class RequestRecord:
         """The number of attempts after the first."""
         return max(0, self.attempts - 1)
 
-    def explain(self, began: float) -> dict[str, Any]:
-        """The record as the answer shows it, in milliseconds since the operation began.
+    @property
+    def wait(self) -> float:
+        """Seconds before the last attempt: the wait for a slot, failed attempts, and backoff."""
+        total = (self.ended or 0.0) - (self.began or 0.0)
+        return max(total - self.seconds, 0.0) if self.seconds is not None else 0.0
 
-        `wait` is all but the last attempt: the wait for a slot, failed attempts, and backoff.
-        """
+    def explain(self, began: float) -> dict[str, Any]:
+        """The record as the answer shows it, in milliseconds since the operation began."""
         requests, seconds = self.predicted
         plan = {
             "path": self.path,
@@ -113,14 +116,13 @@ class RequestRecord:
         }
         if self.began is None or self.ended is None:
             return plan
-        total = self.ended - self.began
-        duration = min(total if self.seconds is None else self.seconds, total)
+        wait = self.wait
         return plan | {
             "rows": self.rows,
             "used": self.used,
             "start": _milliseconds(self.began - began),
-            "wait": _milliseconds(total - duration),
-            "duration": _milliseconds(duration),
+            "wait": _milliseconds(wait),
+            "duration": _milliseconds(self.ended - self.began - wait),
             "retries": self.retries,
         }
 
@@ -134,13 +136,15 @@ class UpstreamTrace:
     """The records of one operation. `clock` is the loop's, in seconds.
 
     Unless it `shows_personal`, the value of a parameter that may identify somebody is masked. The
-    fields that need a request are noted only if it `is_explained`.
+    fields that need a request are noted only if it `is_explained`. `known`, `cached` and `scanned`
+    count the keys that were answered so, without a request of their own.
     """
 
     clock: Callable[[], float]
     records: list[RequestRecord] = field(default_factory=list)
     known: int = 0
     cached: int = 0
+    scanned: int = 0
     shows_personal: bool = True
     is_explained: bool = True
     _warnings: dict[tuple[WarningCode, str, str | None], int] = field(default_factory=dict)
@@ -180,10 +184,40 @@ class UpstreamTrace:
         self.records.append(record)
         return record
 
+    def sent(self) -> list[RequestRecord]:
+        """The requests that were sent, as far as they were not only planned."""
+        return [record for record in self.records if record.began is not None]
+
+    def waited(self) -> float:
+        """Seconds in which at least one upstream request was under way."""
+        spans = sorted((r.began, r.ended) for r in self.records if r.began and r.ended)
+        waited, end = 0.0, float("-inf")
+        for began, ended in spans:
+            waited += max(ended - max(began, end), 0.0)
+            end = max(end, ended)
+        return waited
+
+    def avoided(self) -> dict[str, int]:
+        """How many requests were not needed, by the way in which they were avoided.
+
+        `known` and `cached` were answered by rows of this operation and of earlier ones, `shared`
+        by an equal request of another operation that was in flight, `scan` by lists that answer
+        many keys at once.
+        """
+        sent = self.sent()
+        scans = sum(record.strategy == "scan" for record in sent)
+        shared = sum(record.status == "ok" and not record.attempts for record in sent)
+        return {
+            "known": self.known,
+            "cached": self.cached,
+            "scan": max(self.scanned - scans, 0),
+            "shared": shared,
+        }
+
     def explain(self, level: Explain) -> dict[str, Any]:
         """`extensions.upstream`: the totals and, unless only these are wanted, each request."""
         totals: dict[str, Any] = {
-            "requests": sum(record.began is not None for record in self.records),
+            "requests": len(self.sent()),
             "rows": sum(record.rows or 0 for record in self.records),
             "known": self.known,
             "cached": self.cached,

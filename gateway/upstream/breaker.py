@@ -63,6 +63,8 @@ class Breaker:
         self._failures = 0
         self._half_open_calls = 0
         self._answers = 0
+        self.refusals = 0
+        """How many attempts were refused."""
 
     def state(self, now: float) -> BreakerState:
         """The state at this time; an open breaker becomes half-open here."""
@@ -87,6 +89,7 @@ class Breaker:
             wait = self._opened_at + self._settings.open_duration - now
         elif self._half_open_calls < self._settings.half_open_calls:
             return
+        self.refusals += 1
         raise CircuitOpen(
             f"Circuit open: upstream fails at {self.kind}, so requests for it are rejected",
             retry_after=round(max(wait, 0.1), 1),

@@ -24,6 +24,17 @@ TTL = timedelta(hours=1)
 BYTES_PER_JSON_BYTE, ENTRY_BYTES = 3, 500
 
 
+class Entries(TTLCache[Hashable, tuple[Any, int]]):
+    """The entries; `evictions` counts those that were dropped to make room."""
+
+    evictions = 0
+
+    def popitem(self) -> tuple[Hashable, tuple[Any, int]]:
+        """Called by the library to make room."""
+        self.evictions += 1
+        return super().popitem()
+
+
 class Cache:
     """Rows and pages by request, the least recently used evicted first.
 
@@ -33,9 +44,14 @@ class Cache:
     def __init__(self, size: int) -> None:
         self._size = size
         self._now = 0.0
-        self._entries: TTLCache[Hashable, tuple[Any, int]] = TTLCache(
+        self._entries: Entries = Entries(
             size, TTL.total_seconds(), timer=lambda: self._now, getsizeof=lambda entry: entry[1]
         )
+
+    @property
+    def evictions(self) -> int:
+        """How many entries were dropped to make room."""
+        return self._entries.evictions
 
     @property
     def bytes(self) -> int:

@@ -7,6 +7,7 @@ own cache, connections, breakers and limits. This module must not know why somet
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
@@ -19,6 +20,7 @@ from gateway.access import Account
 from gateway.errors import UpstreamNotFound
 from gateway.settings import UpstreamSettings
 from gateway.telemetry.records import UpstreamHook, log_exchange
+from gateway.telemetry.samples import UpstreamSample
 from gateway.upstream.aiohttp_transport import AiohttpTransport
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
@@ -88,6 +90,7 @@ class UpstreamClient:
         self._pipeline = RequestPipeline(self._transport, settings, hook)
         self._single_flight = SingleFlight()
         self._cache = Cache(settings.cache_size * MEBIBYTE)
+        self._hits = self._misses = 0
 
     @property
     def concurrency(self) -> int:
@@ -103,9 +106,22 @@ class UpstreamClient:
         """The state of the breaker of each kind of resource."""
         return self._pipeline.breakers()
 
+    def sample(self) -> UpstreamSample:
+        """The state of this client, and what it has counted so far."""
+        return replace(
+            self._pipeline.sample(),
+            cache_hits=self._hits,
+            cache_misses=self._misses,
+            cache_bytes=self._cache.bytes,
+            cache_evictions=self._cache.evictions,
+        )
+
     def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> Any | None:
         """The row or page of an earlier equal request, if it is immutable and still cached."""
-        return self._cache.get(request, self._now()) if request in self._cache else None
+        found = self._cache.get(request, self._now()) if request in self._cache else None
+        self._hits += found is not None
+        self._misses += found is None
+        return found
 
     async def fetch(
         self,

@@ -30,6 +30,7 @@ from gateway.errors import (
 )
 from gateway.settings import UpstreamSettings
 from gateway.telemetry.records import UpstreamExchange, UpstreamHook
+from gateway.telemetry.samples import UpstreamSample
 from gateway.upstream.breaker import Breaker, BreakerState, Permit
 from gateway.upstream.calls import CALLS
 from gateway.upstream.catalog import RESOURCES
@@ -181,6 +182,17 @@ class RequestPipeline:
         now = self._clock()
         return {kind: breaker.state(now) for kind, breaker in self._breakers.items()}
 
+    def sample(self) -> UpstreamSample:
+        """The state of the queue, the limit, the retry budget and the breakers."""
+        return UpstreamSample(
+            in_flight=self._queue.in_flight,
+            waiting=self._queue.waiting,
+            limit=self.concurrency,
+            retry_tokens=self._budget.tokens,
+            breakers={kind: state.value for kind, state in self.breakers().items()},
+            breaker_refusals={kind: breaker.refusals for kind, breaker in self._breakers.items()},
+        )
+
     def close(self) -> None:
         """Stops the queue's timer; call it at the end."""
         self._queue.close()
@@ -196,10 +208,12 @@ class RequestPipeline:
         may have happened."""
         began = self._clock()
         self._budget.earn()
+        failure = None
         for attempt in itertools.count(1):
             try:
-                result = await self._attempt(request, context, on_attempt, deadline)
+                result = await self._attempt(request, context, on_attempt, deadline, failure)
             except UpstreamError as error:
+                failure = type(error).__name__
                 wait = self._backoff(error, request, attempt, deadline)
                 if wait is None:
                     self._record_last_read(request, began, error)
@@ -218,6 +232,7 @@ class RequestPipeline:
         context: RequestContext,
         on_attempt: UpstreamHook | None,
         deadline: Deadline,
+        retry_of: str | None,
     ) -> AttemptResult[T]:
         clock, breaker = self._clock, self._breakers[request.kind]
         breaker.refuse_if_open(clock())
@@ -244,7 +259,7 @@ class RequestPipeline:
             self._report(request, result, breaker, permit)
         finally:
             self._queue.release(slot)
-        exchange = _exchange_record(request, result)
+        exchange = _exchange_record(request, result, retry_of)
         self._hook(exchange)
         if on_attempt is not None:
             on_attempt(exchange)
@@ -325,7 +340,9 @@ def _write_error(error: UpstreamError) -> UpstreamError:
     )
 
 
-def _exchange_record(request: UpstreamRequest[T], result: AttemptResult[T]) -> UpstreamExchange:
+def _exchange_record(
+    request: UpstreamRequest[T], result: AttemptResult[T], retry_of: str | None
+) -> UpstreamExchange:
     reply, error = result.reply, result.error
     return UpstreamExchange(
         path=request.path,
@@ -334,4 +351,6 @@ def _exchange_record(request: UpstreamRequest[T], result: AttemptResult[T]) -> U
         request_id=reply.request_id if reply else None,
         failure=type(error).__name__ if error else None,
         method=request.http_request.method,
+        resource=request.kind,
+        retry_of=retry_of,
     )

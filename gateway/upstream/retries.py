@@ -46,6 +46,11 @@ class RetryBudget:
         self._percent = percent
         self._hundredths = 100 * BURST if percent > 0 else 0
 
+    @property
+    def tokens(self) -> int:
+        """How many retries it allows now."""
+        return self._hundredths // 100
+
     def earn(self) -> None:
         """Call once for each request."""
         self._hundredths = min(100 * BURST, self._hundredths + self._percent)

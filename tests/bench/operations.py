@@ -152,7 +152,7 @@ async def main(rounds: int) -> None:
 def app_of(gateway: Gateway) -> Starlette:
     """The gateway as an app."""
     origins = Origins(gateway.settings)
-    app = Starlette(middleware=[Middleware(GraphQLOverHTTP, origins)])
+    app = Starlette(middleware=[Middleware(GraphQLOverHTTP, origins, gateway.telemetry)])
     app.state.gateway = gateway
     app.state.authenticator = Authenticator(gateway.settings)
     return app
