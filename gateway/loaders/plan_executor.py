@@ -6,7 +6,7 @@ GraphQL.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from gateway.errors import BudgetExceeded, DryRun, GatewayError, UpstreamError, UpstreamTimeout
@@ -23,7 +23,7 @@ from gateway.planner import (
     plan,
 )
 from gateway.planner.windows import edge_of
-from gateway.telemetry.upstream_trace import RequestRecord, UpstreamTrace
+from gateway.telemetry.upstream_trace import PlanRecord, RequestRecord, UpstreamTrace
 from gateway.upstream.client import Priority, RequestContext, UpstreamClient
 from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
@@ -111,7 +111,7 @@ class PlanExecutor:
 
     async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves each of its requests with the answer or an Exception."""
-        steps = plan(requests, self._known, self._costs, self._policy)
+        steps = self._planned(list(requests))
         if self._is_dry:
             for step in steps:
                 if not _is_first_page(step):
@@ -125,6 +125,19 @@ class PlanExecutor:
                 group.create_task(self._executed(step, resolve))
                 if isinstance(step, Scan):
                     await asyncio.sleep(0)  # first in the queue: the round waits longest for it
+
+    def _planned(self, batch: list[Request]) -> Sequence[Send | Scan]:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        steps = plan(batch, self._known, self._costs, self._policy)
+        if self.trace.plans is not None:
+            scans = sum(isinstance(step, Scan) for step in steps)
+            requests = sum(step.predicted.requests for step in steps)
+            seconds = max((step.predicted.seconds for step in steps), default=0.0)
+            self.trace.plans.append(
+                PlanRecord(began, clock(), len(batch), scans, requests, seconds)
+            )
+        return steps
 
     def _executed(self, step: Send | Scan, resolve: Resolve) -> Coroutine[Any, Any, None]:
         return self._scan(step, resolve) if isinstance(step, Scan) else self._send(step, resolve)

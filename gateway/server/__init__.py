@@ -32,6 +32,7 @@ from gateway.server.middleware import (
 from gateway.server.operations import Gateway, OperationOptions
 from gateway.server.origins import CrossOrigin, Origins
 from gateway.server.parameters import Parameters
+from gateway.server.traces import exporting, open_tracing
 from gateway.server.webhooks import webhook_routes
 from gateway.server.websocket import AuthenticatedConnection, GraphQLOverWebSocket
 from gateway.settings import AccessMode, Settings
@@ -40,6 +41,8 @@ from gateway.telemetry.log_lines import LogLines
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+    from gateway.telemetry.tracing import Tracing
 
 __all__ = [
     "Gateway",
@@ -55,22 +58,27 @@ def create_app(
     settings: Settings,
     transport: httpx.AsyncBaseTransport | None = None,
     registry: "CollectorRegistry | None" = None,
+    tracing: "Tracing | None" = None,
 ) -> Starlette:
     """The gateway as an ASGI app. Its upstream client lives as long as its lifespan.
 
-    `transport` replaces the network (tests). With metrics on, they are registered in `registry`.
+    `transport` replaces the network, `tracing` what OTEL_… variables say (tests). With metrics on,
+    they are registered in `registry`.
     Raises SettingsError for an unusable file that the settings name.
     """
 
     authenticator = Authenticator(settings)
     metrics = open_metrics(settings, registry)
-    telemetry = Telemetry(LogLines(), *([metrics] if metrics else []))
+    tracing = tracing or open_tracing(settings)
+    # Traces first: a log line has the identifier of its trace.
+    telemetry = Telemetry(*filter(None, (tracing, LogLines(), metrics)))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         app.state.authenticator = authenticator
         with draining(settings.server.drain_delay) as state:
             async with (
+                exporting(tracing),
                 open_gateway(settings, transport, telemetry=telemetry) as gateway,
                 sampling(gateway, metrics),
             ):

@@ -118,6 +118,12 @@ class Authenticator:
             f"name {caller.name}" if self._limits_by_name else _address_key(connection)
         )
 
+    def trusts(self, connection: HTTPConnection) -> bool:
+        """True if the caller has proved a name, or a trusted proxy passed the request on."""
+        return self._limits_by_name or (
+            self._trusts_proxies and _is_set_by_trusted_proxy(connection)
+        )
+
     def status_and_headers(self, error: AccessError) -> tuple[int, dict[str, str]]:
         """The HTTP status and headers for an access error."""
         if isinstance(error, Unauthenticated):
@@ -198,11 +204,19 @@ def _caller_address(connection: HTTPConnection, trusts_proxies: bool) -> str | N
     """
     if connection.client is None or not connection.client.host:
         return None
+    is_known = "x-forwarded-for" not in connection.headers or (
+        trusts_proxies and _is_set_by_trusted_proxy(connection)
+    )
+    return _address_key(connection) if is_known else None
+
+
+def _is_set_by_trusted_proxy(connection: HTTPConnection) -> bool:
+    """True if uvicorn took the client's address from X-Forwarded-For."""
     forwarded = ",".join(connection.headers.getlist("x-forwarded-for"))
+    if connection.client is None or not forwarded:
+        return False
     host, port = connection.client
-    is_in_header = f"{host}:{port}" in forwarded or f"[{host}]:{port}" in forwarded
-    is_set_by_trusted_proxy = trusts_proxies and (port == 0 or is_in_header)
-    return _address_key(connection) if not forwarded or is_set_by_trusted_proxy else None
+    return port == 0 or f"{host}:{port}" in forwarded or f"[{host}]:{port}" in forwarded
 
 
 def _address_key(connection: HTTPConnection) -> str:

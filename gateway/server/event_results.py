@@ -18,8 +18,13 @@ from graphql import ExecutionResult
 from gateway.live.subscriptions import CallUpdate
 from gateway.schema.context import LiveAccount
 from gateway.schema.event_execution import EventOperation, Source
-from gateway.server.results import SharedResult, with_explanation
-from gateway.telemetry.hooks import Telemetry
+from gateway.server.results import (
+    SharedResult,
+    record_response,
+    response_map,
+    with_explanation,
+)
+from gateway.telemetry.hooks import OperationOutcome, Telemetry
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 
 __all__ = ["EventResults"]
@@ -68,4 +73,9 @@ class EventResults:
         return result
 
     def _finish(self, result: ExecutionResult, trace: UpstreamTrace) -> ExecutionResult:
+        if self._telemetry.wants_traces:
+            outcome = OperationOutcome("event", trace.began, type="subscription", trace=trace)
+            outcome.seconds = trace.clock() - trace.began
+            record_response(outcome, response_map(result))
+            self._telemetry.on_event_execution(outcome)
         return with_explanation(SharedResult(result.data, result.errors), trace, self._explain)

@@ -111,6 +111,9 @@ class GraphQLOverHTTP:
                 raise HttpError(403, OriginNotAllowed("Pages of this origin are not allowed"))
             caller = await _authenticator(request).authenticate(request)
             outcome.caller = caller.public_name
+            if self._telemetry.wants_traces:
+                outcome.traceparent = request.headers.get("traceparent")
+                outcome.is_parent_trusted = _authenticator(request).trusts(request)
             max_body = gateway.settings.documents.max_body
             parameters = await read_parameters(request, negotiated, max_body)
             if negotiated.chosen == EVENT_STREAM:

@@ -141,7 +141,7 @@ class Gateway:
 
         `outcome` gets the trace of its upstream requests.
         """
-        trace = _trace(caller, options)
+        trace = self.trace(caller, options)
         if outcome is not None:
             outcome.trace, outcome.priority = trace, options.priority.name.lower()
         try:
@@ -214,7 +214,7 @@ class Gateway:
         expires_at = self.expires_at(caller)
         request = query, msgspec.json.encode(variables, order="sorted"), operation_name, options
         key = (*request, caller.scopes) if options.explain is Explain.NOTHING else None
-        async with RunningOperation(self, caller, options, _trace(caller, options)) as context:
+        async with RunningOperation(self, caller, options, self.trace(caller, options)) as context:
             source = await open_subscription(operation, variables or {}, context)
             if isinstance(source, ExecutionResult):
                 yield source
@@ -255,6 +255,15 @@ class Gateway:
         """Seconds in which an operation with these options may read."""
         allowed = self.settings.operation.timeout
         return min(options.timeout or allowed, allowed)
+
+    def trace(self, caller: Caller, options: OperationOptions) -> UpstreamTrace:
+        """The trace of a new operation or event."""
+        return UpstreamTrace(
+            asyncio.get_running_loop().time,
+            plans=[] if self.telemetry.wants_traces else None,
+            shows_personal=caller.may(Scope.PII),
+            is_explained=options.explain is not Explain.NOTHING,
+        )
 
     def connect(self, caller: Caller, leases: ExitStack) -> AccountClient:
         """The caller's account client, leased until `leases` ends. Raises RateLimited."""
@@ -341,16 +350,8 @@ class RunningOperation:
 
     def make_event_loaders(self, row: CallResource) -> Loaders:
         """See Context."""
-        trace = _trace(self.caller, self.options)
+        trace = self._gateway.trace(self.caller, self.options)
         return self._gateway.loaders(self.connect(), self.options, trace, row)
-
-
-def _trace(caller: Caller, options: OperationOptions) -> UpstreamTrace:
-    return UpstreamTrace(
-        asyncio.get_running_loop().time,
-        shows_personal=caller.may(Scope.PII),
-        is_explained=options.explain is not Explain.NOTHING,
-    )
 
 
 def _cursor_key(settings: Settings, account: Account) -> bytes:

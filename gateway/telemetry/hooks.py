@@ -5,7 +5,7 @@ This module must not know who tells, nor what the hooks do.
 
 Note [Told once, at the end]. A record is complete when it is told. `Telemetry` tells it to all
 hooks: log lines, metrics, traces. What no hook wants is not recorded (`wants_operations`,
-`wants_events`).
+`wants_events`, `wants_traces`: plans and the client's traceparent).
 """
 
 from collections.abc import Callable
@@ -49,7 +49,8 @@ class OperationOutcome:
     subscription, None before the document was read. `caller` is the caller's public name, None
     before it was known. `codes` are those of its errors, `limit` is the limit that was exceeded.
     `status` is that of HTTP, None over WebSocket. `results` counts those of a stream. `trace` has
-    the upstream requests of a query or mutation.
+    the upstream requests of a query, mutation or event. `traceparent` is the client's (W3C Trace
+    Context), and `trace_id` that of the span, if there is one.
     """
 
     transport: str
@@ -64,6 +65,9 @@ class OperationOutcome:
     results: int = 0
     priority: str = "interactive"
     trace: UpstreamTrace | None = None
+    traceparent: str | None = None
+    is_parent_trusted: bool = False
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,9 @@ class Hooks:
     def on_event(self, source: str, seconds: float) -> None:
         """A subscriber gets an event, so long after the gateway learned of it."""
 
+    def on_event_execution(self, outcome: OperationOutcome) -> None:
+        """An event was executed, once for all subscribers that get the same result."""
+
 
 class Telemetry(Hooks):
     """Tells all hooks; see Note [Told once, at the end]."""
@@ -124,7 +131,9 @@ class Telemetry(Hooks):
         self._webhooks = _own(hooks, "on_webhook")
         self._events = _own(hooks, "on_event")
         self.wants_operations = bool(self._operations)
+        self._event_executions = _own(hooks, "on_event_execution")
         self.wants_events = bool(self._events)
+        self.wants_traces = bool(self._event_executions)
 
     def on_operation(self, outcome: OperationOutcome) -> None:
         """See Hooks."""
@@ -150,6 +159,11 @@ class Telemetry(Hooks):
         """See Hooks."""
         for hook in self._events:
             hook(source, seconds)
+
+    def on_event_execution(self, outcome: OperationOutcome) -> None:
+        """See Hooks."""
+        for hook in self._event_executions:
+            hook(outcome)
 
 
 def _own(hooks: tuple[Hooks, ...], name: str) -> list[Callable[..., Any]]:

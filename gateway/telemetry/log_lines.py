@@ -48,6 +48,7 @@ def _summary(outcome: OperationOutcome) -> dict[str, Any]:
         "limit": outcome.limit,
         "caller": outcome.caller,
         "transport": outcome.transport,
+        "trace": outcome.trace_id,
         "milliseconds": round(outcome.seconds * 1000, 1),
     }
     if outcome.type == "subscription":

@@ -73,6 +73,8 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
 
 def _text(value: object) -> str:
     """A value as it stands behind `name=`: quoted where it could be taken for something else."""
+    if isinstance(value, int | float):
+        return str(value)
     text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
     return text if PLAIN.fullmatch(text) else msgspec.json.encode(text).decode()
 

@@ -14,7 +14,7 @@ from typing import Any
 from gateway.access.masking import masked_party
 from gateway.telemetry.records import UpstreamExchange
 
-__all__ = ["Explain", "RequestRecord", "UpstreamTrace", "WarningCode"]
+__all__ = ["Explain", "PlanRecord", "RequestRecord", "UpstreamTrace", "WarningCode"]
 
 # Parameters whose values identify nobody; all others may.
 NON_PERSONAL_PARAMETERS = {
@@ -48,9 +48,27 @@ WARNINGS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """One batch of keys and its plan. Times are seconds of the loop's clock.
+
+    `per_key` is how many requests it would take to ask for each key alone, which the plan was
+    weighed against; `requests` and `seconds` are what was predicted for the plan.
+    """
+
+    began: float
+    ended: float
+    per_key: int
+    scans: int
+    requests: int
+    seconds: float
+
+
 @dataclass
 class RequestRecord:
     """One REST request. Times are seconds; `began` is the loop's clock, None where only planned.
+
+    `exchange` is the last attempt, `failures` are those of the attempts before it.
 
     `fields` are the paths of the operation's fields that need it; without an explanation there are
     none. Unless it `shows_personal`, the query masks values that may identify somebody.
@@ -68,11 +86,16 @@ class RequestRecord:
     used: int | None = None
     attempts: int = 0
     status: str = "planned"
+    exchange: UpstreamExchange | None = None
+    failures: tuple[str, ...] = ()
 
     def on_attempt(self, exchange: UpstreamExchange) -> None:
         """Called for each attempt. A read shared with another operation reports nothing."""
         self.seconds = exchange.seconds
         self.attempts += 1
+        self.exchange = exchange
+        if exchange.retry_of is not None:
+            self.failures += (exchange.retry_of,)
 
     def end(self, now: float, rows: int, status: str = "ok") -> None:
         """Records the response, or the error whose code is `status`."""
@@ -136,12 +159,14 @@ class UpstreamTrace:
     """The records of one operation. `clock` is the loop's, in seconds.
 
     Unless it `shows_personal`, the value of a parameter that may identify somebody is masked. The
-    fields that need a request are noted only if it `is_explained`. `known`, `cached` and `scanned`
+    fields that need a request are noted only if it `is_explained`; `plans` is None unless they are
+    wanted. `known`, `cached` and `scanned`
     count the keys that were answered so, without a request of their own.
     """
 
     clock: Callable[[], float]
     records: list[RequestRecord] = field(default_factory=list)
+    plans: list[PlanRecord] | None = None
     known: int = 0
     cached: int = 0
     scanned: int = 0
@@ -151,7 +176,7 @@ class UpstreamTrace:
     _fields: dict[Any, dict[str, None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._began = self.clock()
+        self.began = self.clock()
 
     def note_field(self, request: Any, field_path: str) -> None:
         """Records that a field of the operation needs a request."""
@@ -222,8 +247,8 @@ class UpstreamTrace:
             "known": self.known,
             "cached": self.cached,
             "retries": sum(record.retries for record in self.records),
-            "milliseconds": _milliseconds(self.clock() - self._began),
+            "milliseconds": _milliseconds(self.clock() - self.began),
         }
         if level is Explain.TOTALS:
             return totals
-        return totals | {"exchanges": [record.explain(self._began) for record in self.records]}
+        return totals | {"exchanges": [record.explain(self.began) for record in self.records]}
