@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.program import serving
-from tests.playground.conftest import skip_or_fail
+from tests.missing import skip_or_fail
 
 HERE = Path(__file__).parent
 AUDITS = 61

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,18 @@ def test_schema_prints_schema_graphql() -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == SCHEMA.read_text()
+
+
+def test_the_command_that_has_the_packages_name_is_the_same() -> None:
+    """`uvx twilio-calls-gateway` runs it."""
+    scripts = Path(sys.executable).parent
+    outputs = [
+        subprocess.check_output([scripts / name, "--help"], text=True)  # noqa: S603
+        for name in ("twilio-calls-gateway", "gateway")
+    ]
+
+    assert outputs[0] == outputs[1]
+    assert "gateway serve" in outputs[0]
 
 
 def test_query_prints_the_answer_as_json_and_ends_with_0() -> None:

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from gateway.playground import third_party
+from tests.missing import skip_or_fail
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -32,13 +32,6 @@ ARGUMENTS = [
     # The browser can only resolve this machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-
-
-def skip_or_fail(what: str) -> NoReturn:
-    """Fails on CI, where nothing may be missing; elsewhere skips with the reason."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
