@@ -1,7 +1,7 @@
 # The gateway as an image: no shell tools, no root, no secret. docs/deploy.md shows how to run it.
 FROM python:3.13-slim AS build
 # A release fails if the files of the GraphiQL page cannot be fetched.
-ENV GATEWAY_BUILD=release PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV GATEWAY_BUILD=release PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/gateway
 COPY constraints.txt pyproject.toml README.md LICENSE ./

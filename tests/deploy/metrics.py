@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from tests.deploy.metric_table import TABLE, Kind
+from gateway.telemetry.metrics import TABLE, Kind
 
 __all__ = ["METRICS", "problems_of"]
 

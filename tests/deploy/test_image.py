@@ -17,7 +17,8 @@ from tests.end_to_end.program import FEW_CALLS
 STEPS = list(steps_of((HOUSE / "Dockerfile").read_text()))
 CONTEXT = (HOUSE / ".dockerignore").read_text().splitlines()
 LAST_STAGE = max(number for number, step in enumerate(STEPS) if step.kind == "FROM")
-pytestmark = pytest.mark.xdist_group("image")
+# The steps install the gateway with its dependencies, which takes 20 seconds of CPU time.
+pytestmark = [pytest.mark.xdist_group("image"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
