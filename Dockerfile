@@ -1,4 +1,4 @@
-# The gateway as an image: no shell tools, no root, no secret. docs/deploy.md shows how to run it.
+# The gateway as an image: no root, no secret, no file written. docs/deploy.md shows how to run it.
 FROM python:3.13-slim AS build
 # A release fails if the files of the GraphiQL page cannot be fetched.
 ENV GATEWAY_BUILD=release PIP_DISABLE_PIP_VERSION_CHECK=1
