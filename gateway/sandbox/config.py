@@ -22,7 +22,7 @@ class SandboxConfig:
     """Number of example calls at the start, legs included."""
     seed: int = 1
     now: datetime | None = None
-    """Where the clock starts and the example calls end, UTC; None means the current time."""
+    """Where the clock starts, UTC; None means now. The example calls end at the midnight before."""
     speed: float = 1.0
     """Clock speed as a multiple of real time; at 0 the clock only moves by steps."""
     calls_per_second: float = 1.0

@@ -6,159 +6,15 @@ call. Knows neither SQL nor HTTP.
 """
 
 from collections.abc import Callable
-from random import Random
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
 from gateway.sandbox import parties
-from gateway.sandbox.resources import CallRow, NotificationRow, RecordingRow, Row
+from gateway.sandbox.fixture_builder import FixtureBuilder
+from gateway.sandbox.resources import CallRow, Row
 
-Fixture = Callable[["FixtureBuilder", int], list[Row]]
-
-PRICE_DELAY = 2 * 3600
-"""Seconds after its end for which a call has no price."""
-_OUTCOMES_WITHOUT_TALK = ("busy", "no-answer", "failed", "canceled")
-_WEBHOOK = "https://ivr.callcentre.example.com"
-_MESSAGES = {
-    "11200": ("0", "HTTP retrieval failure"),
-    "11205": ("0", "HTTP connection failure"),
-    "12100": ("0", "Document parse failure"),
-    "12300": ("1", "Invalid Content-Type"),
-    "13224": ("0", "Dial: Twilio does not support calling this number or the number is invalid"),
-    "13227": ("0", "Geo Permission configuration is not permitting call"),
-    "15003": ("1", "Got HTTP 503 response to status callback"),
-    "20001": ("1", "Unknown parameters were ignored"),
-    "21201": ("0", "No 'To' number is specified"),
-}
-
-
-class FixtureBuilder:
-    """Builds rows as they are at ``now``, with SIDs from a seeded generator."""
-
-    def __init__(self, rng: Random, now: int) -> None:
-        self.rng = rng
-        self.now = now
-
-    def sid(self, prefix: str) -> str:
-        """A new SID with this prefix."""
-        return f"{prefix}{self.rng.getrandbits(128):032x}"
-
-    def leg(
-        self, at: int, to: str, from_: str, direction: str, *, ring: int, talk: int, **more: Any
-    ) -> CallRow:
-        """A leg created at ``at`` that rings for ``ring`` seconds and talks for ``talk`` seconds.
-
-        ``outcome`` is the final status of a leg that is not answered; ``more`` has further fields.
-        """
-        outcome = more.pop("outcome", "completed")
-        common: dict[str, Any] = {
-            "sid": self.sid("CA"),
-            "date_created": at,
-            "to": to,
-            "from_": from_,
-            "direction": direction,
-            **more,
-        }
-        start = at + self.rng.choice((0, 1)) + more.get("queue_time", 0) // 1000
-        answered = start + ring
-        if answered > self.now:
-            status, start_time = ("queued", None) if start > self.now else ("ringing", start)
-            return CallRow(**common, date_updated=at, status=status, start_time=start_time)
-        if outcome in _OUTCOMES_WITHOUT_TALK:
-            return CallRow(**common, **self._unanswered(outcome, start, answered))
-        return CallRow(**common, **self._answered(start, answered + talk, more))
-
-    def _answered(self, start: int, end: int, call: dict[str, Any]) -> dict[str, Any]:
-        if end > self.now:
-            return {"status": "in-progress", "start_time": start, "date_updated": start}
-        has_price = end <= self.now - PRICE_DELAY and self.rng.random() > 0.005
-        return {
-            "status": "completed",
-            "start_time": start,
-            "end_time": end,
-            "date_updated": end,
-            "duration": end - start,
-            "price": self.price(end - start, 0.014 if call.get("parent_call_sid") else 0.0085)
-            if has_price
-            else None,
-        }
-
-    def _unanswered(self, outcome: str, start: int, end: int) -> dict[str, Any]:
-        """The service shows these in several ways; so do the examples.
-
-        See docs/twilio.md#1-surprising-facts.
-        """
-        if outcome == "canceled" and self.rng.random() < 0.6:
-            return {"status": outcome, "date_updated": end}
-        fields: dict[str, Any] = {"status": outcome, "start_time": start, "date_updated": end}
-        if self.rng.random() < 0.5:
-            return {**fields, "end_time": end, "duration": 0}
-        return {**fields, "end_time": end}
-
-    def price(self, seconds: int, per_minute: float) -> str:
-        """The price of so many seconds, by the started minute."""
-        return f"{-per_minute * max(1, -(-seconds // 60)):.5f}"
-
-    def ended(self, call: CallRow) -> int:
-        """The end of a call; for a live one, now."""
-        return call.end_time or self.now
-
-    def recording(
-        self, call: CallRow, source: str, at: int, length: int, **more: Any
-    ) -> RecordingRow:
-        """A recording of a leg: in progress until its end, processing for 20 seconds after."""
-        common: dict[str, Any] = {
-            "sid": self.sid("RE"),
-            "call_sid": call.sid,
-            "date_created": at,
-            "start_time": at,
-            "source": source,
-            **more,
-        }
-        if at + length > self.now:
-            status = "in-progress" if self.rng.random() < 0.85 else "paused"
-            return RecordingRow(**common, date_updated=at, status=status)
-        ended: dict[str, Any] = {"date_updated": at + length, "duration": length}
-        if at + length > self.now - 20:
-            return RecordingRow(**common, **ended, status="processing")
-        if length < 2:
-            return RecordingRow(**common, **ended, status="absent", error_code=13617)
-        price = self.price(length, 0.0025)
-        status = "deleted" if self.rng.random() < 0.01 else "completed"
-        return RecordingRow(**common, **ended, status=status, price=price, price_unit="USD")
-
-    def notification(
-        self, code: str, at: int, call: CallRow | None, url: str = f"{_WEBHOOK}/voice"
-    ) -> NotificationRow:
-        """A log entry about a second, stored then or a second later."""
-        log, message = _MESSAGES[code]
-        level = "ERROR" if log == "0" else "WARN"
-        text = urlencode({"LogLevel": level, "ErrorCode": code, "Msg": message, "url": url})
-        stored = at + self.rng.choice((0, 1))
-        variables = call and {
-            "CallSid": call.sid,
-            "CallStatus": call.status,
-            "Direction": call.direction,
-        }
-        return NotificationRow(
-            sid=self.sid("NO"),
-            date_created=stored,
-            date_updated=stored,
-            message_date=at,
-            call_sid=call.sid if call else None,
-            api_version="2010-04-01" if call else None,
-            error_code=code,
-            log=log,
-            message_text=text,
-            more_info=f"https://www.twilio.com/docs/errors/{code}",
-            request_method=self.rng.choice(("POST", "POST", "GET")) if call else None,
-            request_url=url if call else "",
-            request_variables=urlencode(variables or {}),
-            response_headers="Content-Type=text%2Fhtml&Server=example",
-            response_body="" if code == "11205" else "<h1>Service Unavailable</h1>",
-        )
+Fixture = Callable[[FixtureBuilder, int], list[Row]]
 
 
 def _inbound(builder: FixtureBuilder, at: int, seconds: int, **more: Any) -> CallRow:
@@ -211,7 +67,7 @@ def answered(builder: FixtureBuilder, at: int) -> list[Row]:
     """A customer waits, then talks to an agent; half of these calls are recorded, on the parent."""
     rng = builder.rng
     wait, ring = rng.randint(4, 90), rng.randint(3, 15)
-    talk = int(rng.lognormvariate(5.2, 0.7))
+    talk = builder.talk(5.2, 0.7)
     parent = _inbound(builder, at, wait + ring + talk + 2)
     child = _dialled(builder, parent, at + wait, ring, talk)
     rows = _until_now(builder, parent, [child])
@@ -229,7 +85,7 @@ def hunted(builder: FixtureBuilder, at: int) -> list[Row]:
     for outcome in rng.choices(("no-answer", "busy", "canceled"), k=rng.choice((1, 1, 2))):
         children.append((next_at, outcome))
         next_at += 20 if outcome == "no-answer" else 3
-    talk = int(rng.lognormvariate(5.0, 0.6))
+    talk = builder.talk(5.0, 0.6)
     parent = _inbound(builder, at, next_at - at + 6 + talk)
     missed = [
         _dialled(
@@ -253,6 +109,38 @@ def transferred(builder: FixtureBuilder, at: int) -> list[Row]:
             rows.append(builder.recording(parent, "DialVerb", next_at + 7, talk - 1, channels=2))
         next_at += 6 + talk + 2
     return _until_now(builder, parent, children, *rows)
+
+
+def escalated(builder: FixtureBuilder, at: int) -> list[Row]:
+    """The agent's own leg dials the supervisor, so that legs are three levels deep; recorded."""
+    talk = builder.rng.randint(90, 150)
+    parent = _inbound(builder, at, 82 + talk, caller_name="OKAFOR ADA")
+    agent = _dialled(builder, parent, at + 8, 5, 68 + talk, to="client:amara")
+    transfer = _dialled(builder, agent, at + 73, 4, talk, to=parties.SUPERVISOR)
+    return [
+        parent,
+        agent,
+        transfer,
+        builder.recording(parent, "DialVerb", at + 15, 60 + talk, channels=2),
+        builder.recording(agent, "StartCallRecordingAPI", at + 16, 58 + talk),
+        builder.recording(transfer, "StartCallRecordingAPI", at + 80, talk - 5),
+        builder.notification("15003", builder.ended(agent) + 2, agent),
+    ]
+
+
+def waiting(builder: FixtureBuilder, at: int) -> list[Row]:
+    """The live call: an open line to the night desk, which is being recorded."""
+    open_end = builder.now + 14 * 24 * 3600
+    call = builder.leg(
+        at,
+        "sip:night@pbx.example.com",
+        parties.MAIN_LINE,
+        "trunking-terminating",
+        ring=4,
+        talk=open_end,
+        trunk_sid=parties.TRUNK_SID,
+    )
+    return [call, builder.recording(call, "Trunking", at + 6, open_end)]
 
 
 def voicemail(builder: FixtureBuilder, at: int) -> list[Row]:

@@ -139,7 +139,7 @@ def key_reused() -> UserError:
 
 
 def _refusal_error(number: int, refusal: RecordedError) -> UserError:
-    field, code, message = REFUSALS.get(number, ("", _CODE.REJECTED, "Twilio refused this request"))
+    field, code, message = REFUSALS.get(number, ("", _CODE.REJECTED, "The request was refused"))
     path = tuple(field.split(".")) if field else None
     return _user_error(path, message, code, refusal)
 

@@ -84,9 +84,9 @@ def _error_for_status(status: int) -> tuple[type[UpstreamError], str]:
     if status == 429:
         return UpstreamRateLimited, "Twilio answered 429: too many requests at once"
     if status in {401, 403}:
-        return UpstreamAuth, "Twilio refused the credential"
+        return UpstreamAuth, "Upstream refused the credential"
     if 400 <= status < 500:
-        return UpstreamRejected, f"Twilio refused the request with status {status}"
+        return UpstreamRejected, f"Upstream refused the request with status {status}"
     if status >= 500:
         return UpstreamUnavailable, f"Twilio answered with status {status}"
     return UpstreamInvalid, f"Upstream answered with status {status}, which this API does not use"

@@ -18,7 +18,7 @@ import msgspec
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.sandbox.resources import CallRow, Row
-from gateway.sandbox.seed import SHOWN, example_rows
+from gateway.sandbox.seed import history_rows
 from gateway.sandbox.store import SandboxDatabase
 
 LATENCY, PER_ROW, AT_A_TIME = 0.04, 0.0002, 10
@@ -90,12 +90,12 @@ def account(calls_a_day: int, days: int, now: datetime) -> list[Row]:
     """The sandbox's two weeks of examples, laid over one another in so many days up to `now`.
 
     Every contact is moved by whole days, so that each hour keeps its share. The examples' last half
-    hour, laid out by hand with one of each kind and mostly live, is left out.
+    hour, laid out by hand with one of each kind, is left out.
     """
     present, span = int(now.timestamp()), days * DAY
     moved: dict[str, int] = {}
     rows = []
-    for row in example_rows(calls_a_day * days, 1, present + SHOWN):
+    for row in history_rows(calls_a_day * days, 1, present):
         contact = getattr(row, "parent_call_sid", None) or getattr(row, "call_sid", None)
         age = present - row.date_created
         later = moved.setdefault(contact or row.sid, max(age // span * span, 0))

@@ -272,14 +272,18 @@ def test_verify_ends_with_0_where_both_ways_are_equal_and_with_1_where_they_are_
         put_calls(sandbox, child_starts=True)
         equal = run("verify", "--sample", "20", **sandbox.settings)
         put_calls(sandbox, child_starts=False)
-        unequal = run("verify", **sandbox.settings)
+        unequal = run("verify", GATEWAY_SCAN_CHILD_CALLS="on", **sandbox.settings)
+        off = run("verify", **sandbox.settings)
 
-    assert (equal.returncode, unequal.returncode) == (0, 1)
+    assert (equal.returncode, unequal.returncode, off.returncode) == (0, 1, 0)
     assert equal.stdout.startswith("6 calls compared")
     assert "GATEWAY_SCAN_CHILD_CALLS may be on" in equal.stdout
     assert equal.stderr.splitlines()[-1] == "36 of 36 compared"
     parent, child = sid("CA", 0), sid("CA", 9)
-    assert f"childCalls by scan of {parent}: missing {child}" in unequal.stdout
+    for done in (unequal, off):
+        assert f"childCalls by scan of {parent}: missing {child}" in done.stdout
+    assert "set GATEWAY_SCAN_CHILD_CALLS=off" in unequal.stdout
+    assert "It is off now" in off.stdout
     assert "+1" not in equal.stdout + equal.stderr + unequal.stdout + unequal.stderr
 
 

@@ -10,7 +10,7 @@ import sys
 from gateway.cli.verify.report import Report, render, verify
 from gateway.errors import BudgetExceeded, UpstreamError
 from gateway.server import open_gateway
-from gateway.settings import Settings
+from gateway.settings import Settings, Switch
 from gateway.telemetry.logs import configure_logging
 
 __all__ = ["run"]
@@ -33,7 +33,13 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _verified(settings: Settings, sample: int) -> Report:
     async with open_gateway(settings) as gateway:
-        return await verify(gateway.client, sample, gateway.client.concurrency, _show_progress)
+        return await verify(
+            gateway.client,
+            sample,
+            gateway.client.concurrency,
+            _show_progress,
+            scans_child_calls=settings.operation.scan_child_calls is Switch.ON,
+        )
 
 
 def _show_progress(done: int, total: int) -> None:
