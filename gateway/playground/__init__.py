@@ -8,17 +8,29 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gateway.playground.page import Playground
-from gateway.playground.tab import TABS, Tab
+from gateway.playground.tab import ACCOUNT_TABS, TABS, Tab
 from gateway.playground.third_party import DIRECTORY
 
-__all__ = ["TABS", "Tab", "page", "routes"]
+__all__ = ["ACCOUNT_TABS", "TABS", "Tab", "page", "routes"]
 
 _INSTALLED = Playground(DIRECTORY)
 
 
-def page(*, endpoint: str = "/graphql") -> Response:
-    """The GraphiQL page for the GraphQL endpoint at this path, with its security headers."""
-    return _INSTALLED.page(endpoint=endpoint)
+def page(
+    *,
+    endpoint: str = "/graphql",
+    account_path: str = "/playground/account",
+    is_sandbox: bool = True,
+    access: str = "none",
+) -> Response:
+    """The GraphiQL page for the GraphQL endpoint at this path, with its security headers.
+
+    `access` is the mode of GATEWAY_ACCESS, which decides what credential the page asks for. Over a
+    real account the page asks `account_path` for its SID.
+    """
+    return _INSTALLED.page(
+        endpoint=endpoint, account_path=account_path, is_sandbox=is_sandbox, access=access
+    )
 
 
 def routes() -> list[BaseRoute]:

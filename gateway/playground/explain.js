@@ -1,6 +1,7 @@
 // GraphiQL's panel of an operation's upstream requests (`extensions.upstream`), as bars on a time
-// axis. Every text of a response becomes a text node or an attribute, never markup. It must not know
-// the page: page.js passes it a fetcher and a storage.
+// axis. Requests that differ only in their SIDs share a row, which opens to each of them. Every
+// text of a response becomes a text node or an attribute, never markup. It must not know the page:
+// page.js passes it a fetcher and a storage.
 "use strict";
 
 const createExplanation = (() => {
@@ -15,7 +16,8 @@ const createExplanation = (() => {
   // Whether to explain operations, and the upstream requests of the last one, for React.
   const createState = (storage) => {
     const listeners = new Set();
-    let state = { isExplained: storage.getItem("explain") === "true", operation: 0, upstream: undefined };
+    const isExplained = storage.getItem("explain") !== "false";
+    let state = { isExplained, operation: 0, upstream: undefined };
     const change = (changes) => {
       state = { ...state, ...changes };
       listeners.forEach((listener) => listener());
@@ -70,25 +72,77 @@ const createExplanation = (() => {
     return h("rect", { className: `explain-${kind}`, x: Math.min(x, 998), width, height: 10 });
   };
 
-  // The wait, the duration, and the predicted time as an outline; a planned request starts at zero.
-  const Bar = ({ exchange, end }) => {
+  const spansOf = (exchange) => {
     const from = sent(exchange);
-    const length = predicted(exchange).milliseconds;
+    if (isPlanned(exchange)) {
+      return [{ kind: `planned-${kindOf(exchange)}`, from, length: predicted(exchange).milliseconds }];
+    }
+    const read = { kind: kindOf(exchange), from, length: exchange.duration ?? 0 };
+    const wait = { kind: "wait", from: exchange.start ?? 0, length: exchange.wait };
+    return exchange.wait > 0 ? [wait, read] : [read];
+  };
+
+  // The wait and the duration of each, one over the other, and the predicted time as an outline; a
+  // planned request starts at zero.
+  const Bar = ({ exchanges, end }) => {
+    const spans = exchanges.flatMap((exchange) => spansOf(exchange));
+    const from = Math.min(...exchanges.map(sent));
+    const length = Math.max(...exchanges.map((exchange) => predicted(exchange).milliseconds));
+    if (length > 0) spans.push({ kind: "predicted", from, length });
     return h(
       "svg",
-      { className: "explain-bar", viewBox: "0 0 1000 10", preserveAspectRatio: "none", "aria-hidden": true },
-      exchange.wait > 0 &&
-        h(Span, { kind: "wait", from: exchange.start ?? 0, length: exchange.wait, end }),
-      !isPlanned(exchange) &&
-        h(Span, { kind: kindOf(exchange), from, length: exchange.duration ?? 0, end }),
-      isPlanned(exchange) && h(Span, { kind: `planned-${kindOf(exchange)}`, from, length, end }),
-      length > 0 && h(Span, { kind: "predicted", from, length, end }),
+      {
+        className: exchanges.length > 1 ? "explain-bar explain-overlaid" : "explain-bar",
+        viewBox: "0 0 1000 10",
+        preserveAspectRatio: "none",
+        "aria-hidden": true,
+      },
+      spans.map((span, i) => h(Span, { key: i, ...span, end })),
     );
   };
 
   const addressOf = ({ path, query }) => (query ? `${path}?${query}` : `${path}`);
+  const SID = /\b([A-Z]{2})[0-9a-f]{28}([0-9a-f]{4})\b/g;
   // The end of a SID is enough to tell it apart; the title and the details have all of it.
-  const shortenSids = (text) => text.replace(/\b([A-Z]{2})[0-9a-f]{28}([0-9a-f]{4})\b/g, "$1…$2");
+  const shortenSids = (text) => text.replace(SID, "$1…$2");
+  const withoutSids = (text) => text.replace(SID, "{sid}");
+
+  // Requests that differ only in their SIDs become one group, at the place of the first.
+  const folded = (exchanges) => {
+    const groups = new Map();
+    for (const exchange of exchanges) {
+      const { way, status, fields } = exchange;
+      const kind = JSON.stringify([withoutSids(addressOf(exchange)), way, status, fields]);
+      if (groups.has(kind)) groups.get(kind).push(exchange);
+      else groups.set(kind, [exchange]);
+    }
+    return [...groups.values()];
+  };
+
+  // One row for all: its requests and rows are sums, its times those of the whole group.
+  const asOne = (group) => {
+    if (group.length === 1) return group[0];
+    const start = Math.min(...group.map((exchange) => exchange.start ?? 0));
+    const end = Math.max(...group.map((exchange) => sent(exchange) + (exchange.duration ?? 0)));
+    const total = (name) => sum(group.map((exchange) => exchange[name] ?? 0));
+    const predictions = group.map(predicted);
+    return {
+      ...group[0],
+      path: withoutSids(group[0].path ?? ""),
+      query: withoutSids(group[0].query ?? ""),
+      rows: total("rows"),
+      used: total("used"),
+      retries: total("retries"),
+      start,
+      wait: Math.max(...group.map((exchange) => exchange.wait ?? 0)),
+      duration: end - start,
+      predicted: {
+        requests: sum(predictions.map(({ requests }) => requests)),
+        milliseconds: Math.max(...predictions.map(({ milliseconds }) => milliseconds)),
+      },
+    };
+  };
+
   const rowsOf = (exchange) =>
     isPlanned(exchange)
       ? `~${predicted(exchange).requests} req`
@@ -128,8 +182,11 @@ const createExplanation = (() => {
       of.map(([name, value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, `${value}`))),
     );
 
-  const Exchange = ({ exchange, end }) =>
-    h(
+  // A row for one exchange or a group of them; it opens to its facts, and to the rows of the group.
+  const Row = ({ group, end }) => {
+    const exchange = asOne(group);
+    const isGroup = group.length > 1;
+    return h(
       "details",
       null,
       h(
@@ -139,15 +196,21 @@ const createExplanation = (() => {
           "span",
           { className: "explain-request", title: addressOf(exchange) },
           h(Mark, { exchange }),
+          isGroup && h("b", null, `${group.length} × `),
           shortenSids(addressOf(exchange)),
           h("small", null, ` ← ${(exchange.fields ?? []).join(", ")}`),
         ),
         h("span", { className: "explain-rows" }, rowsOf(exchange)),
         h("span", { className: "explain-time" }, timeOf(exchange)),
-        h(Bar, { exchange, end }),
+        h(Bar, { exchanges: group, end }),
       ),
       h(Facts, { of: facts(exchange), className: "explain-facts" }),
+      isGroup && h(Rows, { groups: group.map((one) => [one]), end }),
     );
+  };
+
+  const Rows = ({ groups, end, ...rest }) =>
+    h("ol", rest, groups.map((group, i) => h("li", { key: i }, h(Row, { group, end }))));
 
   const totals = ({ requests, rows, known, milliseconds, exchanges = [] }) => {
     const plans = exchanges.filter(isPlanned);
@@ -194,18 +257,19 @@ const createExplanation = (() => {
       null,
       h(Legend),
       h(Axis, { end }),
-      h(
-        "ol",
-        { className: "explain-exchanges", "aria-label": "Upstream requests" },
-        upstream.exchanges.map((exchange, i) => h("li", { key: i }, h(Exchange, { exchange, end }))),
-      ),
+      h(Rows, {
+        groups: folded(upstream.exchanges),
+        end,
+        className: "explain-exchanges",
+        "aria-label": "Upstream requests",
+      }),
     );
   };
 
   const Result = ({ upstream, isExplained }) => {
     if (upstream === undefined) return h("p", null, "Run an operation to see its upstream requests.");
     if (upstream === null) {
-      const hint = isExplained ? "The last response has no explanation." : "Tick Explain, then run the operation.";
+      const hint = isExplained ? "The last response has no explanation." : "Tick “Explain every run”, then run the operation.";
       return h("p", null, hint);
     }
     return h(
@@ -237,7 +301,7 @@ const createExplanation = (() => {
           checked: state.get().isExplained,
           onChange: (event) => state.setExplained(event.target.checked),
         }),
-        " Explain",
+        " Explain every run",
       ),
       h(GraphiQL.React.Button, { type: "button", disabled: isFetching || isSubscribed, onClick: plan }, "Plan only"),
     );
@@ -248,25 +312,44 @@ const createExplanation = (() => {
     return h(
       "section",
       { className: "explain", "aria-label": "Upstream Requests" },
-      h("div", { className: "graphiql-doc-explorer-title" }, "Upstream Requests"),
-      h(Controls, { state, dryRun }),
+      h(
+        "div",
+        { className: "explain-head" },
+        h("h2", null, "Upstream Requests"),
+        h(Controls, { state, dryRun }),
+      ),
       h(Result, { key: operation, upstream, isExplained }),
     );
   };
 
+  // GraphiQL's other icons have no words; nobody would look for this panel behind lines alone.
   const Icon = (props) =>
     h(
-      "svg",
-      { viewBox: "0 0 20 20", fill: "none", stroke: "currentColor", strokeWidth: 2.5, ...props },
-      h("path", { d: "M2 4h8M5 10h9M10 16h8" }),
+      "span",
+      { className: "explain-icon", ...props },
+      h(
+        "svg",
+        { viewBox: "0 0 20 20", fill: "none", stroke: "currentColor", strokeWidth: 2.5 },
+        h("path", { d: "M2 4h8M5 10h9M10 16h8" }),
+      ),
+      "Upstream",
     );
+
+  // GraphiQL does not remember which panel is open. Ours is, until somebody closes it.
+  const visibilityOf = (plugin, storage) => ({
+    visiblePlugin: storage.getItem("panel") === "closed" ? undefined : plugin,
+    onTogglePluginVisibility: (shown) =>
+      storage.setItem("panel", shown === plugin ? "open" : "closed"),
+  });
 
   return (fetcher, storage) => {
     const state = createState(storage);
     const dryRun = { isRequested: false };
+    const plugin = { title: "Upstream Requests", icon: Icon, content: createPanel(state, dryRun) };
     return {
       fetcher: explaining(fetcher, state, dryRun),
-      plugin: { title: "Upstream Requests", icon: Icon, content: createPanel(state, dryRun) },
+      plugin,
+      visibility: visibilityOf(plugin, storage),
     };
   };
 })();

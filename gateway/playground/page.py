@@ -14,13 +14,13 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
 from gateway.playground.files import File, route
-from gateway.playground.tab import TABS, Tab
+from gateway.playground.tab import ACCOUNT_TABS, TABS, Tab
 from gateway.playground.third_party import PINS
 
 _HERE = Path(__file__).parent
 _PAGE = Template((_HERE / "page.html").read_text(encoding="utf-8"))
-_STYLES = [File.read(_HERE / name) for name in ("page.css", "explain.css")]
-_EXPLAIN = File.read(_HERE / "explain.js")
+_STYLES = [File.read(_HERE / name) for name in ("page.css", "explain.css", "watch.css")]
+_PARTS = [File.read(_HERE / name) for name in ("explain.js", "watch.js", "account.js")]
 _SCRIPT = File.read(_HERE / "page.js")
 
 
@@ -33,16 +33,27 @@ class Playground:
     def __init__(self, directory: Path) -> None:
         contents = {pin: pin.content_in(directory) for pin in PINS}
         installed = {pin: File(pin.name, content) for pin, content in contents.items() if content}
-        self._files = [*installed.values(), *_STYLES, _EXPLAIN, _SCRIPT]
+        self._files = [*installed.values(), *_STYLES, *_PARTS, _SCRIPT]
         self._urls = {pin: installed[pin].url if pin in installed else pin.url() for pin in PINS}
 
-    def page(self, *, endpoint: str = "/graphql") -> Response:
+    def page(
+        self,
+        *,
+        endpoint: str = "/graphql",
+        account_path: str = "/playground/account",
+        is_sandbox: bool = True,
+        access: str = "none",
+    ) -> Response:
         """The page for the GraphQL endpoint at this path, with its security headers."""
         nonce = token_urlsafe(16)
+        tabs = TABS if is_sandbox else ACCOUNT_TABS
         content = _PAGE.substitute(
             assets="\n    ".join(self._elements(nonce)),
             endpoint=escape(endpoint),
-            tabs=escape(json.dumps([_graphiql_tab(tab) for tab in TABS])),
+            account=escape(account_path),
+            sandbox="true" if is_sandbox else "false",
+            access=escape(access),
+            tabs=escape(json.dumps([_graphiql_tab(tab) for tab in tabs])),
         )
         return HTMLResponse(content, headers=self._headers(nonce))
 
@@ -51,12 +62,13 @@ class Playground:
         return [route(self._files)]
 
     def _elements(self, nonce: str) -> Iterator[str]:
-        """In loading order: React, GraphiQL, the explain panel, the script that starts GraphiQL."""
+        """In loading order: React, GraphiQL, our parts of the page, the script that starts it."""
         for pin, url in self._urls.items():
             yield _element(url, integrity=pin.integrity, crossorigin="anonymous")
         for style in _STYLES:
             yield _element(style.url)
-        yield _element(_EXPLAIN.url)
+        for part in _PARTS:
+            yield _element(part.url)
         yield _element(_SCRIPT.url, nonce=nonce)
 
     def _headers(self, nonce: str) -> dict[str, str]:

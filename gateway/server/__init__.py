@@ -10,12 +10,9 @@ import httpx
 from graphql import ExecutionResult
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from gateway import playground
 from gateway.errors import AccessError, RateLimited
 from gateway.server.authentication import Authenticator
 from gateway.server.drain import draining
@@ -32,6 +29,7 @@ from gateway.server.middleware import (
 from gateway.server.operations import Gateway, OperationOptions
 from gateway.server.origins import CrossOrigin, Origins
 from gateway.server.parameters import Parameters
+from gateway.server.playground_routes import playground_routes
 from gateway.server.traces import exporting, open_tracing
 from gateway.server.webhooks import webhook_routes
 from gateway.server.websocket import AuthenticatedConnection, GraphQLOverWebSocket
@@ -95,7 +93,7 @@ def create_app(
     if settings.access.mode is not AccessMode.PASSTHROUGH:  # without an account of its own
         routes += webhook_routes(settings)
     if has_page:
-        routes += [Route("/graphql", _page), Route("/", _page), *playground.routes()]
+        routes += playground_routes(settings, origins)
     middleware = [
         *([Middleware(ResponseTimes, metrics)] if metrics else []),
         Middleware(GraphQLOverHTTP, origins, telemetry, has_page=has_page),
@@ -142,10 +140,6 @@ async def _authenticate(websocket: WebSocket, payload: dict[str, Any]) -> Authen
 def _tell_refusal(gateway: Gateway, outcome: OperationOutcome, error: AccessError) -> None:
     outcome.outcome, outcome.codes = Outcome.REFUSED, (error.code,)
     gateway.telemetry.on_operation(outcome)
-
-
-async def _page(_request: Request) -> Response:
-    return playground.page()
 
 
 def tune_gc() -> None:

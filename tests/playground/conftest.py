@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Response as BrowserResponse
 
 from gateway.playground import third_party
 from tests.missing import skip_or_fail
@@ -92,6 +93,10 @@ def browser() -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 
 
+def _is_of_introspection(response: BrowserResponse) -> bool:
+    return "IntrospectionQuery" in (response.request.post_data or "")
+
+
 @dataclass
 class Visit:
     """One visit to the page, with the browser's requests and console errors."""
@@ -113,34 +118,44 @@ class Visit:
         if message.type == "error":
             self.errors.append(message.text)
 
-    def open(self, url: str) -> None:
-        """Opens the page; waits until GraphiQL is drawn and has read the schema."""
-        self.page.goto(url)
+    def open(self, url: str, *, reads_schema: bool = True) -> None:
+        """Opens the page; waits until GraphiQL is drawn and, if it may, has read the schema."""
+        if reads_schema:
+            with self.page.expect_response(_is_of_introspection):
+                self.page.goto(url)
+        else:
+            self.page.goto(url)
         self.page.locator(".graphiql-execute-button").wait_for()
-        self.page.wait_for_load_state("networkidle")
 
     def write(self, query: str) -> None:
-        """Replaces the query in the editor; waits until GraphiQL has stored it."""
+        """Replaces the query in the editor; waits until GraphiQL has parsed it."""
         editor = self.page.locator(".graphiql-query-editor .CodeMirror")
         editor.evaluate("(element, query) => element.CodeMirror.setValue(query)", query)
         editor.click()
-        for _ in range(200):
-            state = json.loads(self.stored("tabState") or "{}")
-            if query in [tab["query"] for tab in state.get("tabs", [])]:
-                return
-            self.page.wait_for_timeout(50)
-        pytest.fail("GraphiQL never stored the query")
+        self._until("documentAST?.loc?.source.body", query)
 
     def choose(self, tab: int, operation: str) -> None:
         """Opens a tab; waits until GraphiQL knows its operation, which it parses after a delay."""
         self.page.locator(".graphiql-tab-button").nth(tab).click()
-        for _ in range(200):
-            state = json.loads(self.stored("tabState") or "{}")
-            shown = state.get("tabs", [])[tab : tab + 1]
-            if state.get("activeTabIndex") == tab and shown[0].get("operationName") == operation:
+        self._until("operationName", operation)
+
+    def _until(self, name: str, expected: str) -> None:
+        """Waits until the query editor has this property."""
+        editor = self.page.locator(".graphiql-query-editor .CodeMirror")
+        for _ in range(400):
+            if editor.evaluate(f"element => element.CodeMirror.{name}") == expected:
                 return
-            self.page.wait_for_timeout(50)
-        pytest.fail(f"GraphiQL never parsed the operation {operation}")
+            self.page.wait_for_timeout(25)
+        pytest.fail(f"the editor's {name} is not as expected")
+
+    def until_stored(self, query: str) -> None:
+        """Waits until GraphiQL has stored a tab with this query, for the next visit."""
+        for _ in range(400):
+            state = json.loads(self.stored("tabState") or "{}")
+            if query in [tab["query"] for tab in state.get("tabs", [])]:
+                return
+            self.page.wait_for_timeout(25)
+        pytest.fail("GraphiQL never stored the query")
 
     def run(self) -> None:
         self.page.locator(".graphiql-execute-button").click()
@@ -166,6 +181,7 @@ class Visit:
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
     """A first visit, with nothing stored. It must end without an error or a foreign request."""
+    expect.set_options(timeout=15_000)  # the machine may have much to do
     with browser.new_context() as context:
         context.set_default_timeout(15_000)
         visit = Visit(context.new_page())

@@ -45,21 +45,15 @@ class Gateway:
 
 
 def open_panel(visit: Visit, url: str, *exchanges: dict[str, Any]) -> Gateway:
-    """Opens the page and its panel, over a gateway that answers with these exchanges."""
+    """Opens the page with its panel, over a gateway that answers with these exchanges."""
     gateway = Gateway(exchanges)
     visit.page.route("**/graphql", gateway)
     visit.open(url)
-    show_panel(visit)
     return gateway
 
 
-def show_panel(visit: Visit) -> None:
-    visit.page.get_by_role("button", name="Show Upstream Requests").click()
-
-
 def explain(visit: Visit) -> Locator:
-    """Runs an operation with Explain ticked; returns the panel after it has drawn the response."""
-    panel(visit).get_by_role("checkbox", name="Explain").check()
+    """Runs an operation; returns the panel after it has drawn the response."""
     visit.run()
     panel(visit).get_by_role("status").wait_for()
     return panel(visit)
@@ -79,36 +73,84 @@ def bars(row: Locator) -> list[tuple[str | None, ...]]:
     return [tuple(rect.get_attribute(name) for name in names) for rect in row.locator("rect").all()]
 
 
-def test_nothing_is_explained_unless_asked(visit: Visit, stand_in_url: str) -> None:
-    """The operation has no Gateway-Explain header, and the panel says what to do."""
+def test_the_first_visit_shows_the_requests_of_the_first_run(
+    visit: Visit, stand_in_url: str
+) -> None:
+    """The panel is open, labelled and ticked; GraphiQL's own introspection is not explained."""
     gateway = open_panel(visit, stand_in_url, *THREE)
+    expect(checkbox(visit)).to_be_checked()
+    expect(visit.page.get_by_role("button", name="Hide Upstream Requests")).to_have_text("Upstream")
+    explain(visit)
+
+    assert gateway.modes == ["requests"]
+    expect(rows(visit)).to_have_count(3)
+
+
+def test_nothing_is_explained_once_it_is_unticked(visit: Visit, stand_in_url: str) -> None:
+    """Then there is no Gateway-Explain header; the next visit remembers, and says what to do."""
+    gateway = open_panel(visit, stand_in_url, *THREE)
+    checkbox(visit).uncheck()
+    visit.open(stand_in_url)
+    panel(visit).get_by_text("Run an operation").wait_for()
+    expect(checkbox(visit)).not_to_be_checked()
     visit.run()
-    panel(visit).get_by_text("Tick Explain").wait_for()
+    panel(visit).get_by_text("Tick “Explain every run”").wait_for()
 
     assert gateway.modes == [None]
     assert rows(visit).count() == 0
 
 
-def test_the_toggle_asks_for_the_requests_and_is_remembered(
+def test_a_closed_panel_stays_closed_until_it_is_opened(visit: Visit, stand_in_url: str) -> None:
+    """GraphiQL itself does not remember it."""
+    visit.open(stand_in_url)
+    visit.page.get_by_role("button", name="Hide Upstream Requests").click()
+    visit.open(stand_in_url)
+    expect(panel(visit)).to_have_count(0)
+    visit.page.get_by_role("button", name="Show Upstream Requests").click()
+    visit.open(stand_in_url)
+
+    expect(panel(visit)).to_be_in_viewport()
+
+
+def checkbox(visit: Visit) -> Locator:
+    return panel(visit).get_by_role("checkbox", name="Explain every run")
+
+
+def test_requests_that_differ_only_in_their_sids_share_a_row(
     visit: Visit, stand_in_url: str
 ) -> None:
-    """It is remembered on the next visit; GraphiQL's own introspection is never explained.
+    """Rows and predictions are sums, times are those of the group; the row opens to each request.
 
-    After it is unticked, the next operation is not explained.
+    Another status, field or way makes another row.
     """
-    gateway = open_panel(visit, stand_in_url, *THREE)
-    explain(visit)
-    visit.open(stand_in_url)
-    show_panel(visit)
-    panel(visit).get_by_text("Run an operation").wait_for()
-    checkbox = panel(visit).get_by_role("checkbox", name="Explain")
-    expect(checkbox).to_be_checked()
-    explain(visit)
-    checkbox.uncheck()
-    visit.run()
-    panel(visit).get_by_text("Tick Explain").wait_for()
+    path = "Calls/CA{:032x}/Recordings"
+    alike = [
+        exchange(path=path.format(i), query="", start=20.0 * i, wait=10.0, duration=40.0)
+        for i in range(3)
+    ]
+    failed = exchange(path=path.format(9), query="", start=60.0, status="UPSTREAM_TIMEOUT")
+    open_panel(visit, stand_in_url, THREE[0], alike[0], THREE[1], *alike[1:], failed)
+    shown = explain(visit)
+    texts = [re.sub(r"\s+", " ", text) for text in rows(visit).all_inner_texts()[:6]]
+    folded = shown.locator(".explain-exchanges > li").nth(1)
+    drawn = bars(folded.locator("summary").first)
+    folded.locator("summary").first.click()
+    facts = folded.locator("dl").first.inner_text().split("\n")
 
-    assert gateway.modes == ["requests", "requests", None]
+    expect(shown.locator(".explain-exchanges > li")).to_have_count(4)
+    assert texts[1] == "3 × Calls/{sid}/Recordings ← calls 120/150 rows 90.0 ms"
+    assert drawn == [
+        ("explain-wait", "0", "90.9090909090909"),
+        ("explain-per-key", "90.9090909090909", "363.6363636363636"),
+        ("explain-wait", "181.8181818181818", "90.9090909090909"),
+        ("explain-per-key", "272.7272727272727", "363.6363636363636"),
+        ("explain-wait", "363.6363636363636", "90.9090909090909"),
+        ("explain-per-key", "454.5454545454545", "363.6363636363636"),
+        ("explain-predicted", "90.9090909090909", "227.27272727272725"),
+    ]
+    assert dict(zip(facts[::2], facts[1::2], strict=True))["Predicted"] == "25.0 ms, 3 requests"
+    expect(folded.locator("ol summary")).to_have_count(3)
+    expect(folded.locator("ol summary").last).to_contain_text("Calls/CA…0002/Recordings")
 
 
 def test_each_request_is_a_row_with_its_numbers(visit: Visit, stand_in_url: str) -> None:
@@ -175,9 +217,10 @@ def test_a_row_opens_with_the_keyboard(visit: Visit, stand_in_url: str) -> None:
 
 
 def test_plan_only_is_a_dry_run(visit: Visit, stand_in_url: str) -> None:
-    """One operation requests its plan; the next one follows the toggle."""
+    """One operation requests its plan; the next one follows the toggle, here unticked."""
     plan = planned(way="scan", predicted={"requests": 4, "milliseconds": 200.0})
     gateway = open_panel(visit, stand_in_url, plan)
+    checkbox(visit).uncheck()
     panel(visit).get_by_role("button", name="Plan only").click()
     panel(visit).get_by_role("status").wait_for()
     text = re.sub(r"\s+", " ", rows(visit).inner_text())
@@ -190,7 +233,7 @@ def test_plan_only_is_a_dry_run(visit: Visit, stand_in_url: str) -> None:
     assert "Planned\n4" in panel(visit).get_by_role("status").inner_text()
 
     visit.run()
-    panel(visit).get_by_text("Tick Explain").wait_for()
+    panel(visit).get_by_text("Tick “Explain").wait_for()
 
     assert gateway.modes == ["plan", None]
 
@@ -198,6 +241,7 @@ def test_plan_only_is_a_dry_run(visit: Visit, stand_in_url: str) -> None:
 def test_plan_only_that_cannot_be_sent_is_forgotten(visit: Visit, stand_in_url: str) -> None:
     """Invalid variables keep GraphiQL from sending; the next operation is no dry run."""
     gateway = open_panel(visit, stand_in_url, planned())
+    checkbox(visit).uncheck()
     variables = ".graphiql-editor-tool .CodeMirror"
     fill = "(element, text) => element.CodeMirror.setValue(text)"
     visit.page.locator(variables).first.evaluate(fill, "{")
@@ -205,7 +249,7 @@ def test_plan_only_that_cannot_be_sent_is_forgotten(visit: Visit, stand_in_url: 
     visit.page.locator(".result-window").get_by_text("Variables are invalid").wait_for()
     visit.page.locator(variables).first.evaluate(fill, "{}")
     visit.run()
-    panel(visit).get_by_text("Tick Explain").wait_for()
+    panel(visit).get_by_text("Tick “Explain").wait_for()
 
     assert gateway.modes == [None]
 
@@ -246,7 +290,13 @@ def test_a_hostile_text_is_a_text(visit: Visit, stand_in_url: str) -> None:
 def test_two_hundred_requests_stay_readable(visit: Visit, stand_in_url: str) -> None:
     """The panel scrolls, each row keeps its height and width, and the axis stays visible."""
     many = (
-        exchange(path=f"Calls/{CALL}/Recordings", start=i / 2, duration=5.0, wait=i / 9)
+        exchange(
+            path=f"Calls/{CALL}/Recordings",
+            query=f"Page={i}",
+            start=i / 2,
+            duration=5.0,
+            wait=i / 9,
+        )
         for i in range(200)
     )
     open_panel(visit, stand_in_url, *many)
@@ -292,7 +342,6 @@ def test_an_answer_that_comes_too_late_is_not_drawn(visit: Visit, stand_in_url: 
     open_panel(visit, stand_in_url)
     held: list[Route] = []
     visit.page.route("**/graphql", lambda route: held.append(route))
-    panel(visit).get_by_role("checkbox", name="Explain").check()
     for label in ("Execute", "Stop", "Execute"):
         visit.page.get_by_role("button", name=f"{label} query").click()
     while len(held) < 2:

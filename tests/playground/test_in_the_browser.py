@@ -2,14 +2,28 @@
 
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Locator, Route, expect
 
+from gateway.playground import TABS
 from gateway.playground.third_party import CDN, PINS
 from tests.playground.conftest import Visit
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser at a time
+
+MINE = "query Mine { calls { nodes { sid } } }"
+
+
+def variables(visit: Visit) -> Locator:
+    return visit.page.get_by_role("region", name="Variables").locator(".CodeMirror").first
+
+
+def query(visit: Visit) -> str:
+    """The whole text of the query editor."""
+    editor = visit.page.locator(".graphiql-query-editor .CodeMirror")
+    return str(editor.evaluate("element => element.CodeMirror.getValue()"))
 
 
 def test_a_query_is_answered(visit: Visit, stand_in_url: str) -> None:
@@ -21,21 +35,11 @@ def test_a_query_is_answered(visit: Visit, stand_in_url: str) -> None:
 
     assert answer["data"]["calls"]["nodes"][1]["parentCall"] == {"status": "completed"}
     accept = "application/graphql-response+json, application/json"
-    assert answer["extensions"] == {"accept": accept}
-
-
-def test_a_subscription_is_answered(visit: Visit, stand_in_url: str) -> None:
-    """Events come over graphql-transport-ws, on the same URL."""
-    pytest.importorskip("websockets", reason="uvicorn has no WebSocket library here")
-    visit.open(stand_in_url)
-    visit.write('subscription { callUpdated(sid: "CA1") { status } }')
-    visit.run()
-
-    assert json.loads(visit.answer()) == {"data": {"callUpdated": {"status": "in-progress"}}}
+    assert answer["extensions"] == {"accept": accept, "authorization": None}
 
 
 def test_the_first_visit_shows_the_default_tabs(visit: Visit, stand_in_url: str) -> None:
-    """Five tabs under their operations' names; the filter brings its variables."""
+    """Five tabs under their operations' names; the variables of the filter are in view."""
     visit.open(stand_in_url)
     tabs = visit.page.locator(".graphiql-tab-button")
 
@@ -43,19 +47,71 @@ def test_the_first_visit_shows_the_default_tabs(visit: Visit, stand_in_url: str)
     assert tabs.all_inner_texts() == names
 
     tabs.nth(2).click()
-    visit.page.get_by_role("button", name="Variables").click()
-    variables = visit.page.locator(".graphiql-editor-tool .CodeMirror").first
 
-    assert "NO_ANSWER" in variables.inner_text()
+    expect(variables(visit)).to_contain_text("NO_ANSWER")
+    expect(variables(visit)).to_be_in_viewport(ratio=1)
 
 
 def test_the_next_visit_shows_what_was_left(visit: Visit, stand_in_url: str) -> None:
     """The default tabs do not come back over a user's own query."""
     visit.open(stand_in_url)
-    visit.write("query Mine { calls { nodes { sid } } }")
+    visit.write(MINE)
+    visit.until_stored(MINE)
     visit.open(stand_in_url)
 
     assert visit.page.locator(".graphiql-tab-button").first.inner_text() == "Mine"
+
+
+def test_a_new_tab_opens_with_one_of_our_queries(visit: Visit, stand_in_url: str) -> None:
+    """Not with GraphiQL's page of comments."""
+    visit.open(stand_in_url)
+    visit.page.get_by_role("button", name="New tab").click()
+
+    expect(visit.page.locator(".graphiql-tab-button")).to_have_count(6)
+    assert query(visit) == TABS[0].query
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first visit", "later visit"])
+def test_a_link_opens_its_query_and_never_runs_it(
+    visit: Visit, stand_in_url: str, is_first: bool
+) -> None:
+    """It comes in a tab of its own, with its variables; the only request reads the schema."""
+    if not is_first:
+        visit.open(stand_in_url)
+        visit.write(MINE)
+        visit.until_stored(MINE)
+    posts: list[str] = []
+    visit.page.on("request", lambda request: posts.append(request.post_data or ""))
+    linked = "mutation Linked($n: Int) { calls(first: $n) { nodes { sid } } }"
+    given = '{"n": 7}'
+    visit.open(f"{stand_in_url}?{urlencode({'query': linked, 'variables': given})}")
+    tabs = visit.page.locator(".graphiql-tab-button").all_inner_texts()
+
+    assert query(visit) == linked
+    assert variables(visit).evaluate("element => element.CodeMirror.getValue()") == given
+    expected = {"Linked", "CallTree", "UnansweredCalls", "MakeCall", "WatchCalls"}
+    assert set(tabs) == expected | {"Calls" if is_first else "Mine"}
+    assert all("IntrospectionQuery" in post for post in posts if post)
+
+
+@pytest.mark.parametrize("width", [1440, 800])
+def test_nothing_is_cut_off(visit: Visit, stand_in_url: str, width: int) -> None:
+    """Tabs, title, run button and panel are inside the window; the editor wraps its lines."""
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.open(stand_in_url)
+    visit.page.locator(".graphiql-tab-button").nth(3).click()
+    whole = [
+        *visit.page.locator(".graphiql-tab").all(),
+        visit.page.locator(".badge"),
+        visit.page.locator(".graphiql-execute-button"),
+        visit.page.get_by_role("heading", name="Upstream Requests"),
+        visit.page.get_by_role("button", name="Plan only"),
+    ]
+
+    for element in whole:
+        expect(element).to_be_in_viewport(ratio=1)
+    for editor in visit.page.locator(".graphiql-editors .CodeMirror-scroll").all():
+        assert editor.evaluate("element => element.scrollWidth - element.clientWidth") <= 0
 
 
 def test_the_documentation_explains_a_type(visit: Visit, stand_in_url: str) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from graphql import OperationDefinitionNode, parse, visit
+from graphql import OperationDefinitionNode, parse, print_ast, visit
 from graphql.language import FieldNode, Visitor
 from starlette.applications import Starlette
 from starlette.responses import Response
 
 from gateway import playground
-from gateway.playground import TABS
+from gateway.playground import ACCOUNT_TABS, TABS
 from gateway.playground.page import Playground
 from gateway.playground.third_party import PINS, integrity_of
 
@@ -197,13 +197,27 @@ def test_the_first_tab_selects_every_property_of_the_seed() -> None:
     assert "first: 50" in calls.query
 
 
-@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
+@pytest.mark.parametrize("tab", {*TABS, *ACCOUNT_TABS}, ids=lambda tab: tab.name)
 def test_a_tab_explains_itself(tab: playground.Tab) -> None:
-    """It starts with a comment that fits the pane; its operation has a name, the tab's title."""
+    """It starts with a comment that fits beside the panel; its operation's name is its title."""
     operation = parse(tab.query).definitions[0]
     comment = tab.query.partition("\n\n")[0].splitlines()
 
     assert isinstance(operation, OperationDefinitionNode)
     assert operation.name
-    assert all(line.startswith("#") and len(line) <= 52 for line in comment)
+    assert all(line.startswith("#") and len(line) <= 39 for line in comment)
     assert isinstance(json.loads(tab.variables or "{}"), dict)
+
+
+def test_over_a_real_account_the_tabs_say_so() -> None:
+    """The same operations; the mutation's comment says that a telephone rings, and calls nobody."""
+    shown = json.loads(elements(playground.page(is_sandbox=False)).named("main")[0]["data-tabs"])
+    make = json.loads(ACCOUNT_TABS[3].variables)["input"]
+
+    assert [tab["query"] for tab in shown] == [tab.query for tab in ACCOUNT_TABS]
+    for real, example in zip(ACCOUNT_TABS, TABS, strict=True):
+        assert print_ast(parse(real.query)) == print_ast(parse(example.query))
+    assert "A TELEPHONE WILL RING" in ACCOUNT_TABS[3].query
+    assert not any("sandbox" in tab.query for tab in ACCOUNT_TABS)
+    assert (make["from"], make["to"]) == ("", "")
+    assert "sandbox calls nobody" in " ".join(TABS[3].query.replace("#", "").split())

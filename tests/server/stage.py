@@ -32,7 +32,7 @@ async def served(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """An in-process client of the app, inside its lifespan. Fails if a task is left over."""
     before = asyncio.all_tasks()
-    app = app_over(twilio or PlainTwilio(), **settings)
+    app = await asyncio.to_thread(app_over, twilio or PlainTwilio(), **settings)  # reads files
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
