@@ -8,6 +8,7 @@ know how metrics are served, nor where the state comes from.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import product
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -219,6 +220,10 @@ class Metrics(Hooks):
         self._children: dict[tuple[Any, ...], Any] = {}
         self._seen: dict[int, UpstreamSample] = {}
         self._of(BUILD_INFO, version).set(1)
+        for metric in TABLE:  # a series that begins at 1 hides its first event from increase()
+            if metric.kind is Kind.COUNTER and all(metric.labels.values()):
+                for values in product(*metric.labels.values()):
+                    self._of(metric, *values)
 
     def on_operation(self, outcome: OperationOutcome) -> None:
         """See Hooks."""

@@ -111,6 +111,34 @@ async def test_a_refused_page_leaves_a_line(lines: list[dict[str, Any]]) -> None
     assert (line["outcome"], line["codes"]) == ("refused", ("FOREIGN_ORIGIN",))
 
 
+async def test_no_line_has_what_a_client_or_a_row_says(caplog: pytest.LogCaptureFixture) -> None:
+    number, name = "+16175550123", "Steal16175550123"
+    rows = [call(1, to=number, caller_name=name), call(2, from_=number, status="in-progress")]
+    root = f"{name}: calls(filter: {{to: $to}}) {{ nodes {{ to callerName }} }}"
+    make = f'makeCall(input: {{to: "{number}", from: "{number}", instructions: {{twiml: "<a/>"}}}})'
+    texts = (
+        f"query {name}($to: String) {{ {root} }}",
+        f"{{ {name} }}",
+        f"query {name}",
+        f'{{ call(sid: "{number}") {{ sid }} }}',
+        f"mutation {name} {{ {make} {{ call {{ sid }} userErrors {{ message }} }} }}",
+        f'{{ calls(after: "{number}") {{ nodes {{ sid }} }} }}',
+        f'subscription {name} {{ callUpdated(sid: "{number}") {{ call {{ sid }} }} }}',
+    )
+    with caplog.at_level(logging.DEBUG, "gateway"):
+        async with served(PlainTwilio(calls=rows)) as client:
+            for text in texts:
+                for accept in ("application/json", "text/event-stream"):
+                    body = {"query": text, "variables": {"to": number}}
+                    headers = {"Accept": accept, "traceparent": name, "X-Request-Id": name}
+                    await client.post("/graphql", json=body, headers=headers)
+
+    lines = [EscapingFormatter().format(record) for record in caplog.records]
+    lines += [JsonFormatter().format(record) for record in caplog.records]
+    assert sum("operation" in line for line in lines) >= 2 * 2 * len(texts)
+    assert not [line for line in lines if "6175550123" in line]
+
+
 FIELDS = st.dictionaries(
     st.text("abcdefgh", min_size=1).map(lambda name: "f_" + name),
     st.text() | st.integers() | st.booleans(),

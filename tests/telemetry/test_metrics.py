@@ -177,6 +177,15 @@ async def test_what_a_hostile_client_sends_is_in_no_metric() -> None:
     assert sid("CA", 1) not in scraped.text
 
 
+def test_counters_of_closed_lists_begin_at_zero() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry, "1")
+    samples = Scraped(registry).samples
+
+    assert samples["gateway_errors_total", "code=UPSTREAM_AUTH"] == 0
+    assert samples["gateway_webhooks_total", "result=forged"] == 0
+
+
 async def test_without_the_setting_nothing_is_counted() -> None:
     async with Served(PlainTwilio(calls=[call(1)]), metrics=Switch.OFF) as served:
         await served.post("{ calls { nodes { sid } } }")
