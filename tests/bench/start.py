@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -68,7 +69,7 @@ def stub() -> Starlette:
 class Gateway:
     """The processes of a gateway, and their figures in the kernel."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ready: float) -> None:
+    def __init__(self, process: subprocess.Popen[Any], ready: float) -> None:
         self.process = process
         self.ready = ready
         self.cpu_to_ready = self.cpu()
