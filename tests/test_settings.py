@@ -14,6 +14,7 @@ from gateway.sandbox import SandboxConfig
 from gateway.settings import (
     PRODUCTION,
     RENAMED,
+    CacheControl,
     Environment,
     Secret,
     Settings,
@@ -49,6 +50,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_LOG_LEVEL": ["INFO", "verbose", "20"],
     "GATEWAY_LOG_FORMAT": ["JSON", "logfmt"],
     "GATEWAY_METRICS": ["yes", "1"],
+    "GATEWAY_CACHE_CONTROL": ["on", "no-store"],
     "GATEWAY_METRICS_PORT": ["-1", "65536", "x"],
     "GATEWAY_OPERATION_TIMEOUT": ["0", "-1", "3601", "nan", "inf", "ten", "1s"],
     "GATEWAY_READ_TIMEOUT": ["0", "-0.5", "1e9", "NaN"],
@@ -559,6 +561,8 @@ def values_of(row: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         return st.none()  # it excludes the URL
     if name == "GATEWAY_ALLOWED_ORIGINS":
         return st.from_type(plain).filter(lambda found: "*" not in (found or ()))
+    if name == "GATEWAY_CACHE_CONTROL":
+        return st.sampled_from([CacheControl.OFF, CacheControl.PRIVATE])  # public is for few
     if plain is float:
         return st.floats(allow_nan=False)
     if name in NEEDED:

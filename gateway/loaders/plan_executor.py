@@ -24,6 +24,7 @@ from gateway.planner import (
 )
 from gateway.planner.windows import edge_of
 from gateway.telemetry.upstream_trace import PlanRecord, RequestRecord, UpstreamTrace
+from gateway.upstream.calls import CallResource
 from gateway.upstream.client import Priority, RequestContext, UpstreamClient
 from gateway.upstream.requests import ListRequest, Page
 from gateway.upstream.resources import Resource
@@ -76,9 +77,11 @@ class PlanExecutor:
 
     def _cached(self, request: Request) -> KnownAnswer | None:
         """An answer that an earlier operation has read and that cannot have changed."""
-        value = self._client.cached(request)
-        if value is None:
+        found = self._client.cached(request)
+        if found is None:
             return None
+        value, seconds = found
+        self.trace.keep_for(seconds)
         self.trace.cached += 1
         self._known.record(value)
         return KnownAnswer(value)
@@ -239,6 +242,8 @@ class PlanExecutor:
         record.end(
             clock(), answer.rows_read if isinstance(answer, Page) else int(answer is not None)
         )
+        if self.trace.max_age is not None:
+            self.trace.keep_for(self._client.lifetime(request, answer, self._owner(request)))
         if isinstance(answer, Page):
             self._costs.learn(answer)
         self._known.record(answer)
@@ -252,8 +257,13 @@ class PlanExecutor:
     def _sent(self, request: Request, record: RequestRecord) -> Awaitable[Any]:
         if not isinstance(request, ListRequest):
             return self._client.fetch(request, record.on_attempt, self._context)
-        owner = self._known.call(request.owner) if request.owner else None
+        owner = self._owner(request)
         return self._client.page(request, record.on_attempt, self._context, owner)
+
+    def _owner(self, request: Request) -> CallResource | None:
+        """The call whose list it is, as far as the operation knows it."""
+        owner = request.owner if isinstance(request, ListRequest) else None
+        return self._known.call(owner) if owner else None
 
 
 def _error_code(error: Exception) -> str:

@@ -13,6 +13,7 @@ from gateway.schema.endpoint import PhoneNumber
 from gateway.schema.entities import FederatedQuery, FederatedSchema
 from gateway.schema.error_codes import presentable
 from gateway.schema.executing import execute, open_subscription
+from gateway.schema.masked_fields import personal_names
 from gateway.schema.mutation import Mutation
 from gateway.schema.notification import Notification
 from gateway.schema.prepared import PreparedCache, PreparedOperation
@@ -28,6 +29,7 @@ __all__ = [
     "cursor_key",
     "execute",
     "open_subscription",
+    "personal_field_names",
     "prepare",
     "schema",
 ]
@@ -43,6 +45,11 @@ schema = FederatedSchema(
     federation_version="2.0",
 )
 _cache = PreparedCache()
+
+
+def personal_field_names() -> frozenset[str]:
+    """The names of all fields that show personal data."""
+    return personal_names(graphql_schema(schema))
 
 
 def prepare(text: str, name: str | None, limits: DocumentSettings) -> PreparedOperation:

@@ -15,7 +15,14 @@ from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
 from gateway.access import Scope
 from gateway.schema.strawberry_internals import declaration
 
-__all__ = ["MaskedResolver", "mask_of", "mask_personal_fields", "personal", "shows_personal"]
+__all__ = [
+    "MaskedResolver",
+    "mask_of",
+    "mask_personal_fields",
+    "personal",
+    "personal_names",
+    "shows_personal",
+]
 
 Mask = Callable[[str], str]
 MASK = "mask"
@@ -40,6 +47,14 @@ def mask_personal_fields(schema: GraphQLSchema) -> None:
                 mask = mask_of(field)
                 if mask is not None and field.resolve is not None:
                     field.resolve = MaskedResolver(field.resolve, mask)
+
+
+def personal_names(schema: GraphQLSchema) -> frozenset[str]:
+    """The names of all personal fields."""
+    types = [type_ for type_ in schema.type_map.values() if isinstance(type_, GraphQLObjectType)]
+    return frozenset(
+        name for type_ in types for name, field in type_.fields.items() if mask_of(field)
+    )
 
 
 @dataclass(frozen=True)

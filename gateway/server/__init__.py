@@ -19,6 +19,7 @@ from gateway.server.drain import draining
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.health import check_credential, healthz, readyz
+from gateway.server.http_caching import HttpCaching
 from gateway.server.metrics_server import ResponseTimes, open_metrics, sampling
 from gateway.server.middleware import (
     Compression,
@@ -96,7 +97,7 @@ def create_app(
         routes += playground_routes(settings, origins)
     middleware = [
         *([Middleware(ResponseTimes, metrics)] if metrics else []),
-        Middleware(GraphQLOverHTTP, origins, telemetry, has_page=has_page),
+        Middleware(GraphQLOverHTTP, origins, telemetry, HttpCaching(settings), has_page=has_page),
         Middleware(SecurityHeadersMiddleware),
         Middleware(CrossOrigin, origins),
         Middleware(Compression),

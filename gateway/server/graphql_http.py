@@ -19,6 +19,7 @@ from gateway.errors import AccessError, BadRequest, Forbidden, OriginNotAllowed
 from gateway.schema import PreparedOperation
 from gateway.server.authentication import Authenticator
 from gateway.server.disconnects import while_connected
+from gateway.server.http_caching import CacheableResponse, HttpCaching
 from gateway.server.middleware import ErrorsAsJson, internal_error
 from gateway.server.negotiation import (
     GRAPHQL_RESPONSE,
@@ -28,12 +29,13 @@ from gateway.server.negotiation import (
     Negotiated,
     Negotiator,
 )
-from gateway.server.operations import Gateway
+from gateway.server.operations import Gateway, OperationOptions
 from gateway.server.origins import Origins, confined
 from gateway.server.parameters import HttpError, Parameters, read_parameters
 from gateway.server.results import record_response, rejected, response_map
 from gateway.server.sse import EVENT_STREAM, EventStream
 from gateway.telemetry.hooks import OperationOutcome, Telemetry
+from gateway.telemetry.upstream_trace import UpstreamTrace
 
 __all__ = ["GraphQLOverHTTP"]
 
@@ -56,10 +58,17 @@ class GraphQLOverHTTP:
     """
 
     def __init__(
-        self, app: ASGIApp, origins: Origins, telemetry: Telemetry, *, has_page: bool = False
+        self,
+        app: ASGIApp,
+        origins: Origins,
+        telemetry: Telemetry,
+        caching: HttpCaching,
+        *,
+        has_page: bool = False,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
+        self._caching = caching
         self._origins = origins
         self._negotiator = Negotiator(origins, has_page=has_page)
 
@@ -130,7 +139,9 @@ class GraphQLOverHTTP:
             result = await while_connected(request.scope, request.receive, work)
             if result is None:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
-            return _result_response(result, negotiated)
+            return self._cacheable(
+                negotiated, operation, parameters.options, result, outcome.trace
+            ) or _result_response(result, negotiated)
         except GraphQLError as error:
             return _result_response(rejected(error), negotiated)
         except AccessError as error:
@@ -140,6 +151,19 @@ class GraphQLOverHTTP:
             return JsonResponse(negotiated, status, {"errors": error.errors}, error.headers)
         except ClientDisconnect:  # before its body was whole
             return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+    def _cacheable(
+        self,
+        negotiated: Negotiated,
+        operation: PreparedOperation,
+        options: OperationOptions,
+        result: ExecutionResult,
+        trace: UpstreamTrace | None,
+    ) -> CacheableResponse | None:
+        is_query = operation.type is OperationType.QUERY
+        if not self._caching.is_on or not is_query:
+            return None
+        return self._caching.response(negotiated, operation, options, result, trace)
 
     def _stream(
         self,

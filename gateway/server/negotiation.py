@@ -126,7 +126,7 @@ class JsonResponse:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status, self.content = status, content
-        self._is_compressed = negotiated.accepts_gzip
+        self._accepts_gzip = negotiated.accepts_gzip
         self._body = _encoder.encode(content)
         self._headers = negotiated.headers
         if headers:
@@ -134,14 +134,19 @@ class JsonResponse:
             others = [pair for pair in negotiated.headers if pair[0] not in own]
             self._headers = [*others, *own.items()]
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    @property
+    def is_compressed(self) -> bool:
+        """True if the body is sent as gzip."""
+        return self._accepts_gzip and len(self._body) >= MIN_COMPRESSED_SIZE
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         body, headers = self._body, [*self._headers]
         if len(body) >= MIN_COMPRESSED_SIZE:
             headers.append((b"vary", b"Accept-Encoding"))
-            if self._is_compressed:
-                body = await compressed(body)
-                headers.append((b"content-encoding", b"gzip"))
+        if self.is_compressed:
+            body = await compressed(body)
+            headers.append((b"content-encoding", b"gzip"))
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -6,6 +6,7 @@ limit rejects, leases none and leaves nothing behind.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
@@ -41,7 +42,7 @@ from gateway.server.results import (
     with_explanation,
 )
 from gateway.server.webhook_keys import callback_url
-from gateway.settings import PlannerMode, Settings, SettingsError, Switch
+from gateway.settings import CacheControl, PlannerMode, Settings, SettingsError, Switch
 from gateway.telemetry.hooks import OperationOutcome, Telemetry
 from gateway.telemetry.samples import ProcessSample
 from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
@@ -95,6 +96,7 @@ class Gateway:
         self._pool = pool
         self._slots = slots
         self._callback_url = callback_url(settings)
+        self._cache_control = settings.server.cache_control
         self._policy = Policy(
             adaptive=settings.operation.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.operation.scan_child_calls is Switch.ON,
@@ -261,6 +263,7 @@ class Gateway:
         return UpstreamTrace(
             asyncio.get_running_loop().time,
             plans=[] if self.telemetry.wants_traces else None,
+            max_age=None if self._cache_control is CacheControl.OFF else math.inf,
             shows_personal=caller.may(Scope.PII),
             is_explained=options.explain is not Explain.NOTHING,
         )

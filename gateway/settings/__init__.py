@@ -24,6 +24,7 @@ from gateway.settings.values import (
     UNIX_PEER,
     UNIX_SOCKET,
     AccessMode,
+    CacheControl,
     Environment,
     LogFormat,
     LogLevel,
@@ -48,6 +49,7 @@ __all__ = [
     "AccessSettings",
     "AccountSettings",
     "BreakerSettings",
+    "CacheControl",
     "DocumentSettings",
     "Environment",
     "JwtSettings",
@@ -148,6 +150,11 @@ class Settings:
             raise SettingsError("GATEWAY_TOKENS_FILE: is missing for GATEWAY_ACCESS=token")
         if access.mode is AccessMode.JWT:
             _check_jwt(access.jwt)
+        if self.server.cache_control is CacheControl.PUBLIC and access.mode is not AccessMode.NONE:
+            raise SettingsError(
+                "GATEWAY_CACHE_CONTROL: public is only for GATEWAY_ACCESS=none: a shared cache "
+                "asks nobody for a credential"
+            )
         if access.is_open and "*" in (self.server.allowed_origins or ()):
             raise SettingsError(
                 "GATEWAY_ALLOWED_ORIGINS: must not be * (every origin) where GATEWAY_ACCESS is "

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from gateway.settings.values import (
     AccessMode,
+    CacheControl,
     Delay,
     KeyUrl,
     LogFormat,
@@ -73,6 +74,11 @@ class ServerSettings:
     keep_alive_timeout: Seconds = setting(
         "GATEWAY_KEEP_ALIVE_TIMEOUT", 20.0, "seconds",
         "How long an idle connection is kept open. A proxy in front must close sooner.",
+    )  # fmt: skip
+    cache_control: CacheControl = setting(
+        "GATEWAY_CACHE_CONTROL", CacheControl.OFF, "off|private|public",
+        "Whether responses say for how long they may be reused: never, by the caller only, or by "
+        "any cache in between (docs/caching.md).",
     )  # fmt: skip
     drain_delay: Delay = setting(
         "GATEWAY_DRAIN_DELAY", 0.0, "seconds",

@@ -243,6 +243,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class CacheControl(StrEnum):
+    """Which caches outside may keep a response."""
+
+    OFF = "off"
+    PRIVATE = "private"
+    PUBLIC = "public"
+
+
 class PlannerMode(StrEnum):
     """How edges are read."""
 

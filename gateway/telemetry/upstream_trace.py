@@ -160,13 +160,15 @@ class UpstreamTrace:
 
     Unless it `shows_personal`, the value of a parameter that may identify somebody is masked. The
     fields that need a request are noted only if it `is_explained`; `plans` is None unless they are
-    wanted. `known`, `cached` and `scanned`
+    wanted. `max_age` is for how many seconds all that was read may be reused (infinite before the
+    first read), None unless that is wanted. `known`, `cached` and `scanned`
     count the keys that were answered so, without a request of their own.
     """
 
     clock: Callable[[], float]
     records: list[RequestRecord] = field(default_factory=list)
     plans: list[PlanRecord] | None = None
+    max_age: float | None = None
     known: int = 0
     cached: int = 0
     scanned: int = 0
@@ -208,6 +210,11 @@ class UpstreamTrace:
         record = RequestRecord(request, strategy, fields, predicted, self.shows_personal)
         self.records.append(record)
         return record
+
+    def keep_for(self, seconds: float) -> None:
+        """Records that one of the answers may be reused for so many seconds."""
+        if self.max_age is not None:
+            self.max_age = min(self.max_age, seconds)
 
     def sent(self) -> list[RequestRecord]:
         """The requests that were sent, as far as they were not only planned."""

@@ -7,29 +7,27 @@ Each resource says which rows are immutable (Note [Immutable rows] in descriptor
 still be deleted, so an entry lives no longer than TTL.
 """
 
-from collections.abc import Callable, Hashable
-from datetime import datetime, timedelta
+from collections.abc import Hashable
+from datetime import datetime
 from typing import Any
 
 from cachetools import TTLCache
 
-from gateway.errors import UpstreamInvalid
-from gateway.upstream.calls import CallResource, ended_long_ago
-from gateway.upstream.requests import FIRST_PAGE, FetchRequest, ListRequest, Page
+from gateway.upstream.calls import CallResource
+from gateway.upstream.lifetimes import TTL, is_immutable
 
 __all__ = ["Cache"]
 
-TTL = timedelta(hours=1)
 # Python objects take some three times the bytes of their JSON, and the entry around them 500.
 BYTES_PER_JSON_BYTE, ENTRY_BYTES = 3, 500
 
 
-class Entries(TTLCache[Hashable, tuple[Any, int]]):
+class Entries(TTLCache[Hashable, tuple[Any, int, float]]):
     """The entries; `evictions` counts those that were dropped to make room."""
 
     evictions = 0
 
-    def popitem(self) -> tuple[Hashable, tuple[Any, int]]:
+    def popitem(self) -> tuple[Hashable, tuple[Any, int, float]]:
         """Called by the library to make room."""
         self.evictions += 1
         return super().popitem()
@@ -62,11 +60,11 @@ class Cache:
         """True if there is an entry for this request, though it may be too old."""
         return request in self._entries
 
-    def get(self, request: Hashable, now: datetime) -> Any | None:
-        """The row or page that is cached for this request, else None."""
+    def get(self, request: Hashable, now: datetime) -> tuple[Any, float] | None:
+        """The row or page that is cached for this request, and for how many seconds; else None."""
         self._now = now.timestamp()
         entry = self._entries.get(request)
-        return entry[0] if entry else None
+        return (entry[0], entry[2] + TTL.total_seconds() - self._now) if entry else None
 
     def put(
         self,
@@ -81,35 +79,6 @@ class Cache:
         `length` is its JSON in bytes, `owner` the call whose list it is, where that is known.
         """
         cost = length * BYTES_PER_JSON_BYTE + ENTRY_BYTES
-        if cost <= self._size and _is_cacheable(request, answer, now, owner):
+        if cost <= self._size and is_immutable(request, answer, now, owner):
             self._now = now.timestamp()
-            self._entries[request] = (answer, cost)
-
-
-def _is_cacheable(request: Any, answer: Any, now: datetime, owner: CallResource | None) -> bool:
-    is_immutable = request.resource.is_immutable
-    if isinstance(request, FetchRequest):
-        return _is_true_of(is_immutable, answer, now)
-    return (
-        request.resource.lists_end_with_calls
-        and owner is not None
-        and request.owner == owner.sid
-        and _is_true_of(ended_long_ago, owner, now)
-        and _is_whole(request, answer)
-        and all(_is_true_of(is_immutable, row, now) for row in answer.rows)
-    )
-
-
-def _is_whole(request: ListRequest[Any], page: Page[Any]) -> bool:
-    """True for the only page of a list, with no row filtered out."""
-    return (
-        request.page == FIRST_PAGE and page.next is None and page.previous is None and page.is_exact
-    )
-
-
-def _is_true_of(rule: Callable[[Any, datetime], bool], row: Any, now: datetime) -> bool:
-    """Whether a rule holds for a row; False where a property that it needs is unreadable."""
-    try:
-        return rule(row, now)
-    except UpstreamInvalid:
-        return False
+            self._entries[request] = (answer, cost, self._now)

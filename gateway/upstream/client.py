@@ -28,6 +28,7 @@ from gateway.upstream.calls import CallResource
 from gateway.upstream.concurrency import Priority
 from gateway.upstream.decoding import RowList, list_of, row_of
 from gateway.upstream.httpx_transport import HttpxTransport
+from gateway.upstream.lifetimes import lifetime
 from gateway.upstream.pages import page_ref
 from gateway.upstream.pipeline import (
     ANONYMOUS_CONTEXT,
@@ -116,12 +117,19 @@ class UpstreamClient:
             cache_evictions=self._cache.evictions,
         )
 
-    def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> Any | None:
-        """The row or page of an earlier equal request, if it is immutable and still cached."""
+    def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> tuple[Any, float] | None:
+        """The row or page of an earlier equal request, if it is immutable and still cached.
+
+        Also for how many seconds it still is.
+        """
         found = self._cache.get(request, self._now()) if request in self._cache else None
         self._hits += found is not None
         self._misses += found is None
         return found
+
+    def lifetime(self, request: Any, answer: Any, owner: CallResource | None = None) -> float:
+        """For how many seconds an answer may be reused; see lifetimes."""
+        return lifetime(request, answer, self._now(), owner).total_seconds()
 
     async def fetch(
         self,

@@ -35,6 +35,7 @@ from gateway.sandbox import create_app as create_sandbox
 from gateway.server.authentication import Authenticator
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
+from gateway.server.http_caching import HttpCaching
 from gateway.server.operations import Gateway
 from gateway.server.origins import Origins
 from gateway.settings import PlannerMode, Switch
@@ -152,7 +153,11 @@ async def main(rounds: int) -> None:
 def app_of(gateway: Gateway) -> Starlette:
     """The gateway as an app."""
     origins = Origins(gateway.settings)
-    app = Starlette(middleware=[Middleware(GraphQLOverHTTP, origins, gateway.telemetry)])
+    app = Starlette(
+        middleware=[
+            Middleware(GraphQLOverHTTP, origins, gateway.telemetry, HttpCaching(gateway.settings))
+        ]
+    )
     app.state.gateway = gateway
     app.state.authenticator = Authenticator(gateway.settings)
     return app
