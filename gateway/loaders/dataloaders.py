@@ -65,10 +65,14 @@ class Answer:
 
 
 class Loaders:
-    """How the resolvers of one operation read. Made inside the running loop; ends with `aclose`."""
+    """How the resolvers of one operation read. Made inside the running loop; ends with `aclose`.
+
+    `deadline` is a time of the loop's clock, after which nothing is read.
+    """
 
     def __init__(self, executor: PlanExecutor) -> None:
         self._loop = asyncio.get_running_loop()
+        self.deadline = executor.deadline
         self._answers: dict[Request, Answer] = {}
         self._queue = BatchQueue(executor, self._answers)
         self._loader: DataLoader[Request, None] = DataLoader(self._queue.load_batch, cache=False)

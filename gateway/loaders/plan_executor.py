@@ -62,7 +62,7 @@ class PlanExecutor:
         self._client = client
         self._costs = costs
         self._policy = policy
-        self._deadline = deadline
+        self.deadline = deadline
         self._budget = budget
         self._is_dry = is_dry
         self._context = RequestContext(object(), priority, deadline)
@@ -97,7 +97,7 @@ class PlanExecutor:
         if self._is_dry:
             raise DryRun("A dry run: this is planned and was not sent")
         clock = asyncio.get_running_loop().time
-        if clock() >= self._deadline:
+        if clock() >= self.deadline:
             raise UpstreamTimeout("The operation's deadline passed before this was sent")
         self._spend_budget()
         record.began = clock()
@@ -227,11 +227,11 @@ class PlanExecutor:
     async def _read(self, request: Request, record: RequestRecord) -> Any:
         clock = asyncio.get_running_loop().time
         try:
-            if clock() >= self._deadline:
+            if clock() >= self.deadline:
                 raise TimeoutError
             self._spend_budget()
             record.began = clock()
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(self.deadline):
                 answer = await self._sent(request, record)
         except TimeoutError:
             record.end(clock(), 0, UpstreamTimeout.code)

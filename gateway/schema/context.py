@@ -82,11 +82,11 @@ class Context:
     neither. `trace` is that of the loaders. A query keeps its loaders; each event of a subscription
     has a context of its own (`for_event`).
 
-    `page_budget` and `row_budget` apply to each connection. `deadline` is a time of the loop's
-    clock. `callback_url` is where Twilio reaches this gateway's webhooks, if it can. `compiles` is
-    False if no operation is executed as a compiled plan (execution). `cursor_key` is the secret
-    that signs this account's cursors. `field_names` are those of the operation's document
-    (`selects`). `on_mutation` is told what came of each mutation.
+    `page_budget` and `row_budget` apply to each connection. `callback_url` is where Twilio reaches
+    this gateway's webhooks, if it can. `compiles` is False if no operation is executed as a
+    compiled plan (execution). `cursor_key` is the secret that signs this account's cursors.
+    `field_names` are those of the operation's document (`selects`). `on_mutation` is told what came
+    of each mutation.
     """
 
     caller: Caller
@@ -95,7 +95,6 @@ class Context:
     make_event_loaders: Callable[[CallResource], Loaders]
     trace: UpstreamTrace
     make_cursor_key: Callable[[], bytes]
-    deadline: float
     callback_url: str | None
     page_budget: int
     row_budget: int
@@ -113,6 +112,11 @@ class Context:
     def loaders(self) -> Loaders:
         """Raises as `account`."""
         return self.make_loaders()
+
+    @property
+    def deadline(self) -> float:
+        """That of the loaders, a time of the loop's clock. Raises as `account`."""
+        return self.loaders.deadline
 
     @cached_property
     def cursor_key(self) -> bytes:

@@ -285,7 +285,6 @@ class Gateway:
             make_event_loaders=running.make_event_loaders,
             trace=trace,
             make_cursor_key=partial(_cursor_key, self.settings, account or self.client.account),
-            deadline=asyncio.get_running_loop().time() + self._timeout(running.options),
             # Twilio signs callbacks with the account's auth token, which only the caller knows.
             on_mutation=self.telemetry.on_mutation,
             callback_url=None if account else self._callback_url,

@@ -2,14 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.server import Gateway, open_gateway
-from gateway.settings import AccessMode
+from gateway.access import Account
+from gateway.live.events import EventSource
+from gateway.live.store import MemoryStore
+from gateway.live.subscriptions import SubscriberSlots
+from gateway.server import Gateway, OperationOptions, open_gateway
+from gateway.server.account_clients import AccountClient, AccountClientPool
+from gateway.server.account_stores import AccountStores
+from gateway.settings import AccessMode, UpstreamSettings
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.credential_check import MEMBER_SECONDS, CredentialCheck
+from tests.conftest import utc_now
+from tests.live.stage import event
 from tests.plain_twilio import TOKEN, call, sid
 from tests.schema.mutations import MAKE, making
 from tests.server.passthrough import WRONG, ManyAccounts, caller
@@ -21,6 +31,7 @@ WATCH_ALL = "subscription { callsUpdated { source call { sid status } } }"
 WATCH_ONE = f'subscription {{ callUpdated(sid: "{sid("CA", 1)}") {{ source }} }}'
 # It reads no list at first: such a subscription used to get everybody's events.
 WATCH_ENDED = "subscription { callsUpdated(filter: { status: [COMPLETED] }) { source } }"
+PARENT = "{ call { status parentCall { status } } }"
 END = f'mutation {{ endCall(input: {{ sid: "{sid("CA", 1)}" }}) {{ call {{ sid }} }} }}'
 
 
@@ -237,3 +248,43 @@ async def test_only_members_get_a_call_that_upstream_does_not_show_yet() -> None
     assert restricted == ({"call": None}, set())
     assert made_up == ({"call": None}, {"UPSTREAM_AUTH"})
     assert other == ({"call": None}, set())
+
+
+async def test_an_event_has_the_whole_time_of_an_operation() -> None:
+    """Its credential's proof runs out while it reads, long after the subscription began."""
+    elapsed, timeout = 0.0, 0.2
+    parent, child = sid("CA", 1), call(2, status="ringing", parent_call_sid=sid("CA", 1))
+
+    def run_out(request: httpx.Request) -> None:
+        nonlocal elapsed
+        elapsed += MEMBER_SECONDS * (parent in request.url.path)
+
+    twilio = ManyAccounts([child], fault=run_out)
+    stores = AccountStores(lambda _: MemoryStore())
+
+    def connect(given: Account) -> AccountClient:
+        proof = CredentialCheck(lambda: elapsed)
+        client = UpstreamClient(given, UpstreamSettings(), twilio, proof.record)
+        return AccountClient(client, stores, SubscriberSlots(1), proof=proof)
+
+    pool = AccountClientPool(connect, 1)
+    opened = Gateway(settings_of(access=AccessMode.PASSTHROUGH), None, pool=pool)
+    query = f'subscription {{ callUpdated(sid: "{child["sid"]}") {PARENT} }}'
+    stream = opened.stream(query, options=OperationOptions(timeout=timeout), caller=caller())
+    async with aclosing(pool), aclosing(stream), asyncio.timeout(20):
+        before = (await anext(stream)).data
+        await asyncio.sleep(timeout)
+        twilio.requests.clear()
+        child["status"] = "in-progress"
+        with ExitStack() as leases:
+            store = opened.connect(caller(), leases).store
+            for of, source in ((parent, EventSource.WEBHOOK), (child["sid"], EventSource.POLL)):
+                await store.publish(event("in-progress", of=of, source=source, at=utc_now()))
+        after = (await anext(stream)).data
+
+    assert before == {"callUpdated": {"call": {"status": "RINGING", "parentCall": None}}}
+    shown = {"status": "IN_PROGRESS", "parentCall": {"status": "IN_PROGRESS"}}
+    assert after == {"callUpdated": {"call": shown}}
+    root = f"GET /2010-04-01/Accounts/{sid('AC', 1)}/Calls"
+    proof, lookup = f"{root}?PageSize=1", f"{root}/{parent}"
+    assert twilio.requests == [f"{root}/{child['sid']}", proof, lookup, proof]
