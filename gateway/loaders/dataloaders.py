@@ -143,6 +143,7 @@ class BatchQueue:
         self.trace = executor.trace
         self._executor = executor
         self._answers = answers
+        self._call_soon = asyncio.get_running_loop().call_soon
         self._waiting: dict[Request, Answer] = {}
         self._turns_left = 0
         self._is_closed = False
@@ -160,7 +161,7 @@ class BatchQueue:
             return [None] * len(requests)
         self._turns_left = BATCH_WINDOW_TURNS
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._wait_out_window)
+            self._call_soon(self._wait_out_window)
         self._waiting.update({request: self._answers[request] for request in requests})
         return [None] * len(requests)
 
@@ -171,11 +172,12 @@ class BatchQueue:
         cycle of its traceback, and all that the operation has read.
         """
         self._is_closed = True
-        for round_, answers in self._rounds.items():
-            if not all(answer.is_there for answer in answers.values()):
+        running = [round_ for round_ in self._rounds if not round_.done()]
+        for round_ in running:
+            if not all(answer.is_there for answer in self._rounds[round_].values()):
                 round_.cancel()
-        if self._rounds:
-            await asyncio.gather(*self._rounds, return_exceptions=True)
+        if running:
+            await asyncio.gather(*running, return_exceptions=True)
         for answer in self._waiting.values():
             answer.put(asyncio.CancelledError())
 
@@ -189,7 +191,7 @@ class BatchQueue:
             return
         if self._turns_left > 0:
             self._turns_left -= 1
-            asyncio.get_running_loop().call_soon(self._wait_out_window)
+            self._call_soon(self._wait_out_window)
             return
         waiting, self._waiting = self._waiting, {}
 

@@ -87,7 +87,9 @@ def _outputs(
         ]
 
     def outputs(rows: Sequence[Any]) -> Sequence[Any]:
-        (row_class,) = set(map(type, rows))
+        row_class: type = type(rows[0])
+        if len(rows) > 1 and {*map(type, rows)} != {row_class}:
+            raise TypeError("Rows of several classes are read one by one")
         return column_of(row_class)(rows)
 
     return outputs

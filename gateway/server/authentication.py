@@ -183,9 +183,11 @@ def _load_file(name: str, path: str, parse: Callable[[str], T]) -> T:
 
 def _credential_of(headers: Headers, payload: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Authorization and Gateway-Account-Sid. Raises Unauthenticated if one is ambiguous."""
-    nested = payload.get("headers")
-    merged = {**payload, **(nested if isinstance(nested, dict) else {})}
-    in_payload = {str(name).lower(): value for name, value in merged.items()}
+    in_payload = {}
+    if payload:
+        nested = payload.get("headers")
+        merged = {**payload, **(nested if isinstance(nested, dict) else {})}
+        in_payload = {str(name).lower(): value for name, value in merged.items()}
     credential = []
     for name in ("authorization", ACCOUNT_HEADER):
         values = [in_payload[name]] if name in in_payload else headers.getlist(name)

@@ -49,7 +49,7 @@ from gateway.telemetry.upstream_trace import Explain, UpstreamTrace
 from gateway.upstream.calls import CallResource
 from gateway.upstream.client import Priority, UpstreamClient, utc_now
 
-__all__ = ["Gateway", "OperationOptions"]
+__all__ = ["DEFAULT_OPTIONS", "Gateway", "OperationOptions"]
 
 # Seconds after an operation's deadline to build the response from what was read. An operation that
 # takes longer is cancelled.
@@ -303,13 +303,16 @@ class Gateway:
     ) -> Loaders:
         """Loaders with their own deadline and budget, whose cache holds this row already."""
         allowed = self.settings.operation.request_budget
+        concurrency = account_client.client.concurrency
+        if concurrency != self._policy.concurrency:  # which changes seldom
+            self._policy = replace(self._policy, concurrency=concurrency)
         cache = OperationCache(self._now())
         cache.record(row)
         executor = PlanExecutor(
             account_client.client,
             cache,
             account_client.costs,
-            replace(self._policy, concurrency=account_client.client.concurrency),
+            self._policy,
             trace,
             asyncio.get_running_loop().time() + self._timeout(options),
             min(options.request_budget or allowed, allowed),

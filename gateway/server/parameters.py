@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from gateway.errors import BadRequest, CallerError, LimitExceeded, PersistedQueryNotSupported
 from gateway.schema.limits import NESTING
 from gateway.server.negotiation import JSON, Negotiated
-from gateway.server.operations import OperationOptions
+from gateway.server.operations import DEFAULT_OPTIONS, OperationOptions
 from gateway.telemetry.upstream_trace import Explain
 from gateway.upstream.client import Priority
 
@@ -24,6 +24,9 @@ __all__ = ["HttpError", "Parameters", "check_parameters", "is_hash", "read_param
 
 T = TypeVar("T")
 NO_SHARED_CACHE = "private, no-cache, must-revalidate"
+OPTION_HEADERS = frozenset(
+    {"gateway-explain", "gateway-request-budget", "gateway-timeout", "gateway-priority"}
+)
 PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 
 
@@ -187,6 +190,8 @@ def is_hash(extensions: Mapping[str, Any] | None) -> bool:
 
 def _options(extensions: dict[str, Any], headers: Mapping[str, str]) -> OperationOptions:
     """Reads Gateway-Explain (or `extensions.explain`), -Request-Budget, -Timeout and -Priority."""
+    if "explain" not in extensions and OPTION_HEADERS.isdisjoint(headers):
+        return DEFAULT_OPTIONS
     explain = extensions.get("explain", headers.get("gateway-explain", Explain.NOTHING))
     if explain not in list(Explain):
         choices = ", ".join(choice.value for choice in Explain)
