@@ -83,10 +83,11 @@ class CompiledField:
 
     def __init__(self, executor: ShortcutExecutor, selected: Selected, above: Place | None) -> None:
         definition, typename = selected.definition, selected.parent_type.name
-        self._selected = selected
+        self._selected, self._key = selected, selected.key
         self._completion = completion(
             definition.type, selected, typename, above, _compile_subfields
         )
+        self._is_non_null = self._completion.place.is_non_null
         self._arguments = _constant_arguments(selected)
         self._shortcut: Shortcut | None = executor.shortcut(definition)
         self._binding = self._shortcut if isinstance(self._shortcut, Binding) else None
@@ -100,25 +101,20 @@ class CompiledField:
             except Exception as error:
                 self._complete(run, rows, [error] * len(rows.sources))
                 return
-        if binding.outputs is None or not self._put(binding.outputs, rows):
+        try:
+            outputs = binding.outputs and binding.outputs(rows.sources)
+        except Exception:  # the row's resolver raises it again
+            outputs = None
+        if outputs is None or (self._is_non_null and None in outputs):
             self._complete(run, rows, self._values(run, rows, binding))
+            return
+        key = self._key
+        for result, output in zip(rows.results, outputs, strict=True):
+            result[key] = output
 
     def _complete(self, run: Run, rows: Rows, values: Sequence[Any]) -> None:
         _, results, paths = rows
-        self._completion.complete(run, zip(values, results, repeat(self._selected.key), paths))
-
-    def _put(self, read: Callable[[Sequence[Any]], Sequence[Any]], rows: Rows) -> bool:
-        """Puts the output values of all rows; False if one may be an error: nothing is put then."""
-        try:
-            outputs = read(rows.sources)
-        except Exception:  # the row's resolver raises it again
-            return False
-        if self._completion.place.is_non_null and None in outputs:
-            return False
-        key = self._selected.key
-        for result, output in zip(rows.results, outputs, strict=True):
-            result[key] = output
-        return True
+        self._completion.complete(run, zip(values, results, repeat(self._key), paths))
 
     def _values(self, run: Run, rows: Rows, binding: Binding) -> Sequence[Any]:
         """The result of the resolver for each source, or the exception that it raised."""
