@@ -84,7 +84,8 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """Those that serve."""
-        return [pid for pid in self.all() if b"spawn_main" in _read(pid, "cmdline")] or self.all()
+        forked = [pid for pid in self.all() if b"forkserver" in _read(pid, "cmdline")]
+        return forked[1:] or self.all()
 
     def cpu(self) -> float:
         """CPU-seconds of all its processes so far."""
