@@ -30,7 +30,6 @@ from graphql import (
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.executor import Executor
 from strawberry.types.arguments import convert_arguments
-from uvicorn import _subprocess
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -52,7 +51,6 @@ PRIVATE_MODULES = {
     "strawberry.schema.schema": "strawberry-graphql",
     "strawberry.schema.schema_converter": "strawberry-graphql",
     "strawberry.federation.schema": "strawberry-graphql",
-    "uvicorn._subprocess": "uvicorn",
     "uvicorn.protocols": "uvicorn",
     "uvicorn.supervisors": "uvicorn",
 }
@@ -316,7 +314,6 @@ def test_uvicorn_keeps_what_is_overridden_and_used_of_its_protocol() -> None:
         "server_state.default_headers": "self.server_state.default_headers" in code,
         "cycle.keep_alive": "cycle.keep_alive" in code,
         "cycle.response_complete": "cycle.response_complete" in code,
-        "_subprocess.spawn": "return spawn.Process(" in inspect.getsource(_subprocess),
         "Multiprocess.run": callable(getattr(Multiprocess, "run", None)),
         "Config(limit_concurrency, timeout_graceful_shutdown)": {
             "limit_concurrency", "timeout_graceful_shutdown", "forwarded_allow_ips",

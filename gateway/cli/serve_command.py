@@ -24,10 +24,6 @@ def add_command(commands: Commands) -> None:
 
 
 def _serve(_options: argparse.Namespace, settings: Settings) -> int:
-    if settings.server.workers > 1:
-        from gateway.cli.fork_server import start_fork_server  # one process needs none
-
-        start_fork_server()
     from gateway.cli.startup import serve  # no other command loads the server
 
     return serve(settings)

@@ -20,7 +20,6 @@ other. The page that sent invalid HTTP is unknown, so no page may read that resp
 page can read the response at the limit, and its preflight succeeds there as usual.
 """
 
-import multiprocessing
 import resource
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
@@ -28,7 +27,6 @@ from typing import Any
 
 import uvicorn
 from starlette.responses import PlainTextResponse
-from uvicorn import _subprocess
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
@@ -41,9 +39,6 @@ from gateway.settings import UNIX_PEER, Settings
 
 __all__ = ["BoundedHttp", "Multiprocess", "ServerConfig", "raise_open_files"]
 
-# Workers are forked from a process that has loaded what they need; uvicorn would start new ones.
-_subprocess.spawn = multiprocessing.get_context("forkserver")  # type: ignore[assignment]
-
 # Bytes of a request's first line and headers; uvicorn and httptools have no limit.
 MAX_HEAD = 64 * 1024
 MIN_READ_BYTES = 64 * 1024
@@ -51,8 +46,8 @@ LAST_REQUEST_SECONDS = 2.0
 # Descriptors that are not clients': upstream connections, the event loop, logs.
 OTHER_FILES = 250
 MAX_OPEN_FILES = 65_536
-# Seconds in which a worker must answer its parent's ping, else the parent replaces it. A worker may
-# have a tenth of a processor.
+# Seconds in which a worker must answer its parent's ping, else the parent replaces it. A new worker
+# first loads its modules: a second of a whole processor, of which it may have a tenth.
 WORKER_PING_TIMEOUT = 30
 
 

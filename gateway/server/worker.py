@@ -21,7 +21,6 @@ __all__ = ["serving_app"]
 
 def serving_app(settings: Settings) -> Starlette:
     """The app of one worker process. The process ends when its parent dies."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # which the fork server blocks
     configure_logging(settings.server.log_level, settings.server.log_format)
     tune_gc()
     parent = parent_process()

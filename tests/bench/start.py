@@ -84,8 +84,7 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """Those that serve."""
-        forked = [pid for pid in self.all() if b"forkserver" in _read(pid, "cmdline")]
-        return forked[1:] or self.all()
+        return [pid for pid in self.all() if b"spawn_main" in _read(pid, "cmdline")] or self.all()
 
     def cpu(self) -> float:
         """CPU-seconds of all its processes so far."""

@@ -10,20 +10,17 @@ import pytest
 
 from tests.end_to_end.program import Server
 
-__all__ = ["children_of", "needs_proc", "only", "paused", "workers_of"]
+__all__ = ["needs_proc", "only", "paused", "workers_of"]
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
 
 
 def workers_of(server: Server) -> list[int]:
-    """The process ids of a gateway's workers: the children of its fork server."""
-    return [worker for child in children_of(server.process.pid) for worker in children_of(child)]
-
-
-def children_of(process: int) -> list[int]:
-    """The process ids of a process's children."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text()
-    return [int(child) for child in children.split()]
+    """The process ids of a gateway's workers."""
+    process = server.process.pid
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    lines = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in children}
+    return [child for child, line in lines.items() if "spawn_main" in line]
 
 
 @contextmanager
