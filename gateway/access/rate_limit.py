@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from gateway.errors import RateLimited
 
-__all__ = ["RateLimiter"]
+__all__ = ["MAX_KEYS", "RateLimiter"]
 
 MAX_KEYS = 10_000
 
@@ -35,7 +35,7 @@ class RateLimiter:
         self._interval = 1 / rate
         self._capacity = burst / rate
         self._clock = clock
-        self._message = message
+        self.message = message
         self._full_at: LRUCache[str, float] = LRUCache(max_keys)
 
     def take(self, key: str) -> None:
@@ -45,7 +45,7 @@ class RateLimiter:
         excess = full_at - now - self._capacity
         self._full_at[key] = full_at if excess <= 0 else full_at - self._interval
         if excess > 0:
-            raise RateLimited(self._message, math.ceil(excess))
+            raise RateLimited(self.message, math.ceil(excess))
 
     def refund(self, key: str) -> None:
         """Undoes one `take`."""

@@ -1,12 +1,12 @@
 """A small in-memory server for ValkeyStore, which a parent process runs for its workers.
 
-It speaks Valkey's protocol (RESP2) and knows only the commands that ValkeyStore sends, including
-its two scripts. So workers share a store as gateways share a Valkey: one implementation, with the
-same behaviour when its server is slow, away or empty.
+It speaks Valkey's protocol (RESP2) and knows only the commands that ValkeyStore and SharedLimits
+send, including their four scripts. So workers share a store as gateways share a Valkey: one
+implementation, with the same behaviour when its server is slow, away or empty.
 
-Note [Bounded as a MemoryStore]. A full store evicts the oldest replay key, lease or event, but no
-idempotency key: it refuses a new one, as a Valkey with `noeviction` does. All streams together hold
-STREAM_LENGTH events.
+Note [Bounded as a MemoryStore]. A full store evicts the oldest replay key, lease, event or bucket,
+but no idempotency key: it refuses a new one, as a Valkey with `noeviction` does. All streams
+together hold STREAM_LENGTH events.
 
 Note [Only its own workers]. Any process of the machine can connect to a loopback port. The server
 disconnects a client that does not send the password first and in time. It reads no further from a
@@ -22,18 +22,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from hmac import compare_digest
 from itertools import islice
+from math import ceil
 from operator import itemgetter
 from socket import socket
 from weakref import WeakValueDictionary
 
 from cachetools import TLRUCache
 
+from gateway.access.rate_limit import MAX_KEYS
+from gateway.live.shared_limits import MICROSECONDS, REPLACE_SCRIPT, ROUNDING, TAKE_SCRIPT
 from gateway.live.store import MAX_CLAIMS, MAX_LEASES, MAX_REPLAY_KEYS, Expiring, expiring_cache
 from gateway.live.valkey import DELETE_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH
 
 __all__ = ["StoreData", "StoreServer"]
 
 MAX_ARGUMENTS = 16
+MAX_TABLES = 1000
 # Bytes: a webhook of 64 KB as JSON whose characters are all escaped, and more.
 MAX_ARGUMENT = 1024 * 1024
 OK, NULL, NULL_ARRAY = b"+OK\r\n", b"$-1\r\n", b"*-1\r\n"
@@ -41,6 +45,7 @@ FULL = b"-OOM all idempotency keys are in use\r\n"
 WRONG_PASSWORD = b"-WRONGPASS the password comes first\r\n"
 UNKNOWN = b"-ERR not a command of this store\r\n"
 _LEASE, _DELETE = LEASE_SCRIPT.encode(), DELETE_SCRIPT.encode()
+_REPLACE, _TAKE = REPLACE_SCRIPT.encode(), TAKE_SCRIPT.encode()
 
 _Event = tuple[int, bytes, bytes]  # its number, field and value
 
@@ -52,6 +57,7 @@ class StoreData:
         self, now: Callable[[], float] = time.monotonic, max_claims: int = MAX_CLAIMS
     ) -> None:
         limits = {b"seen": MAX_REPLAY_KEYS, b"claim": max_claims, b"lease": MAX_LEASES}
+        limits |= {b"share": MAX_TABLES, b"rate": MAX_KEYS}
         self._now = now
         self._tables: dict[bytes, TLRUCache[str, Expiring[bytes]]] = {
             kind: expiring_cache(limit, now) for kind, limit in limits.items()
@@ -76,6 +82,10 @@ class StoreData:
                 return self._lease(key, holder, milliseconds)
             case [b"EVAL", script, b"1", key, value] if script == _DELETE:
                 return self._delete(key, value)
+            case [b"EVAL", script, b"1", key, old, new, milliseconds] if script == _REPLACE:
+                return self._replace(key, old, new, milliseconds)
+            case [b"EVAL", script, b"1", key, interval, capacity, count] if script == _TAKE:
+                return self._take(key, float(interval), float(capacity), int(count))
             case [b"XADD", stream, b"MAXLEN", b"~", _, b"*", field, value]:
                 return self._add(stream, field, value)
             case [b"XREVRANGE", stream, b"+", b"-", b"COUNT", b"1"]:
@@ -125,6 +135,24 @@ class StoreData:
             return _integer(0) if value is None else NULL
         del self._table(key)[key.decode()]
         return _integer(1)
+
+    def _replace(self, key: bytes, old: bytes, new: bytes, milliseconds: bytes) -> bytes:
+        if (self._get(key) or b"") != old:
+            return _integer(0)
+        self._put(key, new, milliseconds)
+        return _integer(1)
+
+    def _take(self, key: bytes, interval: float, capacity: float, wanted: int) -> bytes:
+        """See TAKE_SCRIPT. All times are in microseconds."""
+        now = float(int(self._now() * MICROSECONDS))
+        full_at = max(float(self._get(key) or 0), now)
+        taken = min(wanted, int((now + capacity - full_at) / interval + ROUNDING))
+        if taken < 1:
+            wait = ceil(full_at + interval - capacity - now)
+            return _array([_integer(0), _integer(wait)])
+        full_at += taken * interval
+        self._put(key, b"%.2f" % full_at, b"%d" % ceil((full_at - now) / 1000))
+        return _array([_integer(taken), _integer(0)])
 
     def _add(self, stream: bytes, field: bytes, value: bytes) -> bytes:
         self._last_number += 1

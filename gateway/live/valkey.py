@@ -28,7 +28,7 @@ from gateway.errors import StoreUnavailable
 from gateway.live.events import CallStatusEvent
 from gateway.live.store import CLAIM_SECONDS, MAX_CALLS, Claim, EventSubscription, MemoryStore
 
-__all__ = ["ValkeyStore"]
+__all__ = ["COMMAND_TIMEOUT", "SERVER_ERRORS", "ValkeyStore", "open_client", "reply_of"]
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ class ValkeyStore:
         self._local = MemoryStore()
         self._prefix = f"gateway:{namespace}:"
         self._stream = self._prefix + "notices"
-        self._commands = _client(url, COMMAND_TIMEOUT)
-        self._reader = _client(url, READ_BLOCK + COMMAND_TIMEOUT)
+        self._commands = open_client(url, COMMAND_TIMEOUT)
+        self._reader = open_client(url, READ_BLOCK + COMMAND_TIMEOUT)
         self._last_entry = STREAM_START
         self._last_contact = datetime.now(UTC)
         self._outbox: deque[CallStatusEvent] = deque(maxlen=MAX_CALLS)
@@ -153,7 +153,7 @@ class ValkeyStore:
             LEASE_SCRIPT, 1, self._key("lease", name), holder, milliseconds
         )
         try:
-            return bool(await _reply(script))
+            return bool(await reply_of(script))
         except SERVER_ERRORS:
             return True
 
@@ -175,9 +175,9 @@ class ValkeyStore:
         """Sets a free key and returns None; otherwise returns the stored value."""
         milliseconds = int(seconds * 1000)
         while True:
-            if await _reply(self._commands.set(key, value, nx=True, px=milliseconds)):
+            if await reply_of(self._commands.set(key, value, nx=True, px=milliseconds)):
                 return None
-            earlier: bytes | None = await _reply(self._commands.get(key))
+            earlier: bytes | None = await reply_of(self._commands.get(key))
             if earlier is not None:  # else it expired between the two commands
                 return earlier
 
@@ -189,14 +189,14 @@ class ValkeyStore:
 
     async def _settle_all(self) -> None:
         for key, claim in list(self._abandoned.items()):
-            await _reply(self._commands.eval(DELETE_SCRIPT, 1, key, claim))
+            await reply_of(self._commands.eval(DELETE_SCRIPT, 1, key, claim))
             self._abandoned.pop(key, None)
         for key, value in list(self._unsettled.items()):
             if value is None:
-                await _reply(self._commands.delete(key))
+                await reply_of(self._commands.delete(key))
             else:
                 milliseconds = int(CLAIM_SECONDS * 1000)
-                await _reply(self._commands.set(key, value, px=milliseconds))
+                await reply_of(self._commands.set(key, value, px=milliseconds))
             if self._unsettled.get(key) is value:
                 self._unsettled.pop(key, None)
 
@@ -237,7 +237,7 @@ class ValkeyStore:
 
     async def _resync(self) -> None:
         """See Note [Nothing missed]. A stream that ends before the last entry is a new one."""
-        newest = await _reply(self._reader.xrevrange(self._stream, count=1))
+        newest = await reply_of(self._reader.xrevrange(self._stream, count=1))
         if not newest or _entry_id(newest[0][0]) < _entry_id(self._last_entry):
             self._last_entry = STREAM_START
         since = self._last_contact - RESEND_WINDOW
@@ -245,7 +245,7 @@ class ValkeyStore:
         self._wakeup.set()
 
     async def _next_entries(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        reply = await _reply(
+        reply = await reply_of(
             self._reader.xread(
                 {self._stream: self._last_entry}, count=BATCH, block=int(READ_BLOCK * 1000)
             )
@@ -259,7 +259,7 @@ class ValkeyStore:
             log.warning("an entry of the stream is not an event")
 
 
-def _client(url: str, timeout: float) -> Redis:
+def open_client(url: str, timeout: float) -> Redis:
     """A client without retries: a command sent twice would find its own effect."""
     pool = BlockingConnectionPool.from_url(
         url.replace("valkeys:", "rediss:", 1).replace("valkey:", "redis:", 1),
@@ -297,7 +297,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         await asyncio.wait([task], timeout=0.05)
 
 
-async def _reply(command: Any) -> Any:
+async def reply_of(command: Any) -> Any:
     """The reply to a command; redis-py's types do not say that it is awaitable."""
     return await command
 

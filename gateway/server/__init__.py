@@ -120,9 +120,9 @@ async def _authenticate(websocket: WebSocket, payload: dict[str, Any]) -> Authen
         _tell_refusal(gateway, OperationOutcome("websocket", clock()), error)
         raise
 
-    def execute(parameters: Parameters) -> AsyncGenerator[ExecutionResult, None]:
+    async def execute(parameters: Parameters) -> AsyncGenerator[ExecutionResult, None]:
         try:
-            authenticator.count(websocket, caller)
+            await authenticator.count(websocket, caller)
         except RateLimited as error:
             refused = OperationOutcome("websocket", clock(), caller=caller.public_name)
             _tell_refusal(gateway, refused, error)

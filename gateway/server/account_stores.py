@@ -6,12 +6,17 @@ know who uses a store.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.live.store import MemoryStore, Store
 from gateway.settings import Settings
 
+if TYPE_CHECKING:
+    from gateway.live.shared_limits import SharedLimits
+
 __all__ = [
     "AccountStores",
+    "shared_limits",
     "store_for",
 ]
 
@@ -27,6 +32,15 @@ def store_for(settings: Settings, account_sid: str) -> Store:
     from gateway.live.valkey import ValkeyStore  # its client takes 6 MB that others do not need
 
     return ValkeyStore(settings.live.store_url.reveal(), account_sid)
+
+
+def shared_limits(settings: Settings) -> "SharedLimits | None":
+    """What gateways share of limits; None without a store."""
+    if settings.live.store_url is None:
+        return None
+    from gateway.live.shared_limits import SharedLimits
+
+    return SharedLimits(settings.live.store_url.reveal(), settings.account.sid or "callers")
 
 
 class AccountStores:

@@ -19,9 +19,10 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from gateway.access import Access, Caller, OpenAccess, PassthroughAccess, Scope
-from gateway.access.rate_limit import RateLimiter
+from gateway.access.shared_rate_limit import SharedRateLimiter
 from gateway.access.tokens import TokenAccess, parse_tokens_file
 from gateway.errors import AccessError, Forbidden, RateLimited, Unauthenticated
+from gateway.server.account_stores import shared_limits
 from gateway.settings import AccessMode, AccessSettings, JwtSettings, Settings, SettingsError
 
 __all__ = [
@@ -88,7 +89,7 @@ class Authenticator:
         key_set = settings.access.jwt.jwks_url
         self._reader = KeySetReader(key_set) if key_set else None
         self._access = _access(settings.access, self._reader)
-        self._limiter = RateLimiter(settings.access.rate_limit, settings.access.rate_burst)
+        self._limiter = _limiter(settings)
         # Only a token or a JWT proves a name; in other modes the client chooses it.
         self._limits_by_name = settings.access.mode in {AccessMode.TOKEN, AccessMode.JWT}
         self._trusts_proxies = settings.server.trusted_proxies is not None
@@ -105,16 +106,16 @@ class Authenticator:
         try:
             caller = await self._access.identify(authorization, account_sid)
         except Unauthenticated:
-            self._limiter.take(_address_key(connection))
+            await self._limiter.take(_address_key(connection))
             raise
-        self.count(connection, caller)
+        await self.count(connection, caller)
         if caller.account is None:
             return caller
         return replace(caller, address=_caller_address(connection, self._trusts_proxies))
 
-    def count(self, connection: HTTPConnection, caller: Caller) -> None:
+    async def count(self, connection: HTTPConnection, caller: Caller) -> None:
         """Counts one more request of this caller. Raises RateLimited."""
-        self._limiter.take(
+        await self._limiter.take(
             f"name {caller.name}" if self._limits_by_name else _address_key(connection)
         )
 
@@ -135,9 +136,16 @@ class Authenticator:
         return 503, {"Retry-After": "30"}
 
     async def aclose(self) -> None:
-        """Closes the connections to the identity provider."""
+        """Closes the connections to the identity provider and to the store."""
+        await self._limiter.aclose()
         if self._reader is not None:
             await self._reader.aclose()
+
+
+def _limiter(settings: Settings) -> SharedRateLimiter:
+    """The limiter of callers' rates, shared by all gateways with the same store."""
+    access = settings.access
+    return SharedRateLimiter(access.rate_limit, access.rate_burst, shared_limits(settings))
 
 
 def _access(settings: AccessSettings, reader: KeySetReader | None) -> Access:

@@ -15,8 +15,9 @@ from gateway.live.subscriptions import SubscriberSlots
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.server.account_clients import AccountClient, AccountClientPool
-from gateway.server.account_stores import AccountStores, store_for
+from gateway.server.account_stores import AccountStores, shared_limits, store_for
 from gateway.server.operations import Gateway
+from gateway.server.upstream_share import UpstreamShare
 from gateway.settings import Secret, Settings
 from gateway.telemetry.hooks import Telemetry
 from gateway.telemetry.log_lines import LogLines
@@ -72,6 +73,10 @@ async def open_gateway(
         if own is not None:
             own.start()
             stack.push_async_callback(own.aclose)
+            if limits := shared_limits(settings):
+                stack.push_async_callback(limits.aclose)
+                share = UpstreamShare(own.client.queue, limits)
+                stack.push_async_callback(share.aclose)
         yield Gateway(settings, own, now, pool, telemetry, slots)
 
 

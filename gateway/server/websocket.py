@@ -53,7 +53,7 @@ CONNECTION_INIT_TIMEOUT = 5.0
 INTERNAL_ERROR = {"message": "Internal error", "extensions": {"code": GatewayError.code}}
 
 Payload = dict[str, Any]
-Execute = Callable[[Parameters], AsyncGenerator[ExecutionResult, None]]
+Execute = Callable[[Parameters], Awaitable[AsyncGenerator[ExecutionResult, None]]]
 """The results of a client's operation. Raises a GatewayError to reject it."""
 
 
@@ -245,7 +245,8 @@ class GraphQLWsConnection:
                 text = f"At most {MAX_OPERATIONS} concurrent operations on one socket"
                 raise LimitExceeded(text, limit="socket_operations", allowed=MAX_OPERATIONS)
             fields = msgspec.to_builtins(message.payload)
-            results = self._connection.execute(check_parameters(fields, self._websocket.headers))
+            parameters = check_parameters(fields, self._websocket.headers)
+            results = await self._connection.execute(parameters)
         except HttpError as error:
             await self._send("error", id=message.id, payload=error.errors)
         except GatewayError as error:

@@ -171,8 +171,8 @@ class AccessSettings:
     )  # fmt: skip
     rate_limit: Annotated[int, between(1, 100_000)] = setting(
         "GATEWAY_RATE_LIMIT", 200, "requests/second",
-        "The rate at which one caller may send requests to one process; further ones are answered "
-        "429, RATE_LIMITED.",
+        "The rate at which one caller may send requests to one process, or to all gateways with "
+        "the same GATEWAY_STORE_URL; further ones are answered 429, RATE_LIMITED.",
     )  # fmt: skip
     rate_burst: Annotated[int, between(1, 1_000_000)] = setting(
         "GATEWAY_RATE_BURST", 2000, "requests",
@@ -212,7 +212,8 @@ class LiveSettings:
     store_url: StoreUrl | None = setting(
         "GATEWAY_STORE_URL", None, "secret URL",
         "The Valkey or Redis (valkey://, redis://, rediss://) through which several gateways share "
-        "live calls and idempotency keys. Without it each gateway keeps its own in memory.",
+        "live calls, idempotency keys, the requests that run at once and their callers' rates. "
+        "Without it each gateway keeps its own in memory.",
     )  # fmt: skip
     max_subscribers: Annotated[int, between(0, 1_000_000)] = setting(
         "GATEWAY_MAX_SUBSCRIBERS", 5000, "subscriptions",

@@ -128,8 +128,9 @@ class UpstreamSettings:
     )  # fmt: skip
     max_in_flight: Annotated[int, between(1, 100)] = setting(
         "GATEWAY_MAX_IN_FLIGHT", 100, "requests",
-        "How many requests run at once, at most. The gateway lowers the number by itself when "
-        "Twilio answers 429 or slows down.",
+        "How many requests run at once, at most; with GATEWAY_STORE_URL, those of all gateways of "
+        "the account together. The gateway lowers the number by itself when Twilio answers 429 or "
+        "slows down.",
     )  # fmt: skip
     max_queued: Annotated[int, between(1, 100_000)] = setting(
         "GATEWAY_MAX_QUEUED", 3000, "requests",

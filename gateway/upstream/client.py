@@ -25,7 +25,7 @@ from gateway.upstream.aiohttp_transport import AiohttpTransport
 from gateway.upstream.breaker import BreakerState
 from gateway.upstream.cache import Cache
 from gateway.upstream.calls import CallResource
-from gateway.upstream.concurrency import Priority
+from gateway.upstream.concurrency import AdmissionQueue, Priority
 from gateway.upstream.decoding import RowList, list_of, row_of
 from gateway.upstream.httpx_transport import HttpxTransport
 from gateway.upstream.lifetimes import lifetime
@@ -97,6 +97,11 @@ class UpstreamClient:
     def concurrency(self) -> int:
         """How many requests may be in flight at present."""
         return self._pipeline.concurrency
+
+    @property
+    def queue(self) -> AdmissionQueue:
+        """The queue of requests and its limit."""
+        return self._pipeline.queue
 
     @property
     def last_read(self) -> LastRead | None:

@@ -48,10 +48,10 @@ BLOCKED_AFTER, RESERVE = 1.0, 2
 
 
 class AdaptiveLimit:
-    """See Note [Adaptive limit]. `cap` is never exceeded. Times are of one clock, in seconds."""
+    """See Note [Adaptive limit]. Times are of one clock, in seconds."""
 
     def __init__(self, cap: int) -> None:
-        self._cap = float(cap)
+        self._cap = self._account_cap = float(cap)
         self._limit = min(float(INITIAL_LIMIT), self._cap)
         self._ceiling = self._cap
         self._refused_at = self._slowed_at = float("-inf")
@@ -65,8 +65,26 @@ class AdaptiveLimit:
 
     @property
     def cap(self) -> int:
-        """What `value` never exceeds."""
+        """What `value` never exceeds: all that the account may run, or this gateway's share of it.
+
+        A lower one lowers `value` with it, which grows anew.
+        """
         return int(self._cap)
+
+    @cap.setter
+    def cap(self, cap: int) -> None:
+        self._cap = float(cap)
+        self._limit = min(self._limit, self._cap)
+
+    @property
+    def refused_at(self) -> float:
+        """When the last round of 429s began; minus infinity before the first."""
+        return self._refused_at
+
+    @property
+    def ceiling(self) -> int:
+        """The limit below which Twilio answered the last 429."""
+        return int(self._ceiling)
 
     def answered(
         self, latency_class: Hashable, seconds: float, now: float, *, in_flight: int, is_full: bool
@@ -80,7 +98,11 @@ class AdaptiveLimit:
         if latency.observe(seconds, now) and now - self._slowed_at >= DECREASE_INTERVAL:
             self._slowed_at = now
             self._decrease(FLOOR)
-        elif is_full and max(self._limit, in_flight) < self._upper_bound(now):
+        elif (
+            is_full
+            and self._limit < self._cap
+            and max(self._limit, in_flight) < self._upper_bound(now)
+        ):
             is_fast = not self._has_left_slow_start and self._limit < SLOW_START_THRESHOLD
             self._limit = min(self._cap, self._limit + (1.0 if is_fast else 1 / self._limit))
 
@@ -99,7 +121,7 @@ class AdaptiveLimit:
         self._limit = min(self._limit, self._ceiling)
 
     def _upper_bound(self, now: float) -> float:
-        return self._ceiling if now - self._refused_at < CEILING_SECONDS else self._cap
+        return self._ceiling if now - self._refused_at < CEILING_SECONDS else self._account_cap
 
     def _decrease(self, floor: int) -> None:
         self._has_left_slow_start = True
@@ -210,12 +232,18 @@ class AdmissionQueue:
         self._waiting: Counter[str] = Counter()
         self.waiting = 0
         """How many requests are queued."""
+        self._peak = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def in_flight(self) -> int:
         """How many requests hold a slot."""
         return len(self._running)
+
+    def take_peak(self) -> int:
+        """The most requests that ran and waited since the last call."""
+        peak, self._peak = self._peak, self.in_flight + self.waiting
+        return max(peak, self._peak)
 
     async def acquire(
         self, kind: str, priority: Priority, operation: Hashable, until: float
@@ -227,6 +255,7 @@ class AdmissionQueue:
         """
         loop = asyncio.get_running_loop()
         waiter = Waiter(kind, priority, operation)
+        self._peak = max(self._peak, len(self._running) + self.waiting + 1)
         if not self.waiting and self.in_flight < self.limit.value:
             self._grant(waiter)
             return waiter

@@ -177,6 +177,11 @@ class RequestPipeline:
         """How many requests may be in flight at present."""
         return self._limit.value
 
+    @property
+    def queue(self) -> AdmissionQueue:
+        """The queue of requests and its limit."""
+        return self._queue
+
     def breakers(self) -> dict[str, BreakerState]:
         """The state of the breaker of each kind of resource."""
         now = self._clock()

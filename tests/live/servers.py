@@ -1,10 +1,11 @@
-"""A real Valkey or Redis server on a free port, which a test may stop and restart."""
+"""Servers on a free port, which a test may stop and restart: Valkey or Redis, and the gateway's."""
 
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,13 @@ from contextlib import contextmanager
 import pytest
 
 PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
+PASSWORD = "a-password-of-its-own"
+OWN_PROGRAM = """if True:
+    import asyncio, socket, sys
+    from gateway.live.store_server import StoreServer
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    asyncio.run(StoreServer(sys.argv[2]).serve(listener))
+"""
 
 
 class ServerProcess:
@@ -57,6 +65,18 @@ class ServerProcess:
             self._process = None
 
 
+class OwnServer(ServerProcess):
+    """The store server as a process, so that it can hang, crash and start again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Starts it and waits until it takes connections."""
+        self.begin([sys.executable, "-c", OWN_PROGRAM, str(self.port), PASSWORD])
+
+
 @contextmanager
 def running_server() -> Iterator[ServerProcess]:
     """A running server. Without the program the test is skipped, or fails in CI."""
@@ -66,6 +86,17 @@ def running_server() -> Iterator[ServerProcess]:
             pytest.fail(reason)
         pytest.skip(reason)
     server = ServerProcess()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def running_own_server() -> Iterator[OwnServer]:
+    """A running server of the kind that a parent runs for its workers."""
+    server = OwnServer()
     server.start()
     try:
         yield server

@@ -4,7 +4,6 @@ import asyncio
 import re
 import select
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -15,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import StoreUnavailable
+from gateway.live.shared_limits import REPLACE_SCRIPT, TAKE_SCRIPT
 from gateway.live.store import MAX_CLAIMS, MAX_REPLAY_KEYS, Claim
 from gateway.live.store_server import StoreData, StoreServer
 from gateway.live.valkey import DELETE_SCRIPT, LEASE_SCRIPT, STREAM_LENGTH, ValkeyStore
-from tests.live.servers import ServerProcess, running_server
+from tests.live.servers import PASSWORD, OwnServer, running_own_server, running_server
 from tests.live.test_valkey import (  # noqa: F401 (run against this server by the fixture below)
     test_a_claim_that_a_hanging_server_stored_is_deleted,
     test_a_gateway_gets_its_own_event_once,
@@ -38,36 +38,12 @@ from tests.live.test_valkey import (  # noqa: F401 (run against this server by t
 )
 from tests.plain_twilio import ACCOUNT
 
-PASSWORD = "a-password-of-its-own"
-PROGRAM = """if True:
-    import asyncio, socket, sys
-    from gateway.live.store_server import StoreServer
-    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-    asyncio.run(StoreServer(sys.argv[2]).serve(listener))
-"""
-
-
-class OwnServer(ServerProcess):
-    """The store server as a process, so that it can hang, crash and start again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        """Starts it and waits until it takes connections."""
-        self.begin([sys.executable, "-c", PROGRAM, str(self.port), PASSWORD])
-
 
 @pytest.fixture
 def server() -> Iterator[OwnServer]:
     """A server of the test's own."""
-    running = OwnServer()
-    running.start()
-    try:
+    with running_own_server() as running:
         yield running
-    finally:
-        running.stop()
 
 
 @asynccontextmanager
@@ -268,6 +244,16 @@ COMMANDS = st.one_of(
     st.builds(lambda k, v: [b"SET", k, v, b"NX", b"PX", LONG], KEYS, VALUES),
     st.builds(lambda k, v: [b"EVAL", LEASE_SCRIPT.encode(), b"1", k, v, LONG], KEYS, VALUES),
     st.builds(lambda k, v: [b"EVAL", DELETE_SCRIPT.encode(), b"1", k, v], KEYS, VALUES),
+    st.builds(
+        lambda n, old, new: [b"EVAL", REPLACE_SCRIPT.encode(), b"1", keyed("share", n), old, new,
+                             LONG],
+        NAMES, st.sampled_from([b"", b"v", b"w"]), VALUES,
+    ),
+    st.builds(
+        lambda n, most: [b"EVAL", TAKE_SCRIPT.encode(), b"1", keyed("rate", n), b"3600000000.5",
+                         b"18000000002.5", str(most).encode()],
+        NAMES, st.integers(1, 4),
+    ),
     st.builds(lambda name, v: add(f"gateway:AC1:{name}", v.hex()), NAMES, VALUES),
     st.builds(
         lambda n: [b"XREVRANGE", b"gateway:AC1:" + n.encode(), b"+", b"-", b"COUNT", b"1"], NAMES
@@ -318,15 +304,15 @@ class Connection:
 
 
 def without_ids(reply: object) -> object:
-    """A reply with "id" for each event id: each server numbers events in its own way."""
+    """A reply with "id" for each event id and time: each server has its own."""
     if isinstance(reply, list):
         return [without_ids(part) for part in reply]
-    is_id = isinstance(reply, bytes) and re.fullmatch(rb"\d+-\d+", reply)
+    is_id = isinstance(reply, bytes) and re.fullmatch(rb"\d+-\d+|:\d{7,}\r\n", reply)
     return "id" if is_id else reply
 
 
 def test_it_answers_like_a_real_server(server: OwnServer) -> None:
-    """Any commands of ValkeyStore, compared reply by reply; each example is another account."""
+    """Any commands of a gateway, compared reply by reply; each example is another account."""
     accounts = count(1)
     with running_server() as real:
 

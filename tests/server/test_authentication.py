@@ -314,7 +314,7 @@ async def test_further_operations_of_a_socket_are_counted() -> None:
         visitor = connection("192.0.2.1")
         caller = await authenticator.authenticate(visitor)
         with pytest.raises(RateLimited):
-            authenticator.count(visitor, caller)
+            await authenticator.count(visitor, caller)
 
     assert caller == ANONYMOUS
     assert caller.may(Scope.CALL)

@@ -42,7 +42,7 @@ FRAMES = st.one_of(
 async def authenticate(_websocket: Any, _payload: Any) -> AuthenticatedConnection:
     """Authenticates everybody; operations behave as their document says."""
 
-    def execute(parameters: Parameters) -> Any:
+    async def execute(parameters: Parameters) -> Any:
         if parameters.query == "refused":
             raise BadUserInput("no")
         return results(parameters)
