@@ -14,6 +14,7 @@ This module must not know what a caller is, nor what store there is.
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from gateway.access.rate_limit import MAX_KEYS, RateLimiter
 from gateway.errors import RateLimited, StoreUnavailable
 
 __all__ = ["Buckets", "SharedRateLimiter", "Taken"]
+
+log = logging.getLogger(__name__)
 
 PATIENCE, AWAY_SECONDS = 0.05, 1.0
 BATCH_SECONDS, BATCHES_PER_BURST = 0.25, 10
@@ -81,6 +84,7 @@ class SharedRateLimiter:
         self._batches: LRUCache[str, Batch] = LRUCache(MAX_KEYS)
         self._taking: dict[str, asyncio.Task[Taken | None]] = {}
         self._away_until = -math.inf
+        self._is_alone = False
 
     async def take(self, key: str) -> None:
         """Counts one request. Raises RateLimited, which says when the next one is allowed."""
@@ -95,7 +99,7 @@ class SharedRateLimiter:
             taking = taking or self._start_taking(key, buckets)
             await asyncio.wait([taking], timeout=self._patience)
             if not taking.done():
-                self._away_until = self._clock() + AWAY_SECONDS
+                self._count_alone()
             elif is_mine and (taken := taking.result()):
                 if not taken.tokens:
                     self._refuse(key, taken.wait)
@@ -107,6 +111,13 @@ class SharedRateLimiter:
             await asyncio.wait(list(self._taking.values()))
         if self._buckets is not None:
             await self._buckets.aclose()
+
+    def _count_alone(self) -> None:
+        """See Note [Fail open]."""
+        self._away_until = self._clock() + AWAY_SECONDS
+        if not self._is_alone:
+            log.warning("the store is away or slow: this gateway counts its callers' rates alone")
+        self._is_alone = True
 
     def _spend(self, key: str) -> bool:
         """Spends a token of the batch at hand, if there is one. Raises RateLimited."""
@@ -139,8 +150,9 @@ class SharedRateLimiter:
         try:
             taken = await buckets.take(key, size, self._rate, self._burst)
         except StoreUnavailable:
-            self._away_until = self._clock() + AWAY_SECONDS
+            self._count_alone()
             return None
+        self._is_alone = False
         now = self._clock()
         self._batches[key] = Batch(size, max(taken.tokens - 1, 0), now, now + taken.wait)
         return taken

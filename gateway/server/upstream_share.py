@@ -22,7 +22,7 @@ import msgspec
 
 from gateway.errors import StoreUnavailable
 from gateway.upstream.concurrency import CEILING_SECONDS, DECREASE_FACTOR, AdmissionQueue
-from gateway.upstream.shares import FLOOR, Member, next_share
+from gateway.upstream.shares import FIRST_SHARE, Member, next_share
 
 __all__ = ["Table", "UpstreamShare"]
 
@@ -66,7 +66,7 @@ class UpstreamShare:
         self._own_cap = self._cap = self._limit.cap
         self._refused_at = self._limit.refused_at
         self._seen: dict[str, tuple[int, float]] = {}
-        self._limit.cap = min(FLOOR, self._own_cap)
+        self._limit.cap = min(FIRST_SHARE, self._own_cap)
         self._closing = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 

@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-__all__ = ["FLOOR", "Member", "fair_shares", "floor_of", "next_share"]
+__all__ = ["FIRST_SHARE", "Member", "fair_shares", "floor_of", "next_share"]
 
-FLOOR = 4
-"""The requests that a gateway may run before its first heartbeat, and always where they suffice."""
+FIRST_SHARE = 4
+"""What a gateway may run before its first heartbeat; no floor is higher."""
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
@@ -43,7 +43,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
 def floor_of(cap: int, members: int) -> int:
     """The least share of each of so many members: one request or more."""
-    return max(1, min(FLOOR, cap // (2 * members)))
+    return max(1, min(FIRST_SHARE, cap // (2 * members)))
 
 
 def fair_shares(cap: int, demands: Sequence[int]) -> list[int]:

@@ -150,12 +150,17 @@ async def test_callers_have_separate_buckets() -> None:
     assert await replicas.allowed(5, "b") == 3
 
 
-async def test_while_the_store_is_away_each_gateway_counts_for_itself() -> None:
+async def test_while_the_store_is_away_each_gateway_counts_for_itself_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     replicas = Replicas(rate=1, burst=4)
     replicas.buckets.fault = StoreUnavailable("away")
 
     assert [await replicas.allowed(3) for _ in range(5)] == [3, 3, 3, 3, 0]
     assert replicas.buckets.takes["a"] == GATEWAYS
+    replicas.clock.now += AWAY_SECONDS
+    assert await replicas.allowed(3) == 3
+    assert len(caplog.messages) == GATEWAYS
 
 
 async def test_when_the_store_is_back_it_counts_again() -> None:
@@ -169,7 +174,6 @@ async def test_when_the_store_is_back_it_counts_again() -> None:
 
 
 async def test_a_hanging_store_delays_a_request_once_and_only_briefly() -> None:
-    """What it answers later is not lost: the batch is spent when the store is asked again."""
     replicas = Replicas(rate=1, burst=40)
     replicas.buckets.fault = hanging = asyncio.Event()
     assert [await replicas.is_allowed(0) for _ in range(10)] == [True] * 10

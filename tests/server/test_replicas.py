@@ -21,7 +21,7 @@ from gateway.server.upstream_share import UpstreamShare
 from gateway.settings import Secret, UpstreamSettings
 from gateway.upstream.calls import FetchCall
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.shares import FLOOR
+from gateway.upstream.shares import FIRST_SHARE
 from tests.live.servers import ServerProcess, running_own_server, running_server
 from tests.plain_twilio import sid
 from tests.settings import settings_of
@@ -93,7 +93,7 @@ class Replicas:
         for close in (gateway.aclose, limits.aclose, share.aclose):
             self._stack.push_async_callback(close)
         self.gateways.append(gateway)
-        await until_in_loop(lambda: self.shares[-1] != FLOOR)
+        await until_in_loop(lambda: self.shares[-1] != FIRST_SHARE)
         return gateway
 
     @property
@@ -154,7 +154,7 @@ async def test_together_they_run_what_one_may_and_a_floor_for_a_newcomer(
 
         several.load(await several.add())
         most, requests, refused = await several.seen(250)
-        assert most <= ALLOWED + FLOOR
+        assert most <= ALLOWED + FIRST_SHARE
         assert refused <= 0.02 * requests
         assert sum(several.shares) <= ALLOWED
     assert several.failed == []

@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.server.upstream_share import GONE_AFTER, UpstreamShare
 from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority, Waiter
-from gateway.upstream.shares import FLOOR, Member
+from gateway.upstream.shares import FIRST_SHARE, Member
 from tests.waiting import until_in_loop
 
 CAP, HEARTBEAT, LATER = 100, 0.01, 1e9
@@ -107,7 +107,7 @@ async def test_before_the_first_heartbeat_a_gateway_has_the_floor() -> None:
     table = PlainTable()
     table.is_away = True
     async with gateways(1, table) as (one,):
-        assert one.cap == one.queue.limit.value == FLOOR
+        assert one.cap == one.queue.limit.value == FIRST_SHARE
         table.is_away = False
         await until_in_loop(lambda: one.cap == CAP)
 
@@ -144,7 +144,7 @@ async def test_a_gateway_that_died_is_gone_after_a_while() -> None:
     table.add("dead", Member(7, CAP, CAP, CAP, CAP))
     async with gateways(1, table, gone_after=0.5) as (one,):
         await until_in_loop(lambda: table.replaced > 3)
-        assert one.cap == FLOOR
+        assert one.cap == FIRST_SHARE
         await until_in_loop(lambda: one.cap == CAP)
 
 
@@ -199,7 +199,7 @@ async def test_a_429_of_a_single_gateway_lowers_it_as_without_a_store() -> None:
     async with gateways(1, table) as (one,):
         await until_in_loop(lambda: one.cap == CAP)
         alone = AdaptiveLimit(CAP)
-        alone.cap = FLOOR
+        alone.cap = FIRST_SHARE
         now = asyncio.get_running_loop().time()
         for limit in (alone, one.queue.limit):
             limit.refused(now, now, None)

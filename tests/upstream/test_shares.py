@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.shares import FLOOR, Member, fair_shares, floor_of, next_share
+from gateway.upstream.shares import FIRST_SHARE, Member, fair_shares, floor_of, next_share
 
 CAPS = st.integers(1, 100)
 DEMANDS = st.lists(st.integers(0, 150), min_size=1, max_size=30)
@@ -71,11 +71,11 @@ class Account:
     def beat(self, id_: str) -> None:
         """One heartbeat of a gateway, which then runs what it may; old requests run on."""
         last, demand = self.table.get(id_), self.demands[id_]
-        share = last.share if last else self.shares.get(id_, min(FLOOR, self.cap))
+        share = last.share if last else self.shares.get(id_, min(FIRST_SHARE, self.cap))
         beats = last.beats + 1 if last else 1
         own = Member(beats, self.cap, min(demand, self.cap), 0, share)
         new = next_share(self.table | {id_: own}, id_)
-        in_flight = min(self.used.get(id_, 0), self.shares.get(id_, FLOOR))
+        in_flight = min(self.used.get(id_, 0), self.shares.get(id_, FIRST_SHARE))
         self.table[id_] = Member(beats, self.cap, own.demand, 0, max(new, in_flight))
         self.shares[id_] = new
         self.used[id_] = min(demand, new)
@@ -104,7 +104,7 @@ def test_together_they_take_the_cap_and_a_floor_for_each_newcomer(cap: int, roun
         for id_ in (str(number) for number in order if str(number) in account.demands):
             account.beat(id_)
             running = sum(record.share for record in account.table.values())
-            assert running <= max(cap, len(account.table)) + FLOOR * sum(newcomers[-3:])
+            assert running <= max(cap, len(account.table)) + FIRST_SHARE * sum(newcomers[-3:])
             assert account.shares[id_] >= 1
 
 
