@@ -8,9 +8,10 @@ only as it read it; so no two take the same share. A member is gone when its cou
 stands still for GONE_AFTER seconds of this gateway's clock, while the store was there: nobody's
 clock matters to another. Without the store every gateway keeps its last share.
 
-Note [A 429 lowers all]. For the seconds for which the limit itself keeps below a 429
-(concurrency.py, Note [Adaptive limit]), the cap that this gateway records is what it may run and
-three quarters of what the others ran.
+Note [A 429 lowers all]. A gateway that met a 429 records a lower cap for CEILING_SECONDS: its own
+ceiling (concurrency.py, Note [Adaptive limit]) and what the others ran. So all of them together
+keep below what was too much. Afterwards the cap grows by a quarter with each heartbeat, so that the
+next attempt to run more is one of all, not one of each.
 """
 
 import asyncio
@@ -21,14 +22,15 @@ from typing import Protocol
 import msgspec
 
 from gateway.errors import StoreUnavailable
-from gateway.upstream.concurrency import CEILING_SECONDS, DECREASE_FACTOR, AdmissionQueue
-from gateway.upstream.shares import FIRST_SHARE, Member, next_share
+from gateway.upstream.concurrency import CEILING_SECONDS, AdmissionQueue
+from gateway.upstream.shares import FIRST_SHARE, Member, account_cap, next_share
 
 __all__ = ["Table", "UpstreamShare"]
 
 HEARTBEAT = 0.5
 """Seconds between two heartbeats."""
 GONE_AFTER = 3.0
+GROWTH = 1.25
 ATTEMPTS = 5
 
 _decoder = msgspec.json.Decoder(dict[str, Member])
@@ -66,7 +68,7 @@ class UpstreamShare:
         self._own_cap = self._cap = self._limit.cap
         self._refused_at = self._limit.refused_at
         self._seen: dict[str, tuple[int, float]] = {}
-        self._limit.cap = min(FIRST_SHARE, self._own_cap)
+        self._limit.set_share(min(FIRST_SHARE, self._own_cap), self._own_cap)
         self._closing = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -98,12 +100,14 @@ class UpstreamShare:
             members = self._present(_decoded(stored))
             members[self._id] = own = self._record(members, demand)
             share = next_share(members, self._id)
-            self._limit.cap = min(share, self._limit.cap)  # before `in_flight` is read
+            account = account_cap(members)
+            # A lower share holds before `in_flight` is read.
+            self._limit.set_share(min(share, self._limit.cap), account)
             members[self._id] = msgspec.structs.replace(
                 own, share=max(share, self._queue.in_flight)
             )
             if await self._table.replace_table(stored, msgspec.json.encode(members)):
-                self._limit.cap = share
+                self._limit.set_share(share, account)
                 self._queue.dispatch()
                 return
 
@@ -114,9 +118,9 @@ class UpstreamShare:
         if self._refused_at != self._limit.refused_at:
             self._refused_at = self._limit.refused_at
             others = sum(record.running for id_, record in members.items() if id_ != self._id)
-            self._cap = min(self._limit.ceiling + int(others * DECREASE_FACTOR), self._own_cap)
+            self._cap = min(self._limit.ceiling + others, self._own_cap)
         elif self._clock() - self._refused_at >= CEILING_SECONDS:
-            self._cap = self._own_cap
+            self._cap = min(max(self._cap + 1, int(self._cap * GROWTH)), self._own_cap)
         return Member(
             beats=last.beats + 1 if last else 1,
             cap=self._cap,

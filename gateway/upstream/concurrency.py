@@ -65,16 +65,18 @@ class AdaptiveLimit:
 
     @property
     def cap(self) -> int:
-        """What `value` never exceeds: all that the account may run, or this gateway's share of it.
-
-        A lower one lowers `value` with it, which grows anew.
-        """
+        """What `value` never exceeds: all that the account may run, or this gateway's share."""
         return int(self._cap)
 
-    @cap.setter
-    def cap(self, cap: int) -> None:
-        self._cap = float(cap)
+    def set_share(self, share: int, account: int) -> None:
+        """Several gateways share the `account`'s cap: `value` never exceeds `share` from now on.
+
+        A lower share lowers `value` with it, which grows anew. The account's cap replaces the
+        ceiling, because it is lowered where any of the gateways met a 429.
+        """
+        self._cap, self._account_cap = float(share), float(account)
         self._limit = min(self._limit, self._cap)
+        self._ceiling = self._account_cap
 
     @property
     def refused_at(self) -> float:

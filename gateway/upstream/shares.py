@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-__all__ = ["FIRST_SHARE", "Member", "fair_shares", "floor_of", "next_share"]
+__all__ = ["FIRST_SHARE", "Member", "account_cap", "fair_shares", "floor_of", "next_share"]
 
 FIRST_SHARE = 4
 """What a gateway may run before its first heartbeat; no floor is higher."""
@@ -63,10 +63,15 @@ def fair_shares(cap: int, demands: Sequence[int]) -> list[int]:
     return [share + spare for share in shares]
 
 
+def account_cap(members: Mapping[str, Member]) -> int:
+    """The most that all gateways may run together: the lowest that one of them knows."""
+    return min(record.cap for record in members.values())
+
+
 def next_share(members: Mapping[str, Member], member: str) -> int:
     """The member's new share; `members` has its new record, with the share that it had."""
     ids, own = sorted(members), members[member]
-    cap = min(record.cap for record in members.values())
+    cap = account_cap(members)
     fair = fair_shares(cap, [members[id_].demand for id_ in ids])[ids.index(member)]
     free = cap - sum(record.share for id_, record in members.items() if id_ != member)
     if own.beats == 1:

@@ -9,7 +9,13 @@ import pytest
 
 from gateway.errors import StoreUnavailable
 from gateway.server.upstream_share import GONE_AFTER, UpstreamShare
-from gateway.upstream.concurrency import AdaptiveLimit, AdmissionQueue, Priority, Waiter
+from gateway.upstream.concurrency import (
+    CEILING_SECONDS,
+    AdaptiveLimit,
+    AdmissionQueue,
+    Priority,
+    Waiter,
+)
 from gateway.upstream.shares import FIRST_SHARE, Member
 from tests.waiting import until_in_loop
 
@@ -178,20 +184,28 @@ async def test_a_table_that_nobody_can_read_is_made_anew(content: bytes) -> None
         await until_in_loop(lambda: one.cap == CAP)
 
 
-async def test_a_429_at_one_gateway_lowers_all_below_what_ran() -> None:
-    """Three run 4 each. The one that was refused keeps below 4, and the others run 6."""
+async def test_a_429_at_one_gateway_lowers_all_below_what_ran_and_they_grow_again() -> None:
+    """Three run 4 each, and one is refused: for ten seconds, which are nearly over."""
     table = PlainTable()
     async with gateways(3, table) as several:
         await until_in_loop(lambda: [gateway.cap for gateway in several] == [33, 33, 33])
         for gateway in several:
-            gateway.queue.limit.cap = 4  # so few ran until now
+            gateway.queue.limit.set_share(4, CAP)  # so few ran until now
             gateway.want(40)
         await until_in_loop(lambda: [one.running for one in table.members] == [4, 4, 4])
-        now = asyncio.get_running_loop().time()
-        several[0].queue.limit.refused(now, now, None)
-        await until_in_loop(lambda: sum(gateway.cap for gateway in several) == 9)
-        assert [gateway.cap for gateway in several] == [3, 3, 3]
-        assert {one.cap for one in table.members} == {9, CAP}
+        before = asyncio.get_running_loop().time() - CEILING_SECONDS + 0.5
+        several[0].queue.limit.refused(before, before, None)
+        await until_in_loop(lambda: sum(gateway.cap for gateway in several) == 11)
+        assert sorted(gateway.cap for gateway in several) == [3, 4, 4]
+        assert {one.cap for one in table.members} == {11, CAP}
+        caps: set[int] = set()
+
+        def collected() -> int:
+            caps.add(min(one.cap for one in table.members))
+            return max(caps)
+
+        await until_in_loop(lambda: collected() == CAP)
+        assert len(caps) > 3
 
 
 async def test_a_429_of_a_single_gateway_lowers_it_as_without_a_store() -> None:
@@ -199,7 +213,7 @@ async def test_a_429_of_a_single_gateway_lowers_it_as_without_a_store() -> None:
     async with gateways(1, table) as (one,):
         await until_in_loop(lambda: one.cap == CAP)
         alone = AdaptiveLimit(CAP)
-        alone.cap = FIRST_SHARE
+        alone.set_share(FIRST_SHARE, CAP)
         now = asyncio.get_running_loop().time()
         for limit in (alone, one.queue.limit):
             limit.refused(now, now, None)
