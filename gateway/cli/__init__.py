@@ -13,11 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.cli import (
+    healthcheck_command,
     query_command,
     sandbox_command,
     schema_command,
     serve_command,
+    tail_command,
     token_command,
+    trigger_command,
     verify_command,
 )
 from gateway.cli.options import Commands, option_of
@@ -29,9 +32,9 @@ DESCRIPTION = """\
 A GraphQL gateway over Twilio's Calls resource. Without a command it serves:
 `gateway --port 8080` is the same as `gateway serve --port 8080`."""
 GROUPS = {
-    "run the gateway": (serve_command, token_command),
-    "ask it from the shell": (query_command, schema_command),
-    "test without risk": (sandbox_command, verify_command),
+    "run the gateway": (serve_command, token_command, healthcheck_command),
+    "ask it from the shell": (query_command, tail_command, schema_command),
+    "test without risk": (sandbox_command, trigger_command, verify_command),
 }
 EPILOG = """\
 `gateway COMMAND --help` shows the options of a command.

@@ -7,9 +7,17 @@ import argparse
 import math
 from typing import Any
 
-from gateway.settings import settings_by_name
+from gateway.settings import TOKEN_VARIABLE, settings_by_name
 
-__all__ = ["Commands", "add_setting", "non_negative", "option_of", "positive", "whole_number"]
+__all__ = [
+    "Commands",
+    "add_gateway",
+    "add_setting",
+    "non_negative",
+    "option_of",
+    "positive",
+    "whole_number",
+]
 
 
 class Commands:
@@ -29,7 +37,7 @@ class Commands:
         return parser
 
     def __str__(self) -> str:
-        return "\n".join([f"{self._heading}:", *(f"  {name:<9}{row}" for name, row in self._rows)])
+        return "\n".join([f"{self._heading}:", *(f"  {name:<13}{row}" for name, row in self._rows)])
 
 
 def option_of(setting: str) -> str:
@@ -42,6 +50,14 @@ def add_setting(parser: argparse.ArgumentParser, setting: str, meaning: str) -> 
     option = option_of(setting)
     words = f"{meaning} ({setting}, {settings_by_name()[setting].default})"
     parser.add_argument(option, dest=setting, metavar=option.strip("-").upper(), help=words)
+
+
+def add_gateway(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which running gateway is asked, and as whom."""
+    parser.add_argument(
+        "--url", default="http://127.0.0.1:8000", help="the running gateway (http://127.0.0.1:8000)"
+    )
+    parser.add_argument("--token", help=f"the token that it asks for ({TOKEN_VARIABLE})")
 
 
 def non_negative(text: str) -> float:

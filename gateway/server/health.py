@@ -27,9 +27,15 @@ DRAINING = "DRAINING"
 START_TIMEOUT = 5.0
 
 
-async def healthz(_request: Request) -> JSONResponse:
-    """Liveness: the process responds. It says nothing about upstream."""
-    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+async def healthz(request: Request) -> JSONResponse:
+    """Liveness: the process responds. It says nothing about upstream's state.
+
+    `sandbox` is true where the embedded sandbox answers, so that no telephone rings.
+    """
+    body: dict[str, Any] = {"status": "ok"}
+    if request.app.state.gateway.settings.uses_sandbox:
+        body["sandbox"] = True
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
 async def readyz(request: Request) -> JSONResponse:

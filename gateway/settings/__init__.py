@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.settings.documents import DocumentSettings
-from gateway.settings.names import own_variables, unknown_names
+from gateway.settings.names import TOKEN_VARIABLE, own_variables, unknown_names
 from gateway.settings.serving import AccessSettings, JwtSettings, LiveSettings, ServerSettings
 from gateway.settings.upstream import (
     AccountSettings,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRODUCTION",
     "RENAMED",
+    "TOKEN_VARIABLE",
     "UNIX_PEER",
     "UNIX_SOCKET",
     "AccessMode",
