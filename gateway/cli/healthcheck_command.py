@@ -1,53 +1,50 @@
-"""`gateway healthcheck`: asks the gateway that runs with these settings whether it responds.
+"""`gateway healthcheck`: asks the gateway that runs beside it whether it responds.
 
-A container runs it every few seconds, so it loads no HTTP library of others. This module must not
-know what the probe says.
+A container's health check runs it every few seconds, so it loads no more than the settings. This
+module must not know what the gateway's health means.
 """
 
 import argparse
-import http.client
-import ipaddress
 import sys
+from http.client import HTTPConnection, HTTPException
 
-from gateway.cli.options import Commands
-from gateway.settings import Settings
+from gateway.cli.options import Commands, add_setting
+from gateway.settings import Settings, SettingsError
 
 __all__ = ["add_command"]
 
-TIMEOUT = 4.0  # seconds
 PATH = "/healthz"
+TIMEOUT = 3.0  # seconds; less than the health check's own in the Dockerfile
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def add_command(commands: Commands) -> None:
-    """Adds the command."""
-    parser = commands.add_parser(
-        "healthcheck", help="ask the gateway at GATEWAY_PORT if it responds; 0 yes, 1 no"
-    )
+    """Adds the command and its options."""
+    parser = commands.add_parser("healthcheck", help="exit with 0 if the gateway responds, else 1")
     parser.set_defaults(run=_healthcheck)
+    add_setting(parser, "GATEWAY_HOST", "address that the gateway listens on")
+    add_setting(parser, "GATEWAY_PORT", "port that the gateway listens on")
 
 
 def _healthcheck(_options: argparse.Namespace, settings: Settings) -> int:
-    host, port = _reachable(settings.server.host), settings.server.port
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    host, port = settings.server.host, settings.server.port
+    if port == 0:
+        raise SettingsError("GATEWAY_PORT: the health check needs the port that the gateway took")
+    problem = _problem(LOOPBACK.get(host, host), port)
+    if problem is None:
+        return 0
+    print(f"gateway: port {port}: {problem}", file=sys.stderr)
+    return 1
+
+
+def _problem(host: str, port: int) -> str | None:
+    """What is wrong with the gateway at this address, or None."""
+    connection = HTTPConnection(host, port, timeout=TIMEOUT)
     try:
         connection.request("GET", PATH)
         status = connection.getresponse().status
-        problem = "" if status == 200 else f"HTTP {status}"
-    except (OSError, http.client.HTTPException) as error:
-        problem = str(error) or type(error).__name__
+    except (OSError, HTTPException) as error:
+        return f"no response: {getattr(error, 'strerror', None) or type(error).__name__}"
     finally:
         connection.close()
-    if problem:
-        print(f"gateway: no healthy answer from port {port}: {problem}", file=sys.stderr)
-    return 1 if problem else 0
-
-
-def _reachable(host: str) -> str:
-    """The address to connect to: this machine's own where the gateway listens on all."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if not address.is_unspecified:
-        return host
-    return "127.0.0.1" if address.version == 4 else "::1"
+    return None if status == 200 else f"{PATH} answered {status}"

@@ -28,7 +28,7 @@ from gateway.errors import StoreUnavailable
 from gateway.live.events import CallStatusEvent
 from gateway.live.store import CLAIM_SECONDS, MAX_CALLS, Claim, EventSubscription, MemoryStore
 
-__all__ = ["COMMAND_TIMEOUT", "SERVER_ERRORS", "ValkeyStore", "open_client", "reply_of"]
+__all__ = ["COMMAND_TIMEOUT", "SERVER_ERRORS", "ValkeyStore", "open_client", "ping", "reply_of"]
 
 log = logging.getLogger(__name__)
 
@@ -272,6 +272,17 @@ def open_client(url: str, timeout: float) -> Redis:
         driver_info=None,  # its default reads files at every connection, to find its version
     )
     return Redis(connection_pool=pool)
+
+
+async def ping(url: str) -> None:
+    """Raises StoreUnavailable, without the URL, if no server answers there with its credential."""
+    client = open_client(url, COMMAND_TIMEOUT)
+    try:
+        await reply_of(client.ping())
+    except SERVER_ERRORS as error:
+        raise StoreUnavailable(f"the server does not answer: {type(error).__name__}") from None
+    finally:
+        await client.aclose(close_connection_pool=True)
 
 
 async def _run_forever(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -14,11 +14,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from gateway.errors import AccessError, RateLimited
-from gateway.server.authentication import Authenticator
+from gateway.server.authentication import Authenticator, check_access
 from gateway.server.drain import draining
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
-from gateway.server.health import check_credential, healthz, readyz
+from gateway.server.health import check_credential, healthz, read_account, readyz
 from gateway.server.http_caching import HttpCaching
 from gateway.server.metrics_server import ResponseTimes, open_metrics, sampling
 from gateway.server.middleware import (
@@ -46,9 +46,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Gateway",
     "OperationOptions",
+    "check_access",
     "check_credential",
     "create_app",
     "open_gateway",
+    "read_account",
     "tune_gc",
 ]
 

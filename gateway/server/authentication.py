@@ -28,6 +28,7 @@ from gateway.settings import AccessMode, AccessSettings, JwtSettings, Settings, 
 __all__ = [
     "Authenticator",
     "KeySetReader",
+    "check_access",
 ]
 
 T = TypeVar("T")
@@ -146,6 +147,11 @@ def _limiter(settings: Settings) -> SharedRateLimiter:
     """The limiter of callers' rates, shared by all gateways with the same store."""
     access = settings.access
     return SharedRateLimiter(access.rate_limit, access.rate_burst, shared_limits(settings))
+
+
+async def check_access(settings: Settings) -> None:
+    """Raises SettingsError for an unusable file that the settings of access name."""
+    await Authenticator(settings).aclose()
 
 
 def _access(settings: AccessSettings, reader: KeySetReader | None) -> Access:

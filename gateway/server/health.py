@@ -17,7 +17,7 @@ from gateway.upstream.breaker import BreakerState
 from gateway.upstream.calls import ListCalls
 from gateway.upstream.client import LastRead, UpstreamClient
 
-__all__ = ["check_credential", "healthz", "readyz"]
+__all__ = ["check_credential", "healthz", "read_account", "readyz"]
 
 log = logging.getLogger(__name__)
 
@@ -85,22 +85,30 @@ def _response(code: str | None, breakers: dict[str, BreakerState] | None = None)
 
 
 async def check_credential(settings: Settings) -> None:
-    """Sends one request with the credential of the settings, beside the start.
+    """Reads the account beside the start. Raises SettingsError if Twilio refuses the credential.
 
-    Raises SettingsError if Twilio refuses the credential. It logs any other failure as a warning,
-    since that may be over before the first query.
+    It logs any other failure as a warning, since that may be over before the first query.
+    """
+    code = await read_account(settings)
+    if code is not None:
+        log.warning("the account cannot be read at start: %s", code)
+
+
+async def read_account(settings: Settings) -> str | None:
+    """Sends one request with the credential of the settings; the error's code if it fails.
+
+    It sends none where there is no credential. Raises SettingsError if Twilio refuses it.
     """
     account = None if settings.uses_sandbox else own_account(settings)
     if account is None:
-        return
+        return None
     client = UpstreamClient(account, settings.upstream, None, log_exchange)
     code = await _probe(client, START_TIMEOUT)
     await client.aclose()
     if code == UpstreamAuth.code:
         name = "TWILIO_API_SECRET" if settings.account.api_key else "TWILIO_AUTH_TOKEN"
         raise SettingsError(f"{name}: Twilio refuses this credential for {settings.account.sid}")
-    if code is not None:
-        log.warning("the account cannot be read at start: %s", code)
+    return code
 
 
 async def _probe(client: UpstreamClient, seconds: float) -> str | None:

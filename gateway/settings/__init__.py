@@ -67,6 +67,7 @@ __all__ = [
     "Switch",
     "UpstreamSettings",
     "is_loopback",
+    "is_secret",
     "settings_by_name",
     "settings_tables",
     "unknown_settings",
