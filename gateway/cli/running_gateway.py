@@ -105,12 +105,13 @@ class RunningGateway:
 
     def _read(self, response: httpx.Response) -> Response:
         """The JSON object of a response."""
-        if response.status_code in {401, 403}:
-            raise SettingsError(f"--token: the gateway refuses this caller; {GIVE_TOKEN}")
         try:
             answer = msgspec.json.decode(response.content, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeError):
             answer = {}
+        if response.status_code in {401, 403}:
+            message = _messages(answer.get("errors")) or "the gateway refuses this caller"
+            raise SettingsError(f"--token: {message}; {GIVE_TOKEN}")
         if response.status_code >= 500 or response.status_code == 429:
             raise Disconnected(_messages(answer.get("errors")) or f"HTTP {response.status_code}")
         if not answer:
