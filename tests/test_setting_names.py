@@ -45,6 +45,10 @@ def test_no_setting_is_taken_for_a_variable_of_kubernetes_or_a_mistake() -> None
     assert unknown_settings(every) == []
 
 
+def test_what_commands_ask_a_running_gateway_with_is_no_mistake() -> None:
+    assert unknown_settings({"GATEWAY_URL": "http://a", "GATEWAY_TOKEN": "gwt_a"}) == []
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [

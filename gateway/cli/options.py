@@ -7,9 +7,10 @@ import argparse
 import math
 from typing import Any
 
-from gateway.settings import TOKEN_VARIABLE, settings_by_name
+from gateway.settings import TOKEN_VARIABLE, URL_VARIABLE, settings_by_name
 
 __all__ = [
+    "DEFAULT_URL",
     "Commands",
     "add_gateway",
     "add_setting",
@@ -18,6 +19,9 @@ __all__ = [
     "positive",
     "whole_number",
 ]
+
+
+DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Commands:
@@ -54,9 +58,7 @@ def add_setting(parser: argparse.ArgumentParser, setting: str, meaning: str) -> 
 
 def add_gateway(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say which running gateway is asked, and as whom."""
-    parser.add_argument(
-        "--url", default="http://127.0.0.1:8000", help="the running gateway (http://127.0.0.1:8000)"
-    )
+    parser.add_argument("--url", help=f"the running gateway ({URL_VARIABLE}, {DEFAULT_URL})")
     parser.add_argument("--token", help=f"the token that it asks for ({TOKEN_VARIABLE})")
 
 

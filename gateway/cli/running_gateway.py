@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.settings import TOKEN_VARIABLE, SettingsError, is_loopback
+from gateway.cli.options import DEFAULT_URL
+from gateway.settings import TOKEN_VARIABLE, URL_VARIABLE, SettingsError, is_loopback
 
 __all__ = ["Disconnected", "RequestRefused", "RunningGateway"]
 
@@ -36,9 +37,9 @@ class RequestRefused(Exception):
 class RunningGateway:
     """The gateway at one URL, asked with one credential. A context manager that disconnects."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str | None, token: str | None) -> None:
         token = token or os.environ.get(TOKEN_VARIABLE, "").strip()
-        base = _base_url(url)
+        base = _base_url(url or os.environ.get(URL_VARIABLE, "").strip() or DEFAULT_URL)
         self.url = str(base.copy_with(userinfo=b""))
         self._http = httpx.Client(
             base_url=base,

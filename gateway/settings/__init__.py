@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.settings.documents import DocumentSettings
-from gateway.settings.names import TOKEN_VARIABLE, own_variables, unknown_names
+from gateway.settings.names import (
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    own_variables,
+    unknown_names,
+)
 from gateway.settings.serving import AccessSettings, JwtSettings, LiveSettings, ServerSettings
 from gateway.settings.upstream import (
     AccountSettings,
@@ -46,6 +51,7 @@ __all__ = [
     "TOKEN_VARIABLE",
     "UNIX_PEER",
     "UNIX_SOCKET",
+    "URL_VARIABLE",
     "AccessMode",
     "AccessSettings",
     "AccountSettings",

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-__all__ = ["TOKEN_VARIABLE", "own_variables", "unknown_names"]
+__all__ = ["TOKEN_VARIABLE", "URL_VARIABLE", "own_variables", "unknown_names"]
 
+URL_VARIABLE = "GATEWAY_URL"
 TOKEN_VARIABLE = "GATEWAY_TOKEN"  # noqa: S105 (a name)
-"""Not a setting of the gateway: the token of commands that ask a running one."""
-
+"""For commands that ask a running gateway: where it is, and as whom. No settings of a gateway."""
 # Beside a Service named gateway, or gateway-…, Kubernetes sets these in every container.
 _KUBERNETES = re.compile(
     r"GATEWAY_(PORT|SERVICE)_\w+|GATEWAY_\w+_(SERVICE_(HOST|PORT\w*)|PORT_\d+_\w+)"
@@ -40,7 +40,7 @@ def _is_kubernetes_own(name: str, value: str) -> bool:
 
 def unknown_names(given: Iterable[str], known: Iterable[str]) -> dict[str, str | None]:
     """The GATEWAY_… names that are not known, each with the nearest one that is, if any is near."""
-    known = {TOKEN_VARIABLE, *known}
+    known = {URL_VARIABLE, TOKEN_VARIABLE, *known}
     ends = sorted(name.removeprefix(_PREFIX) for name in known if name.startswith(_PREFIX))
     unknown = (name for name in sorted(given) if _NAME.fullmatch(name) and name not in known)
     return {name: _nearest(name.removeprefix(_PREFIX), ends) for name in unknown}

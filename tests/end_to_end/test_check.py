@@ -1,4 +1,4 @@
-"""`gateway check` prints the settings without secrets, and what the credential and the store say."""
+"""`gateway check` prints the settings without secrets, and tries credential and store."""
 
 from collections.abc import Callable
 

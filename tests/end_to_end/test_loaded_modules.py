@@ -9,7 +9,10 @@ from tests.end_to_end.program import environment
 from tests.plain_twilio import ACCOUNT, TOKEN
 
 # Libraries and rooms that are large, and that only some ways of running the gateway need.
-LARGE = ("redis", "jwt", "cryptography", "sqlite3", "gateway.sandbox.app", "gateway.cli.verify")
+LARGE = (
+    *("redis", "jwt", "cryptography", "sqlite3", "gateway.sandbox.app"),
+    *("gateway.cli.check", "gateway.cli.running_gateway", "gateway.cli.tail", "gateway.cli.verify"),
+)
 SERVER = ("uvicorn", "starlette", "gateway.server")
 SCHEMA = ("graphql", "strawberry", "gateway.schema")
 ACCOUNT_SETTINGS = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}

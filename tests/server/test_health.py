@@ -24,6 +24,17 @@ async def test_liveness_sends_no_upstream_request() -> None:
     assert twilio.asked() == []
 
 
+async def test_liveness_says_that_the_sandbox_answers_only_where_it_does() -> None:
+    """Where a base URL has a sandbox of its own, the gateway cannot know."""
+    async with served(account_sid=None, auth_token=None) as client:
+        embedded = await client.get("/healthz")
+    async with served(base_url="http://127.0.0.1:1") as client:
+        account = await client.get("/healthz")
+
+    assert embedded.json() == {"status": "ok", "sandbox": True}
+    assert account.json() == {"status": "ok"}
+
+
 @pytest.mark.parametrize("path", ["/readyz", "/readyz?upstream=0"])
 async def test_readiness_sends_no_upstream_request_and_stays_when_upstream_fails(path: str) -> None:
     """Without upstream a gateway still answers in part, so it must keep its traffic."""
