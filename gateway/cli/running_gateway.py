@@ -76,24 +76,17 @@ class RunningGateway:
 
         Always ends by raising: Disconnected when the stream ends, whatever ended it.
         """
-        request = self._http.build_request(
-            "POST",
-            "/graphql",
-            json={"query": query, "variables": variables},
-            headers={"Accept": "text/event-stream"},
-        )
+        body = {"query": query, "variables": variables}
+        accept = {"Accept": "text/event-stream"}
         try:
-            response = self._http.send(request, stream=True)
-            try:
+            with self._http.stream("POST", "/graphql", json=body, headers=accept) as response:
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     response.read()
-                    raise RequestRefused(_messages(self._read(response).get("errors", [])))
+                    raise RequestRefused(_messages(self._read(response).get("errors")))
                 yield None
-                for line in response.iter_lines():
-                    if line.startswith("data: "):
-                        yield msgspec.json.decode(line.removeprefix("data: "))
-            finally:
-                response.close()
+                for line in _lines(response):
+                    if line.startswith(b"data: "):
+                        yield msgspec.json.decode(line.removeprefix(b"data: "))
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             raise Disconnected(_reason(error)) from None
         raise Disconnected("the gateway ended the stream")
@@ -118,6 +111,14 @@ class RunningGateway:
         if not answer:
             raise SettingsError(f"--url: {self.url} is no gateway (HTTP {response.status_code})")
         return answer
+
+
+def _lines(response: httpx.Response) -> Iterator[bytes]:
+    """The stream's lines, as they come. They end with LF; JSON may hold other line separators."""
+    rest = b""
+    for chunk in response.iter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
 
 
 def _base_url(text: str) -> httpx.URL:

@@ -14,7 +14,7 @@ __all__ = ["add_command"]
 def add_command(commands: Commands) -> None:
     """Adds the command and its options."""
     parser = commands.add_parser(
-        "verify", help="read a sample of calls planned and per key, and print any difference"
+        "verify", help="read a sample of calls planned and per key; print any difference"
     )
     parser.set_defaults(run=_verify)
     parser.add_argument(

@@ -331,7 +331,10 @@ def test_the_help_groups_every_command_by_what_people_want_to_do(
     assert max(map(len, text.splitlines())) <= 80
 
 
-COMMANDS = ["serve", "token", "query", "schema", "sandbox", "verify"]
+COMMANDS = [
+    *("serve", "check", "healthcheck", "token", "query", "tail", "schema"),
+    *("sandbox", "trigger", "verify"),
+]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

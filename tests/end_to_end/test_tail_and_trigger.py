@@ -128,9 +128,13 @@ def event(status: str, source: str = "WEBHOOK", call: int = 1) -> bytes:
         "receivedAt": "2026-03-10T12:00:00.123Z",
         "previousStatus": None,
         "source": source,
-        "call": {**facts, "from": "client:ann", "to": "client:bob\x1b[2J"},
+        "call": {**facts, "from": "client:ann", "to": "client:b\u2028b\x1b[2J"},
     }
-    return b"event: next\ndata: " + json.dumps({"data": {"callsUpdated": found}}).encode() + b"\n\n"
+    return (
+        b"event: next\ndata: "
+        + json.dumps({"data": {"callsUpdated": found}}, ensure_ascii=False).encode()
+        + b"\n\n"
+    )
 
 
 def problem(message: str, data: Any = None) -> bytes:
@@ -172,7 +176,7 @@ def test_a_broken_stream_is_connected_again_and_nothing_is_told_twice(
     told = [line.split()[1] for line in out.splitlines()]
     assert (code, told) == (1, ["RINGING", "RINGING", "IN_PROGRESS", "COMPLETED"])
     assert out.splitlines()[0].startswith("2026-03-10T12:00:00Z  RINGING      -  ")
-    assert out.splitlines()[0].endswith("  client:ann → client:bob\N{REPLACEMENT CHARACTER}[2J")
+    assert out.splitlines()[0].endswith("  client:ann → client:b\ufffdb\ufffd[2J")
     assert err.splitlines() == [
         f"tail: connected to {url}",
         "tail: the gateway ended the stream; connects again in 0.5 s and misses calls that end "
