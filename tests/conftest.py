@@ -38,6 +38,8 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Sets the transport of the tests that run over one, and whether operations are compiled."""
     choose(config.getoption("--transport"))
+    # Else each program that a test starts compiles the whole gateway anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if config.getoption("--compiled") == "off":
         DEFAULTS["compiled_execution"] = Switch.OFF
         os.environ["GATEWAY_COMPILED_EXECUTION"] = "off"  # of the processes that tests start
