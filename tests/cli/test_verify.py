@@ -1,5 +1,6 @@
 """`gateway verify` on plain accounts: equal answers, their cost, and found differences."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 
 from gateway.cli.verify.report import Difference, Report, render, verify
 from gateway.errors import UpstreamError
+from gateway.planner import Policy
 from tests.plain_twilio import (
     PlainTwilio,
     call,
@@ -27,6 +29,9 @@ NAMES = [
     "notifications",
 ]
 
+ADAPTIVE, PER_KEY = Policy(), Policy(adaptive=False)
+SCANNING = Policy(scan_child_calls=True)
+
 
 def call_centre(count: int = 120) -> PlainTwilio:
     """Every third call dials two legs and is recorded; every seventh has a notification."""
@@ -44,13 +49,13 @@ def call_centre(count: int = 120) -> PlainTwilio:
     return PlainTwilio(calls[::-1], recordings[::-1], notifications[::-1])
 
 
-async def verified(twilio: PlainTwilio, sample: int = 200) -> Report:
+async def verified(twilio: PlainTwilio, sample: int = 200, policy: Policy = ADAPTIVE) -> Report:
     """The report; also checks every progress callback."""
     progress: list[tuple[int, int]] = []
 
     async with connected(twilio) as client:
         report = await verify(
-            client, sample, 16, lambda done, total: progress.append((done, total))
+            client, sample, policy, lambda done, total: progress.append((done, total))
         )
     assert progress == sorted(progress, key=lambda pair: pair[0])
     assert progress[-1] == (6 * report.calls, 6 * report.calls)
@@ -110,28 +115,76 @@ async def test_the_report_says_if_no_scan_was_tried() -> None:
     assert "No scan of childCalls was worth its cost" in render(report)
 
 
-async def test_a_child_without_start_time_is_missing_in_a_scan_of_child_calls() -> None:
+@pytest.mark.parametrize(
+    ("policy", "advice"),
+    [
+        (ADAPTIVE, "leave GATEWAY_SCAN_CHILD_CALLS off"),
+        (PER_KEY, "leave GATEWAY_SCAN_CHILD_CALLS off"),
+        (replace(SCANNING, adaptive=False), "leave GATEWAY_SCAN_CHILD_CALLS off"),
+        (SCANNING, "set GATEWAY_SCAN_CHILD_CALLS=off"),
+    ],
+    ids=["adaptive", "per-key", "per-key, scan on", "scan on"],
+)
+async def test_a_child_without_start_time_is_missing_in_a_scan_of_child_calls(
+    policy: Policy, advice: str
+) -> None:
     """It was never dialed, so no range of start times contains it. The default setting finds it."""
     twilio = call_centre(60)
     twilio.calls[0] |= {"start_time": None, "status": "canceled"}
-    report = await verified(twilio)
+    report = await verified(twilio, policy=policy)
 
     child, parent = sid("CA", 59), sid("CA", 57)
     assert differences(report) == {
         "childCalls by scan": (Difference(parent, missing=(child,), extra=(), out_of_order=()),)
     }
-    assert f"childCalls by scan of {parent}: missing {child}" in render(report)
-    assert "leave GATEWAY_SCAN_CHILD_CALLS off" in render(report)
+    line = f"childCalls by scan of {parent}: missing {child}"
+    off = " (not counted, since this way is off)"
+    assert f"{line}\n" in render(report) if policy is SCANNING else f"{line}{off}" in render(report)
+    assert advice in render(report)
+    assert report.is_equal == (policy is not SCANNING)
 
 
-async def test_a_recording_dated_days_after_its_call_is_found() -> None:
+@pytest.mark.parametrize("policy", [ADAPTIVE, PER_KEY], ids=["adaptive", "per-key"])
+async def test_a_recording_dated_days_after_its_call_is_found(policy: Policy) -> None:
+    """It contradicts an assumption, too. Both count only while edges are planned."""
     twilio = call_centre(60)
     twilio.recordings.insert(0, recording(999, of=30, at=5 * DAY))
-    report = await verified(twilio)
+    report = await verified(twilio, policy=policy)
 
     expected = Difference(sid("CA", 30), missing=(sid("RE", 999),), extra=(), out_of_order=())
     assert differences(report) == {"recordings": (expected,)}
-    assert "set GATEWAY_PLANNER=per-key" in render(report)
+    (broken,) = (line for line in render(report).splitlines() if ": bro" in line.lower())
+    assert "Recordings are dated at most 60 minutes after the end of their call" in broken
+    assert report.is_equal == (policy is PER_KEY)
+    if policy is ADAPTIVE:
+        assert "set GATEWAY_PLANNER=per-key" in render(report)
+        assert "BROKEN, 1 of" in broken
+    else:
+        assert "leave GATEWAY_PLANNER=per-key" in render(report)
+        assert "broken (this counts only if planned), 1 of" in broken
+
+
+@pytest.mark.parametrize("policy", [ADAPTIVE, PER_KEY], ids=["adaptive", "per-key"])
+async def test_an_assumption_of_lists_and_filters_counts_with_every_planner(
+    policy: Policy,
+) -> None:
+    """The list of recordings by days leaves one out."""
+    twilio = call_centre(60)
+
+    def without_the_newest(request: httpx.Request) -> httpx.Response | None:
+        if "DateCreated" in request.url.query.decode():
+            return PlainTwilio(twilio.calls, twilio.recordings[1:]).answer(request)
+        return None
+
+    twilio.fault = without_the_newest
+    report = await verified(twilio, policy=policy)
+
+    assert not report.is_equal
+    assert "A list of recordings by days has the rows of these days (GMT), all of them: BROKEN" in (
+        render(report)
+    )
+    advice = "set GATEWAY_PLANNER=per-key" if policy is ADAPTIVE else "depends on, too"
+    assert advice in render(report)
 
 
 async def test_another_order_of_rows_in_the_accounts_list_is_found() -> None:

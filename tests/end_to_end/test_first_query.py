@@ -60,12 +60,14 @@ def test_a_printed_sid_and_cursor_work_in_the_next_process() -> None:
     assert not seen & {node["sid"] for node in second["calls"]["nodes"]}
 
 
-def test_verify_of_the_sandbox_ends_with_0_with_all_defaults() -> None:
+@pytest.mark.parametrize("given", [{}, {"GATEWAY_PLANNER": "per-key"}], ids=["defaults", "per-key"])
+def test_verify_of_the_sandbox_ends_with_0(given: dict[str, str]) -> None:
     """The scan of childCalls, which is off, differs: it is reported and not counted."""
-    done = run("verify", **DEFAULT)
+    done = run("verify", **DEFAULT, **given)
 
     assert done.returncode == 0
-    assert "It is off now, so no answer is wrong." in done.stdout
+    assert "(not counted, since this way is off)" in done.stdout
+    assert "No scan is used now, so no answer is wrong." in done.stdout
 
 
 @pytest.mark.parametrize("seconds", [2, 12 * 3600, 24 * 3600 - 1], ids=["0 h", "noon", "24 h"])

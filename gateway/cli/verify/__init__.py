@@ -9,8 +9,9 @@ import sys
 
 from gateway.cli.verify.report import Report, render, verify
 from gateway.errors import BudgetExceeded, UpstreamError
+from gateway.planner import Policy
 from gateway.server import open_gateway
-from gateway.settings import Settings, Switch
+from gateway.settings import PlannerMode, Settings, Switch
 from gateway.telemetry.logs import configure_logging
 
 __all__ = ["run"]
@@ -33,13 +34,12 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _verified(settings: Settings, sample: int) -> Report:
     async with open_gateway(settings) as gateway:
-        return await verify(
-            gateway.client,
-            sample,
-            gateway.client.concurrency,
-            _show_progress,
-            scans_child_calls=settings.operation.scan_child_calls is Switch.ON,
+        policy = Policy(
+            adaptive=settings.operation.planner is PlannerMode.ADAPTIVE,
+            scan_child_calls=settings.operation.scan_child_calls is Switch.ON,
+            concurrency=gateway.client.concurrency,
         )
+        return await verify(gateway.client, sample, policy, _show_progress)
 
 
 def _show_progress(done: int, total: int) -> None:

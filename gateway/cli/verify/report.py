@@ -18,6 +18,7 @@ from gateway.cli.verify.comparing import (
     ComparedOperation,
     Difference,
 )
+from gateway.planner import Policy
 from gateway.upstream.calls import CallResource, ListCalls
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pages import Budget, PageWalk
@@ -32,42 +33,48 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result: how many calls were compared, each edge, and each tested assumption."""
+    """The result: how many calls were compared, each edge, and each tested assumption.
+
+    `policy` is that of operations. What it leaves off is reported, not counted.
+    """
 
     calls: int
     edges: tuple[ComparedEdge, ...]
-    assumptions: tuple[Assumption, ...] = ()
-    scans_child_calls: bool = False
-    """Whether GATEWAY_SCAN_CHILD_CALLS is on, so that answers depend on the scan."""
+    assumptions: tuple[Assumption, ...]
+    policy: Policy
 
     @property
     def is_equal(self) -> bool:
-        """True when no edge differs, and no assumption that answers depend on is broken.
+        """True when no edge that counts differs, and no assumption that counts is broken."""
+        differ = any(edge.differences for edge in self.edges if self.counts_edge(edge))
+        return not differ and all(each.holds for each in self.assumptions if self.counts(each))
 
-        A scan of childCalls that is off is reported, not counted.
-        """
-        is_sound = all(assumption.holds or assumption.costs_only for assumption in self.assumptions)
-        counted = [e for e in self.edges if self.scans_child_calls or e.name != BY_SCAN]
-        return is_sound and not any(edge.differences for edge in counted)
+    def counts_edge(self, edge: ComparedEdge) -> bool:
+        """True if operations read an edge in this way."""
+        return self.policy.adaptive and (self.policy.scan_child_calls or edge.name != BY_SCAN)
+
+    def counts(self, assumption: Assumption) -> bool:
+        """True if answers of operations depend on this assumption."""
+        is_used = self.policy.adaptive or not assumption.planner_only
+        return is_used and not assumption.costs_only
 
 
 async def verify(
     client: UpstreamClient,
     sample: int,
-    concurrency: int,
+    policy: Policy,
     progress: Progress,
-    *,
-    scans_child_calls: bool = False,
 ) -> Report:
     """Compares the edges of the account's newest calls. Raises UpstreamError if a read fails.
 
+    `policy` is that of operations; it decides what counts, and how many requests run at once.
     `progress` is called with the number of comparisons done and their total.
     """
     calls, edges = 0, {check.name: ComparedEdge(check.name) for check in CHECKS}
     read, began = Sample(), datetime.now(UTC)
     async for page, rows in _newest(client, sample):
         read.calls += rows
-        operation = ComparedOperation(client, page, concurrency, read.record)
+        operation = ComparedOperation(client, page, policy.concurrency, read.record)
         for number, check in enumerate(CHECKS, start=1):
             edges[check.name] += await operation.compare(check, rows)
             progress(calls * len(CHECKS) + len(rows) * number, sample * len(CHECKS))
@@ -75,7 +82,7 @@ async def verify(
     tested = await check_assumptions(client, read, began)
     if calls < sample:
         progress(calls * len(CHECKS), calls * len(CHECKS))
-    return Report(calls, tuple(edges.values()), tuple(tested), scans_child_calls)
+    return Report(calls, tuple(edges.values()), tuple(tested), policy)
 
 
 async def _newest(
@@ -99,19 +106,23 @@ def render(report: Report) -> str:
         *(_line(e.name, e.keys, e.per_key, e.planned, e.pages, len(e.differences)) for e in edges),
     ]
     for edge in edges:
-        lines += [f"{edge.name} of {_describe(difference)}" for difference in edge.differences]
+        off = "" if report.counts_edge(edge) else " (not counted, since this way is off)"
+        lines += [f"{edge.name} of {_describe(difference)}{off}" for difference in edge.differences]
     tested = ["", "The planner's assumptions (docs/design/planner.md):"]
-    tested += [_assumption(assumption) for assumption in report.assumptions]
+    tested += [_assumption(each, report) for each in report.assumptions]
     return "\n".join([*lines, *(tested if report.assumptions else ()), "", _advice(report)])
 
 
-def _assumption(assumption: Assumption) -> str:
+def _assumption(assumption: Assumption, report: Report) -> str:
     if not assumption.rows:
         verdict = "not seen in the sample"
     elif assumption.holds:
         verdict = f"holds, {assumption.rows} rows"
     else:
-        kind = "broken (this costs requests, no answer)" if assumption.costs_only else "BROKEN"
+        harmless = (
+            "costs requests, no answer" if assumption.costs_only else "counts only if planned"
+        )
+        kind = "BROKEN" if report.counts(assumption) else f"broken (this {harmless})"
         shown = ", ".join(assumption.broken[:SHOWN]) + (", …" if assumption.broken[SHOWN:] else "")
         verdict = f"{kind}, {len(assumption.broken)} of {assumption.rows} rows: {shown}"
     return f"- {assumption.name}: {verdict} ({assumption.how})"
@@ -132,18 +143,27 @@ def _describe(difference: Difference) -> str:
 
 
 def _advice(report: Report) -> str:
-    """How to set GATEWAY_SCAN_CHILD_CALLS and GATEWAY_PLANNER for this account."""
+    """How to set GATEWAY_PLANNER and GATEWAY_SCAN_CHILD_CALLS for this account."""
     by_scan = next(edge for edge in report.edges if edge.name == BY_SCAN)
-    if any(edge.differences for edge in report.edges if edge is not by_scan):
-        return "Planned answers differ with the default settings: set GATEWAY_PLANNER=per-key."
-    if any(not (assumption.holds or assumption.costs_only) for assumption in report.assumptions):
-        return "The account breaks an assumption of the planner: set GATEWAY_PLANNER=per-key."
-    if by_scan.differences and report.scans_child_calls:
+    differ = any(edge.differences for edge in report.edges if edge is not by_scan)
+    broken = [each for each in report.assumptions if not (each.holds or each.costs_only)]
+    if not report.policy.adaptive and any(report.counts(each) for each in broken):
+        return "The account breaks an assumption that GATEWAY_PLANNER=per-key depends on, too."
+    if differ or broken:
+        what = (
+            "Planned answers differ"
+            if differ
+            else "The account breaks an assumption of the planner"
+        )
+        if report.policy.adaptive:
+            return f"{what}: set GATEWAY_PLANNER=per-key."
+        return f"{what}: leave GATEWAY_PLANNER=per-key, which avoids this."
+    if by_scan.differences and report.counts_edge(by_scan):
         return "childCalls differ when scanned: set GATEWAY_SCAN_CHILD_CALLS=off."
     if by_scan.differences:
         return (
             "childCalls differ when scanned: leave GATEWAY_SCAN_CHILD_CALLS off. "
-            "It is off now, so no answer is wrong."
+            "No scan is used now, so no answer is wrong."
         )
     if not by_scan.pages:
         return "No scan of childCalls was worth its cost: leave GATEWAY_SCAN_CHILD_CALLS off."
