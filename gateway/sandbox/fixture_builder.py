@@ -54,6 +54,7 @@ class FixtureBuilder:
         """A leg created at ``at`` that rings for ``ring`` seconds and talks for ``talk`` seconds.
 
         ``outcome`` is the final status of a leg that is not answered; ``more`` has further fields.
+        A leg that talks beyond ``now`` is in progress.
         """
         outcome = more.pop("outcome", "completed")
         common: dict[str, Any] = {
@@ -65,13 +66,9 @@ class FixtureBuilder:
             **more,
         }
         start = at + self.rng.choice((0, 1)) + more.get("queue_time", 0) // 1000
-        answered = start + ring
-        if answered > self.now:
-            status, start_time = ("queued", None) if start > self.now else ("ringing", start)
-            return CallRow(**common, date_updated=at, status=status, start_time=start_time)
         if outcome in _OUTCOMES_WITHOUT_TALK:
-            return CallRow(**common, **self._unanswered(outcome, start, answered))
-        return CallRow(**common, **self._answered(start, answered + talk, more))
+            return CallRow(**common, **self._unanswered(outcome, start, start + ring))
+        return CallRow(**common, **self._answered(start, start + ring + talk, more))
 
     def _answered(self, start: int, end: int, call: dict[str, Any]) -> dict[str, Any]:
         if end > self.now:

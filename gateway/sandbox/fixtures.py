@@ -1,8 +1,7 @@
 """Example contacts of a call centre: each fixture is one, with its legs, recordings and logs.
 
 A fixture takes the builder and the second at which it starts, and returns rows, parents before
-children. It describes the whole contact; the builder makes a leg that is not over by ``now`` a live
-call. Knows neither SQL nor HTTP.
+children. It describes the whole contact. Knows neither SQL nor HTTP.
 """
 
 from collections.abc import Callable
@@ -56,13 +55,6 @@ def _dialled(
     )
 
 
-def _until_now(
-    builder: FixtureBuilder, parent: CallRow, children: list[CallRow], *more: Row
-) -> list[Row]:
-    """The rows that exist by now; those created later are left out."""
-    return [row for row in (parent, *children, *more) if row.date_created <= builder.now]
-
-
 def answered(builder: FixtureBuilder, at: int) -> list[Row]:
     """A customer waits, then talks to an agent; half of these calls are recorded, on the parent."""
     rng = builder.rng
@@ -70,9 +62,9 @@ def answered(builder: FixtureBuilder, at: int) -> list[Row]:
     talk = builder.talk(5.2, 0.7)
     parent = _inbound(builder, at, wait + ring + talk + 2)
     child = _dialled(builder, parent, at + wait, ring, talk)
-    rows = _until_now(builder, parent, [child])
-    if rng.random() < 0.5 and at + wait + ring <= builder.now:
-        length = min(talk, builder.ended(parent) - at) if parent.end_time else talk
+    rows: list[Row] = [parent, child]
+    if rng.random() < 0.5:
+        length = min(talk, builder.ended(parent) - at)
         source = "DialVerb" if rng.random() < 0.9 else "StartCallRecordingAPI"
         rows.append(builder.recording(parent, source, at + wait + ring + 1, length, channels=2))
     return rows
@@ -93,7 +85,7 @@ def hunted(builder: FixtureBuilder, at: int) -> list[Row]:
         )
         for dialled_at, outcome in children
     ]
-    return _until_now(builder, parent, [*missed, _dialled(builder, parent, next_at, 5, talk)])
+    return [parent, *missed, _dialled(builder, parent, next_at, 5, talk)]
 
 
 def transferred(builder: FixtureBuilder, at: int) -> list[Row]:
@@ -105,10 +97,9 @@ def transferred(builder: FixtureBuilder, at: int) -> list[Row]:
     for number, talk in enumerate(talks):
         to = parties.SUPERVISOR if number == 2 else None
         children.append(_dialled(builder, parent, next_at, 6, talk, to=to))
-        if next_at + 7 <= builder.now:
-            rows.append(builder.recording(parent, "DialVerb", next_at + 7, talk - 1, channels=2))
+        rows.append(builder.recording(parent, "DialVerb", next_at + 7, talk - 1, channels=2))
         next_at += 6 + talk + 2
-    return _until_now(builder, parent, children, *rows)
+    return [parent, *children, *rows]
 
 
 def escalated(builder: FixtureBuilder, at: int) -> list[Row]:
@@ -151,22 +142,19 @@ def voicemail(builder: FixtureBuilder, at: int) -> list[Row]:
     greeting = 34 if is_dialled else 12
     parent = _inbound(builder, at, greeting + length + 2)
     children = [_dialled(builder, parent, at + 2, 20, 0, outcome="no-answer")] if is_dialled else []
-    rows = _until_now(builder, parent, children)
-    if at + greeting <= builder.now:
-        rows.append(builder.recording(parent, "RecordVerb", at + greeting, length))
-    return rows
+    return [parent, *children, builder.recording(parent, "RecordVerb", at + greeting, length)]
 
 
 def abandoned(builder: FixtureBuilder, at: int) -> list[Row]:
     """The customer hangs up in the queue."""
-    return _until_now(builder, _inbound(builder, at, builder.rng.randint(2, 150)), [])
+    return [_inbound(builder, at, builder.rng.randint(2, 150))]
 
 
 def broken(builder: FixtureBuilder, at: int) -> list[Row]:
     """The call centre's application fails; Twilio logs an error."""
     code = builder.rng.choice(("11200", "11200", "11205", "12100", "12300"))
     parent = _inbound(builder, at, builder.rng.randint(1, 8))
-    return _until_now(builder, parent, [], builder.notification(code, at + 1, parent))
+    return [parent, builder.notification(code, at + 1, parent)]
 
 
 def undialable(builder: FixtureBuilder, at: int) -> list[Row]:
@@ -174,7 +162,7 @@ def undialable(builder: FixtureBuilder, at: int) -> list[Row]:
     parent = _inbound(builder, at, 15)
     wrong = _dialled(builder, parent, at + 3, 1, 0, outcome="failed", to="+15005550001")
     code = builder.rng.choice(("13224", "13227"))
-    return _until_now(builder, parent, [wrong], builder.notification(code, at + 4, parent))
+    return [parent, wrong, builder.notification(code, at + 4, parent)]
 
 
 def campaign(
@@ -214,12 +202,9 @@ def campaign(
     )
     if call.status == "completed":
         call = msgspec.structs.replace(call, answered_by=answered_by)
-    rows = _until_now(builder, call, [])
     if call.end_time and rng.random() < 0.05:
-        rows += _until_now(
-            builder, call, [], builder.notification("15003", call.end_time + 2, call)
-        )[1:]
-    return rows
+        return [call, builder.notification("15003", call.end_time + 2, call)]
+    return [call]
 
 
 def browser(builder: FixtureBuilder, at: int) -> list[Row]:
@@ -240,7 +225,7 @@ def browser(builder: FixtureBuilder, at: int) -> list[Row]:
         phone_number_sid=parties.LINES[parties.MAIN_LINE],
         outcome=outcome,
     )
-    return _until_now(builder, parent, [child])
+    return [parent, child]
 
 
 def trunked(builder: FixtureBuilder, at: int) -> list[Row]:
@@ -254,20 +239,14 @@ def trunked(builder: FixtureBuilder, at: int) -> list[Row]:
     call = builder.leg(
         at, to, from_, direction, ring=4, talk=rng.randint(30, 600), trunk_sid=parties.TRUNK_SID
     )
-    rows = _until_now(builder, call, [])
-    if call.status in ("in-progress", "completed"):
-        length = (call.duration or 600) - 5
-        rows.append(builder.recording(call, "Trunking", at + 5, length))
-    return [row for row in rows if row.date_created <= builder.now]
+    return [call, builder.recording(call, "Trunking", at + 5, (call.duration or 0) - 5)]
 
 
 def orphaned(builder: FixtureBuilder, at: int) -> list[Row]:
     """The remains of a deleted call: its dialled leg and its recording."""
     deleted = _inbound(builder, at, 90)
     child = _dialled(builder, deleted, at + 8, 5, 70)
-    return _until_now(
-        builder, deleted, [child], builder.recording(deleted, "DialVerb", at + 14, 68)
-    )[1:]
+    return [child, builder.recording(deleted, "DialVerb", at + 14, 68)]
 
 
 def misused(builder: FixtureBuilder, at: int) -> list[Row]:
@@ -282,7 +261,6 @@ def conference(builder: FixtureBuilder, at: int) -> list[Row]:
     talk = rng.randint(60, 500)
     parent = _inbound(builder, at, talk + 15)
     sid = builder.sid("CF")
-    rows = _until_now(builder, parent, [_dialled(builder, parent, at + 5, 6, talk)])
-    if at + 12 <= builder.now:
-        rows.append(builder.recording(parent, "Conference", at + 12, talk, conference_sid=sid))
-    return rows
+    child = _dialled(builder, parent, at + 5, 6, talk)
+    recording = builder.recording(parent, "Conference", at + 12, talk, conference_sid=sid)
+    return [parent, child, recording]
