@@ -47,11 +47,10 @@ async def open_gateway(
     """
     telemetry = telemetry or Telemetry(LogLines())
     async with AsyncExitStack() as stack:
-        if settings.uses_sandbox:
+        if settings.uses_sandbox and transport is None:
             sandbox = create_sandbox(embedded_sandbox(settings))
             stack.push_async_callback(sandbox.state.sandbox.aclose)
-            in_process = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
-            transport = transport or in_process
+            transport = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
 
         stores = AccountStores(lambda account_sid: store_for(settings, account_sid))
         stack.push_async_callback(stores.aclose)

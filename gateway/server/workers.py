@@ -3,8 +3,8 @@
 Note [What workers share]. A worker gets its parent's final settings, including flags and what the
 parent added. They are pickled with the server's configuration and sent through the pipe by which
 multiprocessing starts the worker, so that no secret is in an environment or a command line. The
-parent runs what all workers share. Workers reach it by ordinary settings: the sandbox like Twilio,
-the store like Valkey.
+parent runs what all workers share. Workers reach the store by an ordinary setting, like Valkey, and
+the sandbox by a transport, so that it is the sandbox of their settings, whatever its address.
 
 This module must not know the content of responses.
 """
@@ -27,7 +27,7 @@ from gateway.server.listening import listen, url_of
 from gateway.server.metrics_server import forget_worker
 from gateway.server.uvicorn_server import Multiprocess, ServerConfig
 from gateway.server.worker import serving_app
-from gateway.settings import AccountSettings, Secret, Settings
+from gateway.settings import Secret, Settings
 
 __all__ = ["serve_with_workers"]
 
@@ -37,9 +37,12 @@ JOIN_TIMEOUT = 5.0
 
 def serve_with_workers(settings: Settings, listeners: Sequence[socket]) -> None:
     """Serves with `settings.server.workers` processes until the parent gets a signal to end."""
-    with _shared_settings(settings) as shared:
-        app = partial(serving_app, shared)
-        config = ServerConfig(app, shared, factory=True, workers=shared.server.workers)
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(_shared_sandbox(settings)) if settings.uses_sandbox else None
+        if settings.live.store_url is None:
+            settings = stack.enter_context(_shared_store(settings))
+        app = partial(serving_app, settings, sandbox)
+        config = ServerConfig(app, settings, factory=True, workers=settings.server.workers)
         Workers(config, sockets=list(listeners)).run()
         for listener in listeners:  # else the sandbox waits there for responses to its callbacks
             listener.close()
@@ -57,29 +60,14 @@ class Workers(Multiprocess):
 
 
 @contextmanager
-def _shared_settings(settings: Settings) -> Iterator[Settings]:
-    """Starts what workers share and yields their settings; see Note [What workers share]."""
-    with ExitStack() as stack:
-        if settings.uses_sandbox:
-            settings = stack.enter_context(_shared_sandbox(settings))
-        if settings.live.store_url is None:
-            settings = stack.enter_context(_shared_store(settings))
-        yield settings
-
-
-@contextmanager
-def _shared_sandbox(settings: Settings) -> Iterator[Settings]:
-    config = embedded_sandbox(settings)
+def _shared_sandbox(settings: Settings) -> Iterator[str]:
+    """Yields its URL; see Note [What workers share]."""
     listener = listen(LOOPBACK, 0, "GATEWAY_WORKERS", "GATEWAY_WORKERS")
-    server = uvicorn.Server(ServerConfig(create_sandbox(config), settings))
+    server = uvicorn.Server(ServerConfig(create_sandbox(embedded_sandbox(settings)), settings))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        yield replace(
-            settings,
-            account=AccountSettings(sid=config.account_sid, auth_token=Secret(config.auth_token)),
-            upstream=replace(settings.upstream, base_url=url_of(listener)),
-        )
+        yield url_of(listener)
     finally:
         server.should_exit = True
         thread.join(JOIN_TIMEOUT)
@@ -87,6 +75,7 @@ def _shared_sandbox(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def _shared_store(settings: Settings) -> Iterator[Settings]:
+    """Yields the settings that lead to it; see Note [What workers share]."""
     password = secrets.token_urlsafe(32)
     listener = listen(LOOPBACK, 0, "GATEWAY_WORKERS", "GATEWAY_WORKERS")
     server = StoreServer(password)

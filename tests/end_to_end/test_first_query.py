@@ -14,50 +14,60 @@ from gateway.server import OperationOptions, open_gateway
 from gateway.settings import Settings
 from gateway.telemetry.upstream_trace import Explain
 from tests.end_to_end.program import run, serving
+from tests.end_to_end.workers import needs_proc, only, workers_of
 from tests.settings import settings_of
+from tests.waiting import until
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 (QUERY,) = re.findall(r"```graphql\n(query Calls .*?)```", README, re.DOTALL)
 (PRINTED,) = re.findall(r'"nodes": \[ …,\n(.*?), … \],\n', README, re.DOTALL)
 DEFAULT = {"GATEWAY_SANDBOX_CALLS": str(Settings().sandbox.calls)}
 DATE = re.compile(r"\d{4}-\d\d-\d\d(?=T)")
-BOTH = "query($sid: ID!, $after: String) { call(sid: $sid) { sid } calls(first: 50, after: $after) "
+ROWS = "{ nodes { sid } }"
+
+pytestmark = pytest.mark.xdist_group("first query")
 
 
-def answer(*arguments: str) -> dict[str, Any]:
-    done = run("query", *arguments, **DEFAULT)
-    assert done.returncode == 0, done.stdout
-    data: dict[str, Any] = json.loads(done.stdout)["data"]
-    return data
-
-
-def test_the_first_query_takes_three_requests() -> None:
+@pytest.fixture(scope="module")
+def first() -> tuple[int, Any]:
+    """The first query in a process of its own: its upstream requests, and its connection."""
     done = run("query", "--explain", QUERY, **DEFAULT)
+    assert done.returncode == 0, done.stdout
     (requests,) = re.findall(r"^(\d+) requests", done.stderr, re.MULTILINE)
-
-    assert done.returncode == 0
-    assert int(requests) == 3
+    return int(requests), json.loads(done.stdout)["data"]["calls"]
 
 
-def test_the_readme_prints_the_answer_dates_apart() -> None:
-    nodes = answer(QUERY)["calls"]["nodes"]
+def test_the_first_query_takes_three_requests(first: tuple[int, Any]) -> None:
+    assert first[0] == 3
+
+
+def test_the_readme_prints_the_answer_dates_apart(first: tuple[int, Any]) -> None:
     printed = json.loads(PRINTED)
-    (node,) = [node for node in nodes if node["sid"] == printed["sid"]]
+    (node,) = [node for node in first[1]["nodes"] if node["sid"] == printed["sid"]]
 
     assert DATE.sub("", json.dumps(node)) == DATE.sub("", json.dumps(printed))
 
 
-def test_a_printed_sid_and_cursor_work_in_the_next_process() -> None:
-    """Each process has a sandbox of its own, opened at another moment."""
-    first = answer(QUERY)["calls"]
-    sid, cursor = first["nodes"][0]["sid"], first["pageInfo"]["endCursor"]
-    variables = json.dumps({"sid": sid, "after": cursor})
-    second = answer(BOTH + "{ nodes { sid } } }", "--variables", variables)
+def next_page(first: tuple[int, Any]) -> str:
+    """A query with a SID and the cursor of the first page."""
+    sid, cursor = first[1]["nodes"][0]["sid"], first[1]["pageInfo"]["endCursor"]
+    return f'{{ call(sid: "{sid}") {{ sid }} calls(first: 50, after: "{cursor}") {ROWS} }}'
 
-    assert second["call"]["sid"] == sid
-    seen = {node["sid"] for node in first["nodes"]}
-    assert len(second["calls"]["nodes"]) == 50
-    assert not seen & {node["sid"] for node in second["calls"]["nodes"]}
+
+def check_next_page(first: tuple[int, Any], data: Any) -> None:
+    """Fails if the query's answer does not go on where the first page ends."""
+    seen = {node["sid"] for node in first[1]["nodes"]}
+    assert data["call"]["sid"] == first[1]["nodes"][0]["sid"]
+    assert len(data["calls"]["nodes"]) == 50
+    assert not seen & {node["sid"] for node in data["calls"]["nodes"]}
+
+
+def test_a_printed_sid_and_cursor_work_in_the_next_process(first: tuple[int, Any]) -> None:
+    """Each process has a sandbox of its own, opened at another moment."""
+    done = run("query", next_page(first), **DEFAULT)
+
+    assert done.returncode == 0, done.stdout
+    check_next_page(first, json.loads(done.stdout)["data"])
 
 
 @pytest.mark.parametrize("given", [{}, {"GATEWAY_PLANNER": "per-key"}], ids=["defaults", "per-key"])
@@ -70,11 +80,16 @@ def test_verify_of_the_sandbox_ends_with_0(given: dict[str, str]) -> None:
     assert "No scan is used now, so no answer is wrong." in done.stdout
 
 
-@pytest.mark.parametrize("seconds", [2, 12 * 3600, 24 * 3600 - 1], ids=["0 h", "noon", "24 h"])
-async def test_the_first_query_takes_three_requests_at_any_time_of_the_day(seconds: int) -> None:
-    """In process: the sandbox and the gateway share a clock that stands still."""
-    now = datetime(2026, 11, 30, tzinfo=UTC) + timedelta(seconds=seconds)
-    sandbox = create_app(SandboxConfig(now=now, speed=0))
+@pytest.mark.parametrize(
+    ("opened", "asked"),
+    [(2, 2), (43_200, 43_200), (86_399, 86_399), (86_399, 86_401), (43_200, 10 * 86_400)],
+    ids=["0 h", "noon", "24 h", "past midnight", "days later"],
+)
+async def test_the_first_query_takes_three_requests_at_any_time(opened: int, asked: int) -> None:
+    """In process, by clocks that stand still: seconds at which both start, and of the query."""
+    day = datetime(2026, 11, 30, tzinfo=UTC)
+    now = day + timedelta(seconds=asked)
+    sandbox = create_app(SandboxConfig(now=day + timedelta(seconds=opened), speed=0))
     transport = httpx.ASGITransport(app=sandbox)
     try:
         async with open_gateway(settings_of(), transport, now=lambda: now) as gateway:
@@ -87,9 +102,16 @@ async def test_the_first_query_takes_three_requests_at_any_time_of_the_day(secon
     assert response["extensions"]["upstream"]["requests"] == 3
 
 
-def test_two_workers_show_the_same_account_as_one() -> None:
-    given = DEFAULT | {"GATEWAY_WORKERS": "2"}
-    with serving("--port", "0", until="GraphiQL", **given) as server:
-        pages = [server.ask("{ calls(first: 50) { nodes { sid } } }") for _ in range(6)]
-
-    assert pages == [answer("{ calls(first: 50) { nodes { sid } } }")] * 6
+@needs_proc
+def test_each_worker_shows_the_account_of_every_other_process(first: tuple[int, Any]) -> None:
+    """A SID and a cursor of another process work in each worker. Its page names no account."""
+    with serving("--port", "0", "--workers", "2", until="GraphiQL", **DEFAULT) as server:
+        until(lambda: len(workers_of(server)) == 2)
+        server.ask("{ __typename }")
+        for worker in workers_of(server):
+            with only(worker, server):
+                page = server.ask(f"{{ calls(first: 50) {ROWS} }}")["calls"]["nodes"]
+                check_next_page(first, server.ask(next_page(first)))
+                account = httpx.get(f"{server.url}/playground/account", timeout=20).json()
+            assert page == [{"sid": node["sid"]} for node in first[1]["nodes"]]
+            assert account == {"account": None}
