@@ -165,7 +165,7 @@ async def _not_found(info: Info, sid: str, not_found: UpstreamNotFound) -> UserE
         late = await info.context.account.recent_call(sid, info.context.deadline)
     if late is not None and status_of(late) not in FINAL:
         raise UpstreamNotFound(
-            "Twilio does not show this call yet; nothing was done, try again",
+            "This call is not shown yet; nothing was done, try again",
             status=not_found.status,
             twilio_code=not_found.twilio_code,
             more_info=not_found.more_info,

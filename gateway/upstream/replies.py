@@ -80,15 +80,15 @@ def error_for_reply(reply: Reply, accepted: frozenset[int]) -> UpstreamError | N
 
 def _error_for_status(status: int) -> tuple[type[UpstreamError], str]:
     if status == 404:
-        return UpstreamNotFound, "Twilio has no such resource"
+        return UpstreamNotFound, "Upstream has no such resource"
     if status == 429:
-        return UpstreamRateLimited, "Twilio answered 429: too many requests at once"
+        return UpstreamRateLimited, "Upstream answered 429: too many requests at once"
     if status in {401, 403}:
         return UpstreamAuth, "Upstream refused the credential"
     if 400 <= status < 500:
         return UpstreamRejected, f"Upstream refused the request with status {status}"
     if status >= 500:
-        return UpstreamUnavailable, f"Twilio answered with status {status}"
+        return UpstreamUnavailable, f"Upstream answered with status {status}"
     return UpstreamInvalid, f"Upstream answered with status {status}, which this API does not use"
 
 

@@ -212,6 +212,7 @@ async def test_what_twilio_refuses_is_a_user_error_with_its_numbers(
         assert (problem["code"], problem["twilioCode"]) == (code, number)
         assert problem["moreInfo"] == f"https://www.twilio.com/docs/errors/{number}"
         assert "made up" not in problem["message"]  # what upstream wrote is never passed on
+        assert "Twilio" not in problem["message"]  # it may have been the sandbox
         assert len(twilio.requests) == 1
 
 

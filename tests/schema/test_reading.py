@@ -147,7 +147,7 @@ async def test_a_failed_edge_is_null_with_twilios_numbers_and_the_call_stays() -
     ]
     assert answer["errors"] == [
         {
-            "message": "Twilio answered 429: too many requests at once",
+            "message": "Upstream answered 429: too many requests at once",
             "locations": answer["errors"][0]["locations"],
             "path": ["calls", "nodes", 0, "recordings"],
             "extensions": {

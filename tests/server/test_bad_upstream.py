@@ -255,7 +255,7 @@ async def test_twilios_numbers_are_in_the_errors_and_its_words_are_not() -> None
     body = await ask(twilio)
 
     for one in body["errors"]:
-        assert one["message"] == "Twilio answered 429: too many requests at once"
+        assert one["message"] == "Upstream answered 429: too many requests at once"
         assert one["extensions"] == {
             "code": "UPSTREAM_RATE_LIMITED",
             "twilioCode": 20429,

@@ -256,3 +256,12 @@ async def test_a_body_in_a_coding_that_cannot_be_undone_is_upstream_invalid() ->
     async with connected(transport) as client:
         with pytest.raises(UpstreamInvalid):
             await client.fetch(CALL)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 429, 500, 503, 302])
+async def test_a_refusal_is_said_of_upstream_since_the_sandbox_may_have_refused(
+    status: int,
+) -> None:
+    async with connected(answering(status)) as client:
+        with pytest.raises(UpstreamError, match="^Upstream "):
+            await client.page(ListCalls())
