@@ -263,5 +263,5 @@ async def test_a_refusal_is_said_of_upstream_since_the_sandbox_may_have_refused(
     status: int,
 ) -> None:
     async with connected(answering(status)) as client:
-        with pytest.raises(UpstreamError, match="^Upstream "):
+        with pytest.raises(UpstreamError, match=r"^Upstream "):
             await client.page(ListCalls())
