@@ -6,7 +6,9 @@ module must not know what a request reads, nor how shares are computed (upstream
 Note [Heartbeats]. All heartbeats of an account are one value in the store, which a gateway replaces
 only as it read it; so no two take the same share. A member is gone when its count of heartbeats
 stands still for GONE_AFTER seconds of this gateway's clock, while the store was there: nobody's
-clock matters to another. Without the store every gateway keeps its last share.
+clock matters to another. Without the store every gateway keeps its last share. A store that comes
+back empty says nothing of gateways that have not reached it yet, so nobody's share grows for as
+long as a member would need to be gone.
 
 Note [A 429 lowers all]. A gateway that met a 429 records a lower cap for CEILING_SECONDS: its own
 ceiling (concurrency.py, Note [Adaptive limit]) and what the others ran. So all of them together
@@ -68,6 +70,8 @@ class UpstreamShare:
         self._own_cap = self._cap = self._limit.cap
         self._refused_at = self._limit.refused_at
         self._seen: dict[str, tuple[int, float]] = {}
+        self._beats = 0
+        self._grows_at = 0.0
         self._limit.set_share(min(FIRST_SHARE, self._own_cap), self._own_cap)
         self._closing = asyncio.Event()
         self._task = asyncio.create_task(self._run())
@@ -100,6 +104,8 @@ class UpstreamShare:
             members = self._present(_decoded(stored))
             members[self._id] = own = self._record(members, demand)
             share = next_share(members, self._id)
+            if self._clock() < self._grows_at:
+                share = min(share, self._limit.cap)
             account = account_cap(members)
             # A lower share holds before `in_flight` is read.
             self._limit.set_share(min(share, self._limit.cap), account)
@@ -114,6 +120,8 @@ class UpstreamShare:
     def _record(self, members: dict[str, Member], demand: int) -> Member:
         """This gateway's new record, with the share that it had."""
         last = members.get(self._id)
+        if last is None and self._beats:  # the store was emptied: see Note [Heartbeats]
+            self._grows_at = self._clock() + self._gone_after
         running = min(self._limit.value, demand)
         if self._refused_at != self._limit.refused_at:
             self._refused_at = self._limit.refused_at
@@ -121,8 +129,9 @@ class UpstreamShare:
             self._cap = min(self._limit.ceiling + others, self._own_cap)
         elif self._clock() - self._refused_at >= CEILING_SECONDS:
             self._cap = min(max(self._cap + 1, int(self._cap * GROWTH)), self._own_cap)
+        self._beats = last.beats + 1 if last else 1
         return Member(
-            beats=last.beats + 1 if last else 1,
+            beats=self._beats,
             cap=self._cap,
             demand=demand,
             running=running,

@@ -168,6 +168,20 @@ async def test_while_the_store_is_away_shares_stay_and_nobody_is_gone_after_it()
         assert [gateway.cap for gateway in several] == [50, 50]
 
 
+async def test_after_an_empty_restart_nobody_takes_what_silent_gateways_may_still_run() -> None:
+    """The others may reach the store later than this one, and keep their shares meanwhile."""
+    table = PlainTable()
+    table.add("silent", Member(7, CAP, CAP, CAP, 50))
+    async with gateways(1, table, gone_after=0.5) as (one,):
+        one.want(CAP)
+        await until_in_loop(lambda: one.cap == 50)
+        table.content = b""
+        replaced = table.replaced
+        await until_in_loop(lambda: table.replaced > replaced + 6)
+        assert one.cap == 50
+        await until_in_loop(lambda: one.cap == CAP)
+
+
 async def test_who_is_overtaken_by_another_heartbeat_reads_again() -> None:
     table = PlainTable()
     table.conflicts = 3
