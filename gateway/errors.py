@@ -4,6 +4,12 @@
     ├── CallerError              the request is wrong: a retry will not help
     │   ├── BadRequest           not a GraphQL request, or no operation selected
     │   ├── PersistedQueryNotSupported  the hash of a document instead of the document
+    │   ├── PersistedQueryNotFound  a hash that no document was sent with yet
+    │   ├── HashMismatch         the hash is not that of the document
+    │   ├── DocumentIdRequired   only trusted documents run, by their id
+    │   ├── DocumentAndId        a document beside an id
+    │   ├── UnknownDocumentId    the manifest has no document with this id
+    │   ├── DocumentNotTrusted   the manifest does not have this document
     │   ├── OriginNotAllowed     the web page's origin is not allowed
     │   ├── ParseFailed          the document is not GraphQL
     │   ├── ValidationFailed     the document does not fit the schema
@@ -51,9 +57,13 @@ __all__ = [
     "CallNotFound",
     "CallerError",
     "CircuitOpen",
+    "DocumentAndId",
+    "DocumentIdRequired",
+    "DocumentNotTrusted",
     "DryRun",
     "Forbidden",
     "GatewayError",
+    "HashMismatch",
     "IntrospectionDisabled",
     "InvalidCursor",
     "InvalidFilter",
@@ -61,6 +71,7 @@ __all__ = [
     "OriginNotAllowed",
     "OutcomeUnknown",
     "ParseFailed",
+    "PersistedQueryNotFound",
     "PersistedQueryNotSupported",
     "RateLimited",
     "RequestNotSent",
@@ -68,6 +79,7 @@ __all__ = [
     "SubscriberLagged",
     "TooManySubscribers",
     "Unauthenticated",
+    "UnknownDocumentId",
     "UpstreamAuth",
     "UpstreamError",
     "UpstreamInvalid",
@@ -112,6 +124,42 @@ class PersistedQueryNotSupported(CallerError):
     """The request has only a document's hash, but this gateway stores none. Send the document."""
 
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+
+class PersistedQueryNotFound(CallerError):
+    """The gateway does not have the document of this hash. Send both once."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+
+class HashMismatch(CallerError):
+    """The request has a document and a hash that is not the document's SHA-256."""
+
+    code = "PERSISTED_QUERY_HASH_MISMATCH"
+
+
+class DocumentIdRequired(CallerError):
+    """Only trusted documents run here, by their id (docs/documents.md)."""
+
+    code = "PERSISTED_QUERY_ID_REQUIRED"
+
+
+class DocumentAndId(CallerError):
+    """The request has a document besides an id. Send only the id."""
+
+    code = "CANNOT_SEND_PQ_ID_AND_BODY"
+
+
+class UnknownDocumentId(CallerError):
+    """The gateway's manifest has no document with this id (docs/documents.md)."""
+
+    code = "PERSISTED_QUERY_NOT_IN_LIST"
+
+
+class DocumentNotTrusted(CallerError):
+    """Only trusted documents run here, and this is none (docs/documents.md)."""
+
+    code = "QUERY_NOT_IN_SAFELIST"
 
 
 class OriginNotAllowed(CallerError):

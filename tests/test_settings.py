@@ -51,6 +51,8 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_LOG_FORMAT": ["JSON", "logfmt"],
     "GATEWAY_METRICS": ["yes", "1"],
     "GATEWAY_CACHE_CONTROL": ["on", "no-store"],
+    "GATEWAY_DOCUMENTS": ["on", "safelist", "Known"],
+    "GATEWAY_APQ": ["yes", "1"],
     "GATEWAY_METRICS_PORT": ["-1", "65536", "x"],
     "GATEWAY_OPERATION_TIMEOUT": ["0", "-1", "3601", "nan", "inf", "ten", "1s"],
     "GATEWAY_READ_TIMEOUT": ["0", "-0.5", "1e9", "NaN"],
@@ -120,6 +122,7 @@ ANYTHING = {
     "TWILIO_AUTH_TOKEN", "TWILIO_API_SECRET", "GATEWAY_HOST", "GATEWAY_TOKENS_FILE",
     "GATEWAY_METRICS_HOST", "GATEWAY_JWT_KEY_FILE", "GATEWAY_JWT_ISSUER", "GATEWAY_JWT_AUDIENCE",
     "GATEWAY_JWT_SCOPE_CLAIM", "GATEWAY_WEBHOOK_AUTH_TOKENS", "GATEWAY_WEBHOOK_SHARED_KEYS",
+    "GATEWAY_DOCUMENTS_FILE",
 }  # fmt: skip
 
 
@@ -574,6 +577,7 @@ def values_of(row: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
 NEEDED = {
     "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET",
     "GATEWAY_TOKENS_FILE", "GATEWAY_JWT_JWKS_URL", "GATEWAY_JWT_ISSUER", "GATEWAY_JWT_AUDIENCE",
+    "GATEWAY_DOCUMENTS_FILE",
 }  # fmt: skip
 st.register_type_strategy(Secret, st.builds(Secret, st.text()))
 

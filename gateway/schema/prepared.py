@@ -41,7 +41,7 @@ from gateway.schema.limits import check_document
 from gateway.schema.strawberry_internals import validate_document
 from gateway.settings import DocumentSettings
 
-__all__ = ["PreparedCache", "PreparedOperation"]
+__all__ = ["PreparedCache", "PreparedOperation", "parsed"]
 
 CACHE_BYTES = 32 * 1024 * 1024
 # The longest text, in characters, that is worth caching.
@@ -64,8 +64,7 @@ class PreparedOperation:
     ) -> None:
         """Raises GraphQLError for a text that cannot be parsed, BadRequest for a wrong name."""
         self.schema, self.limits = schema, limits
-        self.document: DocumentNode = parse(text, max_tokens=limits.max_tokens)
-        _unlink_tokens(self.document)
+        self.document = parsed(text, limits.max_tokens)
         self.node = _operation_of(self.document, name)
         self.type: OperationType = self.node.operation
         self.fragments = {
@@ -107,6 +106,13 @@ class PreparedOperation:
             message = "operationName is required: the document has several operations"
             return [error_of(BadRequest(message))]
         return errors
+
+
+def parsed(text: str, max_tokens: int | None = None) -> DocumentNode:
+    """The document. Raises GraphQLError."""
+    document = parse(text, max_tokens=max_tokens)
+    _unlink_tokens(document)
+    return document
 
 
 def _operations(document: DocumentNode) -> list[OperationDefinitionNode]:

@@ -13,8 +13,9 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from gateway.errors import AccessError, RateLimited
+from gateway.errors import AccessError, GatewayError, RateLimited
 from gateway.server.authentication import Authenticator, check_access
+from gateway.server.document_source import DocumentSource
 from gateway.server.drain import draining
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
@@ -29,9 +30,10 @@ from gateway.server.middleware import (
 )
 from gateway.server.operations import Gateway, OperationOptions
 from gateway.server.origins import CrossOrigin, Origins
-from gateway.server.parameters import Parameters
+from gateway.server.parameters import HttpError, check_parameters
 from gateway.server.playground_routes import playground_routes
 from gateway.server.traces import exporting, open_tracing
+from gateway.server.trusted_documents import reloading
 from gateway.server.webhooks import webhook_routes
 from gateway.server.websocket import AuthenticatedConnection, GraphQLOverWebSocket
 from gateway.settings import AccessMode, Settings
@@ -69,6 +71,7 @@ def create_app(
     """
 
     authenticator = Authenticator(settings)
+    documents = DocumentSource(settings.documents)
     metrics = open_metrics(settings, registry)
     tracing = tracing or open_tracing(settings)
     # Traces first: a log line has the identifier of its trace.
@@ -76,12 +79,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        app.state.authenticator = authenticator
+        app.state.authenticator, app.state.documents = authenticator, documents
         with draining(settings.server.drain_delay) as state:
             async with (
                 exporting(tracing),
                 open_gateway(settings, transport, telemetry=telemetry) as gateway,
                 sampling(gateway, metrics),
+                reloading(documents.trusted),
             ):
                 app.state.gateway = gateway
                 yield state
@@ -99,7 +103,14 @@ def create_app(
         routes += playground_routes(settings, origins)
     middleware = [
         *([Middleware(ResponseTimes, metrics)] if metrics else []),
-        Middleware(GraphQLOverHTTP, origins, telemetry, HttpCaching(settings), has_page=has_page),
+        Middleware(
+            GraphQLOverHTTP,
+            origins,
+            telemetry,
+            HttpCaching(settings),
+            documents,
+            has_page=has_page,
+        ),
         Middleware(SecurityHeadersMiddleware),
         Middleware(CrossOrigin, origins),
         Middleware(Compression),
@@ -122,25 +133,32 @@ async def _authenticate(websocket: WebSocket, payload: dict[str, Any]) -> Authen
         _tell_refusal(gateway, OperationOutcome("websocket", clock()), error)
         raise
 
-    async def execute(parameters: Parameters) -> AsyncGenerator[ExecutionResult, None]:
+    async def execute(fields: dict[str, Any]) -> AsyncGenerator[ExecutionResult, None]:
+        outcome = OperationOutcome("websocket", clock(), caller=caller.public_name)
+        documents: DocumentSource = websocket.app.state.documents
         try:
             await authenticator.count(websocket, caller)
+            parameters = check_parameters(fields, websocket.headers, documents, caller.public_name)
         except RateLimited as error:
-            refused = OperationOutcome("websocket", clock(), caller=caller.public_name)
-            _tell_refusal(gateway, refused, error)
+            _tell_refusal(gateway, outcome, error)
             raise
+        except HttpError as error:
+            _tell_refusal(gateway, outcome, error.error)
+            raise
+        outcome.document = parameters.trusted_name
         return gateway.stream(
             parameters.query,
             parameters.variables,
             parameters.operation_name,
             parameters.options,
             caller=caller,
+            outcome=outcome,
         )
 
     return AuthenticatedConnection(execute, gateway.expires_at(caller))
 
 
-def _tell_refusal(gateway: Gateway, outcome: OperationOutcome, error: AccessError) -> None:
+def _tell_refusal(gateway: Gateway, outcome: OperationOutcome, error: GatewayError) -> None:
     outcome.outcome, outcome.codes = Outcome.REFUSED, (error.code,)
     gateway.telemetry.on_operation(outcome)
 

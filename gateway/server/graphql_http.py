@@ -19,6 +19,7 @@ from gateway.errors import AccessError, BadRequest, Forbidden, OriginNotAllowed
 from gateway.schema import PreparedOperation
 from gateway.server.authentication import Authenticator
 from gateway.server.disconnects import while_connected
+from gateway.server.document_source import ID_FIELDS, DocumentSource
 from gateway.server.http_caching import CacheableResponse, HttpCaching
 from gateway.server.middleware import ErrorsAsJson, internal_error
 from gateway.server.negotiation import (
@@ -31,7 +32,7 @@ from gateway.server.negotiation import (
 )
 from gateway.server.operations import Gateway, OperationOptions
 from gateway.server.origins import Origins, confined
-from gateway.server.parameters import HttpError, Parameters, read_parameters
+from gateway.server.parameters import DOCUMENT_PATH, HttpError, Parameters, read_parameters
 from gateway.server.results import record_response, rejected, response_map
 from gateway.server.sse import EVENT_STREAM, EventStream
 from gateway.telemetry.hooks import OperationOutcome, Telemetry
@@ -42,6 +43,7 @@ __all__ = ["GraphQLOverHTTP"]
 log = logging.getLogger(__name__)
 
 PATHS = {"/graphql", "/graphql/"}
+QUERY_PARAMETERS = {"query", "extensions", *ID_FIELDS}
 PREFLIGHT = {b"origin", b"access-control-request-method"}
 CLIENT_CLOSED_REQUEST = 499
 HOW_TO_SUBSCRIBE = (
@@ -53,8 +55,8 @@ HOW_TO_SUBSCRIBE = (
 class GraphQLOverHTTP:
     """The endpoint, as the first ASGI middleware: queries by GET, queries and mutations by POST.
 
-    It answers /graphql itself and passes on the rest: other paths, WebSockets, preflights, and
-    browsers that want the page, if there is one.
+    It answers /graphql itself, and /graphql/<id> if there are trusted documents. It passes on the
+    rest: other paths, WebSockets, preflights, and browsers that want the page, if there is one.
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class GraphQLOverHTTP:
         origins: Origins,
         telemetry: Telemetry,
         caching: HttpCaching,
+        documents: DocumentSource,
         *,
         has_page: bool = False,
     ) -> None:
         self._app = app
+        self._documents = documents
         self._telemetry = telemetry
         self._caching = caching
         self._origins = origins
@@ -75,12 +79,16 @@ class GraphQLOverHTTP:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         respond = self._app
-        if scope["type"] == "http" and scope["path"] in PATHS and not _is_preflight(scope):
+        if scope["type"] == "http" and self._is_ours(scope["path"]) and not _is_preflight(scope):
             request = Request(scope, receive)
             negotiated = await self._negotiator.negotiate(scope, is_query=_is_query(request))
             if negotiated.chosen != HTML:
                 respond = await self._guarded(request, negotiated, send)
         await respond(scope, receive, send)
+
+    def _is_ours(self, path: str) -> bool:
+        has_ids = self._documents.trusted is not None
+        return path in PATHS or (has_ids and path.startswith(DOCUMENT_PATH))
 
     async def _guarded(self, request: Request, negotiated: Negotiated, send: Send) -> ASGIApp:
         """The response, also to a bug and to a request that the server cancels at its end."""
@@ -124,7 +132,10 @@ class GraphQLOverHTTP:
                 outcome.traceparent = request.headers.get("traceparent")
                 outcome.is_parent_trusted = _authenticator(request).trusts(request)
             max_body = gateway.settings.documents.max_body
-            parameters = await read_parameters(request, negotiated, max_body)
+            parameters = await read_parameters(
+                request, negotiated, max_body, self._documents, caller.public_name
+            )
+            outcome.document = parameters.trusted_name
             if negotiated.chosen == EVENT_STREAM:
                 return self._stream(request, caller, parameters, outcome)
             operation = _prepare(request, parameters)
@@ -192,9 +203,10 @@ def _is_preflight(scope: Scope) -> bool:
 
 
 def _is_query(request: Request) -> bool:
-    """False for a request that may ask for the page: a GET without a query."""
-    is_get = request.method == "GET"
-    return not is_get or not request.query_params.keys().isdisjoint({"query", "extensions"})
+    """False for a request that may ask for the page: a GET that names no document."""
+    if request.method != "GET" or request.scope["path"] not in PATHS:
+        return True
+    return not request.query_params.keys().isdisjoint(QUERY_PARAMETERS)
 
 
 def _prepare(request: Request, parameters: Parameters) -> PreparedOperation:

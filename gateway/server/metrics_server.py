@@ -147,6 +147,8 @@ class ResponseTimes:
             await send(message)
             if status and message["type"] == "http.response.body" and not message.get("more_body"):
                 route = scope["path"].rstrip("/") or "/"
+                if route.startswith("/graphql/"):  # the id of a document
+                    route = "/graphql"
                 self._metrics.on_response(scope["method"], route, status, clock() - began)
 
         await self._app(scope, receive, send_and_measure)

@@ -13,20 +13,41 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.errors import BadRequest, CallerError, LimitExceeded, PersistedQueryNotSupported
+from gateway.errors import (
+    BadRequest,
+    CallerError,
+    DocumentNotTrusted,
+    LimitExceeded,
+    PersistedQueryNotFound,
+    PersistedQueryNotSupported,
+    UnknownDocumentId,
+)
 from gateway.schema.limits import NESTING
+from gateway.server.document_source import ID_FIELDS, DocumentSource, RequestedDocument
 from gateway.server.negotiation import JSON, Negotiated
 from gateway.server.operations import DEFAULT_OPTIONS, OperationOptions
+from gateway.server.persisted_queries import hash_of
 from gateway.telemetry.upstream_trace import Explain
 from gateway.upstream.client import Priority
 
-__all__ = ["HttpError", "Parameters", "check_parameters", "is_hash", "read_parameters"]
+__all__ = [
+    "DOCUMENT_PATH",
+    "HttpError",
+    "Parameters",
+    "check_parameters",
+    "read_parameters",
+    "sends_document",
+]
 
 T = TypeVar("T")
 NO_SHARED_CACHE = "private, no-cache, must-revalidate"
 OPTION_HEADERS = frozenset(
     {"gateway-explain", "gateway-request-budget", "gateway-timeout", "gateway-priority"}
 )
+# Of a request whose document may not run; 400 for any other reason.
+DOCUMENT_STATUSES: dict[type[CallerError], int] = {DocumentNotTrusted: 403, UnknownDocumentId: 404}
+DOCUMENT_PATH = "/graphql/"
+"""What the path of a document begins with: its id follows, or nothing."""
 PRIORITIES = {"interactive": Priority.INTERACTIVE, "bulk": Priority.BULK}
 
 
@@ -57,28 +78,46 @@ class HttpError(Exception):
 
 @dataclass(frozen=True)
 class Parameters:
-    """The parameters of a GraphQL request, checked for type."""
+    """The parameters of a GraphQL request, checked for type.
+
+    `trusted_name` is the name of a trusted document, None for any other.
+    """
 
     query: str
+    trusted_name: str | None
     variables: dict[str, Any] | None
     operation_name: str | None
     options: OperationOptions
 
 
-async def read_parameters(request: Request, negotiated: Negotiated, max_bytes: int) -> Parameters:
+async def read_parameters(
+    request: Request,
+    negotiated: Negotiated,
+    max_bytes: int,
+    documents: DocumentSource,
+    caller: str,
+) -> Parameters:
     """The parameters of an HTTP request. `max_bytes` limits the body as sent and as inflated.
 
-    Raises HttpError, or Starlette's ClientDisconnect.
+    `caller` is the caller's public name. Raises HttpError, or Starlette's ClientDisconnect.
     """
+    fields = await _fields(request, negotiated, max_bytes)
+    path: str = request.scope["path"]
+    if isinstance(fields, dict) and path.startswith(DOCUMENT_PATH):
+        fields |= {"documentId": path.removeprefix(DOCUMENT_PATH)}
+    return check_parameters(fields, negotiated.options, documents, caller)
+
+
+async def _fields(request: Request, negotiated: Negotiated, max_bytes: int) -> Any:
     if request.method == "GET":
         _check_size(len(request.scope["query_string"]), max_bytes, 414)
-        return check_parameters(_from_query_string(request), negotiated.options)
+        return _from_query_string(request)
     if request.method != "POST":
         raise HttpError(405, "Use GET for queries, or POST", {"Allow": "GET, POST"})
     if negotiated.content_type != JSON:
         raise HttpError(415, f"The request's body must be {JSON}")
     body = await _body(request, negotiated.content_coding, max_bytes)
-    return check_parameters(_json(body, "The request's body"), negotiated.options)
+    return _json(body, "The request's body")
 
 
 def _from_query_string(request: Request) -> dict[str, Any]:
@@ -163,29 +202,40 @@ def _json(text: bytes | bytearray, name: str) -> Any:
         raise HttpError(400, f"{name} is not valid JSON") from None
 
 
-def check_parameters(fields: Any, headers: Mapping[str, str]) -> Parameters:
+def check_parameters(
+    fields: Any, headers: Mapping[str, str], documents: DocumentSource, caller: str
+) -> Parameters:
     """The validated parameters of a request over HTTP or WebSocket. Raises HttpError."""
     if not isinstance(fields, dict):
         raise HttpError(400, "A GraphQL request is a JSON object")
-    query = fields.get("query")
     extensions = _optional(fields, "extensions", dict, "an object") or {}
-    if not query and is_hash(extensions):
-        # Clients recognise this message or its code, and then send the document.
-        error = PersistedQueryNotSupported("PersistedQueryNotSupported")
-        raise HttpError(400, error, {"Cache-Control": NO_SHARED_CACHE}, legacy_status=200)
-    if not isinstance(query, str) or not query.strip():
-        raise HttpError(400, "query is missing or not a string")
+    document = _document(fields, extensions, documents, caller)
     return Parameters(
-        query=query,
+        query=document.text,
+        trusted_name=document.name,
         variables=_optional(fields, "variables", dict, "an object"),
         operation_name=_optional(fields, "operationName", str, "a string") or None,
         options=_options(extensions, headers),
     )
 
 
-def is_hash(extensions: Mapping[str, Any] | None) -> bool:
-    """True if the client sends a document's hash, as for Apollo's persisted queries."""
-    return (extensions or {}).get("persistedQuery") is not None
+def _document(
+    fields: dict[str, Any], extensions: dict[str, Any], documents: DocumentSource, caller: str
+) -> RequestedDocument:
+    try:
+        return documents.document(fields, extensions, caller)
+    except (PersistedQueryNotFound, PersistedQueryNotSupported) as error:
+        # Clients recognise these messages, or their codes, and then send the document.
+        headers = {"Cache-Control": NO_SHARED_CACHE}
+        raise HttpError(400, error, headers, legacy_status=200) from None
+    except CallerError as error:
+        raise HttpError(DOCUMENT_STATUSES.get(type(error), 400), error) from None
+
+
+def sends_document(fields: Mapping[str, Any]) -> bool:
+    """True if a request has a document, or names one by its id or hash."""
+    is_named = any(fields.get(name) is not None for name in ("query", *ID_FIELDS))
+    return is_named or hash_of(fields.get("extensions") or {}) is not None
 
 
 def _options(extensions: dict[str, Any], headers: Mapping[str, str]) -> OperationOptions:

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from gateway.errors import GatewayError, LimitExceeded
-from gateway.server.parameters import HttpError, Parameters, check_parameters, is_hash
+from gateway.server.parameters import HttpError, sends_document
 from gateway.server.results import CredentialExpired, encoded, response_map, was_executed
 
 __all__ = [
@@ -53,8 +53,8 @@ CONNECTION_INIT_TIMEOUT = 5.0
 INTERNAL_ERROR = {"message": "Internal error", "extensions": {"code": GatewayError.code}}
 
 Payload = dict[str, Any]
-Execute = Callable[[Parameters], Awaitable[AsyncGenerator[ExecutionResult, None]]]
-"""The results of a client's operation. Raises a GatewayError to reject it."""
+Execute = Callable[[dict[str, Any]], Awaitable[AsyncGenerator[ExecutionResult, None]]]
+"""The results of a request with these parameters. Raises HttpError or GatewayError to reject it."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,12 @@ class Pong(msgspec.Struct, tag_field="type", tag="pong"):
 
 
 class Request(msgspec.Struct, rename="camel", omit_defaults=True):
-    """The request of a subscribe message. `query` is missing only if its hash is sent."""
+    """The request of a subscribe message. `query` is missing only if its id or hash is sent."""
 
     query: str | None = None
+    document_id: Any = None
+    doc_id: Any = msgspec.field(default=None, name="doc_id")
+    id: Any = None
     operation_name: str | None = None
     variables: Payload | None = None
     extensions: Payload | None = None
@@ -238,15 +241,14 @@ class GraphQLWsConnection:
             raise CloseConnection(4401, "Unauthorized")
         if message.id in self._operations:
             raise CloseConnection(4409, "Subscriber for this id already exists")
-        if message.payload.query is None and not is_hash(message.payload.extensions):
+        fields = msgspec.to_builtins(message.payload)
+        if not sends_document(fields):
             raise CloseConnection(4400, "Invalid message")
         try:
             if len(self._operations) >= MAX_OPERATIONS:
                 text = f"At most {MAX_OPERATIONS} concurrent operations on one socket"
                 raise LimitExceeded(text, limit="socket_operations", allowed=MAX_OPERATIONS)
-            fields = msgspec.to_builtins(message.payload)
-            parameters = check_parameters(fields, self._websocket.headers)
-            results = await self._connection.execute(parameters)
+            results = await self._connection.execute(fields)
         except HttpError as error:
             await self._send("error", id=message.id, payload=error.errors)
         except GatewayError as error:

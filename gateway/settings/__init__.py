@@ -30,6 +30,7 @@ from gateway.settings.values import (
     UNIX_SOCKET,
     AccessMode,
     CacheControl,
+    DocumentPolicy,
     Environment,
     LogFormat,
     LogLevel,
@@ -57,6 +58,7 @@ __all__ = [
     "AccountSettings",
     "BreakerSettings",
     "CacheControl",
+    "DocumentPolicy",
     "DocumentSettings",
     "Environment",
     "JwtSettings",
@@ -162,6 +164,10 @@ class Settings:
             raise SettingsError(
                 "GATEWAY_CACHE_CONTROL: public is only for GATEWAY_ACCESS=none: a shared cache "
                 "asks nobody for a credential"
+            )
+        if self.documents.policy is not DocumentPolicy.OFF and not self.documents.manifests:
+            raise SettingsError(
+                f"GATEWAY_DOCUMENTS_FILE: is missing for GATEWAY_DOCUMENTS={self.documents.policy}"
             )
         if access.is_open and "*" in (self.server.allowed_origins or ()):
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""Settings of GraphQL documents: their limits, and what the gateway shows to clients.
+"""Settings of GraphQL documents: which run, their limits, and what clients are shown.
 
 This module must not know what a setting is used for beyond its meaning.
 """
@@ -6,14 +6,14 @@ This module must not know what a setting is used for beyond its meaning.
 from dataclasses import dataclass
 from typing import Annotated
 
-from gateway.settings.values import Environment, Switch, between, setting
+from gateway.settings.values import DocumentPolicy, Environment, Paths, Switch, between, setting
 
 __all__ = ["DocumentSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentSettings:
-    """GraphQL documents: what their writers are shown, and how large one may be."""
+    """GraphQL documents: what their writers are shown, which run, and how large one may be."""
 
     environment: Environment = setting(
         "GATEWAY_ENV", Environment.DEVELOPMENT, "development|production",
@@ -24,6 +24,21 @@ class DocumentSettings:
         "GATEWAY_INTROSPECTION", None, "on|off",
         "Whether clients may read the schema (__schema, __type, _service). Where it is not set, "
         "GATEWAY_ENV decides. `gateway schema` prints it for routers and tools.",
+    )  # fmt: skip
+    policy: DocumentPolicy = setting(
+        "GATEWAY_DOCUMENTS", DocumentPolicy.OFF, "off|warn|known|ids",
+        "Which documents run (docs/documents.md): all; all, with a log line for those that would "
+        "be refused; those of the manifest; or those that are asked for by their id in it.",
+    )  # fmt: skip
+    manifests: Paths | None = setting(
+        "GATEWAY_DOCUMENTS_FILE", None, "paths",
+        "The manifests of trusted documents, with commas between: Apollo's, or a map from id to "
+        "text as of Relay and codegen. A changed file is read again without a restart.",
+    )  # fmt: skip
+    apq: Switch = setting(
+        "GATEWAY_APQ", Switch.ON, "on|off",
+        "Whether clients may send the hash of a document that was sent before (automatic persisted "
+        "queries). Never with GATEWAY_DOCUMENTS=known or ids.",
     )  # fmt: skip
     max_body: Annotated[int, between(1024, 16_777_216)] = setting(
         "GATEWAY_MAX_BODY", 262_144, "bytes",

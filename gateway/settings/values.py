@@ -25,11 +25,13 @@ __all__ = [
     "CredentialSid",
     "CursorSecret",
     "Delay",
+    "DocumentPolicy",
     "Environment",
     "KeyUrl",
     "LogLevel",
     "Networks",
     "Origins",
+    "Paths",
     "Percent",
     "PlannerMode",
     "ScopePairs",
@@ -265,6 +267,20 @@ class Switch(StrEnum):
     OFF = "off"
 
 
+class DocumentPolicy(StrEnum):
+    """Which documents may run (docs/documents.md)."""
+
+    OFF = "off"
+    WARN = "warn"
+    KNOWN = "known"
+    IDS = "ids"
+
+
+def paths(value: str) -> tuple[str, ...]:
+    """Paths with commas between."""
+    return tuple(filter(None, (path.strip() for path in value.split(","))))
+
+
 def cursor_secret(value: str) -> Secret:
     """A secret that is long enough to resist guessing."""
     if len(value) < 16:
@@ -301,6 +317,7 @@ Networks = Annotated[str, addresses]
 Origins = Annotated[tuple[str, ...], origins]
 Percent = Annotated[int, between(0, 100)]
 ScopePairs = Annotated[str, PAIRS]
+Paths = Annotated[tuple[str, ...], paths]
 Seconds = Annotated[float, SECONDS]
 Secrets = Annotated[tuple[Secret, ...], secrets]
 StoreUrl = Annotated[Secret, store_url]

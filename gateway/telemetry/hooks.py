@@ -48,6 +48,7 @@ class OperationOutcome:
     from there to the response, or to the end of a stream. `type` is query, mutation or
     subscription, None before the document was read. `caller` is the caller's public name, None
     before it was known. `codes` are those of its errors, `limit` is the limit that was exceeded.
+    `document` is the name of a trusted document, None for any other.
     `status` is that of HTTP, None over WebSocket. `results` counts those of a stream. `trace` has
     the upstream requests of a query, mutation or event. `traceparent` is the client's (W3C Trace
     Context), and `trace_id` that of the span, if there is one.
@@ -68,6 +69,7 @@ class OperationOutcome:
     traceparent: str | None = None
     is_parent_trusted: bool = False
     trace_id: str | None = None
+    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class LogLines(Hooks):
 def _summary(outcome: OperationOutcome) -> dict[str, Any]:
     fields = {
         "type": outcome.type,
+        "document": outcome.document,
         "outcome": outcome.outcome.value,
         "status": outcome.status,
         "codes": outcome.codes or None,

@@ -23,6 +23,7 @@ __all__ = ["TABLE", "Metric", "Metrics"]
 OTHER = "other"
 # Time series that are kept at hand, more than there are.
 MAX_CHILDREN = 2000
+MAX_DOCUMENTS = 500
 # Buckets of HTTP durations in seconds, by OpenTelemetry's semantic conventions, and two that an
 # operation of 30 seconds needs.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 30)
@@ -99,6 +100,13 @@ OVERHEAD_SECONDS = Metric(
     Kind.HISTOGRAM,
     "Seconds of a query or mutation in which it waited for no upstream request.",
     {"type": TYPES},
+)
+DOCUMENT_OPERATIONS = Metric(
+    "gateway_document_operations_total",
+    Kind.COUNTER,
+    "Operations of each trusted document, by its name in the manifest (docs/documents.md); `other` "
+    "for all others, and beyond 500 names.",
+    {"document": (), "outcome": tuple(Outcome)},
 )
 ERRORS = Metric(
     "gateway_errors_total",
@@ -218,6 +226,7 @@ class Metrics(Hooks):
     def __init__(self, registry: CollectorRegistry, version: str) -> None:
         self._instruments = {metric: metric.register(registry) for metric in TABLE}
         self._children: dict[tuple[Any, ...], Any] = {}
+        self._documents: set[str] = set()
         self._seen: dict[int, UpstreamSample] = {}
         self._of(BUILD_INFO, version).set(1)
         for metric in TABLE:  # a series that begins at 1 hides its first event from increase()
@@ -229,6 +238,7 @@ class Metrics(Hooks):
         """See Hooks."""
         type_ = outcome.type or "none"
         self._of(OPERATION_SECONDS, type_, outcome.outcome).observe(outcome.seconds)
+        self._of(DOCUMENT_OPERATIONS, self._document(outcome), outcome.outcome).inc()
         for code in outcome.codes:
             self._of(ERRORS, code).inc()
         if outcome.outcome is Outcome.REFUSED:
@@ -245,6 +255,12 @@ class Metrics(Hooks):
         wait = self._of(UPSTREAM_WAIT, outcome.priority)
         for record in sent:
             wait.observe(record.wait)
+
+    def _document(self, outcome: OperationOutcome) -> str:
+        """The document's label. Manifests that are reloaded may bring more names than is good."""
+        if outcome.document and len(self._documents) < MAX_DOCUMENTS:
+            self._documents.add(outcome.document)
+        return outcome.document if outcome.document in self._documents else OTHER
 
     def on_exchange(self, exchange: UpstreamExchange) -> None:
         """See Hooks."""

@@ -33,6 +33,7 @@ from starlette.types import ASGIApp, Message
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.server.authentication import Authenticator
+from gateway.server.document_source import DocumentSource
 from gateway.server.factory import open_gateway
 from gateway.server.graphql_http import GraphQLOverHTTP
 from gateway.server.http_caching import HttpCaching
@@ -152,12 +153,10 @@ async def main(rounds: int) -> None:
 
 def app_of(gateway: Gateway) -> Starlette:
     """The gateway as an app."""
-    origins = Origins(gateway.settings)
-    app = Starlette(
-        middleware=[
-            Middleware(GraphQLOverHTTP, origins, gateway.telemetry, HttpCaching(gateway.settings))
-        ]
-    )
+    origins, documents = Origins(gateway.settings), DocumentSource(gateway.settings.documents)
+    caching = HttpCaching(gateway.settings)
+    given = origins, gateway.telemetry, caching, documents
+    app = Starlette(middleware=[Middleware(GraphQLOverHTTP, *given)])
     app.state.gateway = gateway
     app.state.authenticator = Authenticator(gateway.settings)
     return app

@@ -11,9 +11,12 @@ from starlette.types import Message
 from strawberry.types import ExecutionResult
 
 from gateway.errors import BadUserInput
-from gateway.server.parameters import Parameters
+from gateway.server.document_source import DocumentSource
+from gateway.server.parameters import Parameters, check_parameters
 from gateway.server.websocket import AuthenticatedConnection, GraphQLOverWebSocket
+from gateway.settings import DocumentSettings
 
+DOCUMENTS = DocumentSource(DocumentSettings())
 HELLO = {"type": "connection_init"}
 TYPES = ["connection_init", "ping", "pong", "subscribe", "complete", "next", "start", "", None, 1]
 JSON = st.recursive(
@@ -42,7 +45,8 @@ FRAMES = st.one_of(
 async def authenticate(_websocket: Any, _payload: Any) -> AuthenticatedConnection:
     """Authenticates everybody; operations behave as their document says."""
 
-    async def execute(parameters: Parameters) -> Any:
+    async def execute(fields: dict[str, Any]) -> Any:
+        parameters = check_parameters(fields, {}, DOCUMENTS, "")
         if parameters.query == "refused":
             raise BadUserInput("no")
         return results(parameters)
