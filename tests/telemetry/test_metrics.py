@@ -1,7 +1,9 @@
 """What is counted, from requests to the exposition; no client can make up a time series."""
 
 import asyncio
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.server import create_app
-from gateway.settings import AccessMode, Secret, Switch
+from gateway.settings import AccessMode, DocumentPolicy, Secret, Switch
 from gateway.telemetry.hooks import OperationOutcome, Outcome
 from gateway.telemetry.metrics import TABLE, Metrics
 from gateway.telemetry.records import UpstreamExchange
@@ -202,3 +204,37 @@ async def test_a_busy_loop_is_seen() -> None:
     async with Served(PlainTwilio()) as served:
         while served.scrape()("gateway_event_loop_lag_seconds_count") < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def test_operations_of_trusted_documents_are_counted_by_name(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"1": "query Mine { calls { nodes { sid } } }"}))
+    settings = {"documents": DocumentPolicy.WARN, "documents_file": (str(manifest),)}
+    twilio = PlainTwilio(calls=[call(1)])
+    app = await asyncio.to_thread(Served, twilio, **settings)
+    async with app as served:
+        await served.client.post("/graphql/1", json={})
+        await served.client.get("/graphql/2")
+        await served.post("query Theirs { calls { nodes { sid } } }")
+        scraped = served.scrape()
+
+    name = "gateway_document_operations_total"
+    assert scraped(name, "document=Mine", "outcome=ok") == 1
+    assert scraped(name, "document=other", "outcome=ok") == 1
+    assert scraped(name, "document=other", "outcome=refused") == 1
+    assert "Theirs" not in scraped.text
+    route = "method=POST", "route=/graphql", "status=200"
+    assert scraped("http_server_request_duration_seconds_count", *route) == 2
+
+
+def test_reloaded_manifests_cannot_make_up_time_series_without_end() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, "1")
+    for n in range(600):
+        outcome = OperationOutcome("http", 0.0, 0.1, "query", outcome=Outcome.OK)
+        outcome.document = f"Q{n}"
+        metrics.on_operation(outcome)
+
+    scraped = Scraped(registry)
+    assert scraped("gateway_document_operations_total", "document=Q499", "outcome=ok") == 1
+    assert scraped("gateway_document_operations_total", "document=other", "outcome=ok") == 100
