@@ -1,9 +1,9 @@
 """The command line: one module for each command; without a command the gateway serves.
 
 A command reads arguments, prints and exits; it must not decide how a query is answered. Exit codes:
-0 done; 1 a response with errors, a difference that verify found, or a gateway that did not respond
-to healthcheck; 2 wrong arguments or settings, a port in use, an account or a store that could not
-be read, or a running gateway that does not answer.
+0 done; 1 a response with errors, a difference that verify found, a document to correct, or a
+gateway that did not respond to healthcheck; 2 wrong arguments or settings, a port in use, an
+account or a store that could not be read, or a running gateway that does not answer.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.cli import (
     check_command,
+    documents_command,
     healthcheck_command,
     query_command,
     sandbox_command,
@@ -35,7 +36,7 @@ A GraphQL gateway over Twilio's Calls resource. Without a command it serves:
 `gateway --port 8080` is the same as `gateway serve --port 8080`."""
 GROUPS = {
     "run the gateway": (serve_command, check_command, healthcheck_command, token_command),
-    "ask it from the shell": (query_command, tail_command, schema_command),
+    "ask it from the shell": (query_command, tail_command, schema_command, documents_command),
     "test without risk": (sandbox_command, trigger_command, verify_command),
 }
 EPILOG = """\

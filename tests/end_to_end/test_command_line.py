@@ -325,14 +325,14 @@ def test_the_help_groups_every_command_by_what_people_want_to_do(
     groups = re.findall(r"^([a-z ]+):\n((?:  [a-z]+ +.+\n)+)", text, re.MULTILINE)
     assert {name: re.findall(r"^  (\w+)", rows, re.MULTILINE) for name, rows in groups} == {
         "run the gateway": ["serve", "check", "healthcheck", "token"],
-        "ask it from the shell": ["query", "tail", "schema"],
+        "ask it from the shell": ["query", "tail", "schema", "documents"],
         "test without risk": ["sandbox", "trigger", "verify"],
     }
     assert max(map(len, text.splitlines())) <= 80
 
 
 COMMANDS = [
-    *("serve", "check", "healthcheck", "token", "query", "tail", "schema"),
+    *("serve", "check", "healthcheck", "token", "query", "tail", "schema", "documents"),
     *("sandbox", "trigger", "verify"),
 ]
 
