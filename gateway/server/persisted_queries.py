@@ -27,7 +27,7 @@ def hash_of(extensions: dict[str, Any]) -> str | None:
     if given is None:
         return None
     hash_ = given.get("sha256Hash") if isinstance(given, dict) and given.get("version") == 1 else ""
-    return hash_.lower() if isinstance(hash_, str) else ""
+    return hash_ if isinstance(hash_, str) else ""
 
 
 class PersistedQueries:

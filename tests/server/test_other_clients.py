@@ -1,4 +1,4 @@
-"""Third-party clients from npm: graphql-ws, graphql-sse, urql, Apollo Client."""
+"""Third-party clients from npm: graphql-ws, graphql-sse, urql, Apollo Client, Relay."""
 
 import asyncio
 import json
@@ -7,11 +7,13 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.settings import DocumentPolicy, Switch
 from tests.plain_twilio import calls_in, sid
 from tests.server.sockets import WATCH, Stage, stage
 from tests.server.stage import GRAPHQL_RESPONSE, JSON
@@ -106,20 +108,49 @@ async def test_a_query_is_answered(installed: Path, name: str) -> None:
     [("", 400), (GRAPHQL_RESPONSE, 400), (JSON, 200)],
     ids=["its own", "new", "legacy"],
 )
-async def test_a_client_that_sends_a_hash_sends_the_query_after_it(
-    installed: Path, name: str, method: str, accept: str, status: int
+@pytest.mark.parametrize(("apq", "then"), [("on", "hash: 200"), ("off", "query: 200")])
+async def test_a_client_that_sends_a_hash_sends_the_query_after_it_once(
+    installed: Path, name: str, method: str, accept: str, status: int, apq: str, then: str
 ) -> None:
-    """Once: then it knows that persisted queries are not supported. Apollo adds __typename."""
+    """Then it sends the hash alone, or knows that there are no persisted queries."""
     async with (
-        stage(calls_in("ringing")) as there,
+        stage(calls_in("ringing"), apq=Switch(apq)) as there,
         client(installed, name, there, ONE, 1, accept, method) as printed,
     ):
         *answers, end = [line async for line in printed]
 
     assert [answer["data"]["call"]["status"] for answer in answers] == ["RINGING"] * 2
-    first, *then = end["asked"]
+    first, *later = end["asked"]
     assert first == f"{method.upper()} hash: {status}"
-    assert [asked.partition(" ")[2] for asked in then] == ["query: 200", "query: 200"]
+    assert [asked.partition(" ")[2] for asked in later] == ["query: 200", then]
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *product(["apollo-manifest", "urql-manifest", "urql-document-id"], ["get", "post"]),
+        ("relay-manifest", "post"),
+    ],
+)
+async def test_a_client_with_a_manifest_runs_where_only_ids_do(
+    installed: Path, tmp_path: Path, name: str, method: str
+) -> None:
+    """No client ever sends the document."""
+    one = ONE.replace("{ status }", "{ __typename id status }")
+    operation = {"id": f"One:{name}", "name": "One", "type": "query", "body": one}
+    manifest = {"format": "apollo-persisted-query-manifest", "version": 1}
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**manifest, "operations": [operation]}))
+    settings = {"documents": DocumentPolicy.IDS, "documents_file": (str(path),)}
+    async with (
+        stage(calls_in("ringing"), **settings) as there,
+        client(installed, name, there, one, 1, str(path), method) as printed,
+    ):
+        answer, end = [line async for line in printed]
+
+    assert answer["data"]["call"]["status"] == "RINGING"
+    assert end == {"asked": [f"{method.upper()} hash: 200"]}
+    assert there.twilio.asked() == [f"GET Calls/{sid('CA', 1)}"]
 
 
 def status_in(line: Any) -> str:

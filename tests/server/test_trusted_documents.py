@@ -30,6 +30,7 @@ APOLLO = {
     "version": 1,
     "operations": [
         {"id": HASH, "name": "One", "type": "query", "body": ONE},
+        {"id": "Any", "name": "One", "type": "query", "body": ONE},
         {"id": "end", "name": "End", "type": "mutation", "body": END},
     ],
 }
@@ -43,6 +44,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "doc_id": {"doc_id": HASH},
     "id": {"id": HASH},
     "hash": {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": HASH}}},
+    "hash that is any id": {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "Any"}}},
     "several": {"documentId": HASH, "extensions": {"persistedQuery": {"sha256Hash": "0"}}},
 }
 
@@ -345,10 +347,10 @@ def test_a_changed_manifest_is_read_and_a_bad_one_leaves_the_last_good_one(
 
     loaded, broken, missing, again = caplog.messages
     version = loaded.removeprefix("documents: ").removesuffix(" is in use")
-    assert version.endswith("with 3 trusted documents")
+    assert version.endswith("with 4 trusted documents")
     assert broken == f"documents: {files[1]} cannot be used: it is not JSON; {version} stays in use"
     assert missing.endswith(f"cannot be read: No such file or directory; {version} stays in use")
-    assert again.endswith("with 4 trusted documents is in use")
+    assert again.endswith("with 5 trusted documents is in use")
 
 
 async def test_a_running_gateway_takes_a_new_manifest(files: tuple[str, str]) -> None:
