@@ -103,8 +103,9 @@ async def read_parameters(
     """
     fields = await _fields(request, negotiated, max_bytes)
     path: str = request.scope["path"]
-    if isinstance(fields, dict) and path.startswith(DOCUMENT_PATH):
-        fields |= {"documentId": path.removeprefix(DOCUMENT_PATH)}
+    id_ = path.removeprefix(DOCUMENT_PATH) if path.startswith(DOCUMENT_PATH) else ""
+    if id_ and isinstance(fields, dict):
+        fields["documentId"] = id_
     return check_parameters(fields, negotiated.options, documents, caller)
 
 

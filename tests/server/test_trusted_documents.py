@@ -103,6 +103,59 @@ async def test_an_id_in_the_path_runs_its_document(files: tuple[str, str]) -> No
     assert account.asked() == SENT
 
 
+async def test_a_path_with_a_slash_at_its_end_has_no_id(files: tuple[str, str]) -> None:
+    body = {"documentId": HASH, "variables": VARIABLES}
+    async with served(twilio(), documents=DocumentPolicy.IDS, documents_file=files) as client:
+        response = await client.post("/graphql/", json=body)
+        both = await client.post(f"/graphql/{HASH}", json={"doc_id": "5f1d"})
+
+    assert response.json() == FOUND
+    assert code(both) == (400, "BAD_REQUEST")
+
+
+async def test_a_page_of_another_origin_may_use_a_documents_path_only_if_it_is_allowed(
+    files: tuple[str, str],
+) -> None:
+    settings = {
+        "documents": DocumentPolicy.IDS,
+        "documents_file": files,
+        "allowed_origins": ("https://app.example.com",),
+    }
+    account = twilio()
+    asked = {"Access-Control-Request-Method": "POST"}
+    async with served(account, **settings) as client:
+        seen = []
+        for origin in ("https://app.example.com", "https://evil.example.com"):
+            headers = {"Origin": origin}
+            path = f"/graphql/{HASH}"
+            preflight = await client.options(path, headers=headers | asked)
+            response = await client.post(path, json={"variables": VARIABLES}, headers=headers)
+            seen.append((preflight.status_code, response.status_code))
+
+    assert seen == [(200, 200), (400, 403)]
+    assert account.asked() == SENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{ a " * 700, "{ a" * 700 + "}" * 700, "{ a(b: " + "[" * 700 + "]" * 700 + ") }",
+     "{ a(b: " + "{a:" * 300, "\ud800 { a }", "{ a " * 2000, " ", "#"],
+)  # fmt: skip
+@pytest.mark.parametrize("policy", ["warn", "known"])
+async def test_a_text_that_is_hostile_is_only_refused(
+    files: tuple[str, str], text: str, policy: str
+) -> None:
+    settings = {"documents": DocumentPolicy(policy), "documents_file": files}
+    account = twilio()
+    async with served(account, **settings) as client:
+        body = json.dumps({"query": text})
+        headers = {"Content-Type": "application/json", "Accept": GRAPHQL_RESPONSE}
+        response = await client.post("/graphql", content=body, headers=headers)
+
+    assert response.status_code in (400, 403)
+    assert account.asked() == []
+
+
 async def test_without_trusted_documents_such_a_path_does_not_exist() -> None:
     async with served(twilio()) as client:
         response = await client.get(f"/graphql/{HASH}")
