@@ -17,6 +17,7 @@ HOUSE = Path(__file__).parents[2]
 PAGES = [HOUSE / "README.md", *sorted((HOUSE / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCUMENT = re.compile(r"\S+\.graphql")
+MANIFEST = "manifest.json"
 
 # The line after which a command that never ends by itself does what it should.
 ENDLESS = {
@@ -42,23 +43,26 @@ NOT_RUN = {
 
 @dataclass(frozen=True)
 class Printed:
-    """A command, its page, and the GraphQL document that is printed before it."""
+    """A command, its page, and the GraphQL document and the JSON that are printed before it."""
 
     page: str
     command: str
     document: str
+    json: str = ""
 
 
 def printed(page: str, text: str) -> Iterator[Printed]:
     """The commands of a page's shell blocks, without comments."""
-    document = ""
+    document = json = ""
     for kind, content in BLOCK.findall(text):
         if kind == "graphql":
             document = content
+        if kind == "json":
+            json = content
         if kind in {"sh", "bash", "shell", "console"}:
             for line in content.replace("\\\n", "").splitlines():
                 if command := re.sub(r"(^|\s+)#\s.*", "", line).strip():
-                    yield Printed(page, command, document)
+                    yield Printed(page, command, document, json)
 
 
 PRINTED = [one for page in PAGES for one in printed(str(page.relative_to(HOUSE)), page.read_text())]
@@ -91,6 +95,8 @@ def test_a_printed_command_does_what_it_should(
 ) -> None:
     for name in DOCUMENT.findall(one.command):
         (tmp_path / name).write_text(one.document)
+    if MANIFEST in one.command:
+        (tmp_path / MANIFEST).write_text(one.json)
     with subprocess.Popen(  # noqa: S603
         ["/bin/bash", "-c", one.command],
         env=shell,

@@ -428,3 +428,19 @@ async def test_the_line_of_an_operation_names_a_trusted_document(
         await client.post("/graphql", json={"query": UNKNOWN})
 
     assert [line.get("document") for line in lines] == ["One", "All", None]
+
+
+async def test_over_a_socket_a_refused_document_leaves_a_line_too(
+    files: tuple[str, str],
+    lines: list[dict[str, Any]],  # noqa: F811
+) -> None:
+    settings = {"documents": DocumentPolicy.KNOWN, "documents_file": files}
+    async with stage(twilio(), **settings) as there, there.socket() as client:
+        await client.subscribe("1", UNKNOWN)
+        await client.receive()
+        await client.send({"type": "subscribe", "id": "2", "payload": {"id": "5f1d"}})
+        await client.receive()
+        await client.receive()
+
+    seen = [(line["outcome"], line.get("codes"), line.get("document")) for line in lines]
+    assert seen == [("refused", ("QUERY_NOT_IN_SAFELIST",), None), ("ok", None, "All")]
