@@ -43,6 +43,7 @@ BAD: dict[str, list[str]] = {
     "GATEWAY_WEBHOOK_URL": ["calls.example.com", "https://h?token=hunter2"],
     "GATEWAY_WEBHOOK_RATE_LIMIT": ["0", "100001", "fast"],
     "GATEWAY_STORE_URL": ["127.0.0.1:6379", "http://h", "redis://:hunter2@", "redis://h:hunter2"],
+    "GATEWAY_CACHE_STORE_URL": ["127.0.0.1:6379", "memcached://h", "redis://:hunter2@"],
     "GATEWAY_PUBLIC_URL": ["gateway.example.com", "https://a:hunter2@h"],
     "GATEWAY_PORT": ["-1", "65536", "http", "80.5", "0x50", "８０", "9" * 40],
     "GATEWAY_WORKERS": ["0", "65", "two"],
@@ -324,6 +325,26 @@ def test_a_store_url_may_hold_a_password_which_is_not_shown() -> None:
     assert TOKEN not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("url", "is_other"),
+    [
+        ("redis://store:6379/0", False),
+        ("valkeys://:hunter2@Store/1", False),
+        ("redis://store:6380/0", True),
+        ("redis://cache:6379/0", True),
+    ],
+)
+def test_the_shared_cache_is_on_another_server_than_the_store(url: str, is_other: bool) -> None:
+    """Eviction is a setting of the server, not of a database of its."""
+    given = {"GATEWAY_STORE_URL": "redis://store/0", "GATEWAY_CACHE_STORE_URL": url}
+    if is_other:
+        assert read(**given).upstream.cache_store_url is not None
+    else:
+        with pytest.raises(SettingsError, match=r"^GATEWAY_CACHE_STORE_URL: must be another") as it:
+            read(**given)
+        assert "hunter2" not in str(it.value)
+
+
 def test_several_secrets_are_separated_by_commas_and_none_is_shown() -> None:
     settings = read(GATEWAY_WEBHOOK_AUTH_TOKENS=f"{TOKEN}, {KEY},")
 
@@ -394,6 +415,7 @@ def test_everything_that_must_not_be_seen_may_stand_in_a_file() -> None:
         "GATEWAY_WEBHOOK_AUTH_TOKENS",
         "GATEWAY_WEBHOOK_SHARED_KEYS",
         "GATEWAY_STORE_URL",
+        "GATEWAY_CACHE_STORE_URL",
         "GATEWAY_CURSOR_SECRET",
     ]
     assert not {f"{name}_FILE" for name in SECRETS} & FIELDS.keys()
@@ -428,7 +450,7 @@ class InFile:
 def in_file(request: pytest.FixtureRequest, tmp_path: Path) -> InFile:
     """Each secret in turn, in a file as `echo` and editors write it."""
     name = request.param
-    value = "redis://:hunter2@127.0.0.1/0" if name == "GATEWAY_STORE_URL" else TOKEN
+    value = "redis://:hunter2@127.0.0.1/0" if name.endswith("STORE_URL") else TOKEN
     others = {
         "TWILIO_AUTH_TOKEN": {"TWILIO_ACCOUNT_SID": ACCOUNT},
         "TWILIO_API_SECRET": {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_KEY": KEY},
@@ -564,6 +586,8 @@ def values_of(row: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         return st.none()  # it excludes the URL
     if name == "GATEWAY_ALLOWED_ORIGINS":
         return st.from_type(plain).filter(lambda found: "*" not in (found or ()))
+    if name.endswith("STORE_URL"):  # two servers
+        return st.sampled_from([None, Secret(f"redis://:{TOKEN}@{name.lower()}")])
     if name == "GATEWAY_CACHE_CONTROL":
         return st.sampled_from([CacheControl.OFF, CacheControl.PRIVATE])  # public is for few
     if plain is float:

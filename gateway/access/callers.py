@@ -3,6 +3,7 @@
 This module must not know how a caller was identified.
 """
 
+import hmac
 import os
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,6 +42,14 @@ class Account:
         """Equal for equal credentials of the same account; reveals nothing about them."""
         whole = "\0".join((self.sid, self.username, self.password.reveal()))
         return blake2b(whole.encode(), key=_PROCESS_KEY, digest_size=16).hexdigest()
+
+    def mac(self, text: str) -> str:
+        """HMAC-SHA-256 of a text, in hex, with the credential as key.
+
+        Equal in all processes with this credential; reveals neither the text nor the credential.
+        """
+        key = "\0".join((self.username, self.password.reveal()))
+        return hmac.digest(key.encode(), text.encode(), "sha256").hex()
 
 
 @dataclass(frozen=True)

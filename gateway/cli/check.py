@@ -1,4 +1,4 @@
-"""What `gateway check` does: it prints the settings, then what credential and store answer.
+"""What `gateway check` does: it prints the settings, then what credential and stores answer.
 
 This module must not know what a setting means, nor how a request is sent.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.errors import StoreUnavailable
 from gateway.server import check_access, read_account
-from gateway.settings import Settings, SettingsError, is_secret
+from gateway.settings import Secret, Settings, SettingsError, is_secret
 from gateway.telemetry.logs import configure_logging
 
 __all__ = ["run"]
@@ -26,7 +26,7 @@ def run(settings: Settings, *, offline: bool) -> int:
     settings.require_access_control()
     asyncio.run(check_access(settings))
     problems = []
-    for name, check in (("account", _account), ("store", _store)):
+    for name, check in (("account", _account), ("store", _store), ("shared cache", _shared_cache)):
         try:
             print(f"{name}: {asyncio.run(check(settings, offline))}", flush=True)
         except SettingsError as error:
@@ -72,12 +72,21 @@ async def _store(settings: Settings, offline: bool) -> str:
     url = settings.live.store_url
     if url is None:
         return "in memory, because no GATEWAY_STORE_URL is set"
-    if offline:
-        return NOT_ASKED
+    return NOT_ASKED if offline else await _ping("GATEWAY_STORE_URL", url)
+
+
+async def _shared_cache(settings: Settings, offline: bool) -> str:
+    url = settings.upstream.cache_store_url
+    if url is None:
+        return "none, because no GATEWAY_CACHE_STORE_URL is set"
+    return NOT_ASKED if offline else await _ping("GATEWAY_CACHE_STORE_URL", url)
+
+
+async def _ping(name: str, url: Secret) -> str:
     from gateway.live.valkey import ping  # its client takes 6 MB that others do not need
 
     try:
         await ping(url.reveal())
     except StoreUnavailable as error:
-        raise SettingsError(f"GATEWAY_STORE_URL: {error}") from None
+        raise SettingsError(f"{name}: {error}") from None
     return "answers"

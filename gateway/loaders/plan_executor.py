@@ -78,13 +78,20 @@ class PlanExecutor:
     def _cached(self, request: Request) -> KnownAnswer | None:
         """An answer that an earlier operation has read and that cannot have changed."""
         found = self._client.cached(request)
-        if found is None:
-            return None
-        value, seconds = found
+        return None if found is None else self._use_cached(*found)
+
+    def _use_cached(self, value: Any, seconds: float) -> KnownAnswer:
         self.trace.keep_for(seconds)
         self.trace.cached += 1
         self._known.record(value)
         return KnownAnswer(value)
+
+    async def _recall(self, batch: list[Request], resolve: Resolve) -> list[Request]:
+        """Resolves what another gateway has read and shared; the requests that are left."""
+        found = await self._client.recall({request: self._owner(request) for request in batch})
+        for request, cached in found.items():
+            resolve(request, self._use_cached(*cached).value)
+        return [request for request in batch if request not in found]
 
     async def send(self, request: FormRequest[R], field: str) -> R:
         """Posts a mutation; `field` is the path of the requesting field.
@@ -114,7 +121,12 @@ class PlanExecutor:
 
     async def execute(self, requests: Iterable[Request], resolve: Resolve) -> None:
         """Plans a batch and resolves each of its requests with the answer or an Exception."""
-        steps = self._planned(list(requests))
+        batch = list(requests)
+        if self._client.shares_cache and self._policy.adaptive:
+            batch = await self._recall(batch, resolve)
+            if not batch:
+                return
+        steps = self._planned(batch)
         if self._is_dry:
             for step in steps:
                 if not _is_first_page(step):

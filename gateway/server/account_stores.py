@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from gateway.live.store import MemoryStore, Store
 from gateway.settings import Settings
+from gateway.upstream.shared_cache import SharedCache
 
 if TYPE_CHECKING:
     from gateway.live.shared_limits import SharedLimits
 
 __all__ = [
     "AccountStores",
+    "shared_cache",
     "shared_limits",
     "store_for",
 ]
@@ -41,6 +43,19 @@ def shared_limits(settings: Settings) -> "SharedLimits | None":
     from gateway.live.shared_limits import SharedLimits
 
     return SharedLimits(settings.live.store_url.reveal(), settings.account.sid or "callers")
+
+
+def shared_cache(settings: Settings) -> SharedCache | None:
+    """The cache that gateways share, if the settings name its store.
+
+    None for an embedded sandbox: its calls are those of one process, or of one parent.
+    """
+    url = settings.upstream.cache_store_url
+    if url is None or settings.uses_sandbox:
+        return None
+    from gateway.live.cache_store import ValkeyCacheStore
+
+    return SharedCache(ValkeyCacheStore(url.reveal()))
 
 
 class AccountStores:

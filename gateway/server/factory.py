@@ -15,7 +15,7 @@ from gateway.live.subscriptions import SubscriberSlots
 from gateway.sandbox import SandboxConfig
 from gateway.sandbox import create_app as create_sandbox
 from gateway.server.account_clients import AccountClient, AccountClientPool
-from gateway.server.account_stores import AccountStores, shared_limits, store_for
+from gateway.server.account_stores import AccountStores, shared_cache, shared_limits, store_for
 from gateway.server.operations import Gateway
 from gateway.server.upstream_share import UpstreamShare
 from gateway.settings import Secret, Settings
@@ -55,12 +55,15 @@ async def open_gateway(
         stores = AccountStores(lambda account_sid: store_for(settings, account_sid))
         stack.push_async_callback(stores.aclose)
         slots = SubscriberSlots(settings.live.max_subscribers)
+        cache = shared_cache(settings)
+        if cache is not None:
+            stack.push_async_callback(cache.aclose)
 
         def make(account: Account, proof: CredentialCheck | None = None) -> AccountClient:
             hook: UpstreamHook = telemetry.on_exchange
             if proof is not None:
                 hook = _both(hook, proof.record)
-            client = UpstreamClient(account, settings.upstream, transport, hook)
+            client = UpstreamClient(account, settings.upstream, transport, hook, shared=cache)
             return AccountClient(client, stores, slots, now, proof)
 
         pool = AccountClientPool(

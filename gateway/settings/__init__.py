@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from gateway.settings.documents import DocumentSettings
 from gateway.settings.names import (
@@ -97,6 +98,7 @@ RENAMED = {
 }
 """Names of earlier versions, and today's: the gateway does not start with an old one."""
 
+REDIS_PORT = 6379
 PRODUCTION = (
     "TWILIO_ACCOUNT_SID",
     "TWILIO_AUTH_TOKEN",
@@ -160,6 +162,7 @@ class Settings:
             raise SettingsError("GATEWAY_TOKENS_FILE: is missing for GATEWAY_ACCESS=token")
         if access.mode is AccessMode.JWT:
             _check_jwt(access.jwt)
+        _check_cache_store(self.live.store_url, self.upstream.cache_store_url)
         if self.server.cache_control is CacheControl.PUBLIC and access.mode is not AccessMode.NONE:
             raise SettingsError(
                 "GATEWAY_CACHE_CONTROL: public is only for GATEWAY_ACCESS=none: a shared cache "
@@ -213,6 +216,19 @@ def _check_jwt(jwt: JwtSettings) -> None:
     }.items():
         if value is None:
             raise SettingsError(f"{name}: is missing for GATEWAY_ACCESS=jwt")
+
+
+def _check_cache_store(store: Secret | None, cache_store: Secret | None) -> None:
+    if store and cache_store and _server_of(store) == _server_of(cache_store):
+        raise SettingsError(
+            "GATEWAY_CACHE_STORE_URL: must be another server than that of GATEWAY_STORE_URL: a "
+            "cache may evict, and a server evicts idempotency keys, too"
+        )
+
+
+def _server_of(url: Secret) -> tuple[str | None, int]:
+    parts = urlsplit(url.reveal())
+    return parts.hostname, parts.port or REDIS_PORT
 
 
 def _read_group(group: type[G], given: Mapping[str, str]) -> G:

@@ -14,6 +14,7 @@ from gateway.settings.values import (
     PlannerMode,
     Seconds,
     Secret,
+    StoreUrl,
     Switch,
     Url,
     between,
@@ -140,7 +141,13 @@ class UpstreamSettings:
     cache_size: Annotated[int, between(0, 65536)] = setting(
         "GATEWAY_CACHE_SIZE", 32, "MiB",
         "How much memory holds answers that cannot change any more (finished calls and their "
-        "recordings); 0 turns the cache off.",
+        "recordings); 0 turns the cache off, the shared one, too.",
+    )  # fmt: skip
+    cache_store_url: StoreUrl | None = setting(
+        "GATEWAY_CACHE_STORE_URL", None, "secret URL",
+        "The Valkey or Redis through which several gateways share such answers for an hour "
+        "(docs/live.md#shared-cache). It holds personal data and may evict, so it is another "
+        "server than that of GATEWAY_STORE_URL. Without it nothing is shared.",
     )  # fmt: skip
     breaker: BreakerSettings = BreakerSettings()
 

@@ -190,6 +190,13 @@ CACHE_BYTES = Metric("gateway_cache_bytes", Kind.GAUGE, "Bytes that the cache us
 CACHE_EVICTIONS = Metric(
     "gateway_cache_evictions_total", Kind.COUNTER, "Entries that the cache dropped for room."
 )
+CACHE_STORE_REQUESTS = Metric(
+    "gateway_cache_store_requests_total",
+    Kind.COUNTER,
+    "Look-ups in the shared cache (GATEWAY_CACHE_STORE_URL) of what this process has not cached. "
+    "`failed`: the store is away or slow, or its entry cannot be decoded.",
+    {"result": ("hit", "miss", "failed")},
+)
 SUBSCRIPTIONS = Metric("gateway_subscriptions", Kind.GAUGE, "Subscriptions that are open.")
 EVENT_LAG = Metric(
     "gateway_event_lag_seconds",
@@ -308,6 +315,8 @@ class Metrics(Hooks):
         self._of(CACHE_REQUESTS, "hit").inc(now.cache_hits - before.cache_hits)
         self._of(CACHE_REQUESTS, "miss").inc(now.cache_misses - before.cache_misses)
         self._of(CACHE_EVICTIONS).inc(now.cache_evictions - before.cache_evictions)
+        for result, count in now.cache_store.items():
+            self._of(CACHE_STORE_REQUESTS, result).inc(count - before.cache_store.get(result, 0))
         for resource, count in now.breaker_refusals.items():
             new = count - before.breaker_refusals.get(resource, 0)
             self._of(BREAKER_REFUSALS, resource).inc(new)

@@ -11,7 +11,10 @@ __all__ = ["ProcessSample", "UpstreamSample"]
 
 @dataclass(frozen=True)
 class UpstreamSample:
-    """The state of the clients of one process; counts are those since each client was made."""
+    """The state of the clients of one process; counts are those since each client was made.
+
+    `cache_store` counts look-ups in the shared cache, by result.
+    """
 
     in_flight: int = 0
     waiting: int = 0
@@ -23,6 +26,7 @@ class UpstreamSample:
     cache_misses: int = 0
     cache_bytes: int = 0
     cache_evictions: int = 0
+    cache_store: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

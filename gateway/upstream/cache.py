@@ -73,8 +73,8 @@ class Cache:
         length: int,
         now: datetime,
         owner: CallResource | None = None,
-    ) -> None:
-        """Caches the answer to a request if it is immutable.
+    ) -> bool:
+        """Caches the answer to a request that was read at `now`, if it is immutable; True if so.
 
         `length` is its JSON in bytes, `owner` the call whose list it is, where that is known.
         """
@@ -82,3 +82,5 @@ class Cache:
         if cost <= self._size and is_immutable(request, answer, now, owner):
             self._now = now.timestamp()
             self._entries[request] = (answer, cost, self._now)
+            return True
+        return False

@@ -1,12 +1,13 @@
 """The client: Twilio's Calls API for one account and one credential.
 
 A read is answered from the cache, by an equal read in flight, or by upstream. Each client has its
-own cache, connections, breakers and limits. This module must not know why something is read.
+own cache, connections, breakers and limits; several gateways may share a further cache. This module
+must not know why something is read.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +29,7 @@ from gateway.upstream.calls import CallResource
 from gateway.upstream.concurrency import AdmissionQueue, Priority
 from gateway.upstream.decoding import RowList, list_of, row_of
 from gateway.upstream.httpx_transport import HttpxTransport
-from gateway.upstream.lifetimes import lifetime
+from gateway.upstream.lifetimes import lifetime, may_be_immutable
 from gateway.upstream.pages import page_ref
 from gateway.upstream.pipeline import (
     ANONYMOUS_CONTEXT,
@@ -41,6 +42,7 @@ from gateway.upstream.pipeline import (
 from gateway.upstream.requests import API_ROOT, FetchRequest, ListRequest, Page
 from gateway.upstream.resources import Resource
 from gateway.upstream.sending import HttpRequest, Transport, tls_context
+from gateway.upstream.shared_cache import Entry, SharedCache, SharedEntries
 from gateway.upstream.single_flight import Deadline, SingleFlight
 from gateway.upstream.writes import FormRequest
 
@@ -55,6 +57,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
+Cached = tuple[Any, float]
+"""A row or page that cannot change, and for how many seconds it is kept."""
 SID_OF = attrgetter("sid")
 # The most bytes of a response: the largest single resource is a notification with a whole TwiML
 # response; a row of a list has 2.2 KB (docs/twilio.md#10-facts-for-the-planner), and may have
@@ -81,6 +85,8 @@ class UpstreamClient:
         transport: httpx.AsyncBaseTransport | None = None,
         hook: UpstreamHook = log_exchange,
         now: Callable[[], datetime] = utc_now,
+        *,
+        shared: SharedCache | None = None,
     ) -> None:
         self.account = account
         self.account_sid = account.sid
@@ -92,6 +98,8 @@ class UpstreamClient:
         self._single_flight = SingleFlight()
         self._cache = Cache(settings.cache_size * MEBIBYTE)
         self._hits = self._misses = 0
+        is_shared = shared is not None and settings.cache_size > 0
+        self._shared = SharedEntries(shared, account) if shared and is_shared else None
 
     @property
     def concurrency(self) -> int:
@@ -120,17 +128,44 @@ class UpstreamClient:
             cache_misses=self._misses,
             cache_bytes=self._cache.bytes,
             cache_evictions=self._cache.evictions,
+            cache_store=dict(self._shared.results) if self._shared else {},
         )
 
-    def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> tuple[Any, float] | None:
-        """The row or page of an earlier equal request, if it is immutable and still cached.
+    @property
+    def shares_cache(self) -> bool:
+        """True if `recall` may find something."""
+        return self._shared is not None
 
-        Also for how many seconds it still is.
-        """
+    def cached(self, request: FetchRequest[Any] | ListRequest[Any]) -> Cached | None:
+        """The row or page of an earlier equal request, if it is immutable and still cached."""
         found = self._cache.get(request, self._now()) if request in self._cache else None
         self._hits += found is not None
         self._misses += found is None
         return found
+
+    async def recall(self, requests: Mapping[Any, CallResource | None]) -> Mapping[Any, Cached]:
+        """The answers that other gateways have read and shared, which are cached here from now on.
+
+        With each request comes the call whose list it is, where that is known.
+        """
+        if self._shared is None:
+            return {}
+        now = self._now()
+
+        def cached(request: Any, entry: Entry) -> Cached | None:
+            """None where it is too old or, whatever the store says, can change."""
+            answer, read_at = self._decoded(request, entry.body), min(entry.read_at, now)
+            if isinstance(answer, RowList):
+                answer = self._page(request, answer)
+            self._cache.put(request, answer, len(entry.body), read_at, requests[request])
+            return self._cache.get(request, now)
+
+        urls = {
+            request: self._url(request)
+            for request, owner in requests.items()
+            if may_be_immutable(request, now, owner)
+        }
+        return await self._shared.read(urls, cached)
 
     def lifetime(self, request: Any, answer: Any, owner: CallResource | None = None) -> float:
         """For how many seconds an answer may be reused; see lifetimes."""
@@ -151,7 +186,6 @@ class UpstreamClient:
             result = await self._start_or_join(
                 request,
                 MAX_RESOURCE,
-                lambda body: row_of(request.resource, body, request.sid, self.account_sid),
                 on_attempt,
                 context,
             )
@@ -175,22 +209,10 @@ class UpstreamClient:
         result = await self._start_or_join(
             request,
             MAX_RESOURCE + request.page_size * MAX_ROW,
-            lambda body: list_of(request.resource, body, self.account_sid),
             on_attempt,
             context,
         )
-        row_list: RowList = result.answer
-        list_url, index = self._root + request.path + ".json", request.page.index
-        page = Page(
-            request=request,
-            rows=tuple(filter(request.matches, row_list.rows)),
-            next=page_ref(row_list.next_page_uri, list_url, index + 1),
-            previous=page_ref(row_list.previous_page_uri, list_url, max(index - 1, 0)),
-            rows_read=len(row_list.rows) + row_list.left_out,
-            left_out=row_list.left_out,
-            seconds=result.seconds,
-            sids=tuple(map(SID_OF, row_list.rows)),
-        )
+        page: Page[R] = self._page(request, result.answer, result.seconds)
         if page.left_out:
             log.warning(
                 "upstream sent %d of %d %s without a readable SID: they were left out",
@@ -234,19 +256,40 @@ class UpstreamClient:
         self,
         request: FetchRequest[Any] | ListRequest[Any],
         max_bytes: int,
-        decode: Callable[[bytes], Any],
         on_attempt: UpstreamHook | None,
         context: RequestContext,
     ) -> Awaitable[AttemptResult[Any]]:
         """The result of this GET, or of an equal one in flight."""
-        url = f"{self._root}{request.path}.json"
-        if query := request.query:
-            url = f"{url}?{urlencode(query)}"
+        url, decode = self._url(request), partial(self._decoded, request)
         upstream_request = UpstreamRequest(
             request.path, request.kind, HttpRequest("GET", url, max_bytes), decode
         )
         start = partial(self._pipeline.run, upstream_request, context, on_attempt)
         return self._single_flight.do(url, self._deadline(context), start)
+
+    def _url(self, request: FetchRequest[Any] | ListRequest[Any]) -> str:
+        url = f"{self._root}{request.path}.json"
+        return f"{url}?{urlencode(query)}" if (query := request.query) else url
+
+    def _decoded(self, request: FetchRequest[Any] | ListRequest[Any], body: bytes) -> Any:
+        """The row or the RowList in the body of a response. Raises UpstreamInvalid."""
+        if isinstance(request, FetchRequest):
+            return row_of(request.resource, body, request.sid, self.account_sid)
+        return list_of(request.resource, body, self.account_sid)
+
+    def _page(self, request: ListRequest[R], row_list: RowList, seconds: float = 0.0) -> Page[R]:
+        """The page of these rows. Raises UpstreamInvalid for a link that leaves the list."""
+        list_url, index = self._root + request.path + ".json", request.page.index
+        return Page(
+            request=request,
+            rows=tuple(filter(request.matches, row_list.rows)),
+            next=page_ref(row_list.next_page_uri, list_url, index + 1),
+            previous=page_ref(row_list.previous_page_uri, list_url, max(index - 1, 0)),
+            rows_read=len(row_list.rows) + row_list.left_out,
+            left_out=row_list.left_out,
+            seconds=seconds,
+            sids=tuple(map(SID_OF, row_list.rows)),
+        )
 
     def _deadline(self, context: RequestContext) -> float:
         return context.deadline(asyncio.get_running_loop().time(), self._read_timeout)
@@ -258,8 +301,9 @@ class UpstreamClient:
         result: AttemptResult[Any],
         owner: CallResource | None = None,
     ) -> None:
-        length = len(result.reply.body) if result.reply else 0
-        self._cache.put(request, answer, length, self._now(), owner)
+        body, now = result.reply.body if result.reply else b"", self._now()
+        if self._cache.put(request, answer, len(body), now, owner) and self._shared:
+            self._shared.write(self._url(request), Entry(now, body))
 
 
 def _transport(

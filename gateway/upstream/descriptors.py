@@ -33,6 +33,7 @@ __all__ = [
     "DateOrder",
     "ResourceDescriptor",
     "is_old",
+    "never",
 ]
 
 R = TypeVar("R", bound=Resource)
@@ -77,6 +78,11 @@ class ResourceDescriptor(Generic[R]):
     day_filter_keeps_live: bool = True
     lists_end_with_calls: bool = False
     costly_properties: Sequence[str] = ()
+
+
+def never(_row: Any, _now: datetime) -> bool:
+    """The `is_immutable` of a resource whose rows may always change."""
+    return False
 
 
 def is_old(moment: datetime | None, now: datetime) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 from gateway.errors import UpstreamInvalid
 from gateway.upstream.calls import FINAL, CallResource, ended_long_ago
 from gateway.upstream.date_ranges import DateTimeRange
-from gateway.upstream.descriptors import OLD
+from gateway.upstream.descriptors import OLD, never
 from gateway.upstream.requests import FIRST_PAGE, FetchRequest, ListRequest, Page
 
-__all__ = ["SETTLED", "TTL", "is_immutable", "lifetime"]
+__all__ = ["SETTLED", "TTL", "is_immutable", "lifetime", "may_be_immutable"]
 
 TTL = timedelta(hours=1)
 SETTLED = timedelta(seconds=10)
@@ -56,20 +56,28 @@ def is_immutable(
     if isinstance(request, FetchRequest):
         return _is_true_of(rule, answer, now)
     return (
-        request.resource.lists_end_with_calls
-        and owner is not None
-        and request.owner == owner.sid
-        and _is_true_of(ended_long_ago, owner, now)
-        and _is_whole(request, answer)
+        may_be_immutable(request, now, owner)
+        and _is_whole(answer)
         and all(_is_true_of(rule, row, now) for row in answer.rows)
     )
 
 
-def _is_whole(request: ListRequest[Any], page: Page[Any]) -> bool:
-    """True for the only page of a list, with no row filtered out."""
+def may_be_immutable(request: Any, now: datetime, owner: CallResource | None = None) -> bool:
+    """False if whatever answers this request can change."""
+    if isinstance(request, FetchRequest):
+        return request.resource.is_immutable is not never
     return (
-        request.page == FIRST_PAGE and page.next is None and page.previous is None and page.is_exact
+        request.resource.lists_end_with_calls
+        and owner is not None
+        and request.owner == owner.sid
+        and request.page == FIRST_PAGE
+        and _is_true_of(ended_long_ago, owner, now)
     )
+
+
+def _is_whole(page: Page[Any]) -> bool:
+    """True for the first page if it is the only page of its list, with no row filtered out."""
+    return page.next is None and page.previous is None and page.is_exact
 
 
 def _is_true_of(rule: Callable[[Any, datetime], bool], row: Any, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum
 
 from gateway.upstream.date_ranges import DateTimeRange, Query
-from gateway.upstream.descriptors import BY_MESSAGE_OR_CREATION, ResourceDescriptor
+from gateway.upstream.descriptors import BY_MESSAGE_OR_CREATION, ResourceDescriptor, never
 from gateway.upstream.requests import Conditions, FetchRequest, ListRequest, conditions, of_call
 from gateway.upstream.resources import (
     LazyField,
@@ -70,7 +70,7 @@ NOTIFICATIONS = ResourceDescriptor(
     orders=BY_MESSAGE_OR_CREATION,
     max_lag=timedelta(days=1),
     rows_per_call=0.2,
-    is_immutable=lambda _row, _now: False,
+    is_immutable=never,
     costly_properties=("request_variables", "response_body", "response_headers"),
 )
 

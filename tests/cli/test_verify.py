@@ -1,15 +1,21 @@
 """`gateway verify` on plain accounts: equal answers, their cost, and found differences."""
 
+import asyncio
+from argparse import Namespace
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from gateway.cli.verify import run
 from gateway.cli.verify.report import Difference, Report, render, verify
 from gateway.errors import UpstreamError
 from gateway.planner import Policy
+from gateway.settings import Secret
 from tests.plain_twilio import (
+    ACCOUNT,
+    TOKEN,
     PlainTwilio,
     call,
     error,
@@ -17,6 +23,8 @@ from tests.plain_twilio import (
     recording,
     sid,
 )
+from tests.serving import Handler, answering
+from tests.settings import settings_of
 from tests.upstream.stage import connected
 
 DAY = 24 * 3600
@@ -236,3 +244,30 @@ async def test_the_report_shows_no_phone_number() -> None:
     twilio.recordings.insert(0, recording(999, of=30, at=5 * DAY))
 
     assert "+1" not in render(await verified(twilio))
+
+
+def test_no_answer_comes_from_the_shared_cache(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What another gateway has read proves nothing. This one would say that nobody answers."""
+    twilio = PlainTwilio(
+        calls=[call(n, at=-n, parent_call_sid=sid("CA", 3) if n < 3 else None) for n in range(1, 4)]
+    )
+
+    class Served(Handler):
+        def do_GET(self) -> None:  # noqa: N802 (http.server's spelling)
+            request = httpx.Request("GET", f"https://api.twilio.com{self.path}")
+            response = asyncio.run(twilio.handle_async_request(request))
+            self.answer(response.status_code, response.content, Content_Type="application/json")
+
+    with answering(Served) as url:
+        settings = settings_of(
+            account_sid=ACCOUNT,
+            auth_token=Secret(TOKEN),
+            base_url=url,
+            cache_store_url=Secret("redis://127.0.0.1:1"),
+        )
+        assert run(Namespace(sample=3), settings) == 0
+
+    assert capsys.readouterr().out.startswith("3 calls compared")
+    assert not [line for line in caplog.messages if "shared cache" in line]

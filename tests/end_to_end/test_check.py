@@ -47,18 +47,19 @@ def test_without_an_account_every_setting_is_its_default(
     out, err = capsys.readouterr()
     lines = out.splitlines()
     defaults = {name: row.default for name, row in settings_by_name().items()}
-    assert [line for line in lines[:-2] if not line.endswith("  # default")] == [
+    assert [line for line in lines[:-3] if not line.endswith("  # default")] == [
         "GATEWAY_ALLOWED_ORIGINS=https://a.example,https://b.example",
         "GATEWAY_SANDBOX_CALLS=60",
     ]
     assert [f"GATEWAY_PORT={defaults['GATEWAY_PORT']}  # default" in lines, err] == [True, ""]
-    assert {line.split("=")[0] for line in lines[:-2]} == {
+    assert {line.split("=")[0] for line in lines[:-3]} == {
         *(name for name, default in defaults.items() if default is not None),
         "GATEWAY_ALLOWED_ORIGINS",
     }
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "account: an embedded sandbox answers, because no TWILIO_ACCOUNT_SID is set",
         "store: in memory, because no GATEWAY_STORE_URL is set",
+        "shared cache: none, because no GATEWAY_CACHE_STORE_URL is set",
     ]
 
 
@@ -92,25 +93,33 @@ def test_the_credential_is_tried_with_one_request(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--offline"]])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("GATEWAY_STORE_URL", "store"), ("GATEWAY_CACHE_STORE_URL", "shared cache")],
+)
 def test_a_store_that_does_not_answer_is_named_without_its_url(
-    arguments: list[str], settings: Set, capsys: pytest.CaptureFixture[str]
+    name: str,
+    line: str,
+    arguments: list[str],
+    settings: Set,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    settings(GATEWAY_STORE_URL="redis://:hunter2@127.0.0.1:1/0")
+    settings(**{name: "redis://:hunter2@127.0.0.1:1/0"})
     assert main(["check", *arguments]) == (0 if arguments else 2)
 
     out, err = capsys.readouterr()
-    problem = "gateway: GATEWAY_STORE_URL: the server does not answer: ConnectionError\n"
+    problem = f"gateway: {name}: the server does not answer: ConnectionError\n"
     assert err == ("" if arguments else problem)
-    assert ("store: not asked (--offline)" in out) == bool(arguments)
+    assert (f"{line}: not asked (--offline)" in out.splitlines()) == bool(arguments)
     assert "hunter2" not in out + err
 
 
-def test_a_store_that_answers(settings: Set, capsys: pytest.CaptureFixture[str]) -> None:
-    with running_server() as server:
-        settings(GATEWAY_STORE_URL=server.url)
+def test_stores_that_answer(settings: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    with running_server() as store, running_server() as cache:
+        settings(GATEWAY_STORE_URL=store.url, GATEWAY_CACHE_STORE_URL=cache.url)
         assert main(["check"]) == 0
 
-    assert capsys.readouterr().out.splitlines()[-1] == "store: answers"
+    assert capsys.readouterr().out.splitlines()[-2:] == ["store: answers", "shared cache: answers"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ async def serve():
 asyncio.run(serve())
 """
 VALKEY = {"GATEWAY_STORE_URL": "redis://127.0.0.1:1/0"}
+CACHE = {"GATEWAY_CACHE_STORE_URL": "redis://127.0.0.1:1/0"}
 
 
 def loaded(code: str, names: tuple[str, ...], **given: str) -> set[str]:
@@ -58,7 +59,12 @@ def test_a_worker_over_an_account_loads_no_sandbox_store_client_or_cryptography(
 
 
 @pytest.mark.parametrize(
-    ("given", "module"), [(VALKEY | ACCOUNT_SETTINGS, "redis"), ({}, "gateway.sandbox.app")]
+    ("given", "module"),
+    [
+        (VALKEY | ACCOUNT_SETTINGS, "redis"),
+        (CACHE | ACCOUNT_SETTINGS, "redis"),
+        ({}, "gateway.sandbox.app"),
+    ],
 )
 def test_a_worker_loads_what_its_settings_need(given: dict[str, str], module: str) -> None:
     """The names above are right: a module that nothing loads would prove nothing."""

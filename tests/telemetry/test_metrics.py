@@ -140,8 +140,15 @@ def test_no_text_of_a_client_becomes_a_label(text: str, other: str, status: int)
 async def test_counts_of_clients_go_on_and_gauges_are_those_of_the_last_sample() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry, "1.2.3")
-    before = UpstreamSample(in_flight=3, cache_hits=5, breakers={"calls": "open"})
-    after = UpstreamSample(in_flight=1, cache_hits=7, breaker_refusals={"calls": 4})
+    before = UpstreamSample(
+        in_flight=3, cache_hits=5, breakers={"calls": "open"}, cache_store={"hit": 2}
+    )
+    after = UpstreamSample(
+        in_flight=1,
+        cache_hits=7,
+        breaker_refusals={"calls": 4},
+        cache_store={"hit": 3, "failed": 1},
+    )
 
     metrics.sample(ProcessSample({1: before}, subscriptions=9, lag=0.2))
     metrics.sample(ProcessSample({1: after, 2: before}, subscriptions=2, lag=-0.1))
@@ -149,6 +156,8 @@ async def test_counts_of_clients_go_on_and_gauges_are_those_of_the_last_sample()
 
     scraped = Scraped(registry)
     assert scraped("gateway_cache_requests_total", "result=hit") == 12
+    assert scraped("gateway_cache_store_requests_total", "result=hit") == 5
+    assert scraped("gateway_cache_store_requests_total", "result=failed") == 1
     assert scraped("gateway_breaker_refusals_total", "resource=calls") == 4
     assert scraped("gateway_breaker_state", "resource=calls") == 2
     assert scraped("gateway_upstream_in_flight") == 3

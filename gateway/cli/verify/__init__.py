@@ -6,6 +6,7 @@ This module must not know how a request is sent, nor GraphQL.
 import argparse
 import asyncio
 import sys
+from dataclasses import replace
 
 from gateway.cli.verify.report import Report, render, verify
 from gateway.errors import BudgetExceeded, UpstreamError
@@ -33,7 +34,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _verified(settings: Settings, sample: int) -> Report:
-    async with open_gateway(settings) as gateway:
+    # What another gateway has read, a scan would not read.
+    alone = replace(settings, upstream=replace(settings.upstream, cache_store_url=None))
+    async with open_gateway(alone) as gateway:
         policy = Policy(
             adaptive=settings.operation.planner is PlannerMode.ADAPTIVE,
             scan_child_calls=settings.operation.scan_child_calls is Switch.ON,
