@@ -42,7 +42,7 @@ schema = FederatedSchema(
     config=StrawberryConfig(scalar_map=SCALARS),
     # The lowest version with the directives used here: composers refuse versions that they do not
     # know.
-    federation_version="2.0",
+    federation_version="2.9",
 )
 _cache = PreparedCache()
 

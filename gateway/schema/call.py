@@ -15,6 +15,7 @@ from gateway.access.masking import masked_party, masked_text
 from gateway.schema.arguments import After, First, edge_page_size
 from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, read_edges
 from gateway.schema.context import Info
+from gateway.schema.directives import EDGE_LIST, PII
 from gateway.schema.endpoint import CallEndpoint, endpoint
 from gateway.schema.filters import ChildCallFilter, call_lists
 from gateway.schema.lookup import calls_by_sid
@@ -65,12 +66,14 @@ class Call(Node):
     )
     to: str | None = strawberry.field(
         metadata=personal(masked_party),
+        directives=PII,
         description="The phone number (E.164), SIP address or client:name that received this "
         "call: REST property To.",
     )
     from_: str | None = strawberry.field(
         name="from",
         metadata=personal(masked_party),
+        directives=PII,
         description="The phone number (E.164), SIP address or client:name that made this call: "
         "REST property From.",
     )
@@ -110,11 +113,13 @@ class Call(Node):
     )
     forwarded_from: str | None = strawberry.field(
         metadata=personal(masked_party),
+        directives=PII,
         description="The forwarding number of a forwarded inbound call, where the carrier "
         "supports it: REST property ForwardedFrom.",
     )
     caller_name: str | None = strawberry.field(
         metadata=personal(masked_text),
+        directives=PII,
         description="The caller's name, for an inbound call to a number with Caller ID Lookup: "
         "REST property CallerName.",
     )
@@ -122,13 +127,13 @@ class Call(Node):
         description="The resource's path, relative to https://api.twilio.com: REST property Uri."
     )
 
-    @strawberry.field(description="`to` as a typed object.")
+    @strawberry.field(description="`to` as a typed object.", directives=PII)
     @staticmethod
     def to_endpoint(parent: strawberry.Parent[CallResource]) -> CallEndpoint | None:
         """Typed `to`."""
         return endpoint(parent.to)
 
-    @strawberry.field(description="`from` as a typed object.")
+    @strawberry.field(description="`from` as a typed object.", directives=PII)
     @staticmethod
     def from_endpoint(parent: strawberry.Parent[CallResource]) -> CallEndpoint | None:
         """Typed `from`."""
@@ -149,6 +154,7 @@ class Call(Node):
     @strawberry.field(
         description="The legs that this call created, newest first.",
         graphql_type=Connection["Call"] | None,
+        directives=EDGE_LIST,
     )
     @staticmethod
     @in_bulk
@@ -168,6 +174,7 @@ class Call(Node):
         description="Recordings of this call, newest first. Recordings of a two-leg call belong to "
         "the parent leg.",
         graphql_type=Connection[Recording] | None,
+        directives=EDGE_LIST,
     )
     @staticmethod
     @in_bulk
@@ -183,6 +190,7 @@ class Call(Node):
     @strawberry.field(
         description="What Twilio logged about this call, newest first.",
         graphql_type=Connection[Notification] | None,
+        directives=EDGE_LIST,
     )
     @staticmethod
     @in_bulk

@@ -11,6 +11,7 @@ import strawberry
 
 from gateway.access.masking import masked_party, masked_text
 from gateway.errors import BadUserInput
+from gateway.schema.directives import PII
 from gateway.schema.masked_fields import personal
 
 __all__ = ["CallEndpoint", "PhoneNumber", "endpoint"]
@@ -25,42 +26,49 @@ class PhoneNumber:
     number: str = strawberry.field(
         description="The number in E.164, for example +16175551212.",
         metadata=personal(masked_party),
+        directives=PII,
     )
 
 
-@strawberry.type(description="A SIP address.")
+@strawberry.type(description="A SIP address.", directives=PII)
 class SipAddress:
     """For example sip:kevin@example.com. The seed also has it without the scheme."""
 
     address: str = strawberry.field(
-        description="The address as Twilio returns it.", metadata=personal(masked_party)
+        description="The address as Twilio returns it.",
+        metadata=personal(masked_party),
+        directives=PII,
     )
 
 
-@strawberry.type(description="A device that runs a Twilio client.")
+@strawberry.type(description="A device that runs a Twilio client.", directives=PII)
 class ClientIdentifier:
     """client:name."""
 
     name: str = strawberry.field(
         description="The client's name, without the prefix client:.",
         metadata=personal(masked_text),
+        directives=PII,
     )
 
 
 @strawberry.type(
-    description="Any other endpoint, for example a SIM or a caller ID that is not in E.164."
+    description="Any other endpoint, for example a SIM or a caller ID that is not in E.164.",
+    directives=PII,
 )
 class OtherEndpoint:
     """The text of `to` or `from`, unchanged."""
 
     value: str = strawberry.field(
-        description="The text as Twilio returns it.", metadata=personal(masked_party)
+        description="The text as Twilio returns it.",
+        metadata=personal(masked_party),
+        directives=PII,
     )
 
 
 CallEndpoint = Annotated[
     PhoneNumber | SipAddress | ClientIdentifier | OtherEndpoint,
-    strawberry.union("CallEndpoint", description="Who is at one end of a call."),
+    strawberry.union("CallEndpoint", description="Who is at one end of a call.", directives=PII),
 ]
 
 

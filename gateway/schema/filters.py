@@ -11,18 +11,19 @@ from datetime import date, datetime
 import strawberry
 
 from gateway.errors import InvalidFilter
+from gateway.schema.directives import PII
 from gateway.schema.scalars import CallStatus
 from gateway.upstream.calls import ListCalls
 from gateway.upstream.date_ranges import DateTimeRange as UpstreamTimeRange
 
-__all__ = ["CallFilter", "ChildCallFilter", "TimeRange", "call_lists"]
+__all__ = ["CallFilter", "CallTimeRange", "ChildCallFilter", "call_lists"]
 
 # A list that the gateway filters itself is read in Twilio's largest pages: the fewest requests.
 CLIENT_FILTER_PAGE_SIZE = 1000
 
 
 @strawberry.input(description="A time range from `gte` up to but not including `lt`, or one day.")
-class TimeRange:
+class CallTimeRange:
     """Half-open, UTC, exact to the microsecond."""
 
     gte: datetime | None = strawberry.field(default=None, description="At or after this time.")
@@ -37,21 +38,24 @@ class ChildCallFilter:
     """The filters of Twilio's list of calls, except the parent."""
 
     to: str | None = strawberry.field(
-        default=None, description="Calls to this phone number, SIP address or client:name."
+        default=None,
+        description="Calls to this phone number, SIP address or client:name.",
+        directives=PII,
     )
     from_: str | None = strawberry.field(
         name="from",
         default=None,
         description="Calls from this phone number, SIP address or client:name.",
+        directives=PII,
     )
     status: list[CallStatus] | None = strawberry.field(
         default=None, description="Calls currently in one of these states."
     )
-    start_time: TimeRange | None = strawberry.field(
+    start_time: CallTimeRange | None = strawberry.field(
         default=None,
         description="Calls that started in this range; a call never dialed is in no range.",
     )
-    end_time: TimeRange | None = strawberry.field(
+    end_time: CallTimeRange | None = strawberry.field(
         default=None, description="Calls that ended in this range."
     )
 
@@ -106,7 +110,7 @@ def _not_empty(name: str, value: str | None) -> str | None:
     return value
 
 
-def _range(name: str, range_: TimeRange | None) -> UpstreamTimeRange | None:
+def _range(name: str, range_: CallTimeRange | None) -> UpstreamTimeRange | None:
     if range_ is None:
         return None
     if range_.on is not None:

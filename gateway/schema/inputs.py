@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-class HttpMethod(Enum):
+class CallHttpMethod(Enum):
     """The two methods that Twilio offers; POST is its default."""
 
     GET = "GET"
@@ -29,11 +29,11 @@ class HttpMethod(Enum):
 
 
 described_enum(
-    HttpMethod,
+    CallHttpMethod,
     "The HTTP method with which Twilio requests a URL.",
     {
-        HttpMethod.GET: "Twilio sends its parameters in the query string.",
-        HttpMethod.POST: "Twilio sends its parameters in the body, form-encoded.",
+        CallHttpMethod.GET: "Twilio sends its parameters in the query string.",
+        CallHttpMethod.POST: "Twilio sends its parameters in the body, form-encoded.",
     },
 )
 
@@ -114,7 +114,7 @@ described_enum(
 )
 
 
-class Trim(Enum):
+class CallTrim(Enum):
     """REST parameter Trim."""
 
     TRIM_SILENCE = "trim-silence"
@@ -122,11 +122,11 @@ class Trim(Enum):
 
 
 described_enum(
-    Trim,
+    CallTrim,
     "Whether Twilio trims silence from a recording.",
     {
-        Trim.TRIM_SILENCE: "Trims silence at the beginning and at the end.",
-        Trim.DO_NOT_TRIM: "Leaves the recording as it is.",
+        CallTrim.TRIM_SILENCE: "Trims silence at the beginning and at the end.",
+        CallTrim.DO_NOT_TRIM: "Leaves the recording as it is.",
     },
 )
 
@@ -218,7 +218,7 @@ class MakeCallInput:
     instructions: CallInstructions = strawberry.field(
         description="What the call does when it is answered."
     )
-    method: HttpMethod | None = strawberry.field(
+    method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="The HTTP method for url; POST if omitted: REST parameter Method.",
     )
@@ -226,7 +226,7 @@ class MakeCallInput:
         default=None,
         description="Where Twilio fetches TwiML if url fails: REST parameter FallbackUrl.",
     )
-    fallback_method: HttpMethod | None = strawberry.field(
+    fallback_method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="REST parameter FallbackMethod.",
     )
@@ -240,7 +240,7 @@ class MakeCallInput:
         description="The events that Twilio sends there; COMPLETED if omitted: REST parameter "
         "StatusCallbackEvent.",
     )
-    status_callback_method: HttpMethod | None = strawberry.field(
+    status_callback_method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="REST parameter StatusCallbackMethod.",
     )
@@ -269,7 +269,7 @@ class MakeCallInput:
         default=None,
         description="REST parameter RecordingTrack.",
     )
-    trim: Trim | None = strawberry.field(
+    trim: CallTrim | None = strawberry.field(
         default=None,
         description="REST parameter Trim.",
     )
@@ -282,7 +282,7 @@ class MakeCallInput:
         default=None,
         description="REST parameter RecordingStatusCallbackEvent.",
     )
-    recording_status_callback_method: HttpMethod | None = strawberry.field(
+    recording_status_callback_method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="REST parameter RecordingStatusCallbackMethod.",
     )
@@ -316,7 +316,7 @@ class MakeCallInput:
         description="Where Twilio sends the result of the detection: REST parameter "
         "AsyncAmdStatusCallback.",
     )
-    async_amd_status_callback_method: HttpMethod | None = strawberry.field(
+    async_amd_status_callback_method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="REST parameter AsyncAmdStatusCallbackMethod.",
     )
@@ -359,7 +359,7 @@ class RedirectCallInput:
     instructions: RedirectInstructions = strawberry.field(
         description="The call's new instructions."
     )
-    method: HttpMethod | None = strawberry.field(
+    method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="The HTTP method for url; POST if omitted: REST parameter Method.",
     )
@@ -367,7 +367,7 @@ class RedirectCallInput:
         default=None,
         description="Where Twilio fetches TwiML if url fails: REST parameter FallbackUrl.",
     )
-    fallback_method: HttpMethod | None = strawberry.field(
+    fallback_method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="REST parameter FallbackMethod.",
     )
@@ -376,7 +376,7 @@ class RedirectCallInput:
         description="Where Twilio sends status callbacks; only with a url: REST parameter "
         "StatusCallback.",
     )
-    status_callback_method: HttpMethod | None = strawberry.field(
+    status_callback_method: CallHttpMethod | None = strawberry.field(
         default=None,
         description="REST parameter StatusCallbackMethod.",
     )

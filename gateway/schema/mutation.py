@@ -31,7 +31,7 @@ from gateway.schema.forms import END_CALL, MAKE_CALL, REDIRECT_CALL, Input, Muta
 from gateway.schema.inputs import EndCallInput, MakeCallInput, RedirectCallInput
 from gateway.schema.lookup import call_by_sid
 from gateway.schema.user_errors import (
-    UserError,
+    CallUserError,
     key_reused,
     of_not_found,
     of_refusal,
@@ -63,7 +63,7 @@ class CallPayload:
     call: Call | None = strawberry.field(
         description="The call as Twilio returned it; null if there are userErrors."
     )
-    user_errors: list[UserError] = strawberry.field(
+    user_errors: list[CallUserError] = strawberry.field(
         description="What is wrong with the input; empty if the mutation succeeded."
     )
 
@@ -112,7 +112,7 @@ class Mutation:
 
 
 # At run time a Call is a CallResource.
-PayloadFields = tuple[Any, list[UserError]]
+PayloadFields = tuple[Any, list[CallUserError]]
 
 
 async def _run(info: Info, spec: MutationSpec[Input], input_: Input) -> PayloadFields:
@@ -156,7 +156,7 @@ async def _payload(info: Info, spec: MutationSpec[Input], input_: Input) -> Payl
     return row, []
 
 
-async def _not_found(info: Info, sid: str, not_found: UpstreamNotFound) -> UserError:
+async def _not_found(info: Info, sid: str, not_found: UpstreamNotFound) -> CallUserError:
     """The user error for a 404, after a read of the call. See Note [Read after a 404]."""
     refusal = _refusal(not_found)
     row = await info.context.loaders.row(FetchCall(sid=sid), field_path(info))

@@ -15,6 +15,7 @@ from gateway.errors import InvalidFilter
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import PageArgs, PageOrAwaitable, read_edges
 from gateway.schema.context import Info
+from gateway.schema.directives import COSTS_REQUEST, PII
 from gateway.schema.lookup import calls_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
@@ -71,6 +72,7 @@ class Notification(Node):
     )
     message_text: str | None = strawberry.field(
         metadata=personal(masked_text),
+        directives=PII,
         description="What happened, form-encoded: REST property MessageText.",
     )
     more_info: str | None = strawberry.field(
@@ -81,6 +83,7 @@ class Notification(Node):
     )
     request_url: str | None = strawberry.field(
         metadata=personal(masked_text),
+        directives=PII,
         description="The URL of the request that caused it: REST property RequestUrl.",
     )
     uri: str | None = strawberry.field(
@@ -91,6 +94,7 @@ class Notification(Node):
         description="The variables of the request, form-encoded: REST property RequestVariables. "
         "Costs a request for each notification.",
         metadata=personal(masked_text),
+        directives=(*PII, *COSTS_REQUEST),
     )
     @staticmethod
     async def request_variables(
@@ -104,6 +108,7 @@ class Notification(Node):
         description="The body of the response to the request: REST property ResponseBody. Costs a "
         "request for each notification.",
         metadata=personal(masked_text),
+        directives=(*PII, *COSTS_REQUEST),
     )
     @staticmethod
     async def response_body(
@@ -117,6 +122,7 @@ class Notification(Node):
         description="The headers of the response to the request, form-encoded: REST property "
         "ResponseHeaders. Costs a request for each notification.",
         metadata=personal(masked_text),
+        directives=(*PII, *COSTS_REQUEST),
     )
     @staticmethod
     async def response_headers(

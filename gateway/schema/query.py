@@ -19,6 +19,7 @@ from gateway.schema.arguments import (
 from gateway.schema.call import Call
 from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, read_connection
 from gateway.schema.context import Info, selects
+from gateway.schema.directives import ROOT_LIST
 from gateway.schema.filters import CallFilter, call_lists
 from gateway.schema.lookup import call_by_sid, node_by_sid, row_by_sid
 from gateway.schema.node import Node
@@ -72,6 +73,7 @@ class Query:
     @strawberry.field(
         description="Calls made to and from the account, newest first.",
         graphql_type=Connection[Call] | None,
+        directives=ROOT_LIST,
     )
     @staticmethod
     def calls(

@@ -15,6 +15,7 @@ from gateway.access.masking import masked_text
 from gateway.schema.arguments import edge_page_size
 from gateway.schema.connection import PageArgs, PageOrAwaitable, read_edges
 from gateway.schema.context import Info, field_path, selects
+from gateway.schema.directives import COSTS_REQUEST, PII
 from gateway.schema.lookup import calls_by_sid, row_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
@@ -106,6 +107,7 @@ class Recording(Node):
         description="The URL of the audio: REST property MediaUrl. Twilio returns it at account "
         "level only, so it costs a request for each recording.",
         metadata=personal(masked_text),
+        directives=(*PII, *COSTS_REQUEST),
     )
     @staticmethod
     async def media_url(parent: strawberry.Parent[RecordingResource], info: Info) -> str | None:

@@ -16,6 +16,7 @@ from gateway.schema.arguments import CallSid
 from gateway.schema.call import Call
 from gateway.schema.connection import require_lists
 from gateway.schema.context import Info
+from gateway.schema.directives import PII
 from gateway.schema.filters import ChildCallFilter, call_lists
 from gateway.schema.scalars import CallStatus
 from gateway.upstream.calls import CallResource
@@ -71,12 +72,15 @@ class CallEventFilter:
     """The filters that apply to a call at any time of its life."""
 
     to: str | None = strawberry.field(
-        default=None, description="Calls to this phone number, SIP address or client:name."
+        default=None,
+        description="Calls to this phone number, SIP address or client:name.",
+        directives=PII,
     )
     from_: str | None = strawberry.field(
         name="from",
         default=None,
         description="Calls from this phone number, SIP address or client:name.",
+        directives=PII,
     )
     status: list[CallStatus] | None = strawberry.field(
         default=None, description="Only when a call enters one of these states."

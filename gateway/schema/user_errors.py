@@ -15,8 +15,8 @@ from gateway.schema.forms import ValidationError
 from gateway.schema.scalars import described_enum
 
 __all__ = [
-    "UserError",
-    "UserErrorCode",
+    "CallUserError",
+    "CallUserErrorCode",
     "key_reused",
     "of_not_found",
     "of_refusal",
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class UserErrorCode(Enum):
+class CallUserErrorCode(Enum):
     """For programs; the message is for people."""
 
     INVALID_INPUT = "INVALID_INPUT"
@@ -39,41 +39,43 @@ class UserErrorCode(Enum):
 
 
 described_enum(
-    UserErrorCode,
+    CallUserErrorCode,
     "The kind of a user error.",
     {
-        UserErrorCode.INVALID_INPUT: "Twilio does not accept the value. Nothing was done.",
-        UserErrorCode.INVALID_NUMBER: "There is no such phone number.",
-        UserErrorCode.NOT_VERIFIED: "The number must be verified for your account first.",
-        UserErrorCode.NOT_PERMITTED: "Your account may not call this number.",
-        UserErrorCode.NOT_REACHABLE: "The number cannot be reached.",
-        UserErrorCode.NOT_FOUND: "There is no call with this SID.",
-        UserErrorCode.CALL_NOT_IN_PROGRESS: "The call is not in progress, so it cannot be changed.",
-        UserErrorCode.IDEMPOTENCY_KEY_REUSED: "The key was used within 24 hours with other "
+        CallUserErrorCode.INVALID_INPUT: "Twilio does not accept the value. Nothing was done.",
+        CallUserErrorCode.INVALID_NUMBER: "There is no such phone number.",
+        CallUserErrorCode.NOT_VERIFIED: "The number must be verified for your account first.",
+        CallUserErrorCode.NOT_PERMITTED: "Your account may not call this number.",
+        CallUserErrorCode.NOT_REACHABLE: "The number cannot be reached.",
+        CallUserErrorCode.NOT_FOUND: "There is no call with this SID.",
+        CallUserErrorCode.CALL_NOT_IN_PROGRESS: "The call is not in progress, so it cannot be "
+        "changed.",
+        CallUserErrorCode.IDEMPOTENCY_KEY_REUSED: "The key was used within 24 hours with other "
         "input. Nothing was sent.",
-        UserErrorCode.REJECTED: "Twilio refused for another reason: see twilioCode and moreInfo.",
+        CallUserErrorCode.REJECTED: "Twilio refused for another reason: see twilioCode and "
+        "moreInfo.",
     },
 )
 
 
 @strawberry.type(description="What is wrong with a mutation's input, or why Twilio refused it.")
-class UserError:
+class CallUserError:
     """The caller has to correct the input; a retry alone will not help."""
 
     field: list[str] | None = strawberry.field(
         description="The path of the field, from `input` down; null if no single field is wrong."
     )
     message: str = strawberry.field(description="What is wrong, for people.")
-    code: UserErrorCode = strawberry.field(description="The kind of error, for programs.")
+    code: CallUserErrorCode = strawberry.field(description="The kind of error, for programs.")
     twilio_code: int | None = strawberry.field(
         description="Twilio's error number, if Twilio refused the request."
     )
     more_info: str | None = strawberry.field(description="Twilio's page about the error number.")
 
 
-_CODE = UserErrorCode
+_CODE = CallUserErrorCode
 # By Twilio's error number (docs/twilio.md#7-errors): the field, the kind, and our words.
-REFUSALS: Mapping[int, tuple[str, UserErrorCode, str]] = {
+REFUSALS: Mapping[int, tuple[str, CallUserErrorCode, str]] = {
     20404: ("sid", _CODE.NOT_FOUND, "There is no call with this SID"),
     21201: ("to", _CODE.INVALID_INPUT, "The number to call is missing"),
     21202: ("to", _CODE.NOT_PERMITTED, "This is a premium number"),
@@ -113,18 +115,18 @@ REFUSALS: Mapping[int, tuple[str, UserErrorCode, str]] = {
 }
 
 
-def of_validation_error(error: ValidationError) -> UserError:
+def of_validation_error(error: ValidationError) -> CallUserError:
     """The user error of an input that the gateway rejects before it sends anything."""
     name = ".".join(error.path)
     return _user_error(error.path, f"{name} {error.message}", _CODE.INVALID_INPUT)
 
 
-def of_refusal(refusal: RecordedError) -> UserError:
+def of_refusal(refusal: RecordedError) -> CallUserError:
     """The user error of a request that Twilio refused, by Twilio's error number."""
     return _refusal_error(refusal.twilio_code or 0, refusal)
 
 
-def of_not_found(refusal: RecordedError, *, is_there: bool) -> UserError:
+def of_not_found(refusal: RecordedError, *, is_there: bool) -> CallUserError:
     """The user error of a call that Twilio did not find.
 
     If `is_there` (the gateway knows the call), it has ended; else there is no such call.
@@ -132,13 +134,13 @@ def of_not_found(refusal: RecordedError, *, is_there: bool) -> UserError:
     return _refusal_error(21220 if is_there else 20404, refusal)
 
 
-def key_reused() -> UserError:
+def key_reused() -> CallUserError:
     """The user error of an idempotency key that was used with other input."""
     message = "This key was used within 24 hours with other input; nothing was sent"
     return _user_error(("idempotencyKey",), message, _CODE.IDEMPOTENCY_KEY_REUSED)
 
 
-def _refusal_error(number: int, refusal: RecordedError) -> UserError:
+def _refusal_error(number: int, refusal: RecordedError) -> CallUserError:
     field, code, message = REFUSALS.get(number, ("", _CODE.REJECTED, "The request was refused"))
     path = tuple(field.split(".")) if field else None
     return _user_error(path, message, code, refusal)
@@ -147,10 +149,10 @@ def _refusal_error(number: int, refusal: RecordedError) -> UserError:
 def _user_error(
     path: tuple[str, ...] | None,
     message: str,
-    code: UserErrorCode,
+    code: CallUserErrorCode,
     refusal: RecordedError | None = None,
-) -> UserError:
-    return UserError(
+) -> CallUserError:
+    return CallUserError(
         field=["input", *path] if path else None,
         message=message,
         code=code,

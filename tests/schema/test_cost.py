@@ -191,7 +191,7 @@ def test_no_other_variable_can_make_the_arguments_of_a_list_uncoercible() -> Non
             seen.add(type_)
             waiting.extend(type_.fields.items())
 
-    assert {"CallFilter", "TimeRange"} <= {type_.name for type_ in seen}
+    assert {"CallFilter", "CallTimeRange"} <= {type_.name for type_ in seen}
 
 
 def test_a_field_whose_arguments_cannot_be_coerced_is_not_executed_and_costs_nothing() -> None:

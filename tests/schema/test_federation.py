@@ -2,6 +2,12 @@
 
 from typing import Any
 
+from graphql import GraphQLObjectType, get_named_type, parse
+
+from gateway.schema import schema
+from gateway.schema.cost import COSTLY_FIELDS
+from gateway.schema.masked_fields import mask_of
+from gateway.schema.strawberry_internals import graphql_schema
 from tests.conftest import connect
 from tests.plain_twilio import PlainTwilio, call, notification, recording, sid
 
@@ -85,11 +91,11 @@ async def test_a_bad_representation_is_null_with_an_error_and_costs_no_other() -
 
 
 async def test_the_service_prints_a_schema_that_every_composer_reads() -> None:
-    """Version 2.0 has all directives used here; composers refuse versions that they do not know."""
+    """Version 2.9 has all directives used here; composers refuse versions that they do not know."""
     async with connect(PlainTwilio()) as client:
         sdl = (await client.data("{ _service { sdl } }"))["_service"]["sdl"]
 
-    assert 'url: "https://specs.apollo.dev/federation/v2.0"' in sdl
+    assert 'url: "https://specs.apollo.dev/federation/v2.9"' in sdl
     for line in (
         'type Call implements Node @key(fields: "sid")',
         'type Recording implements Node @key(fields: "sid")',
@@ -98,8 +104,63 @@ async def test_the_service_prints_a_schema_that_every_composer_reads() -> None:
         "type PageInfo @shareable",
         "  ): Node @shareable @inaccessible",
         "  ): [Node] @shareable @inaccessible",
+        '  mediaUrl: String @tag(name: "pii") @cost(weight: 1)',
     ):
         assert line in sdl
+
+
+def test_every_personal_field_has_the_tag_that_contracts_exclude() -> None:
+    """So do the filters by number; masks and tags are declared side by side."""
+    tagged = with_directive("tag")
+    personal = {
+        f"{type_.name}.{name}"
+        for type_ in objects()
+        for name, field in type_.fields.items()
+        if mask_of(field)
+    }
+    filters = {
+        f"{type_}.{name}"
+        for type_ in ("CallFilter", "ChildCallFilter", "CallEventFilter")
+        for name in ("to", "from")
+    }
+
+    assert tagged == personal | filters | {"Call.toEndpoint", "Call.fromEndpoint"}
+
+
+def test_every_property_that_costs_a_request_has_its_cost() -> None:
+    assert with_directive("cost") == {".".join(each) for each in COSTLY_FIELDS}
+
+
+def test_every_connection_says_how_long_it_is() -> None:
+    """Without `first` a list has 50 rows: no router must refuse it, or count it as one row."""
+    size = "@listSize(assumedSize: 50, slicingArguments: {}, sizedFields: {}, {})"
+    more = '["nodes", "edges"]', "requireOneSlicingArgument: false"
+    connections = {
+        f"{type_.name}.{name}"
+        for type_ in objects()
+        for name, field in type_.fields.items()
+        if get_named_type(field.type).name.endswith("Connection")
+    }
+
+    assert with_directive("listSize") == connections
+    for name, arguments in (("Call", '["first", "last"]'), ("Recording", '["first"]')):
+        assert f"): {name}Connection {size.format(arguments, *more)}" in schema.as_str()
+
+
+def objects() -> list[GraphQLObjectType]:
+    """The object types of the schema."""
+    types = graphql_schema(schema).type_map.values()
+    return [type_ for type_ in types if isinstance(type_, GraphQLObjectType)]
+
+
+def with_directive(name: str) -> set[str]:
+    """The fields and input fields that have a directive in the SDL: `Type.field`."""
+    return {
+        f"{getattr(type_, 'name').value}.{field.name.value}"  # noqa: B009
+        for type_ in parse(schema.as_str()).definitions
+        for field in getattr(type_, "fields", None) or ()
+        if any(directive.name.value == name for directive in field.directives or ())
+    }
 
 
 async def test_a_node_is_fetched_by_its_sid_whatever_its_type() -> None:

@@ -29,7 +29,7 @@ NAMES_NOBODY = {
     "Notification.uri", "NotificationEdge.cursor", "PageInfo.endCursor", "PageInfo.startCursor",
     "Recording.accountSid", "Recording.callSid", "Recording.conferenceSid", "Recording.id",
     "Recording.priceUnit", "Recording.sid", "Recording.uri", "RecordingEdge.cursor",
-    "UserError.field", "UserError.message", "UserError.moreInfo", "_Service.sdl",
+    "CallUserError.field", "CallUserError.message", "CallUserError.moreInfo", "_Service.sdl",
 }  # fmt: skip
 ROW = "to from forwardedFrom callerName toEndpoint { ...end } fromEndpoint { ...end }"
 END = """fragment end on CallEndpoint {

@@ -19,7 +19,7 @@ from tests.plain_twilio import PlainTwilio, call
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-FILTERED = "query($t: TimeRange) { calls(filter: {startTime: $t}) { nodes { sid } } }"
+FILTERED = "query($t: CallTimeRange) { calls(filter: {startTime: $t}) { nodes { sid } } }"
 
 
 def read(text: Any) -> datetime:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.settings import DocumentPolicy, Switch
+from tests.npm import installed_copy
 from tests.plain_twilio import calls_in, sid
 from tests.server.sockets import WATCH, Stage, stage
 from tests.server.stage import GRAPHQL_RESPONSE, JSON
@@ -28,16 +27,7 @@ ONE = "query One($sid: ID!) { call(sid: $sid) { status } }"
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with our scripts and the clients of package-lock.json."""
-    if shutil.which("npm") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("there is no npm here: apt-get install nodejs npm")
-        pytest.skip("there is no npm here: apt-get install nodejs npm")
-    folder = tmp_path_factory.mktemp("clients") / "clients"
-    shutil.copytree(CLIENTS, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)  # noqa: S603
-    assert done.returncode == 0, done.stderr
-    return folder
+    return installed_copy(CLIENTS, tmp_path_factory.mktemp("clients"))
 
 
 @asynccontextmanager

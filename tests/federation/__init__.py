@@ -1,0 +1,1 @@
+"""The gateway as a subgraph: composition and a router of other people's."""
