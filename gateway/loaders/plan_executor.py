@@ -171,7 +171,7 @@ class PlanExecutor:
         except Exception as error:  # any error: no waiter may hang
             answer = error
         else:
-            record.used = record.rows
+            record.used = len(answer.rows) if isinstance(answer, Page) else record.rows
         for request in step.serves:
             resolve(request, answer)
 

@@ -17,7 +17,7 @@ from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, rea
 from gateway.schema.context import Info
 from gateway.schema.directives import EDGE_LIST, PII
 from gateway.schema.endpoint import CallEndpoint, endpoint
-from gateway.schema.filters import ChildCallFilter, call_lists
+from gateway.schema.filters import ChildCallFilter, Refine, call_lists
 from gateway.schema.lookup import calls_by_sid
 from gateway.schema.masked_fields import personal
 from gateway.schema.node import Node
@@ -164,10 +164,13 @@ class Call(Node):
         first: First = None,
         after: After = None,
         filter: ChildFilter = None,
+        refine: Refine = None,
     ) -> Sequence[PageOrAwaitable[CallResource]]:
         """Calls?ParentCallSid=, unless the rows read already hold every child."""
         args = PageArgs.of(info, first, after)
-        lists = call_lists(filter, parent_call_sid=None, page_size=edge_page_size(args.size))
+        lists = call_lists(
+            filter, refine, parent_call_sid=None, page_size=edge_page_size(args.size)
+        )
         return read_edges(info, calls, lists, args)
 
     @strawberry.field(

@@ -8,7 +8,8 @@ of any other parent) requests that many rows for each parent, but few exist: eve
 parent and most calls have one recording or none. So an edge's page counts as filled to one part in
 EDGE_FULLNESS: 2 rows for the usual 50, 40 for 1,000. It counts at least one row, for its request. A
 single object counts one row, and so does a property that costs a request of its own. Each status of
-a filter is an upstream list of its own and counts in full. Selections below a list count once for
+a filter is an upstream list of its own and counts in full; calls that were never dialed are a
+second list for each. Selections below a list count once for
 each of its rows. `@skip` and `@include` are ignored, and equal fields count each time.
 
 Note [What counts is what is executed]. graphql-core itself coerces arguments and variables, as in
@@ -61,6 +62,12 @@ __all__ = ["COSTLY_FIELDS", "EDGE_FULLNESS", "CostEstimate"]
 EDGE_FULLNESS = 25
 # Arguments that set how much a field reads.
 SIZING = frozenset({"first", "representations", "ids"})
+# Arguments of which some fields set how many upstream lists are read, or hold a list: a null in a
+# list makes the arguments uncoercible.
+LISTING = {
+    "filter": frozenset({"status"}),
+    "refine": frozenset({"includeNeverDialed", "direction", "answeredBy"}),
+}
 # Properties that cost a request for each row (docs/twilio.md#1-surprising-facts, facts 8 and 9);
 # their descriptions say so.
 COSTLY_FIELDS = frozenset(
@@ -198,9 +205,10 @@ def _sizing_values(node: FieldNode) -> Iterator[ValueNode]:
     """The values, in a field's arguments, that set how much it reads."""
     for argument in node.arguments or ():
         value = argument.value
-        if argument.name.value == "filter" and isinstance(value, ObjectValueNode):
-            yield from (one.value for one in value.fields if one.name.value == "status")
-        elif argument.name.value in SIZING | {"last", "filter"}:
+        if argument.name.value in LISTING and isinstance(value, ObjectValueNode):
+            sizing = LISTING[argument.name.value]
+            yield from (one.value for one in value.fields if one.name.value in sizing)
+        elif argument.name.value in SIZING | {"last"} | LISTING.keys():
             yield value
 
 
@@ -258,7 +266,7 @@ def _list_rows(
     if "first" in definition.args:
         size = page_size(arguments.get("first"), arguments.get("last"), limits.max_first)
         objects = size if is_root else math.ceil(size / EDGE_FULLNESS)
-        return max(1, objects) * _list_count(arguments.get("filter")), objects
+        return max(1, objects) * _list_count(arguments), objects
     keys = arguments["representations"] if "representations" in arguments else arguments["ids"]
     if len(keys) > limits.max_representations:
         raise exceeded("representations", limits.max_representations)
@@ -270,6 +278,8 @@ def _is_node(type_: GraphQLNamedType) -> bool:
     return any(each.name == "Node" for each in (type_, *interfaces))
 
 
-def _list_count(filter_: dict[str, Any] | None) -> int:
-    """How many upstream lists a filter needs: one for each status."""
-    return max(1, len(set(filter_.get("status") or ()))) if filter_ else 1
+def _list_count(arguments: dict[str, Any]) -> int:
+    """How many upstream lists are read: one for each status; twice with calls never dialed."""
+    filter_, refine = arguments.get("filter") or {}, arguments.get("refine") or {}
+    statuses = max(1, len(set(filter_.get("status") or ())))
+    return statuses * (2 if refine.get("includeNeverDialed") else 1)

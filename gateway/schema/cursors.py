@@ -36,6 +36,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidCursor
+from gateway.upstream.calls import Refinement
 from gateway.upstream.date_ranges import DateTimeRange
 from gateway.upstream.requests import ListRequest
 
@@ -143,7 +144,7 @@ def canonical(lists: Sequence[ListRequest[Any]]) -> bytes:
     return msgspec.json.encode([[request.kind, _set_filters(request)] for request in lists])
 
 
-def _set_filters(request: ListRequest[Any]) -> dict[str, Any]:
+def _set_filters(request: ListRequest[Any] | Refinement) -> dict[str, Any]:
     values = {field.name: getattr(request, field.name) for field in fields(request)}
     return {
         name: _plain(value)
@@ -160,6 +161,10 @@ def _plain(value: Any) -> Any:
             return value.astimezone(UTC).isoformat()
         case Enum():
             return value.value
+        case tuple():
+            return [_plain(each) for each in value]
+        case Refinement():
+            return _set_filters(value)
     return value
 
 

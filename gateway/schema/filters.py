@@ -1,22 +1,35 @@
 """Filters of calls, and the upstream lists that answer them exactly.
 
 A filter is one that Twilio can answer (docs/design/schema.md#7-filters-are-exact). Ranges are
-half-open. Each status of a filter is an upstream list of its own. This module must not know how
-lists are read.
+half-open. Each status of a filter is an upstream list of its own. A refinement is one that Twilio
+cannot answer: all calls of the lists are read and checked here. This module must not know how lists
+are read.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
+from enum import Enum
+from typing import Annotated, TypeVar
 
 import strawberry
 
 from gateway.errors import InvalidFilter
 from gateway.schema.directives import PII
-from gateway.schema.scalars import CallStatus
-from gateway.upstream.calls import ListCalls
+from gateway.schema.scalars import AnsweredBy, CallDirection, CallStatus
+from gateway.upstream.calls import ListCalls, Refinement
 from gateway.upstream.date_ranges import DateTimeRange as UpstreamTimeRange
 
-__all__ = ["CallFilter", "CallTimeRange", "ChildCallFilter", "call_lists"]
+__all__ = [
+    "CallFilter",
+    "CallRefinement",
+    "CallTimeRange",
+    "ChildCallFilter",
+    "Refine",
+    "call_lists",
+]
+
+E = TypeVar("E", bound=Enum)
 
 # A list that the gateway filters itself is read in Twilio's largest pages: the fewest requests.
 CLIENT_FILTER_PAGE_SIZE = 1000
@@ -69,12 +82,56 @@ class CallFilter(ChildCallFilter):
     )
 
 
-def call_lists(
-    filter_: ChildCallFilter | None, *, parent_call_sid: str | None, page_size: int
-) -> Sequence[ListCalls]:
-    """The upstream lists that together hold the filtered calls: one, or one for each status.
+@strawberry.input(
+    description="Narrows a list of calls by what Twilio cannot filter by; all conditions must "
+    "hold. The gateway reads the filtered list and keeps the calls that match. So give a narrow "
+    "`filter`, too: a list that takes more rows than the gateway allows is cut short, with a "
+    "warning."
+)
+class CallRefinement:
+    """Conditions on what the fields of a call show; a field with an error matches none."""
 
-    Raises InvalidFilter if no call could ever match or the filter contradicts itself.
+    direction: list[CallDirection] | None = strawberry.field(
+        default=None, description="Calls with one of these directions."
+    )
+    answered_by: list[AnsweredBy] | None = strawberry.field(
+        default=None,
+        description="Calls with one of these results of answering machine detection; a call "
+        "without detection has none.",
+    )
+    phone_number_sid: strawberry.ID | None = strawberry.field(
+        default=None, description="Calls with this `phoneNumberSid`: PN…."
+    )
+    min_duration: int | None = strawberry.field(
+        default=None,
+        description="Calls of at least this many seconds, from 1; a call that has no duration does "
+        "not match.",
+    )
+    include_never_dialed: bool | None = strawberry.field(
+        default=None,
+        description="Also the calls that were created in the filter's `startTime` and never "
+        "dialed, such as calls canceled in the queue. The gateway looks for them from the newest "
+        "call down to the beginning of the range.",
+    )
+
+
+Refine = Annotated[
+    CallRefinement | None,
+    strawberry.argument(description="What else to check of each call that the filter selects."),
+]
+
+
+def call_lists(
+    filter_: ChildCallFilter | None,
+    refine: CallRefinement | None = None,
+    *,
+    parent_call_sid: str | None,
+    page_size: int,
+) -> Sequence[ListCalls]:
+    """The upstream lists that together hold the matching calls: one, or one for each status.
+
+    There are twice as many with calls that were never dialed. Raises InvalidFilter if no call could
+    ever match or the filter contradicts itself.
     """
     conditions = filter_ or ChildCallFilter()
     base = ListCalls(
@@ -85,9 +142,52 @@ def call_lists(
         parent_call_sid=parent_call_sid,
         page_size=page_size,
     )
-    if not base.is_exact():
-        base = base.at(base.page, CLIENT_FILTER_PAGE_SIZE)
-    return [_with_status(base, status) for status in _statuses(conditions.status)]
+    lists = [base] if refine is None else _refined(base, refine)
+    return [
+        _with_status(each if each.is_exact() else _in_large_pages(each), status)
+        for each in lists
+        for status in _statuses(conditions.status)
+    ]
+
+
+def _in_large_pages(list_: ListCalls) -> ListCalls:
+    return list_.at(list_.page, CLIENT_FILTER_PAGE_SIZE)
+
+
+def _refined(base: ListCalls, refine: CallRefinement) -> Sequence[ListCalls]:
+    """The list with only the calls that match; then that of calls that were never dialed."""
+    refinement = Refinement(
+        direction=_members("direction", refine.direction),
+        answered_by=_members("answeredBy", refine.answered_by),
+        phone_number_sid=_not_empty("phoneNumberSid", refine.phone_number_sid),
+        min_duration=_at_least_1("minDuration", refine.min_duration),
+    )
+    dialed = base if refinement == Refinement() else base.refined(refinement)
+    if not refine.include_never_dialed:
+        return [dialed]
+    if base.start_time is None:
+        raise InvalidFilter("includeNeverDialed: needs a startTime in the filter")
+    if refinement.min_duration or refinement.answered_by:
+        raise InvalidFilter(
+            "includeNeverDialed: such a call has no duration and nobody answered it; use it "
+            "without minDuration and answeredBy"
+        )
+    never_dialed = replace(refinement, never_dialed=base.start_time)
+    return [dialed, replace(base, start_time=None).refined(never_dialed)]
+
+
+def _members(name: str, values: list[E] | None) -> tuple[E, ...] | None:
+    if values is None:
+        return None
+    if not values:
+        raise InvalidFilter(f"{name}: an empty list matches no call; omit it to match all")
+    return tuple(sorted(set(values), key=list(type(values[0])).index))
+
+
+def _at_least_1(name: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise InvalidFilter(f"{name}: must be 1 second or more; omit it to match all")
+    return value
 
 
 def _with_status(base: ListCalls, status: CallStatus | None) -> ListCalls:

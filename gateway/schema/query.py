@@ -20,7 +20,7 @@ from gateway.schema.call import Call
 from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, read_connection
 from gateway.schema.context import Info, selects
 from gateway.schema.directives import ROOT_LIST
-from gateway.schema.filters import CallFilter, call_lists
+from gateway.schema.filters import CallFilter, Refine, call_lists
 from gateway.schema.lookup import call_by_sid, node_by_sid, row_by_sid
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification
@@ -83,12 +83,13 @@ class Query:
         last: Last = None,
         before: Before = None,
         filter: Filter = None,
+        refine: Refine = None,
     ) -> PageOrAwaitable[CallResource]:
         """Calls, with the widest filter that Twilio can answer; the gateway makes it exact."""
         args = PageArgs.of(info, first, after, last, before)
         parent_call_sid = filter.parent_call_sid if filter else None
         lists = call_lists(
-            filter, parent_call_sid=parent_call_sid, page_size=list_page_size(args.size)
+            filter, refine, parent_call_sid=parent_call_sid, page_size=list_page_size(args.size)
         )
         if lists[0].list == ListCalls().list and selects(info, "childCalls"):
             lists = [replace(lists[0], page_size=spare_page_size(args.size))]

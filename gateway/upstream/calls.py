@@ -1,13 +1,23 @@
 """Calls: their rows, the requests that read them, and the description of the resource.
 
 This module must not know how a request is sent, nor GraphQL.
+
+Note [Past the range]. Twilio cannot filter calls by creation. The list of calls that were never
+dialed is read from its top and ends where its rows show that all further ones are older than the
+range: in each order that the page's rows do not contradict (Note [Newest first] in evidence), the
+page descends and ends before the range. A list in another order is read to its end.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
+from itertools import pairwise
+from operator import contains, is_, le
 from typing import Self
 
+from gateway.errors import UpstreamInvalid
 from gateway.upstream.date_ranges import DateTimeRange, Query
 from gateway.upstream.descriptors import BY_CREATION_OR_START, ResourceDescriptor, is_old
 from gateway.upstream.requests import (
@@ -40,6 +50,7 @@ __all__ = [
     "CallStatus",
     "FetchCall",
     "ListCalls",
+    "Refinement",
     "ended_long_ago",
 ]
 
@@ -153,6 +164,40 @@ class FetchCall(FetchRequest[CallResource]):
         return f"Calls/{self.sid}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """What Twilio cannot filter calls by: the gateway checks each row that it reads.
+
+    `min_duration` is in seconds. `never_dialed` means calls without a start time that were created
+    in the range.
+    """
+
+    direction: tuple[CallDirection, ...] | None = None
+    answered_by: tuple[AnsweredBy, ...] | None = None
+    phone_number_sid: str | None = None
+    min_duration: int | None = None
+    never_dialed: DateTimeRange | None = None
+
+    def conditions(self) -> Conditions:
+        """As ListRequest.refining_conditions."""
+        tests = {
+            "direction": self.direction and partial(contains, self.direction),
+            "answered_by": self.answered_by and partial(contains, self.answered_by),
+            "duration": self.min_duration and partial(_is_at_least, self.min_duration),
+            "start_time": self.never_dialed and partial(is_, None),
+        }
+        return [
+            *conditions(
+                {"phone_number_sid": self.phone_number_sid}, {"date_created": self.never_dialed}
+            ),
+            *((name, test) for name, test in tests.items() if test),
+        ]
+
+
+def _is_at_least(least: int, value: int | None) -> bool:
+    return value is not None and le(least, value)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ListCalls(ListRequest[CallResource]):
     """GET Calls, with the filters of the seed document and EndTime (docs/twilio.md#5-lists)."""
@@ -164,6 +209,7 @@ class ListCalls(ListRequest[CallResource]):
     start_time: DateTimeRange | None = None
     end_time: DateTimeRange | None = None
     parent_call_sid: str | None = None
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         if self.parent_call_sid is not None:
@@ -194,6 +240,17 @@ class ListCalls(ListRequest[CallResource]):
         }
         return conditions(values, {"start_time": self.start_time, "end_time": self.end_time})
 
+    def refining_conditions(self) -> Conditions:
+        return self.refinement.conditions() if self.refinement else ()
+
+    def is_past(self, rows: Sequence[CallResource]) -> bool:
+        """See Note [Past the range]."""
+        range_ = self.refinement.never_dialed if self.refinement else None
+        if range_ is None or range_.gte is None:
+            return False
+        ends = list(_ends_of_possible_orders(rows))
+        return bool(ends) and all(end is not None and end < range_.gte for end in ends)
+
     @lazily
     def account_list(self) -> "ListCalls":
         """The list of all calls: each row shows whether it matches."""
@@ -208,7 +265,28 @@ class ListCalls(ListRequest[CallResource]):
         return self.to is not None or self.from_ is not None
 
     def is_exact(self) -> bool:
-        return all(range_.is_whole_days() for range_ in (self.start_time, self.end_time) if range_)
+        ranges = (self.start_time, self.end_time)
+        return not self.refinement and all(range_.is_whole_days() for range_ in ranges if range_)
+
+    def refined(self, refinement: Refinement) -> Self:
+        """The same list, of which only these calls match."""
+        return self._with(refinement=refinement)
+
+
+def _ends_of_possible_orders(rows: Sequence[CallResource]) -> Iterator[datetime | None]:
+    """For each order that the rows do not contradict its last date; None if it never descends."""
+    for names in CALLS.orders:
+        dates = [date for row in rows if (date := _first_date(row, names)) is not None]
+        if all(above >= below for above, below in pairwise(dates)):
+            yield dates[-1] if dates and dates[-1] < dates[0] else None
+
+
+def _first_date(row: CallResource, names: Sequence[str]) -> datetime | None:
+    try:
+        dates: Iterator[datetime | None] = (getattr(row, name) for name in names)
+        return next((date for date in dates if date is not None), None)
+    except UpstreamInvalid:
+        return None
 
 
 ALL_CALLS = ListCalls().list

@@ -280,10 +280,11 @@ class UpstreamClient:
     def _page(self, request: ListRequest[R], row_list: RowList, seconds: float = 0.0) -> Page[R]:
         """The page of these rows. Raises UpstreamInvalid for a link that leaves the list."""
         list_url, index = self._root + request.path + ".json", request.page.index
+        following = page_ref(row_list.next_page_uri, list_url, index + 1)
         return Page(
             request=request,
             rows=tuple(filter(request.matches, row_list.rows)),
-            next=page_ref(row_list.next_page_uri, list_url, index + 1),
+            next=None if request.is_past(row_list.rows) else following,
             previous=page_ref(row_list.previous_page_uri, list_url, max(index - 1, 0)),
             rows_read=len(row_list.rows) + row_list.left_out,
             left_out=row_list.left_out,

@@ -213,10 +213,18 @@ class ListRequest(RequestValue, Generic[R]):
     def _filter(self) -> Conditions:
         return self.exact_filter()
 
+    def refining_conditions(self) -> Conditions:
+        """What a match must show besides, which upstream cannot filter by."""
+        return ()
+
+    @lazily
+    def _refining(self) -> Conditions:
+        return self.refining_conditions()
+
     @property
     def has_filter(self) -> bool:
         """False where every row of the owner matches."""
-        return bool(self._filter)
+        return bool(self._filter or self._refining)
 
     @lazily
     def _conditions(self) -> Conditions:
@@ -225,8 +233,11 @@ class ListRequest(RequestValue, Generic[R]):
     def is_match(self, row: R) -> bool | None:
         """Whether the row matches the exact filter.
 
-        False where one condition fails, else None where a property is unreadable, else True.
+        False where one condition fails, else None where a property is unreadable, else True. A row
+        that does not show what refines the list fails, too: upstream did not select it by that.
         """
+        if self._refining and not self._is_refined(row):
+            return False
         is_match: bool | None = True
         for attribute, holds in self._conditions:
             field: LazyField[Any] = getattr(self.resource.row, attribute)
@@ -236,6 +247,12 @@ class ListRequest(RequestValue, Generic[R]):
             except UpstreamInvalid:
                 is_match = None
         return is_match
+
+    def _is_refined(self, row: R) -> bool:
+        try:
+            return all(holds(getattr(row, attribute)) for attribute, holds in self._refining)
+        except UpstreamInvalid:
+            return False
 
     def matches(self, row: R) -> bool:
         """True unless the row fails the exact filter.
@@ -247,6 +264,10 @@ class ListRequest(RequestValue, Generic[R]):
     def is_exact(self) -> bool:
         """True when upstream's `filters` are the exact filter, so that no row has to be removed."""
         return True
+
+    def is_past(self, _rows: Sequence[R]) -> bool:
+        """True where these rows, read from one page, show that no row below them matches."""
+        return False
 
     @property
     def names_person(self) -> bool:
@@ -304,7 +325,7 @@ class ListRequest(RequestValue, Generic[R]):
     def _shared(self) -> dict[str, Any]:
         """What this list and the lists `of` other calls have in common."""
         values = zip(self._names(), self._values_of()(vars(self)), strict=True)
-        derived = ("account_list", "is_first_page", "_filter")
+        derived = ("account_list", "is_first_page", "_filter", "_refining")
         return dict(values) | {name: getattr(self, name) for name in derived}
 
     def within(self, days: DateTimeRange | None, page_size: int) -> Self:

@@ -158,6 +158,12 @@ class Oracle:
             return False
         if filter_.statuses and not self._has_status(seen.get("status"), filter_.statuses):
             return False
+        if filter_.directions and _enum(seen.get("direction"), DIRECTIONS) not in map(
+            _name, filter_.directions
+        ):
+            return False
+        if filter_.least and int(seen["duration"] or 0) < filter_.least:
+            return False
         ranges = ((filter_.start, "start_time"), (filter_.end, "end_time"))
         return all(
             range_ is None or range_.holds(moment(seen[name]) if seen[name] else None)
@@ -172,7 +178,11 @@ class Oracle:
 
 
 def _enum(value: Any, known: Sequence[str]) -> str:
-    return value.upper().replace("-", "_") if value in known else "UNKNOWN"
+    return _name(value) if value in known else "UNKNOWN"
+
+
+def _name(value: str) -> str:
+    return value.upper().replace("-", "_")
 
 
 def _time(text: str | None) -> str | None:

@@ -4,6 +4,7 @@ A root list with a filter and a window, edges nested up to two levels, aliases. 
 the number of a matching row; the test reads that row's cursor first.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -44,7 +45,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter of calls."""
+    """A filter of calls, and what refines it: directions, and the least duration."""
 
     to: str | None = None
     from_: str | None = None
@@ -52,20 +53,36 @@ class Filter:
     start: Range | None = None
     end: Range | None = None
     parent: str | None = None
+    directions: tuple[str, ...] = ()
+    least: int | None = None
 
     def __str__(self) -> str:
-        statuses = ", ".join(status.upper().replace("-", "_") for status in self.statuses)
-        arguments = {
-            "to": self.to and f'"{self.to}"',
-            "from": self.from_ and f'"{self.from_}"',
-            "status": self.statuses and f"[{statuses}]",
-            "startTime": self.start,
-            "endTime": self.end,
-            "parentCallSid": self.parent and f'"{self.parent}"',
-        }
-        return (
-            "{" + ", ".join(f"{name}: {value}" for name, value in arguments.items() if value) + "}"
+        return _object(
+            {
+                "to": self.to and f'"{self.to}"',
+                "from": self.from_ and f'"{self.from_}"',
+                "status": self.statuses and _enums(self.statuses),
+                "startTime": self.start,
+                "endTime": self.end,
+                "parentCallSid": self.parent and f'"{self.parent}"',
+            }
         )
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of a field."""
+        directions = self.directions and _enums(self.directions)
+        refine = _object({"direction": directions, "minDuration": self.least})
+        given = {"filter": str(self), "refine": refine}
+        return [f"{name}: {text}" for name, text in given.items() if text != "{}"]
+
+
+def _object(fields: Mapping[str, object]) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items() if value) + "}"
+
+
+def _enums(values: Sequence[str]) -> str:
+    return f"[{', '.join(value.upper().replace('-', '_') for value in values)}]"
 
 
 @dataclass(frozen=True)
@@ -91,10 +108,10 @@ class Edge:
             return f"{self.alias}: parentCall {{ {_call(self.edges)} }}"
         values = {
             "first": self.first,
-            "filter": str(self.filter) if self.filter != Filter() else None,
             "log": self.log and ("ERROR" if self.log == "0" else "WARNING"),
         }
-        arguments = ", ".join(f"{name}: {value}" for name, value in values.items() if value)
+        given = [f"{name}: {value}" for name, value in values.items() if value]
+        arguments = ", ".join([*given, *self.filter.arguments])
         node = SUBRESOURCES.get(self.field) or _call(self.edges)
         node += " track" if self.track else ""
         of = f"({arguments})" if arguments else ""
@@ -133,8 +150,7 @@ class Root:
         arguments = [f"{size[0]}: {size[1]}"]
         if cursor is not None:
             arguments.append(f'{"before" if self.window.backwards else "after"}: "{cursor}"')
-        if self.filter != Filter():
-            arguments.append(f"filter: {self.filter}")
+        arguments += self.filter.arguments
         node = _call(self.edges)
         return (
             f"{self.alias}: calls({', '.join(arguments)}) {_connection(node, self.page_info, True)}"
@@ -178,6 +194,7 @@ def edge_count(edges: tuple[Edge, ...]) -> int:
     return sum(1 + edge_count(edge.edges) for edge in edges)
 
 
+DIRECTIONS = [("inbound",), ("outbound-dial", "outbound-api"), ("unknown",)]
 STATUSES = ["completed", "in-progress", "queued", "canceled", "busy", "failed", "no-answer"]
 
 
@@ -219,6 +236,8 @@ def filters(
                 ("to", "statuses"),
                 ("start", "from_"),
                 ("end",),
+                ("directions",),
+                ("start", "least"),
                 (kinds[-1],),
             ]
         )
@@ -231,6 +250,10 @@ def filters(
                 arguments["statuses"] = tuple(draw(chosen))
             case "start" | "end":
                 arguments[kind] = draw(ranges(account))
+            case "directions":
+                arguments[kind] = draw(st.sampled_from(DIRECTIONS))
+            case "least":
+                arguments[kind] = draw(st.sampled_from([1, 12, 60, 300]))
             case "parent":
                 arguments["parent"] = draw(
                     st.sampled_from([r["sid"] for r in account.calls] or [None])

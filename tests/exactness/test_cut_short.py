@@ -55,7 +55,7 @@ class Page:
 async def page(client: Any, filter_: Filter, size: int, after: str | None) -> Page:
     """A page of the list; asserts that it has no error."""
     given = [f"first: {size}", *([f'after: "{after}"'] if after else [])]
-    given += [f"filter: {filter_}"] if filter_ != Filter() else []
+    given += filter_.arguments
     text = (
         f"{{ calls({', '.join(given)}) "
         "{ nodes { sid } isComplete pageInfo { hasNextPage endCursor } } }"

@@ -10,7 +10,7 @@ from tests.conftest import Client
 from tests.exactness.accounts import accounts, exact_switches
 from tests.exactness.client import description, examples, gateway_client
 from tests.exactness.oracle import Oracle
-from tests.exactness.queries import Filter, Root, document, edge_count, in_order, is_loose, roots
+from tests.exactness.queries import Root, document, edge_count, in_order, is_loose, roots
 from tests.exactness.switches import Switches
 from tests.exactness.twilio import Account, OddTwilio
 
@@ -19,7 +19,7 @@ async def cursor_of(client: Client, root: Root) -> str | None:
     """The cursor of the row at which the window starts."""
     if root.window.position is None:
         return None
-    filter_ = f", filter: {root.filter}" if root.filter != Filter() else ""
+    filter_ = "".join(f", {argument}" for argument in root.filter.arguments)
     text = f"{{ calls(first: {root.window.position + 1}{filter_}) {{ pageInfo {{ endCursor }} }} }}"
     cursor: str = (await client.data(text))["calls"]["pageInfo"]["endCursor"]
     return cursor

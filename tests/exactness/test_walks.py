@@ -39,8 +39,7 @@ class Walk:
         given = [f"{'last' if backwards else 'first'}: {size}"]
         if at is not None:
             given.append(f'{"before" if backwards else "after"}: "{self.cursors[at]}"')
-        if self.filter != Filter():
-            given.append(f"filter: {self.filter}")
+        given += self.filter.arguments
         info = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
         shown = f"edges {{ cursor node {{ sid }} }} isComplete {info}"
         text = f"{{ calls({', '.join(given)}) {{ {shown} }} }}"
