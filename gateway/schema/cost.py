@@ -3,7 +3,8 @@
 The estimate is the number of rows that the operation's lists may read; for edges of many parents it
 counts the rows that such edges usually have. This module must not know how lists are read.
 
-Note [Estimated rows]. A list of the account counts the rows that it requests. An edge of a call (or
+Note [Estimated rows]. A list of the account, or of a phone number, counts the rows that it
+requests. An edge of a call (or
 of any other parent) requests that many rows for each parent, but few exist: every leg has one
 parent and most calls have one recording or none. So an edge's page counts as filled to one part in
 EDGE_FULLNESS: 2 rows for the usual 50, 40 for 1,000. It counts at least one row, for its request. A
@@ -180,7 +181,8 @@ class Estimator:
         below = self.selections(node.selection_set, type_)
         if SIZING.isdisjoint(definition.args):
             return _sum([int(self._costs_request(node, parent, type_)), below])
-        sized = partial(_sized_rows, definition, node, self._limits, self._is_root(parent), below)
+        is_full = self._is_root(parent) or parent.name == "PhoneNumber"
+        sized = partial(_sized_rows, definition, node, self._limits, is_full, below)
         parts = nodes_in(*_sizing_values(node))
         if any(isinstance(one, VariableNode) for one in parts) or not isinstance(below, int):
             return sized
@@ -244,7 +246,7 @@ def _sized_rows(
     definition: GraphQLField,
     node: FieldNode,
     limits: DocumentSettings,
-    is_root: bool,
+    is_full: bool,
     below: Rows,
     context: CountContext,
 ) -> int:
@@ -255,17 +257,17 @@ def _sized_rows(
     except GraphQLError:
         pass
     else:
-        rows, objects = _list_rows(definition, arguments, limits, is_root)
+        rows, objects = _list_rows(definition, arguments, limits, is_full)
     return rows + objects * _count(below, context)
 
 
 def _list_rows(
-    definition: GraphQLField, arguments: dict[str, Any], limits: DocumentSettings, is_root: bool
+    definition: GraphQLField, arguments: dict[str, Any], limits: DocumentSettings, is_full: bool
 ) -> tuple[int, int]:
     """The rows that the field itself reads, and the number of objects that it returns."""
     if "first" in definition.args:
         size = page_size(arguments.get("first"), arguments.get("last"), limits.max_first)
-        objects = size if is_root else math.ceil(size / EDGE_FULLNESS)
+        objects = size if is_full else math.ceil(size / EDGE_FULLNESS)
         return max(1, objects) * _list_count(arguments), objects
     keys = arguments["representations"] if "representations" in arguments else arguments["ids"]
     if len(keys) > limits.max_representations:

@@ -5,29 +5,86 @@ entity, so that another subgraph can add a contact to every caller.
 """
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from gateway.access.masking import masked_party, masked_text
 from gateway.errors import BadUserInput
-from gateway.schema.directives import PII
+from gateway.schema.arguments import After, First, edge_page_size
+from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, read_connection
+from gateway.schema.context import Info
+from gateway.schema.directives import EDGE_LIST, PII
+from gateway.schema.filters import Filter, Refine, number_lists
 from gateway.schema.masked_fields import personal
+from gateway.upstream.calls import CallResource
+
+if TYPE_CHECKING:
+    from gateway.schema.call import Call
 
 __all__ = ["CallEndpoint", "PhoneNumber", "endpoint"]
 
 E_164 = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
+LazyCall = Annotated["Call", strawberry.lazy("gateway.schema.call")]
+
+
 @strawberry.federation.type(keys=["number"], description="A phone number.")
 class PhoneNumber:
-    """E.164, for example +16175551212."""
+    """E.164, for example +16175551212.
+
+    Its calls show whom a person calls, so they require the scope `pii` (`require_lists`), however
+    the number was reached. No list of Twilio's covers several numbers: each is asked for its own.
+    """
 
     number: str = strawberry.field(
         description="The number in E.164, for example +16175551212.",
         metadata=personal(masked_party),
         directives=PII,
     )
+
+    @strawberry.field(
+        description="Calls to this number, newest first. Requires the scope pii. Each number takes "
+        "a request of its own.",
+        graphql_type=Connection[LazyCall] | None,
+        directives=(*PII, *EDGE_LIST),
+    )
+    @staticmethod
+    def calls_to(
+        parent: strawberry.Parent["PhoneNumber"],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        filter: Filter = None,
+        refine: Refine = None,
+    ) -> PageOrAwaitable[CallResource]:
+        """Calls?To=."""
+        args = PageArgs.of(info, first, after)
+        size = edge_page_size(args.size)
+        lists = number_lists(filter, refine, to=parent.number, page_size=size)
+        return read_connection(info, lists, args)
+
+    @strawberry.field(
+        description="Calls from this number, newest first. Requires the scope pii. Each number takes "
+        "a request of its own.",
+        graphql_type=Connection[LazyCall] | None,
+        directives=(*PII, *EDGE_LIST),
+    )
+    @staticmethod
+    def calls_from(
+        parent: strawberry.Parent["PhoneNumber"],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        filter: Filter = None,
+        refine: Refine = None,
+    ) -> PageOrAwaitable[CallResource]:
+        """Calls?From=."""
+        args = PageArgs.of(info, first, after)
+        size = edge_page_size(args.size)
+        lists = number_lists(filter, refine, from_=parent.number, page_size=size)
+        return read_connection(info, lists, args)
 
 
 @strawberry.type(description="A SIP address.", directives=PII)

@@ -25,8 +25,10 @@ __all__ = [
     "CallRefinement",
     "CallTimeRange",
     "ChildCallFilter",
+    "Filter",
     "Refine",
     "call_lists",
+    "number_lists",
 ]
 
 E = TypeVar("E", bound=Enum)
@@ -115,6 +117,9 @@ class CallRefinement:
     )
 
 
+Filter = Annotated[
+    CallFilter | None, strawberry.argument(description="Which calls to return; all if omitted.")
+]
 Refine = Annotated[
     CallRefinement | None,
     strawberry.argument(description="What else to check of each call that the filter selects."),
@@ -148,6 +153,24 @@ def call_lists(
         for each in lists
         for status in _statuses(conditions.status)
     ]
+
+
+def number_lists(
+    filter_: CallFilter | None,
+    refine: CallRefinement | None,
+    *,
+    to: str | None = None,
+    from_: str | None = None,
+    page_size: int,
+) -> Sequence[ListCalls]:
+    """The lists of the calls to, or from, a number. Raises InvalidFilter, as `call_lists`."""
+    conditions = filter_ or CallFilter()
+    for name, own, given in (("to", to, conditions.to), ("from", from_, conditions.from_)):
+        if own is not None and given is not None:
+            raise InvalidFilter(f"{name}: the field itself sets it; omit it in the filter")
+    numbers = replace(conditions, to=to or conditions.to, from_=from_ or conditions.from_)
+    parent = conditions.parent_call_sid
+    return call_lists(numbers, refine, parent_call_sid=parent, page_size=page_size)
 
 
 def _in_large_pages(list_: ListCalls) -> ListCalls:

@@ -20,7 +20,7 @@ from gateway.schema.call import Call
 from gateway.schema.connection import Connection, PageArgs, PageOrAwaitable, read_connection
 from gateway.schema.context import Info, selects
 from gateway.schema.directives import ROOT_LIST
-from gateway.schema.filters import CallFilter, Refine, call_lists
+from gateway.schema.filters import Filter, Refine, call_lists
 from gateway.schema.lookup import call_by_sid, node_by_sid, row_by_sid
 from gateway.schema.node import Node
 from gateway.schema.notification import Notification
@@ -32,9 +32,6 @@ from gateway.upstream.resources import Resource
 
 __all__ = ["Query"]
 
-Filter = Annotated[
-    CallFilter | None, strawberry.argument(description="Which calls to return; all if omitted.")
-]
 RecordingSid = Annotated[
     strawberry.ID, strawberry.argument(description="The recording's SID: RE….")
 ]
