@@ -45,8 +45,8 @@ class PhoneNumber:
     )
 
     @strawberry.field(
-        description="Calls to this number, newest first. Requires the scope pii. Each number takes "
-        "a request of its own.",
+        description="Calls to this number, newest first. Requires the scope pii. Each number "
+        "takes a request of its own.",
         graphql_type=Connection[LazyCall] | None,
         directives=(*PII, *EDGE_LIST),
     )
@@ -66,8 +66,8 @@ class PhoneNumber:
         return read_connection(info, lists, args)
 
     @strawberry.field(
-        description="Calls from this number, newest first. Requires the scope pii. Each number takes "
-        "a request of its own.",
+        description="Calls from this number, newest first. Requires the scope pii. Each number "
+        "takes a request of its own.",
         graphql_type=Connection[LazyCall] | None,
         directives=(*PII, *EDGE_LIST),
     )
