@@ -27,14 +27,15 @@ from strawberry.federation.schema_directives import Shareable
 
 from gateway.access import Scope
 from gateway.errors import BadUserInput, BudgetExceeded, UpstreamError
-from gateway.schema.arguments import page_size
+from gateway.schema.arguments import list_page_size, page_size
 from gateway.schema.context import Context, Info, field_path, selects
+from gateway.schema.counting import DEFAULT_UP_TO, Counter, RowCount, UpTo, checked_up_to
 from gateway.schema.cursors import Cursor, read_cursor, write_cursor
 from gateway.schema.merging import Merge, MergedRow
 from gateway.schema.streams import ListSource
 from gateway.telemetry.upstream_trace import WarningCode
 from gateway.upstream.calls import CallResource
-from gateway.upstream.requests import ListRequest, Page
+from gateway.upstream.requests import FIRST_PAGE, ListRequest, Page
 from gateway.upstream.resources import Resource
 
 __all__ = [
@@ -114,6 +115,7 @@ class ConnectionPage(Generic[R]):
         self._lists = lists
         self._args = args
         self._is_cut_short = False
+        self._is_whole = False
         self._left_out = 0
         self._more: bool | None = None
         self.nodes: list[R] = []
@@ -170,6 +172,22 @@ class ConnectionPage(Generic[R]):
         """True if newer rows precede. After a cursor they always do, so nothing is read."""
         return await self._has_more() if self._args.backwards else self._args.cursor is not None
 
+    async def count(self, up_to: int) -> RowCount:
+        """The rows of the whole list. See Note [Counts] in counting. Raises as `read`."""
+        if self._is_whole:
+            return RowCount.of(len(self.nodes), up_to, is_whole=not self._left_out)
+        size, loaders = list_page_size(up_to), self._context.loaders
+        requests = [each.at(FIRST_PAGE, max(each.page_size, size)) for each in self._lists]
+        counter = Counter(
+            lambda request: loaders.page(request, self._field), requests, self._context.budget()
+        )
+        try:
+            is_whole = await counter.is_all_within(up_to)
+        except (UpstreamError, BudgetExceeded) as error:
+            self._warn_cut_short(error, counter.merge)
+            is_whole = False
+        return RowCount.of(counter.rows, up_to, is_whole=is_whole)
+
     def write(self, cursor: Cursor) -> str:
         """A cursor of this connection as text."""
         return write_cursor(cursor, self._context.cursor_key, self._lists)
@@ -192,6 +210,7 @@ class ConnectionPage(Generic[R]):
         if len(rows) < self._args.size and page.next is not None:
             return self._read_merged()
         self._note_left_out(page)
+        self._is_whole = page.next is None and len(rows) <= self._args.size
         self.nodes = rows[: self._args.size]
         return self
 
@@ -201,10 +220,11 @@ class ConnectionPage(Generic[R]):
             while len(self._merged) < self._args.size:
                 merged = await merge.next()
                 if merged is None:
+                    self._is_whole = self._args.cursor is None
                     break
                 self._merged.append(merged)
         except (UpstreamError, BudgetExceeded) as error:
-            self._warn_cut_short(error)
+            self._warn_cut_short(error, merge)
             self._is_cut_short = True
         if self._args.backwards:
             self._merged.reverse()
@@ -220,13 +240,13 @@ class ConnectionPage(Generic[R]):
                 try:
                     self._more = await self._merge.has_more()
                 except (UpstreamError, BudgetExceeded) as error:
-                    self._warn_cut_short(error)
+                    self._warn_cut_short(error, self._merge)
                     self._more = True
         return self._more
 
-    def _warn_cut_short(self, error: UpstreamError | BudgetExceeded) -> None:
+    def _warn_cut_short(self, error: UpstreamError | BudgetExceeded, merge: Merge[R]) -> None:
         """Warns that reading was cut short. Raises the error if a list has no page yet."""
-        if not self._merge.has_begun:
+        if not merge.has_begun:
             raise error
         trace = self._context.loaders.trace
         trace.warn(WarningCode.LIST_CUT_SHORT, self._field, reason=error.code)
@@ -336,3 +356,15 @@ class Connection(Generic[T]):
         "upstream sent unreadable rows. `extensions.warnings` gives the cause; continue from "
         "`pageInfo`."
     )
+
+    @strawberry.field(
+        description="How many rows the whole list has, on this page and on all others. Counted "
+        "only if it is selected: Twilio has no totals, so the gateway reads the rows.",
+        graphql_type=RowCount | None,
+    )
+    @staticmethod
+    async def count(
+        page: strawberry.Parent[ConnectionPage[Resource]], up_to: UpTo = DEFAULT_UP_TO
+    ) -> RowCount:
+        """See ConnectionPage."""
+        return await page.count(checked_up_to(up_to))

@@ -10,7 +10,8 @@ parent and most calls have one recording or none. So an edge's page counts as fi
 EDGE_FULLNESS: 2 rows for the usual 50, 40 for 1,000. It counts at least one row, for its request. A
 single object counts one row, and so does a property that costs a request of its own. Each status of
 a filter is an upstream list of its own and counts in full; calls that were never dialed are a
-second list for each. Selections below a list count once for
+second list for each. A count of a list counts the rows that it may read, in the same way; it does
+not multiply what is below. Selections below a list count once for
 each of its rows. `@skip` and `@include` are ignored, and equal fields count each time.
 
 Note [What counts is what is executed]. graphql-core itself coerces arguments and variables, as in
@@ -24,7 +25,7 @@ may all be null, so it cannot make the arguments uncoercible.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -54,6 +55,7 @@ from graphql.execution import VariableValues
 from gateway.errors import CallerError
 from gateway.execution import nodes_in
 from gateway.schema.arguments import graphql_name, page_size
+from gateway.schema.counting import DEFAULT_UP_TO
 from gateway.schema.limits import exceeded
 from gateway.settings import DocumentSettings
 from gateway.upstream.catalog import RESOURCES
@@ -182,14 +184,32 @@ class Estimator:
         if SIZING.isdisjoint(definition.args):
             return _sum([int(self._costs_request(node, parent, type_)), below])
         is_full = self._is_root(parent) or parent.name == "PhoneNumber"
-        sized = partial(_sized_rows, definition, node, self._limits, is_full, below)
-        parts = nodes_in(*_sizing_values(node))
+        counts = list(self._counts(node.selection_set, type_, set()))
+        sized = partial(_sized_rows, definition, node, self._limits, is_full, below, counts)
+        parts = nodes_in(*_sizing_values(node), *(one for _, one in counts))
         if any(isinstance(one, VariableNode) for one in parts) or not isinstance(below, int):
             return sized
         try:
             return sized(CountContext(NO_VARIABLES))
         except CallerError:  # each request reports the error, after those of its variables
             return sized
+
+    def _counts(
+        self, selection_set: SelectionSetNode | None, type_: GraphQLNamedType, seen: set[str]
+    ) -> Iterator[tuple[GraphQLField, FieldNode]]:
+        """The counts that are selected on a connection, also in fragments."""
+        for node in selection_set.selections if selection_set else ():
+            if isinstance(node, FieldNode) and isinstance(type_, GraphQLObjectType):
+                count = self._schema.get_field(type_, node.name.value)
+                if count is not None and "upTo" in count.args:
+                    yield count, node
+            elif isinstance(node, InlineFragmentNode):
+                yield from self._counts(node.selection_set, type_, seen)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                fragment = self._fragments.get(node.name.value)
+                seen.add(node.name.value)
+                if fragment:
+                    yield from self._counts(fragment.selection_set, type_, seen)
 
     def _costs_request(
         self, node: FieldNode, parent: GraphQLNamedType, type_: GraphQLNamedType
@@ -248,9 +268,13 @@ def _sized_rows(
     limits: DocumentSettings,
     is_full: bool,
     below: Rows,
+    counts: Sequence[tuple[GraphQLField, FieldNode]],
     context: CountContext,
 ) -> int:
-    """The rows of a field whose arguments set how much it reads, and of what is below it."""
+    """The rows of a field whose arguments set how much it reads, and of what is below it.
+
+    Counts read rows besides, of each of the field's lists.
+    """
     rows, objects = 0, 0
     try:
         arguments = get_argument_values(definition, node, context.variables)
@@ -258,6 +282,8 @@ def _sized_rows(
         pass
     else:
         rows, objects = _list_rows(definition, arguments, limits, is_full)
+        counted = sum(_counted(*count, context.variables) for count in counts)
+        rows += math.ceil(counted if is_full else counted / EDGE_FULLNESS) * _list_count(arguments)
     return rows + objects * _count(below, context)
 
 
@@ -273,6 +299,15 @@ def _list_rows(
     if len(keys) > limits.max_representations:
         raise exceeded("representations", limits.max_representations)
     return len(keys), len(keys)
+
+
+def _counted(definition: GraphQLField, node: FieldNode, variables: VariableValues) -> int:
+    """The rows that a count may read; none if it is not executed."""
+    try:
+        up_to = get_argument_values(definition, node, variables)["upTo"]
+    except GraphQLError:
+        return 0
+    return max(0, DEFAULT_UP_TO if up_to is None else up_to)
 
 
 def _is_node(type_: GraphQLNamedType) -> bool:
