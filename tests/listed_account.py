@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Account:
     repeats: bool = False
     astray: int | None = 0
     requests: list[ListRequest[Any]] = field(default_factory=list)
+    shares_cache: ClassVar[bool] = False
 
     async def page(self, request: ListRequest[Any], *_whom: object) -> Page[Any]:
         """A page as the client makes it, of at most `cap` rows."""

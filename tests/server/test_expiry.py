@@ -45,7 +45,7 @@ async def ending(folder: Path, seconds: float, **given: Any) -> AsyncIterator[tu
 
 async def test_a_socket_is_closed_with_4403_when_its_token_ends(tmp_path: Path) -> None:
     """Not before, and its subscription gets neither a complete nor an error."""
-    async with ending(tmp_path, 0.8) as (there, bearer), there.socket(greets=False) as kim:
+    async with ending(tmp_path, 2.0) as (there, bearer), there.socket(greets=False) as kim:
         await kim.greet({"Authorization": bearer})
         await kim.watch(1)
         assert await kim.event() == ("RINGING", None, "CURRENT")
@@ -68,7 +68,7 @@ async def test_a_mutation_that_has_begun_is_answered_before_the_socket_closes(
     tmp_path: Path,
 ) -> None:
     async with (
-        ending(tmp_path, 0.5, delay=1.0) as (there, bearer),
+        ending(tmp_path, 1.5, delay=2.5) as (there, bearer),
         there.socket(greets=False) as kim,
     ):
         await kim.greet({"Authorization": bearer})
@@ -83,7 +83,7 @@ async def test_a_mutation_that_has_begun_is_answered_before_the_socket_closes(
 
 async def test_a_disconnect_meanwhile_leaves_no_task(tmp_path: Path) -> None:
     """`stage` fails if a task is left over; the mutation goes on."""
-    async with ending(tmp_path, 0.4, delay=0.8) as (there, bearer):
+    async with ending(tmp_path, 1.5, delay=2.5) as (there, bearer):
         async with there.socket(greets=False) as kim:
             await kim.greet({"Authorization": bearer})
             await kim.subscribe("1", MAKE)
@@ -97,7 +97,7 @@ async def test_a_disconnect_meanwhile_leaves_no_task(tmp_path: Path) -> None:
 async def test_a_stream_of_events_ends_without_complete_when_its_token_ends(
     tmp_path: Path,
 ) -> None:
-    async with ending(tmp_path, 0.6) as (there, bearer), httpx.AsyncClient() as client:
+    async with ending(tmp_path, 2.0) as (there, bearer), httpx.AsyncClient() as client:
         asked = {"query": WATCH, "variables": {"sid": sid("CA", 1)}}
         headers = SSE | {"Authorization": bearer}
         async with client.stream("POST", there.url, json=asked, headers=headers) as stream:
@@ -108,7 +108,7 @@ async def test_a_stream_of_events_ends_without_complete_when_its_token_ends(
 
 async def test_a_mutation_over_events_that_has_begun_is_answered(tmp_path: Path) -> None:
     async with (
-        ending(tmp_path, 0.4, delay=0.8) as (there, bearer),
+        ending(tmp_path, 1.5, delay=2.5) as (there, bearer),
         httpx.AsyncClient(headers=SSE | {"Authorization": bearer}) as client,
         client.stream("POST", there.url, json={"query": MAKE}) as stream,
     ):
