@@ -5,8 +5,9 @@
 A sandbox and a gateway run as processes, with metrics, JSON logs, and all traces exported to a
 collector in this process. Clients send nested queries over changing pages, mutations, and
 operations that are refused; subscribers come and go. /metrics is scraped every second. Every tenth
-of the time a line has the memory of the gateway, its operations, and spans. At the end the spans
-are compared with the operations, and the log is searched for what the clients made up.
+of the time a line has the memory of the gateway and of its cache, operations, spans and time
+series. At the end the spans are compared with the operations, and the log is searched for what the
+clients made up.
 """
 
 import argparse
@@ -49,6 +50,7 @@ class Counts:
     spans: dict[str, int] = field(default_factory=dict)
     scrapes: int = 0
     series: int = 0
+    cache: float = 0.0
 
 
 def collector(counts: Counts) -> type[servers.Handler]:
@@ -151,21 +153,27 @@ class Load:
         while not self._is_over:
             text = (await self._http.get(self._metrics)).text
             self._counts.scrapes += 1
+            found = re.search(r"^gateway_cache_bytes (\S+)$", text, re.MULTILINE)
+            self._counts.cache = float(found[1]) / 2**20 if found else 0.0
             self._counts.series = sum(not line.startswith("#") for line in text.splitlines())
             await asyncio.sleep(1)
 
 
 async def report(gateway: Gateway, counts: Counts, seconds: float) -> None:
     """A line for each tenth of the time."""
-    print(f"{'second':>7} {'RSS':>8} {'operations':>11} {'spans':>9} {'series':>7}", flush=True)
+    columns = ("second", "RSS", "cache", "operations", "spans", "series")
+    print(" ".join(f"{name:>10}" for name in columns), flush=True)
     for tenth in range(1, 11):
         await asyncio.sleep(seconds / 10 - (1 if tenth == 10 else 0))
-        spans = sum(counts.spans.values())
-        print(
-            f"{seconds * tenth / 10:7.0f} {gateway.memory('Rss'):5.0f} MB {counts.operations:11} "
-            f"{spans:9} {counts.series:7}",
-            flush=True,
+        figures = (
+            f"{seconds * tenth / 10:.0f}",
+            f"{gateway.memory('Rss'):.0f} MB",
+            f"{counts.cache:.1f} MB",
+            counts.operations,
+            sum(counts.spans.values()),
+            counts.series,
         )
+        print(" ".join(f"{figure:>10}" for figure in figures), flush=True)
 
 
 async def main(seconds: float, clients: int, subscribers: int) -> None:

@@ -171,7 +171,7 @@ def expected(account: Account, keys: Iterable[ListRequest[Any]]) -> dict[Any, li
     }
 
 
-@settings(max_examples=max(200, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(accounts(), costs, st.integers(1, 16))
 async def test_planned_answers_equal_per_key_answers_with_at_most_a_probe_for_each_edge(
     account: Account, learned: Costs, concurrency: int
@@ -226,7 +226,7 @@ def call_trees(draw: st.DrawFn, *, dialed: bool) -> Account:
 lags = st.sampled_from([0, 0, 0, 1, 4, 30])
 
 
-@settings(max_examples=max(200, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(call_trees(dialed=True), costs, st.integers(1, 16), st.booleans())
 async def test_child_calls_by_scan_are_those_per_key_where_every_leg_was_dialed(
     account: Account, learned: Costs, concurrency: int, scans: bool
@@ -236,7 +236,7 @@ async def test_child_calls_by_scan_are_those_per_key_where_every_leg_was_dialed(
     assert scans or not [r for r in account.requests if isinstance(r, ListCalls) and r.start_time]
 
 
-@settings(max_examples=max(200, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(
     call_trees(dialed=False),
     costs,
@@ -255,7 +255,7 @@ async def test_children_read_upward_are_those_per_key_with_the_legs_that_were_ne
     await children_are_those_per_key(account, learned, Policy(concurrency=concurrency))
 
 
-@settings(max_examples=max(200, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(call_trees(dialed=False), costs, st.integers(1, 16), st.data())
 async def test_children_of_a_page_from_the_middle_of_the_list_are_read_by_its_own_link(
     account: Account, learned: Costs, concurrency: int, data: st.DataObject
@@ -270,7 +270,7 @@ async def test_children_of_a_page_from_the_middle_of_the_list_are_read_by_its_ow
     assert not read or read[0] in {FIRST_PAGE, page.previous}
 
 
-@settings(max_examples=max(200, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(call_trees(dialed=False), costs, st.integers(1, 16), st.integers(2, 9))
 async def test_children_of_the_lists_first_pages_are_those_per_key(
     account: Account, learned: Costs, concurrency: int, size: int

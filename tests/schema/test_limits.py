@@ -19,7 +19,7 @@ from graphql import (
     get_introspection_query,
     parse,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.access import ANONYMOUS
@@ -118,6 +118,7 @@ def layered(draw: st.DrawFn) -> str:
     return " ".join([*parts[:-1], used])
 
 
+@settings(max_examples=settings().max_examples // 2)  # each takes a tenth of a second
 @given(layered() | valid_documents())
 def test_limits_measure_the_document_with_its_fragments_spread(text: str) -> None:
     document = parse(text)
