@@ -2,15 +2,18 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from gateway.cli import main
 from tests.end_to_end.program import Server, environment, serving
 
 HOUSE = Path(__file__).parents[2]
@@ -33,6 +36,8 @@ NOT_RUN = {
     "docker run --rm -p 127.0.0.1:8000:8000 --read-only --tmpfs /tmp twilio-calls-gateway": (
         "needs docker; tests/deploy/test_image.py runs the image's steps"
     ),
+    "rover subgraph publish GRAPH --name calls --schema calls.graphql "
+    "--routing-url https://calls.example.com/graphql": "needs an account of Apollo's",
     "kubectl create secret generic gateway-files --from-file=tokens": "needs a cluster",
     "kubectl create secret generic gateway --from-env-file=gateway.env": "needs a cluster",
     "kubectl apply -k deploy/kubernetes": (
@@ -121,6 +126,36 @@ def test_a_printed_command_does_what_it_should(
     else:
         assert end == "", lines
         assert process.returncode in {0, -signal.SIGTERM}
+
+
+INLINE = {
+    (str(page.relative_to(HOUSE)), found)
+    for page in PAGES
+    for found in re.findall(r"`(?:\.venv/bin/)?gateway ([^`]+)`", page.read_text())
+}
+
+
+@pytest.mark.parametrize(("page", "arguments"), sorted(INLINE), ids=lambda one: str(one))
+def test_a_command_in_a_sentence_exists_with_its_options(
+    page: str, arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *rest = shlex.split(arguments)
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"] if name != "--help" else [name])
+
+    shown = capsys.readouterr().out
+    assert end.value.code == 0
+    assert [word for word in rest if word.startswith("--") and word not in shown] == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted(
+        {m for page in PAGES for m in re.findall(r"`python -m (tests[\w.]*)", page.read_text())}
+    ),
+)
+def test_a_module_in_a_sentence_exists(module: str) -> None:
+    assert find_spec(module) is not None
 
 
 def test_what_is_not_run_is_printed_and_has_a_reason() -> None:
