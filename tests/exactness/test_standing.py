@@ -45,7 +45,7 @@ async def answer_of(
         return answer, twilio.asked()
 
 
-@settings(max_examples=examples(250))
+@settings(max_examples=examples(150))
 @given(operations(), st.sampled_from([1, 2, 100]))
 async def test_planned_and_per_key_answers_are_the_oracles(
     operation: tuple[Account, Switches, tuple[Root, ...]], at_once: int
