@@ -61,9 +61,7 @@ class PhoneNumber:
     ) -> PageOrAwaitable[CallResource]:
         """Calls?To=."""
         args = PageArgs.of(info, first, after)
-        size = edge_page_size(args.size)
-        lists = number_lists(filter, refine, to=parent.number, page_size=size)
-        return read_connection(info, lists, args)
+        return _calls(info, args, filter, refine, to=parent.number)
 
     @strawberry.field(
         description="Calls from this number, newest first. Requires the scope pii. Each number "
@@ -82,9 +80,15 @@ class PhoneNumber:
     ) -> PageOrAwaitable[CallResource]:
         """Calls?From=."""
         args = PageArgs.of(info, first, after)
-        size = edge_page_size(args.size)
-        lists = number_lists(filter, refine, from_=parent.number, page_size=size)
-        return read_connection(info, lists, args)
+        return _calls(info, args, filter, refine, from_=parent.number)
+
+
+def _calls(
+    info: Info, args: PageArgs, filter_: Filter, refine: Refine, **number: str
+) -> PageOrAwaitable[CallResource]:
+    """A page of the calls whose `to` or `from_` is this number."""
+    lists = number_lists(filter_, refine, page_size=edge_page_size(args.size), **number)
+    return read_connection(info, lists, args)
 
 
 @strawberry.type(description="A SIP address.", directives=PII)

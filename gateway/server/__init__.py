@@ -66,8 +66,8 @@ def create_app(
     """The gateway as an ASGI app. Its upstream client lives as long as its lifespan.
 
     `transport` replaces the network, `tracing` what OTEL_… variables say (tests). With metrics on,
-    they are registered in `registry`.
-    Raises SettingsError for an unusable file that the settings name.
+    they are registered in `registry`. Raises SettingsError for an unusable file that the settings
+    name.
     """
 
     authenticator = Authenticator(settings)
@@ -91,16 +91,7 @@ def create_app(
                 yield state
         await authenticator.aclose()
 
-    origins, has_page = Origins(settings), settings.documents.shows_page
-    routes: list[BaseRoute] = [
-        WebSocketRoute("/graphql", GraphQLOverWebSocket(_authenticate, origins.is_origin_allowed)),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-    ]
-    if settings.access.mode is not AccessMode.PASSTHROUGH:  # without an account of its own
-        routes += webhook_routes(settings)
-    if has_page:
-        routes += playground_routes(settings, origins)
+    origins = Origins(settings)
     middleware = [
         *([Middleware(ResponseTimes, metrics)] if metrics else []),
         Middleware(
@@ -109,7 +100,7 @@ def create_app(
             telemetry,
             HttpCaching(settings),
             documents,
-            has_page=has_page,
+            has_page=settings.documents.shows_page,
         ),
         Middleware(SecurityHeadersMiddleware),
         Middleware(CrossOrigin, origins),
@@ -117,9 +108,23 @@ def create_app(
         Middleware(ErrorsAsJson),
         Middleware(TrailingSlash),
     ]
-    app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    app = Starlette(routes=_routes(settings, origins), middleware=middleware, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
+
+
+def _routes(settings: Settings, origins: Origins) -> list[BaseRoute]:
+    """All routes but GraphQL over HTTP, which is a middleware."""
+    routes: list[BaseRoute] = [
+        WebSocketRoute("/graphql", GraphQLOverWebSocket(_authenticate, origins.is_origin_allowed)),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+    ]
+    if settings.access.mode is not AccessMode.PASSTHROUGH:  # without an account of its own
+        routes += webhook_routes(settings)
+    if settings.documents.shows_page:
+        routes += playground_routes(settings, origins)
+    return routes
 
 
 async def _authenticate(websocket: WebSocket, payload: dict[str, Any]) -> AuthenticatedConnection:

@@ -20,7 +20,7 @@ from gateway.schema import PreparedOperation
 from gateway.server.authentication import Authenticator
 from gateway.server.disconnects import while_connected
 from gateway.server.document_source import ID_FIELDS, DocumentSource
-from gateway.server.http_caching import CacheableResponse, HttpCaching
+from gateway.server.http_caching import HttpCaching
 from gateway.server.middleware import ErrorsAsJson, internal_error
 from gateway.server.negotiation import (
     GRAPHQL_RESPONSE,
@@ -30,13 +30,12 @@ from gateway.server.negotiation import (
     Negotiated,
     Negotiator,
 )
-from gateway.server.operations import Gateway, OperationOptions
+from gateway.server.operations import Gateway
 from gateway.server.origins import Origins, confined
 from gateway.server.parameters import DOCUMENT_PATH, HttpError, Parameters, read_parameters
 from gateway.server.results import record_response, rejected, response_map
 from gateway.server.sse import EVENT_STREAM, EventStream
 from gateway.telemetry.hooks import OperationOutcome, Telemetry
-from gateway.telemetry.upstream_trace import UpstreamTrace
 
 __all__ = ["GraphQLOverHTTP"]
 
@@ -150,7 +149,7 @@ class GraphQLOverHTTP:
             result = await while_connected(request.scope, request.receive, work)
             if result is None:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
-            return self._cacheable(
+            return self._caching.response(
                 negotiated, operation, parameters.options, result, outcome.trace
             ) or _result_response(result, negotiated)
         except GraphQLError as error:
@@ -162,19 +161,6 @@ class GraphQLOverHTTP:
             return JsonResponse(negotiated, status, {"errors": error.errors}, error.headers)
         except ClientDisconnect:  # before its body was whole
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-
-    def _cacheable(
-        self,
-        negotiated: Negotiated,
-        operation: PreparedOperation,
-        options: OperationOptions,
-        result: ExecutionResult,
-        trace: UpstreamTrace | None,
-    ) -> CacheableResponse | None:
-        is_query = operation.type is OperationType.QUERY
-        if not self._caching.is_on or not is_query:
-            return None
-        return self._caching.response(negotiated, operation, options, result, trace)
 
     def _stream(
         self,

@@ -9,7 +9,7 @@ module must not know what was read.
 import math
 from hashlib import blake2b
 
-from graphql import ExecutionResult
+from graphql import ExecutionResult, OperationType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -30,7 +30,6 @@ class HttpCaching:
     """Decides Cache-Control by the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        self.is_on = settings.server.cache_control is not CacheControl.OFF
         self._is_public = settings.server.cache_control is CacheControl.PUBLIC
         self._vary = VARY if settings.access.mode is AccessMode.NONE else VARY_BY_CALLER
         self._personal = personal_field_names()
@@ -43,10 +42,14 @@ class HttpCaching:
         result: ExecutionResult,
         trace: UpstreamTrace | None,
     ) -> "CacheableResponse | None":
-        """The response to a query that may be kept; None if it may not."""
+        """The response to a query that may be kept; None if it may not, or if the setting is off.
+
+        Then the trace has no `max_age`.
+        """
         seconds = trace.max_age if trace else None
-        is_shaped = options != DEFAULT_OPTIONS
-        if result.errors or result.extensions or is_shaped or not seconds or seconds == math.inf:
+        if operation.type is not OperationType.QUERY or not seconds or seconds == math.inf:
+            return None
+        if result.errors or result.extensions or options != DEFAULT_OPTIONS:
             return None
         is_personal = not operation.field_names.isdisjoint(self._personal)
         scope = "public" if self._is_public and not is_personal else "private"
